@@ -1,0 +1,3 @@
+//! Benchmarks of Floe and the generator of their data.
+
+fn main() {}

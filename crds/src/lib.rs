@@ -1,0 +1,3 @@
+//! The API types of Floe and the words that all parts share.
+
+pub mod state;

@@ -1,0 +1,87 @@
+//! The resolved flow graph: every name bound, every query typed, flows in topological order.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion_common::arrow::datatypes::SchemaRef;
+use datafusion_expr::{Expr, LogicalPlan};
+use floe_crds::state::ExpectationAction;
+
+use crate::{
+    definition::{Dataset, FlowKind},
+    name::DatasetName,
+    origin::{Diagnostic, Origin},
+    relation::Relation,
+};
+
+/// A graph without errors. Lints may remain.
+#[derive(Clone, Debug)]
+pub struct ResolvedGraph {
+    /// Hash of everything that decides results: queries, expectations, schemas, parameters.
+    pub id: String,
+    /// All datasets, temporary views and external tables included, by name.
+    pub datasets: BTreeMap<DatasetName, ResolvedDataset>,
+    /// Flows that are executed (not views), in topological order, ties by name.
+    pub flows: Vec<ResolvedFlow>,
+    pub lints: Vec<Diagnostic>,
+}
+
+/// A dataset with the schema that its queries and declared columns give.
+#[derive(Clone, Debug)]
+pub struct ResolvedDataset {
+    pub definition: Arc<Dataset>,
+    /// Arrow schema of the stored columns: timestamps are µs UTC, text is Utf8.
+    pub schema: SchemaRef,
+    pub expectations: Vec<ResolvedExpectation>,
+    /// Where violating rows of `QUARANTINE ROW` expectations go.
+    pub quarantine: Option<DatasetName>,
+}
+
+impl ResolvedDataset {
+    /// True if the property forbids emptying the table or dropping its checkpoint.
+    pub fn is_protected(&self) -> bool {
+        let is = |key: &str, value: &str| {
+            self.definition.properties.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value))
+        };
+        is("pipelines.reset.allowed", "false") || is("delta.appendOnly", "true")
+    }
+}
+
+/// An expectation whose predicate is typed over the output columns of its dataset (unqualified column references).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
+pub struct ResolvedExpectation {
+    pub name: String,
+    /// Full name of the dataset that declares it (a temporary view's too).
+    pub dataset: String,
+    pub text: String,
+    pub predicate: Expr,
+    pub action: ExpectationAction,
+}
+
+/// A flow that can be executed.
+#[derive(Clone, Debug)]
+pub struct ResolvedFlow {
+    pub name: String,
+    pub target: DatasetName,
+    pub kind: FlowKind,
+    /// Typed plan; leaves are `RelationSource`s, views are inlined, expectations of views are `Expect` nodes,
+    /// functions are the signatures of `function`. The expectations of the target itself are not in it.
+    pub plan: LogicalPlan,
+    /// Output columns before they are fitted to the target.
+    pub schema: SchemaRef,
+    /// The leaves of the plan, each once.
+    pub inputs: Vec<Arc<Relation>>,
+    /// Names of the flows that write one of its inputs.
+    pub upstream: Vec<String>,
+    /// Hash of plan, parameters and time zone: an MV recomputes when it changes.
+    pub fingerprint: String,
+    pub settings: BTreeMap<String, String>,
+    pub comment: Option<String>,
+    pub origin: Origin,
+}
+
+impl ResolvedGraph {
+    /// The flow of that name, letter case ignored.
+    pub fn flow(&self, name: &str) -> Option<&ResolvedFlow> {
+        self.flows.iter().find(|flow| flow.name.eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,11 @@
+//! Pure planning: SQL and manifests become definitions, a resolved flow graph, the plan of an update and its schedule.
+//!
+//! Nothing here does IO or reads a clock or the environment: what storage holds, ids and times are arguments.
+
+pub mod definition;
+pub mod function;
+pub mod graph;
+pub mod name;
+pub mod origin;
+pub mod plan;
+pub mod relation;

@@ -1,0 +1,96 @@
+//! The plan of one update: which flows run, what is reset, what changes in storage. Complete before the first write.
+
+use std::collections::BTreeMap;
+
+use datafusion_common::arrow::datatypes::SchemaRef;
+use serde::Serialize;
+
+use crate::{definition::DatasetKind, name::DatasetName, origin::Diagnostic};
+
+/// What the user asked to bring up to date; all empty means everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    pub refresh: Vec<String>,
+    pub refresh_flows: Vec<String>,
+    pub full_refresh: Vec<String>,
+    pub full_refresh_all: bool,
+    pub reset_checkpoints: Vec<String>,
+    pub cascade: bool,
+}
+
+/// What storage holds for a dataset, as far as planning needs it. Gathered by the runner's `observe`.
+#[derive(Clone, Debug)]
+pub struct StoredTable {
+    pub kind: Option<DatasetKind>,
+    /// `floe.pipelineId` of the table; `None` for a foreign table.
+    pub pipeline_id: Option<String>,
+    pub table_id: String,
+    pub version: i64,
+    pub schema: SchemaRef,
+    pub partition_by: Vec<String>,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// All that is stored for a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct StoredState {
+    pub pipeline_id: Option<String>,
+    pub tables: BTreeMap<DatasetName, StoredTable>,
+    /// Fingerprint of the last successful refresh of each MV flow.
+    pub fingerprints: BTreeMap<String, String>,
+    /// Names of ONCE flows that completed in their current generation.
+    pub completed_once: Vec<String>,
+    /// Tables that storage has and no file declares.
+    pub inactive: Vec<DatasetName>,
+}
+
+/// An update, planned completely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdatePlan {
+    /// Flows to run, in the order of the graph; all others are EXCLUDED.
+    pub selected: Vec<String>,
+    pub resets: Vec<Reset>,
+    pub changes: Vec<Change>,
+    /// Told to the user: protected tables that a full refresh of everything spares, for example.
+    pub notes: Vec<String>,
+}
+
+/// One dataset to empty or one checkpoint to forget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reset {
+    pub dataset: String,
+    pub kind: ResetKind,
+    /// Flows whose checkpoint starts a new generation.
+    pub flows: Vec<String>,
+}
+
+/// The two kinds of reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResetKind {
+    FullRefresh,
+    CheckpointReset,
+}
+
+/// One line of the plan of changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// The table does not exist yet.
+    Create { dataset: String },
+    /// Columns are appended to the table.
+    Evolve { dataset: String, added: Vec<String> },
+    /// The table has a column that its queries give no more; new rows hold NULL there.
+    ColumnNoLongerProduced { dataset: String, columns: Vec<String> },
+    /// Comment or properties are changed by a metadata commit.
+    Properties { dataset: String },
+    /// A materialized view is computed in full, with the reason.
+    Recompute { dataset: String, reason: String },
+    /// A dataset is emptied or its checkpoint forgotten.
+    Reset { dataset: String, kind: ResetKind },
+    /// A stored table that no file declares any more; it stays.
+    Inactive { dataset: String },
+}
+
+/// Either the plan, or every reason why the update must not start.
+pub type PlanResult = Result<UpdatePlan, Vec<Diagnostic>>;

@@ -1,0 +1,60 @@
+//! The leaves of a resolved plan: relations that the runner replaces by something that can be read.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion_common::arrow::datatypes::SchemaRef;
+use datafusion_expr::TableSource;
+
+use crate::{name::DatasetName, origin::Origin};
+
+/// What a leaf of a plan reads, and whether it is read as a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Relation {
+    pub kind: RelationKind,
+    /// Read incrementally (`STREAM`), or as a whole at the newest version.
+    pub streaming: bool,
+    /// Options of the read, keys in lower case without the prefix `cloudfiles.`; values as text.
+    pub options: BTreeMap<String, String>,
+    pub origin: Option<Origin>,
+}
+
+/// The kinds of leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RelationKind {
+    /// A stored dataset of this pipeline (streaming table, materialized view or a quarantine table).
+    Dataset { name: DatasetName },
+    /// A Delta table by location: an external table (with its name) or `` delta.`uri` ``.
+    Delta { name: Option<DatasetName>, location: String, version: Option<i64> },
+    /// `read_files(path, …)` or `` json.`path` ``; `format` in lower case.
+    Files { path: String, format: String },
+    /// The event log (only in `floe sql`).
+    EventLog,
+}
+
+impl Relation {
+    /// The canonical name of the source: what a checkpoint knows it by, and what messages say.
+    pub fn source_id(&self) -> String {
+        match &self.kind {
+            RelationKind::Dataset { name } => name.key(),
+            RelationKind::Delta { name: Some(name), .. } => name.key(),
+            RelationKind::Delta { name: None, location, .. } => location.clone(),
+            RelationKind::Files { path, .. } => path.clone(),
+            RelationKind::EventLog => "event_log".to_string(),
+        }
+    }
+}
+
+/// The table source that stands for a relation in a logical plan. The runner downcasts to it and puts a provider in its place.
+///
+/// For files the schema ends with the hidden column `_metadata` only where the query uses it.
+#[derive(Clone, Debug)]
+pub struct RelationSource {
+    pub relation: Arc<Relation>,
+    pub schema: SchemaRef,
+}
+
+impl TableSource for RelationSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

@@ -1,0 +1,3 @@
+//! The process in the pod and on the laptop.
+
+fn main() {}
