@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use datafusion_common::arrow::datatypes::SchemaRef;
+use datafusion_common::arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use datafusion_expr::{Expr, LogicalPlan};
 use floe_crds::state::ExpectationAction;
 
@@ -84,4 +84,18 @@ impl ResolvedGraph {
     pub fn flow(&self, name: &str) -> Option<&ResolvedFlow> {
         self.flows.iter().find(|flow| flow.name.eq_ignore_ascii_case(name))
     }
+}
+
+/// The last column of a quarantine table: which expectations a row violated, and where and when it was turned away.
+pub fn quarantine_field() -> Field {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let names = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let fields = vec![
+        Field::new("expectations", names, true),
+        text("flow"),
+        text("update_id"),
+        Field::new("batch_id", DataType::Int64, true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+    ];
+    Field::new("_quarantine", DataType::Struct(fields.into()), true)
 }

@@ -1,0 +1,154 @@
+//! What the execution of a flow says about itself: numbers per micro-batch or refresh, and what watchers are told.
+//!
+//! The names of the fields are those of the event log (`flow_progress.metrics`), so that the same value stands in the log and in the
+//! commit that it counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::expectation::DataQuality;
+
+/// Numbers of one micro-batch or refresh; absent values do not apply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowMetrics {
+    /// Rows added to the target. Absent if nothing was committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_output_rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_output_bytes: Option<u64>,
+    pub num_input_rows: u64,
+    /// Files that were read; for the live progress, not in the event.
+    #[serde(skip)]
+    pub num_input_files: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_corrupt_records: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_corrupt_files: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_skipped_change_commits: u64,
+    pub executor_time_ms: u64,
+    /// What is known and not processed after this micro-batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_bytes: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl FlowMetrics {
+    /// Adds the numbers of a later micro-batch; the backlog is that of the later one.
+    pub fn add(&mut self, later: &Self) {
+        let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
+        self.num_output_rows = sum(self.num_output_rows, later.num_output_rows);
+        self.num_output_bytes = sum(self.num_output_bytes, later.num_output_bytes);
+        self.num_input_rows += later.num_input_rows;
+        self.num_input_files += later.num_input_files;
+        self.num_corrupt_records += later.num_corrupt_records;
+        self.num_corrupt_files += later.num_corrupt_files;
+        self.num_skipped_change_commits += later.num_skipped_change_commits;
+        self.executor_time_ms += later.executor_time_ms;
+        self.backlog_files = later.backlog_files.or(self.backlog_files);
+        self.backlog_bytes = later.backlog_bytes.or(self.backlog_bytes);
+    }
+}
+
+/// One committed micro-batch, or one refresh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowProgress {
+    /// Micro-batch number; absent for a materialized view.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<i64>,
+    pub metrics: FlowMetrics,
+    pub data_quality: DataQuality,
+    /// Version of the target that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_version: Option<i64>,
+}
+
+/// How a materialized view was brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RefreshType {
+    NoOp,
+    CompleteRecompute,
+}
+
+/// Why a materialized view could not be refreshed with less work: an issue of the event log's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshIssue {
+    pub issue_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_type: Option<String>,
+}
+
+/// One input of a refresh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshSource {
+    pub table_name: String,
+    pub table_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<i64>,
+    pub to_version: i64,
+}
+
+/// The plan of one refresh, for `planning_information`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshPlan {
+    pub chosen: RefreshType,
+    pub issues: Vec<RefreshIssue>,
+    pub sources: Vec<RefreshSource>,
+}
+
+/// What a running flow tells its watchers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlowNotice {
+    /// A micro-batch was committed.
+    Batch(FlowProgress),
+    /// A materialized view was planned.
+    Planned(RefreshPlan),
+    /// Something unexpected that does not stop the flow: error class and text.
+    Warning { class: String, message: String },
+    /// A source was listed.
+    Listed { source: String, files: u64, duration_ms: u64 },
+    /// Rows and files so far in the running micro-batch; for live display only.
+    Moving { rows: u64, files: u64 },
+}
+
+/// Receives the notices of running flows. The event log and the live display stand behind it.
+pub trait Observer: Send + Sync {
+    /// Called for every notice of `flow`, in its order.
+    fn notice(&self, flow: &str, notice: FlowNotice);
+}
+
+/// How a flow ended without a failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowResult {
+    /// Sum over the micro-batches, or the refresh.
+    pub total: FlowProgress,
+    /// Micro-batches that were committed.
+    pub batches: u64,
+    /// Set for materialized views.
+    pub refresh: Option<RefreshType>,
+    /// Stopped on request before everything was processed.
+    pub stopped: bool,
+    /// A ONCE flow that had completed before.
+    pub idle: bool,
+}
+
+/// How a flow failed, with the counters of the work that was not committed.
+#[derive(Debug)]
+pub struct FlowFailure {
+    pub failure: crate::failure::Failure,
+    pub data_quality: DataQuality,
+    pub metrics: FlowMetrics,
+}
+
+impl From<crate::failure::Failure> for FlowFailure {
+    fn from(failure: crate::failure::Failure) -> Self {
+        Self { failure, data_quality: DataQuality::default(), metrics: FlowMetrics::default() }
+    }
+}
