@@ -1,4 +1,8 @@
 //! The process in the pod and on the laptop: observe, plan, execute, commit, report.
 
+pub mod commit;
 pub mod execute;
+pub mod failpoint;
 pub mod failure;
+pub mod state;
+pub mod storage;

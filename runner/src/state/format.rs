@@ -1,0 +1,140 @@
+//! The JSON documents of a checkpoint. Unknown keys are an error: a newer Floe wrote them, and guessing would lose rows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::Failure;
+
+/// The version of all documents of this file.
+pub const VERSION: u32 = 1;
+
+/// `metadata.json`: what one generation of a flow's checkpoint belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GenerationMetadata {
+    pub version: u32,
+    pub flow: String,
+    pub generation: u64,
+    /// `flow_id` of the event log: one per generation.
+    pub flow_id: uuid::Uuid,
+    /// When the generation began, µs since 1970 UTC.
+    pub started_us: i64,
+    /// Ids of the sources when the generation began, for people.
+    #[serde(default)]
+    pub sources: Vec<String>,
+}
+
+/// `offsets/<b>.json`: everything that decides the rows of micro-batch `b`, written before the first row is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BatchOffsets {
+    pub version: u32,
+    pub batch: i64,
+    /// What `current_timestamp()` gives in this batch, µs since 1970 UTC.
+    pub timestamp_us: i64,
+    /// Per source id (kind and canonical name) what the batch reads of it.
+    pub sources: BTreeMap<String, SourceRange>,
+    /// Per table key the version of a static input.
+    #[serde(default)]
+    pub statics: BTreeMap<String, StaticVersion>,
+}
+
+impl BatchOffsets {
+    /// Batch `batch` at `timestamp_us` over `sources`, without static inputs.
+    pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<String, SourceRange>) -> Self {
+        Self { version: VERSION, batch, timestamp_us, sources, statics: BTreeMap::new() }
+    }
+}
+
+/// What one micro-batch reads of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum SourceRange {
+    /// These files, as a whole, in this order.
+    Files { files: Vec<FileEntry> },
+    /// The rows added by the versions after `from` up to and with `to`; without `from` the snapshot of `to`.
+    Delta { table_id: String, from: Option<i64>, to: i64 },
+    /// A batch input of a ONCE flow; what it reads is in the static versions.
+    Once,
+}
+
+/// One file of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileEntry {
+    /// Full URI of the file, or the path as the source names it; compared byte by byte.
+    pub path: String,
+    pub size: u64,
+    /// Modification time, µs since 1970 UTC.
+    pub modified_us: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+}
+
+/// The version of a static input that a batch joins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StaticVersion {
+    pub table_id: String,
+    pub version: i64,
+}
+
+/// `commits/<b>.json`: batch `b` is in the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BatchCommit {
+    pub version: u32,
+    pub batch: i64,
+    /// The version of the target that holds the batch; `None` if it had no rows and wrote nothing.
+    pub target_version: Option<i64>,
+    /// Per source id where the next batch begins.
+    pub positions: BTreeMap<String, SourcePosition>,
+}
+
+impl BatchCommit {
+    /// Batch `batch` is done, in version `target_version` of the target.
+    pub fn new(batch: i64, target_version: Option<i64>, positions: BTreeMap<String, SourcePosition>) -> Self {
+        Self { version: VERSION, batch, target_version, positions }
+    }
+}
+
+/// Where the next batch of a source begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum SourcePosition {
+    /// The ledger of taken files is the position.
+    Files,
+    /// After `version` of the table with this id.
+    Delta { table_id: String, version: i64 },
+    /// A ONCE flow that has run.
+    Done,
+}
+
+/// A document of state as pretty JSON: people read these files when something went wrong.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec_pretty(value).map_err(|error| Failure::internal(format!("cannot write state as JSON: {error}")))
+}
+
+/// Reads the document at `place`.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8], place: &str) -> Result<T, Failure> {
+    if let Ok(Versioned { version }) = serde_json::from_slice(bytes) {
+        if version > VERSION {
+            return Err(Failure::user(
+                "STATE_FORMAT_TOO_NEW",
+                format!("{place} has format {version}; this Floe knows formats up to {VERSION}"),
+            )
+            .help("run the newer Floe that wrote it"));
+        }
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::user("STATE_FILE_CORRUPT", format!("{place} cannot be read: {error}"))
+            .help("restore the file from a backup, or reset the checkpoint of the flow")
+            .caused_by(error)
+    })
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}

@@ -1,0 +1,13 @@
+//! What an update remembers beside the tables: positions of flows, files taken, what was set up, resets that have begun, who is running.
+
+pub mod catalog;
+pub mod checkpoint;
+pub mod format;
+pub mod ledger;
+pub mod lock;
+pub mod reset;
+mod segment;
+pub mod view;
+
+pub use checkpoint::Checkpoint;
+pub use format::{BatchCommit, BatchOffsets, FileEntry, SourcePosition, SourceRange, StaticVersion};

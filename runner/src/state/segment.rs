@@ -1,0 +1,1 @@
+//! One sorted, compressed file of a ledger.

@@ -1,0 +1,1 @@
+//! Locations, layout and the classes of errors.
