@@ -9,3 +9,4 @@ pub mod name;
 pub mod origin;
 pub mod plan;
 pub mod relation;
+pub mod source_options;

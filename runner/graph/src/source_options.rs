@@ -1,0 +1,514 @@
+//! The options of a read, typed: `read_files(…)` and streaming reads of Delta tables. Pure: validation and the runner parse the same way.
+
+use std::collections::BTreeMap;
+
+use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+
+use crate::{
+    origin::{Diagnostic, Severity},
+    relation::{Relation, RelationKind},
+};
+
+/// Limit of files of one micro-batch when the query names none.
+pub const DEFAULT_MAX_FILES: usize = 1000;
+const MICROS_PER_DAY: i64 = 24 * 3600 * 1_000_000;
+const MIN_FILE_AGE_DAYS: i64 = 14;
+
+/// Formats of files that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    Json,
+    Csv,
+    Parquet,
+    Text,
+    BinaryFile,
+}
+
+/// What happens to a malformed record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ParseMode {
+    /// A row of NULLs, counted; the raw text goes to the corrupt-record column if the schema has it.
+    #[default]
+    Permissive,
+    /// No row, counted.
+    DropMalformed,
+    /// The flow fails.
+    FailFast,
+}
+
+/// Which `k=v` directories give columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PartitionColumns {
+    /// Every one whose name is a column of the schema.
+    #[default]
+    All,
+    /// Only these (none for an empty list).
+    Named(Vec<String>),
+}
+
+/// How many files or commits one micro-batch takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    pub max_files: usize,
+    /// Soft: a batch has at least one file.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { max_files: DEFAULT_MAX_FILES, max_bytes: None }
+    }
+}
+
+/// JSON: one document per line, or one document or array per file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonReadOptions {
+    pub multi_line: bool,
+    /// Java patterns, as written.
+    pub timestamp_format: Option<String>,
+    pub date_format: Option<String>,
+    pub primitives_as_string: bool,
+    pub case_sensitive: bool,
+}
+
+/// CSV, with Spark's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvReadOptions {
+    pub header: bool,
+    pub separator: u8,
+    pub quote: Option<u8>,
+    pub escape: Option<u8>,
+    pub null_value: String,
+    pub skip_rows: usize,
+    pub comment: Option<u8>,
+    pub multi_line: bool,
+    pub timestamp_format: Option<String>,
+    pub date_format: Option<String>,
+}
+
+/// Which files a read takes, before any of them is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFilter {
+    /// Glob over the name of a file.
+    pub name_pattern: Option<String>,
+    pub recursive: bool,
+    /// Epoch microseconds, exclusive on both sides.
+    pub modified_after: Option<i64>,
+    pub modified_before: Option<i64>,
+    /// Older files are ignored, in microseconds.
+    pub max_age: Option<i64>,
+}
+
+/// All options of one `read_files`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReadOptions {
+    pub format: FileFormat,
+    pub mode: ParseMode,
+    pub corrupt_record_column: String,
+    pub include_existing_files: bool,
+    pub allow_overwrites: bool,
+    pub limits: BatchLimits,
+    pub filter: FileFilter,
+    pub partition_columns: PartitionColumns,
+    pub ignore_corrupt_files: bool,
+    pub ignore_missing_files: bool,
+    pub json: JsonReadOptions,
+    pub csv: CsvReadOptions,
+}
+
+/// Where a stream over a Delta table starts when it has no position yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeltaStart {
+    /// All rows of the newest version, then what is added later.
+    #[default]
+    Snapshot,
+    /// Commits from this version on.
+    Version(i64),
+    /// Commits made at or after this instant, in epoch microseconds.
+    Timestamp(i64),
+    /// Only commits that are made from now on.
+    Latest,
+}
+
+/// All options of one `STREAM table`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeltaStreamOptions {
+    pub skip_change_commits: bool,
+    pub start: DeltaStart,
+    pub limits: BatchLimits,
+}
+
+/// Option names that `read_files` knows and this release reads.
+const READ_OPTIONS: &[&str] = &[
+    "allowoverwrites",
+    "columnnameofcorruptrecord",
+    "comment",
+    "dateformat",
+    "encoding",
+    "charset",
+    "escape",
+    "filenamepattern",
+    "format",
+    "header",
+    "ignorecorruptfiles",
+    "ignoremissingfiles",
+    "includeexistingfiles",
+    "maxbytespertrigger",
+    "maxfileage",
+    "maxfilespertrigger",
+    "mode",
+    "modifiedafter",
+    "modifiedbefore",
+    "multiline",
+    "nullvalue",
+    "partitioncolumns",
+    "path",
+    "pathglobfilter",
+    "primitivesasstring",
+    "quote",
+    "readercasesensitive",
+    "recursivefilelookup",
+    "schema",
+    "sep",
+    "delimiter",
+    "skiprows",
+    "timestampformat",
+    "cleansource",
+    "schemaevolutionmode",
+    "rescueddatacolumn",
+];
+/// Known and without effect here: each gives lint W007.
+const IGNORED_OPTIONS: &[&str] = &[
+    "usenotifications",
+    "usemanagedfileevents",
+    "useincrementallisting",
+    "fetchparallelism",
+    "resourcetag",
+    "backfillinterval",
+    "schemalocation",
+    "validateoptions",
+    "inferschema",
+    "infercolumntypes",
+    "cleansource.retentionduration",
+    "cleansource.movedestination",
+];
+/// Known and refused by name in this release.
+const LATER_OPTIONS: &[&str] = &["badrecordspath", "schemahints"];
+const DELTA_OPTIONS: &[&str] = &["skipchangecommits", "startingversion", "startingtimestamp", "maxfilespertrigger", "maxbytespertrigger"];
+
+/// The options of a file relation and the lints about them, or every error.
+pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let RelationKind::Files { format, .. } = &relation.kind else {
+        return Err(vec![Diagnostic::error("INTERNAL_ERROR", "file options of a relation that is not made of files")]);
+    };
+    let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
+    reader.check_names();
+    reader.refuse_later_features();
+    let options = reader.file_options(format);
+    reader.finish(relation, options)
+}
+
+/// The options of a stream over a Delta table, or every error.
+pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, Vec<Diagnostic>> {
+    let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
+    for key in relation.options.keys().filter(|key| !DELTA_OPTIONS.contains(&key.as_str())) {
+        let error = Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("a streaming read of a table has no option `{key}`"));
+        reader.findings.push(with_nearest(error, key, DELTA_OPTIONS.iter().copied()));
+    }
+    let options = DeltaStreamOptions {
+        skip_change_commits: reader.flag("skipchangecommits", false),
+        start: reader.delta_start(),
+        limits: reader.limits(),
+    };
+    reader.finish(relation, Some(options)).map(|(options, _)| options)
+}
+
+struct OptionReader<'a> {
+    options: &'a BTreeMap<String, String>,
+    findings: Vec<Diagnostic>,
+}
+
+impl OptionReader<'_> {
+    /// The options unless something is wrong; every finding gets the place of the relation.
+    fn finish<T>(self, relation: &Relation, options: Option<T>) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let findings: Vec<_> = self
+            .findings
+            .into_iter()
+            .map(|finding| match &relation.origin {
+                Some(origin) => finding.at(origin),
+                None => finding,
+            })
+            .collect();
+        match options {
+            Some(options) if findings.iter().all(|finding| finding.severity == Severity::Lint) => Ok((options, findings)),
+            _ => Err(findings),
+        }
+    }
+
+    fn check_names(&mut self) {
+        let validate = self.flag("validateoptions", true);
+        for key in self.options.keys().map(String::as_str) {
+            if IGNORED_OPTIONS.contains(&key) {
+                let text =
+                    format!("option `{key}` of read_files is ignored: Floe always lists the directory and keeps its own bookkeeping");
+                self.findings.push(Diagnostic::lint("W007", text));
+            } else if validate && !READ_OPTIONS.contains(&key) && !LATER_OPTIONS.contains(&key) {
+                let error = Diagnostic::error("UNKNOWN_READ_FILES_OPTION", format!("read_files has no option `{key}`"));
+                self.findings.push(with_nearest(error, key, READ_OPTIONS.iter().chain(IGNORED_OPTIONS).copied()));
+            }
+        }
+    }
+
+    fn refuse_later_features(&mut self) {
+        for key in LATER_OPTIONS.iter().filter(|key| self.options.contains_key(**key)) {
+            self.findings.push(Diagnostic::not_supported(&format!("option `{key}` of read_files")));
+        }
+        let refused = |key: &str, allowed: &[&str]| {
+            let value = self.options.get(key)?;
+            (!allowed.iter().any(|text| text.eq_ignore_ascii_case(value)))
+                .then(|| Diagnostic::not_supported(&format!("`{key} => '{value}'` of read_files")))
+        };
+        let findings = [
+            refused("cleansource", &["off"]),
+            refused("schemaevolutionmode", &["none"]),
+            refused("rescueddatacolumn", &[""]),
+            refused("encoding", &["utf-8", "utf8"]),
+            refused("charset", &["utf-8", "utf8"]),
+        ];
+        self.findings.extend(findings.into_iter().flatten());
+    }
+
+    fn file_options(&mut self, format: &str) -> Option<FileReadOptions> {
+        let format = self.format(format);
+        let options = FileReadOptions {
+            format: format.unwrap_or(FileFormat::Json),
+            mode: self.mode(),
+            corrupt_record_column: self.text("columnnameofcorruptrecord").unwrap_or_else(|| "_corrupt_record".to_string()),
+            include_existing_files: self.flag("includeexistingfiles", true),
+            allow_overwrites: self.flag("allowoverwrites", false),
+            limits: self.limits(),
+            filter: self.filter(),
+            partition_columns: self.partition_columns(),
+            ignore_corrupt_files: self.flag("ignorecorruptfiles", false),
+            ignore_missing_files: self.flag("ignoremissingfiles", false),
+            json: self.json(),
+            csv: self.csv(),
+        };
+        format.map(|_| options)
+    }
+
+    fn format(&mut self, format: &str) -> Option<FileFormat> {
+        match format.to_lowercase().as_str() {
+            "json" | "jsonl" | "ndjson" => Some(FileFormat::Json),
+            "csv" => Some(FileFormat::Csv),
+            "parquet" => Some(FileFormat::Parquet),
+            "text" => Some(FileFormat::Text),
+            "binaryfile" => Some(FileFormat::BinaryFile),
+            "avro" | "orc" | "xml" => {
+                self.findings.push(Diagnostic::not_supported(&format!("format `{format}` of read_files")));
+                None
+            }
+            _ => {
+                let error = Diagnostic::error("UNKNOWN_FILE_FORMAT", format!("read_files knows no format `{format}`"));
+                self.findings.push(error.help("use one of json, csv, parquet, text, binaryFile"));
+                None
+            }
+        }
+    }
+
+    fn mode(&mut self) -> ParseMode {
+        match self.text("mode").map(|mode| mode.to_uppercase()).as_deref() {
+            None | Some("PERMISSIVE") => ParseMode::Permissive,
+            Some("DROPMALFORMED") => ParseMode::DropMalformed,
+            Some("FAILFAST") => ParseMode::FailFast,
+            Some(other) => {
+                self.invalid("mode", other, "PERMISSIVE, DROPMALFORMED or FAILFAST");
+                ParseMode::Permissive
+            }
+        }
+    }
+
+    fn limits(&mut self) -> BatchLimits {
+        let max_files = self.number("maxfilespertrigger").unwrap_or(DEFAULT_MAX_FILES as u64);
+        if max_files == 0 {
+            self.invalid("maxfilespertrigger", "0", "a number of files above 0");
+        }
+        BatchLimits { max_files: max_files.max(1) as usize, max_bytes: self.bytes("maxbytespertrigger") }
+    }
+
+    fn filter(&mut self) -> FileFilter {
+        FileFilter {
+            name_pattern: self.text("pathglobfilter").or_else(|| self.text("filenamepattern")),
+            recursive: self.flag("recursivefilelookup", true),
+            modified_after: self.instant("modifiedafter"),
+            modified_before: self.instant("modifiedbefore"),
+            max_age: self.file_age(),
+        }
+    }
+
+    fn partition_columns(&self) -> PartitionColumns {
+        match self.options.get("partitioncolumns") {
+            None => PartitionColumns::All,
+            Some(text) => {
+                PartitionColumns::Named(text.split(',').map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).collect())
+            }
+        }
+    }
+
+    fn json(&mut self) -> JsonReadOptions {
+        JsonReadOptions {
+            multi_line: self.flag("multiline", false),
+            timestamp_format: self.text("timestampformat"),
+            date_format: self.text("dateformat"),
+            primitives_as_string: self.flag("primitivesasstring", false),
+            case_sensitive: self.flag("readercasesensitive", true),
+        }
+    }
+
+    fn csv(&mut self) -> CsvReadOptions {
+        let separator = if self.options.contains_key("sep") { "sep" } else { "delimiter" };
+        CsvReadOptions {
+            header: self.flag("header", false),
+            separator: self.character(separator, Some(b',')).unwrap_or(b','),
+            quote: self.character("quote", Some(b'"')),
+            escape: self.character("escape", Some(b'\\')),
+            null_value: self.options.get("nullvalue").cloned().unwrap_or_default(),
+            skip_rows: self.number("skiprows").unwrap_or(0) as usize,
+            comment: self.character("comment", None),
+            multi_line: self.flag("multiline", false),
+            timestamp_format: self.text("timestampformat"),
+            date_format: self.text("dateformat"),
+        }
+    }
+
+    fn delta_start(&mut self) -> DeltaStart {
+        match (self.text("startingversion"), self.instant("startingtimestamp")) {
+            (Some(_), Some(_)) => {
+                let text = "startingVersion and startingTimestamp exclude each other";
+                self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text));
+                DeltaStart::Snapshot
+            }
+            (None, None) => DeltaStart::Snapshot,
+            (None, Some(instant)) => DeltaStart::Timestamp(instant),
+            (Some(text), None) if text.eq_ignore_ascii_case("latest") => DeltaStart::Latest,
+            (Some(_), None) => self.number("startingversion").map_or(DeltaStart::Snapshot, |version| DeltaStart::Version(version as i64)),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.options.get(key).map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
+    }
+
+    fn invalid(&mut self, key: &str, value: &str, wanted: &str) {
+        let text = format!("option `{key}` has the value `{value}`; it must be {wanted}");
+        self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text));
+    }
+
+    fn flag(&mut self, key: &str, default: bool) -> bool {
+        match self.text(key).map(|text| text.to_lowercase()).as_deref() {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                self.invalid(key, other, "true or false");
+                default
+            }
+        }
+    }
+
+    fn number(&mut self, key: &str) -> Option<u64> {
+        let text = self.text(key)?;
+        let number = text.parse().ok();
+        if number.is_none() {
+            self.invalid(key, &text, "a whole number, 0 or more");
+        }
+        number
+    }
+
+    fn bytes(&mut self, key: &str) -> Option<u64> {
+        let text = self.text(key)?;
+        let bytes = parse_bytes(&text).filter(|bytes| *bytes > 0);
+        if bytes.is_none() {
+            self.invalid(key, &text, "a size such as 1048576, 512m or 10g");
+        }
+        bytes
+    }
+
+    fn instant(&mut self, key: &str) -> Option<i64> {
+        let text = self.text(key)?;
+        let micros = string_to_timestamp_nanos(&text).ok().map(|nanos| nanos.div_euclid(1000));
+        if micros.is_none() {
+            self.invalid(key, &text, "a date or a timestamp such as 2024-01-31 or 2024-01-31T10:00:00Z");
+        }
+        micros
+    }
+
+    fn file_age(&mut self) -> Option<i64> {
+        let text = self.text("maxfileage")?;
+        let age = parse_days(&text);
+        match age {
+            Some(micros) if micros >= MIN_FILE_AGE_DAYS * MICROS_PER_DAY => Some(micros),
+            _ => {
+                self.invalid("maxfileage", &text, "an interval of at least 14 days, such as '30 days'");
+                None
+            }
+        }
+    }
+
+    /// One ASCII character; `\t` and the like are understood; an empty text switches the feature off.
+    fn character(&mut self, key: &str, default: Option<u8>) -> Option<u8> {
+        let Some(text) = self.options.get(key).cloned() else { return default };
+        match text.as_bytes() {
+            [] => None,
+            [byte] => Some(*byte),
+            b"\\t" => Some(b'\t'),
+            b"\\0" => Some(0),
+            b"\\\\" => Some(b'\\'),
+            _ => {
+                self.invalid(key, &text, "one ASCII character");
+                default
+            }
+        }
+    }
+}
+
+fn with_nearest<'a>(error: Diagnostic, key: &str, known: impl Iterator<Item = &'a str>) -> Diagnostic {
+    match known.map(|name| (strsim::damerau_levenshtein(name, key), name)).min() {
+        Some((distance, name)) if distance <= 3 => error.help(format!("did you mean `{name}`?")),
+        _ => error.help("remove it, or set validateOptions => false to have it ignored"),
+    }
+}
+
+/// `1048576`, `512m`, `10 GB` in bytes.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.to_lowercase();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let factor: u64 = match text[digits.len()..].trim() {
+        "" | "b" => 1,
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        "g" | "gb" => 1 << 30,
+        "t" | "tb" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// `30 days`, `interval 4 weeks`, `400 hours` in microseconds.
+fn parse_days(text: &str) -> Option<i64> {
+    let text = text.to_lowercase();
+    let mut words = text.split_whitespace().filter(|word| *word != "interval");
+    let count: i64 = words.next()?.trim_matches('\'').parse().ok()?;
+    let unit = match words.next()?.trim_matches('\'').trim_end_matches('s') {
+        "hour" => MICROS_PER_DAY / 24,
+        "day" => MICROS_PER_DAY,
+        "week" => 7 * MICROS_PER_DAY,
+        "month" => 30 * MICROS_PER_DAY,
+        "year" => 365 * MICROS_PER_DAY,
+        _ => return None,
+    };
+    count.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests;

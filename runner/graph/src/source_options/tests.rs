@@ -1,0 +1,75 @@
+use super::*;
+
+fn relation(options: &[(&str, &str)]) -> Relation {
+    let options = options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
+    let kind = RelationKind::Files { path: "data".into(), format: "json".into() };
+    Relation { kind, streaming: true, options, origin: None }
+}
+
+#[test]
+fn defaults_are_those_of_the_specification() {
+    let (options, lints) = file_options(&relation(&[])).unwrap();
+    assert!(lints.is_empty());
+    assert_eq!(options.limits, BatchLimits { max_files: 1000, max_bytes: None });
+    assert_eq!(options.mode, ParseMode::Permissive);
+    assert_eq!(options.corrupt_record_column, "_corrupt_record");
+    assert!(options.include_existing_files && options.filter.recursive && !options.allow_overwrites);
+    assert_eq!((options.csv.separator, options.csv.quote, options.csv.escape), (b',', Some(b'"'), Some(b'\\')));
+}
+
+#[test]
+fn values_are_typed() {
+    let read = relation(&[
+        ("maxbytespertrigger", "10g"),
+        ("maxfilespertrigger", "10"),
+        ("mode", "failfast"),
+        ("sep", "\\t"),
+        ("quote", ""),
+        ("modifiedafter", "2024-01-01"),
+        ("partitioncolumns", ""),
+        ("maxfileage", "30 days"),
+    ]);
+    let (options, _) = file_options(&read).unwrap();
+    assert_eq!(options.limits, BatchLimits { max_files: 10, max_bytes: Some(10 << 30) });
+    assert_eq!(options.mode, ParseMode::FailFast);
+    assert_eq!((options.csv.separator, options.csv.quote), (b'\t', None));
+    assert_eq!(options.filter.modified_after, Some(1_704_067_200_000_000));
+    assert_eq!(options.partition_columns, PartitionColumns::Named(vec![]));
+    assert_eq!(options.filter.max_age, Some(30 * MICROS_PER_DAY));
+}
+
+#[test]
+fn unknown_option_names_the_nearest() {
+    let errors = file_options(&relation(&[("maxfilepertrigger", "1")])).unwrap_err();
+    assert_eq!(errors[0].class, "UNKNOWN_READ_FILES_OPTION");
+    assert_eq!(errors[0].help.as_deref(), Some("did you mean `maxfilespertrigger`?"));
+    assert!(file_options(&relation(&[("maxfilepertrigger", "1"), ("validateoptions", "false")])).is_ok());
+}
+
+#[test]
+fn later_features_are_refused_by_name_and_all_errors_are_shown() {
+    let read = relation(&[("rescueddatacolumn", "_rescued"), ("cleansource", "DELETE"), ("mode", "x"), ("header", "maybe")]);
+    let errors = file_options(&read).unwrap_err();
+    let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();
+    assert_eq!(classes, ["FEATURE_NOT_SUPPORTED", "FEATURE_NOT_SUPPORTED", "INVALID_READ_OPTION", "INVALID_READ_OPTION"]);
+    assert!(errors[0].message.contains("cleansource => 'DELETE'"), "{}", errors[0].message);
+}
+
+#[test]
+fn ignored_options_are_lints() {
+    let (_, lints) = file_options(&relation(&[("usenotifications", "true")])).unwrap();
+    assert_eq!(lints[0].class, "W007");
+}
+
+#[test]
+fn delta_stream_options_are_typed() {
+    let read = |options: &[(&str, &str)]| {
+        let relation = Relation { kind: RelationKind::Delta { name: None, location: "x".into(), version: None }, ..relation(options) };
+        delta_stream_options(&relation)
+    };
+    assert_eq!(read(&[]).unwrap(), DeltaStreamOptions::default());
+    assert_eq!(read(&[("startingversion", "3"), ("skipchangecommits", "true")]).unwrap().start, DeltaStart::Version(3));
+    assert_eq!(read(&[("startingversion", "latest")]).unwrap().start, DeltaStart::Latest);
+    assert_eq!(read(&[("startingversions", "3")]).unwrap_err()[0].class, "UNKNOWN_STREAM_OPTION");
+    assert_eq!(read(&[("startingversion", "-1")]).unwrap_err()[0].class, "INVALID_READ_OPTION");
+}
