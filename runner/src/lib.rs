@@ -4,5 +4,6 @@ pub mod commit;
 pub mod execute;
 pub mod failpoint;
 pub mod failure;
+pub mod functions;
 pub mod state;
 pub mod storage;

@@ -1,0 +1,359 @@
+//! The columnar JSON decoder: one for `from_json` and for files of JSON lines. Bytes go in, Arrow arrays come out, in one pass.
+//!
+//! Fields that the schema lacks are skipped. A value of the wrong type is NULL for its field only; a text that is no JSON is a
+//! malformed record. Of a key that comes twice the last value counts. Objects and arrays for a STRING keep their raw text.
+
+mod column;
+mod nested;
+mod scan;
+
+use std::sync::Arc;
+
+use datafusion::arrow::{
+    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
+    error::ArrowError,
+};
+
+use self::{
+    column::{Column, Fit},
+    nested::StructColumn,
+    scan::Scanner,
+};
+use crate::functions::temporal::{
+    pattern::Pattern,
+    zone::{UTC, Zone},
+};
+
+pub use self::scan::{MAX_DEPTH, Malformed};
+
+/// What happens to a malformed record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParseMode {
+    /// A row of NULLs, with the raw text in the column for corrupt records if the schema has one.
+    #[default]
+    Permissive,
+    /// The record is left out and counted.
+    DropMalformed,
+    /// Decoding stops with the record's line.
+    FailFast,
+}
+
+/// How to decode.
+#[derive(Clone, Debug)]
+pub struct DecoderOptions {
+    pub mode: ParseMode,
+    /// Name of the STRING column that takes the text of malformed records; filled only if the schema has it.
+    pub corrupt_record_column: String,
+    /// What a timestamp without a zone means.
+    pub time_zone: Zone,
+    pub timestamp_format: Option<Pattern>,
+    pub date_format: Option<Pattern>,
+    /// Compare field names with their letter case.
+    pub case_sensitive: bool,
+    /// A record that is an array of objects gives one row per object (files, not `from_json`).
+    pub array_as_rows: bool,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> Self {
+        Self {
+            mode: ParseMode::Permissive,
+            corrupt_record_column: "_corrupt_record".to_string(),
+            time_zone: UTC,
+            timestamp_format: None,
+            date_format: None,
+            case_sensitive: true,
+            array_as_rows: false,
+        }
+    }
+}
+
+/// A schema that JSON cannot fill.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecoderError {
+    #[error("field '{field}' has type {data_type}, which JSON cannot be read into")]
+    UnsupportedType { field: String, data_type: String },
+    #[error("column '{name}' for corrupt records must be a STRING, but is {data_type}")]
+    CorruptRecordType { name: String, data_type: String },
+}
+
+/// What one record gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// The record is in the columns: one row, or as many as its array had objects.
+    Rows(usize),
+    /// The record is no JSON object. Under `Permissive` a row of NULLs stands for it, else nothing.
+    Malformed(Malformed),
+}
+
+/// A malformed record under `FailFast`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed JSON record in line {line}: {cause}")]
+pub struct MalformedLine {
+    /// Line number, from 1, since the start of the file.
+    pub line: u64,
+    pub cause: Malformed,
+    /// The first 200 characters of the record.
+    pub excerpt: String,
+}
+
+/// Totals since the decoder was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecodeCounts {
+    /// Rows appended, with the rows of NULLs.
+    pub rows: u64,
+    /// Malformed records, whatever became of them.
+    pub malformed: u64,
+    /// Values that did not fit their field and became NULL.
+    pub mismatches: u64,
+}
+
+/// State of the record that is read.
+#[derive(Debug)]
+struct Reading<'o> {
+    options: &'o DecoderOptions,
+    misfits: u64,
+}
+
+/// Bytes that one batch may hold, so that 32-bit offsets cannot overflow.
+const BATCH_BYTES: usize = 1 << 30;
+
+/// Decodes records of JSON into the columns of a schema.
+#[derive(Debug)]
+pub struct Decoder {
+    schema: SchemaRef,
+    options: DecoderOptions,
+    root: StructColumn,
+    corrupt: Option<usize>,
+    counts: DecodeCounts,
+    line: u64,
+    bytes: usize,
+}
+
+impl Decoder {
+    /// A decoder for the columns of `schema`; fields are made nullable. Pass only the needed columns: all others are skipped fast.
+    pub fn new(schema: &Schema, options: DecoderOptions) -> Result<Self, DecoderError> {
+        let root = StructColumn::new(schema.fields(), "", options.case_sensitive)?;
+        let corrupt = schema.fields().iter().position(|field| *field.name() == options.corrupt_record_column);
+        if let Some(field) = corrupt.and_then(|index| schema.fields().get(index))
+            && *field.data_type() != DataType::Utf8
+        {
+            let data_type = field.data_type().to_string();
+            return Err(DecoderError::CorruptRecordType { name: field.name().clone(), data_type });
+        }
+        let fields: Vec<FieldRef> = schema.fields().iter().map(nullable_field).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        Ok(Self { schema, options, root, corrupt, counts: DecodeCounts::default(), line: 0, bytes: 0 })
+    }
+
+    /// The schema of the batches: that of `new` with nullable fields.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows since the last `finish`.
+    pub fn rows(&self) -> usize {
+        self.root.len()
+    }
+
+    /// Totals since the decoder was made.
+    pub fn counts(&self) -> DecodeCounts {
+        self.counts
+    }
+
+    /// Lines are counted from 1 again.
+    pub fn start_file(&mut self) {
+        self.line = 0;
+    }
+
+    /// Decodes one record, which must be the whole text.
+    pub fn decode_record(&mut self, record: &[u8]) -> RecordOutcome {
+        let row = self.root.len();
+        let mut reading = Reading { options: &self.options, misfits: 0 };
+        let result = if self.bytes.saturating_add(record.len()) > i32::MAX as usize {
+            Err(Malformed { offset: 0, reason: "record too large for one batch" })
+        } else {
+            decode_root(&mut self.root, record, &mut reading)
+        };
+        let misfits = reading.misfits;
+        match result {
+            Ok(()) => {
+                self.bytes += record.len();
+                self.counts.mismatches += misfits;
+                let rows = self.root.len() - row;
+                self.counts.rows += rows as u64;
+                RecordOutcome::Rows(rows)
+            }
+            Err(cause) => {
+                self.root.truncate(row);
+                self.counts.malformed += 1;
+                if self.options.mode == ParseMode::Permissive {
+                    self.append_corrupt(record);
+                }
+                RecordOutcome::Malformed(cause)
+            }
+        }
+    }
+
+    fn append_corrupt(&mut self, record: &[u8]) {
+        let row = self.root.len();
+        self.root.append_null();
+        self.counts.rows += 1;
+        let Some(column) = self.corrupt.and_then(|index| self.root.column_mut(index)) else { return };
+        if let Column::Text(bytes) = column {
+            let text = String::from_utf8_lossy(record);
+            self.bytes = self.bytes.saturating_add(text.len());
+            if self.bytes <= i32::MAX as usize {
+                bytes.truncate(row);
+                bytes.push(text.as_bytes());
+            }
+        }
+    }
+
+    /// Decodes the lines of `buffer` until it ends or the batch has `max_rows` rows, and gives the bytes consumed. Blank lines are
+    /// skipped. A last line without its end stays unread unless `last` says that the file ends here.
+    pub fn decode_lines(&mut self, buffer: &[u8], last: bool, max_rows: usize) -> Result<usize, MalformedLine> {
+        let mut at = 0;
+        while at < buffer.len() && self.root.len() < max_rows && (self.bytes < BATCH_BYTES || self.root.len() == 0) {
+            let rest = buffer.get(at..).unwrap_or_default();
+            let (line, used) = match memchr::memchr(b'\n', rest) {
+                Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
+                None if last => (rest, rest.len()),
+                None => break,
+            };
+            at += used;
+            self.line += 1;
+            let record = line.trim_ascii();
+            if record.is_empty() {
+                continue;
+            }
+            let outcome = self.decode_record(record);
+            if let (RecordOutcome::Malformed(cause), ParseMode::FailFast) = (outcome, self.options.mode) {
+                let excerpt = String::from_utf8_lossy(record).chars().take(200).collect();
+                return Err(MalformedLine { line: self.line, cause, excerpt });
+            }
+        }
+        Ok(at)
+    }
+
+    /// The rows since the last `finish` as a batch.
+    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.bytes = 0;
+        self.root.discard_nulls();
+        let (_, arrays, rows) = self.root.finish_parts()?;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &RecordBatchOptions::new().with_row_count(Some(rows)))
+    }
+}
+
+fn decode_root(root: &mut StructColumn, record: &[u8], reading: &mut Reading<'_>) -> Result<(), Malformed> {
+    let mut scanner = Scanner::new(record);
+    if reading.options.array_as_rows && scanner.take(b'[') {
+        let mut more = !scanner.take(b']');
+        while more {
+            root.decode(&mut scanner, reading)?;
+            more = scanner.take(b',');
+            if !more {
+                scanner.expect(b']', "expected a comma or the end of the array")?;
+            }
+        }
+    } else {
+        root.decode(&mut scanner, reading)?;
+    }
+    scanner.end()
+}
+
+/// Decodes texts of JSON into one array of any type: `from_json`.
+#[derive(Debug)]
+pub struct ValueDecoder {
+    options: DecoderOptions,
+    root: Column,
+    counts: DecodeCounts,
+}
+
+impl ValueDecoder {
+    /// A decoder for values of `data_type` (a struct, array or map, as `from_json` takes them).
+    pub fn new(data_type: &DataType, options: DecoderOptions) -> Result<Self, DecoderError> {
+        let root = Column::new(data_type, "", options.case_sensitive)?;
+        Ok(Self { options, root, counts: DecodeCounts::default() })
+    }
+
+    /// Appends a NULL.
+    pub fn append_null(&mut self) {
+        self.root.append_null();
+        self.counts.rows += 1;
+    }
+
+    /// Appends the value of `text`. A malformed text gives a struct of NULLs, or NULL for another type; a blank one gives NULL.
+    pub fn decode(&mut self, text: &[u8]) -> RecordOutcome {
+        let row = self.root.len();
+        self.counts.rows += 1;
+        let mut scanner = Scanner::new(text);
+        if scanner.peek().is_none() {
+            self.root.append_null();
+            return RecordOutcome::Rows(1);
+        }
+        let mut reading = Reading { options: &self.options, misfits: 0 };
+        let result = decode_value(&mut self.root, &mut scanner, &mut reading);
+        let misfits = reading.misfits;
+        match result {
+            Ok(()) => {
+                self.counts.mismatches += misfits;
+                RecordOutcome::Rows(1)
+            }
+            Err(cause) => {
+                self.root.truncate(row);
+                match &mut self.root {
+                    Column::Struct(group) => group.append_empty(),
+                    other => other.append_null(),
+                }
+                self.counts.malformed += 1;
+                RecordOutcome::Malformed(cause)
+            }
+        }
+    }
+
+    /// Totals since the decoder was made.
+    pub fn counts(&self) -> DecodeCounts {
+        self.counts
+    }
+
+    /// The array of all values since the last `finish`.
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.root.finish()
+    }
+}
+
+fn decode_value(root: &mut Column, scanner: &mut Scanner<'_>, reading: &mut Reading<'_>) -> Result<(), Malformed> {
+    if scanner.word(b"null") {
+        return Err(scanner.malformed("expected an object"));
+    }
+    match root.decode(scanner, reading)? {
+        Fit::Fits => scanner.end(),
+        Fit::Misfit => Err(scanner.malformed("value of another type than the schema")),
+    }
+}
+
+/// The same field, nullable, and all below it; keys and entries of a map stay as Arrow wants them.
+fn nullable_field(field: &FieldRef) -> FieldRef {
+    Arc::new(field.as_ref().clone().with_data_type(nullable_type(field.data_type())).with_nullable(true))
+}
+
+/// The same type with nullable fields at all levels.
+pub fn nullable_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(nullable_field).collect()),
+        DataType::List(item) => DataType::List(nullable_field(item)),
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(fields) = entries.data_type() else { return data_type.clone() };
+            let [key, value] = fields.as_ref() else { return data_type.clone() };
+            let fields = vec![Arc::clone(key), nullable_field(value)];
+            let entries = Field::new(entries.name(), DataType::Struct(fields.into()), false);
+            DataType::Map(Arc::new(entries), *sorted)
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
