@@ -38,12 +38,15 @@ pub struct BatchOffsets {
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
+    /// Per source id the files of a static input, so that a batch that is executed again joins with the same rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub static_files: BTreeMap<String, Vec<FileEntry>>,
 }
 
 impl BatchOffsets {
     /// Batch `batch` at `timestamp_us` over `sources`, without static inputs.
     pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<String, SourceRange>) -> Self {
-        Self { version: VERSION, batch, timestamp_us, sources, statics: BTreeMap::new() }
+        Self { version: VERSION, batch, timestamp_us, sources, statics: BTreeMap::new(), static_files: BTreeMap::new() }
     }
 }
 

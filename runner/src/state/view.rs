@@ -15,6 +15,9 @@ pub struct ViewPosition {
     pub own_version: i64,
     /// Per table key the input version that the refresh read.
     pub inputs: BTreeMap<String, StaticVersion>,
+    /// Per source id of a file input the hash of the listing that the refresh read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Hash of plan, parameters and time zone.
     pub fingerprint: String,
     /// `flow_id` of the event log: changes with every complete recompute.
