@@ -1,9 +1,12 @@
 //! The process in the pod and on the laptop: observe, plan, execute, commit, report.
 
 pub mod commit;
+pub mod event_log;
 pub mod execute;
 pub mod failpoint;
 pub mod failure;
 pub mod functions;
+pub mod report;
+pub mod settings;
 pub mod state;
 pub mod storage;

@@ -1,0 +1,297 @@
+//! The events as they are written: one constructor per thing that can be said, each with its exact message and level.
+#![expect(missing_docs, reason = "the fields say what they are")]
+
+use chrono::{DateTime, Utc};
+use floe_crds::state::{FailureClass, FlowState, UpdateState};
+
+use super::event::{
+    AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
+    EventDetails, EventError, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint, OperationProgress,
+    OperationStatus, PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress,
+    UserAction,
+};
+use crate::failure::Failure;
+
+/// What happens after a failure that may be retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    pub delay_seconds: u64,
+    /// The attempt that comes next, counted from 1.
+    pub attempt: u32,
+    pub attempts: u32,
+}
+
+impl Event {
+    fn new(subject: Subject, level: Level, message: String, details: EventDetails) -> Self {
+        Self { subject, level, message, details, error: None, timestamp: None, reports: None }
+    }
+
+    /// The same event at another level.
+    #[must_use]
+    pub fn at_level(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+
+    /// The same event with another sentence.
+    #[must_use]
+    pub fn saying(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
+    /// The same event, with what failed.
+    #[must_use]
+    pub fn with_error(self, error: EventError) -> Self {
+        Self { error: Some(error), ..self }
+    }
+
+    /// The same event with the time at which it happened.
+    #[must_use]
+    pub fn happened_at(self, timestamp: DateTime<Utc>) -> Self {
+        Self { timestamp: Some(timestamp), ..self }
+    }
+
+    /// The same event, which reports the numbers of Delta transaction (`app_id`, `version`).
+    #[must_use]
+    pub fn reporting(self, app_id: impl Into<String>, version: i64) -> Self {
+        Self { reports: Some((app_id.into(), version)), ..self }
+    }
+
+    /// An update, or a further attempt of it, was created.
+    pub fn create_update(update_id: &str, create: CreateUpdate) -> Self {
+        let message = match create.attempt {
+            1 => format!("Update {update_id} started by {}.", word(&create.cause)),
+            attempt => format!("Update {update_id} started by {} (attempt {attempt}).", word(&create.cause)),
+        };
+        Self::new(Subject::default(), Level::Info, message, EventDetails::CreateUpdate(Box::new(create)))
+    }
+
+    /// A person or tool started or stopped something.
+    pub fn user_action(action: UserAction) -> Self {
+        let message = format!("User {} did {}.", action.user_name, word(&action.action));
+        Self::new(Subject::default(), Level::Info, message, EventDetails::UserAction(action))
+    }
+
+    /// The runner starts.
+    pub fn runtime_details(runtime: RuntimeDetails) -> Self {
+        let message = format!("Floe {} is running the update.", runtime.floe_version);
+        Self::new(Subject::default(), Level::Info, message, EventDetails::RuntimeDetails(runtime))
+    }
+
+    /// The update is in `state`.
+    pub fn update_progress(update_id: &str, state: UpdateState) -> Self {
+        let level = if state == UpdateState::Failed { Level::Error } else { Level::Info };
+        let details = EventDetails::UpdateProgress(UpdateProgress { state, cancellation_cause: None });
+        Self::new(Subject::default(), level, format!("Update {update_id} is {}.", word(&state)), details)
+    }
+
+    /// The update ends because of `failure`; the message names flow, error class and text.
+    pub fn update_failed(update_id: &str, failure: &Failure) -> Self {
+        let cause = match &failure.flow {
+            Some(flow) => format!("Flow {flow}: {failure}"),
+            None => failure.to_string(),
+        };
+        let details = EventDetails::UpdateProgress(UpdateProgress { state: UpdateState::Failed, cancellation_cause: None });
+        Self::new(Subject::default(), Level::Error, format!("Update {update_id} is FAILED. {cause}"), details)
+            .with_error(EventError::of(failure, failure.class != FailureClass::Transient))
+    }
+
+    /// The update was stopped.
+    pub fn update_canceled(update_id: &str, cause: CancellationCause) -> Self {
+        let details = EventDetails::UpdateProgress(UpdateProgress { state: UpdateState::Canceled, cancellation_cause: Some(cause) });
+        Self::new(Subject::default(), Level::Info, format!("Update {update_id} is CANCELED."), details)
+    }
+
+    /// The update whose runner died; written by the next runner.
+    pub fn update_recovered(update_id: &str) -> Self {
+        let details = EventDetails::UpdateProgress(UpdateProgress { state: UpdateState::Failed, cancellation_cause: None });
+        let message = format!("Update {update_id} ended without a final event (recovered)");
+        Self::new(Subject::default(), Level::Error, message, details)
+    }
+
+    /// Planning ended.
+    pub fn graph_planned(planned: GraphPlanned) -> Self {
+        let message = format!("Planned {} and {}.", count(planned.datasets, "dataset"), count(planned.flows, "flow"));
+        Self::new(Subject::default(), Level::Info, message, EventDetails::GraphPlanned(planned))
+    }
+
+    /// A dataset as this update sees it.
+    pub fn dataset_definition(subject: Subject, definition: DatasetDefinition) -> Self {
+        let kind = match definition.dataset_type {
+            DatasetType::StreamingTable => "streaming table",
+            DatasetType::MaterializedView => "materialized view",
+            DatasetType::View => "view",
+        };
+        let message = format!("Dataset {} is defined as {kind}.", subject.dataset_name.as_deref().unwrap_or_default());
+        Self::new(subject, Level::Info, message, EventDetails::DatasetDefinition(definition))
+    }
+
+    /// A flow as this update sees it.
+    pub fn flow_definition(subject: Subject, definition: FlowDefinition) -> Self {
+        let kind: &FlowType = &definition.flow_type;
+        let message = format!("Flow {} is defined as {}.", flow_name(&subject), word(kind));
+        Self::new(subject, Level::Info, message, EventDetails::FlowDefinition(Box::new(definition)))
+    }
+
+    /// A flow is in `status`; for the ends with a reason or numbers see the next constructors.
+    pub fn flow_progress(subject: Subject, status: FlowState) -> Self {
+        let message = flow_message(&flow_name(&subject), status);
+        let level = if status == FlowState::Failed { Level::Error } else { Level::Info };
+        let progress = FlowProgress { status, metrics: None, data_quality: None };
+        Self::new(subject, level, message, EventDetails::FlowProgress(Box::new(progress)))
+    }
+
+    /// A micro-batch was committed (`subject.batch_id` says which).
+    pub fn batch_committed(subject: Subject, metrics: FlowMetrics, data_quality: Option<DataQuality>) -> Self {
+        let message = flow_message(&flow_name(&subject), FlowState::Running);
+        let progress = FlowProgress { status: FlowState::Running, metrics: Some(metrics), data_quality };
+        Self::new(subject, Level::Metrics, message, EventDetails::FlowProgress(Box::new(progress)))
+    }
+
+    /// A materialized view was refreshed: the end of its flow carries its numbers.
+    pub fn refresh_completed(subject: Subject, metrics: FlowMetrics, data_quality: Option<DataQuality>) -> Self {
+        let message = flow_message(&flow_name(&subject), FlowState::Completed);
+        let progress = FlowProgress { status: FlowState::Completed, metrics: Some(metrics), data_quality };
+        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress)))
+    }
+
+    /// A flow failed; with `retry` it will be started again. The counters of what was not committed go with it.
+    pub fn flow_failed(subject: Subject, failure: &Failure, data_quality: Option<DataQuality>, retry: Option<Retry>) -> Self {
+        let flow = flow_name(&subject);
+        let (level, message) = match retry {
+            Some(Retry { delay_seconds, attempt, attempts }) => (
+                Level::Warn,
+                format!("Flow {flow} has FAILED. Retrying in {} (attempt {attempt} of {attempts}).", count(delay_seconds, "second")),
+            ),
+            None if failure.class == FailureClass::Expectation => (Level::Error, sentence(&failure.message)),
+            None => (Level::Error, format!("Flow {flow} has FAILED.")),
+        };
+        let progress = FlowProgress { status: FlowState::Failed, metrics: None, data_quality };
+        Self::new(subject, level, message, EventDetails::FlowProgress(Box::new(progress)))
+            .with_error(EventError::of(failure, retry.is_none()))
+    }
+
+    /// A flow does not run because the flows `roots` failed.
+    pub fn flow_skipped(subject: Subject, roots: &[String]) -> Self {
+        let message = format!("Flow {} was SKIPPED due to upstream failure(s): {}.", flow_name(&subject), roots.join(", "));
+        Self::flow_progress(subject, FlowState::Skipped).at_level(Level::Warn).saying(message)
+    }
+
+    /// How a materialized view will be refreshed.
+    pub fn planning_information(subject: Subject, planning: PlanningInformation) -> Self {
+        let chosen = planning.technique_information.iter().find(|technique| technique.is_chosen);
+        let chosen = chosen.map_or("COMPLETE_RECOMPUTE", |technique| technique.maintenance_type.name());
+        let message = format!("Flow {} has been planned to be executed as {chosen}.", flow_name(&subject));
+        Self::new(subject, Level::Info, message, EventDetails::PlanningInformation(planning))
+    }
+
+    /// A listing or another long operation.
+    pub fn operation_progress(subject: Subject, operation: OperationProgress) -> Self {
+        let message = match (&operation.auto_loader_details, operation.status) {
+            (Some(details), OperationStatus::Completed) => {
+                format!("Listed {} in {}.", count(details.num_files_listed, "file"), details.source_path)
+            }
+            (Some(details), status) => format!("Listing of {} is {}.", details.source_path, word(&status)),
+            (None, status) => format!("{} is {}.", word(&operation.operation), word(&status)),
+        };
+        Self::new(subject, Level::Info, message, EventDetails::OperationProgress(operation))
+    }
+
+    /// One micro-batch in Spark's words.
+    pub fn stream_progress(subject: Subject, progress: &serde_json::Value) -> Self {
+        let message = format!("Progress of flow {}.", flow_name(&subject));
+        Self::new(subject, Level::Metrics, message, EventDetails::StreamProgress(StreamProgress { progress_json: progress.to_string() }))
+    }
+
+    /// Columns were added to a dataset.
+    pub fn schema_change(subject: Subject, change: SchemaChange) -> Self {
+        let added: Vec<String> = change.added.iter().map(|AddedColumn { name, data_type }| format!("{name} {data_type}")).collect();
+        let columns = if added.len() == 1 { "column" } else { "columns" };
+        let message = format!("Added {columns} {} to {} (schema version {}).", added.join(", "), change.dataset, change.schema_version);
+        Self::new(subject, Level::Info, message, EventDetails::SchemaChange(change))
+    }
+
+    /// A dataset is reset.
+    pub fn reset_progress(subject: Subject, reset: ResetProgress) -> Self {
+        let message = format!("{} of {} is {}.", word(&reset.kind), reset.dataset, word(&reset.status));
+        Self::new(subject, Level::Info, message, EventDetails::ResetProgress(reset))
+    }
+
+    /// A lint W001.
+    pub fn deprecation(lint: &Lint) -> Self {
+        let message = match &lint.position {
+            Some(position) => format!("{} ({position})", lint.message),
+            None => lint.message.clone(),
+        };
+        Self::new(Subject::default(), Level::Warn, message, EventDetails::Deprecation(Deprecation { message: "LEGACY_SYNTAX" }))
+    }
+}
+
+impl EventError {
+    /// The cause chain of `failure`; `fatal` if it is not retried.
+    pub fn of(failure: &Failure, fatal: bool) -> Self {
+        let frame = failure.origin.as_ref().map(|origin| StackFrame {
+            file_name: Some(origin.file.to_string()),
+            line_number: Some(i64::from(origin.line)),
+            ..StackFrame::default()
+        });
+        let mut exceptions = vec![ErrorCause {
+            class_name: Some(failure.error.clone()),
+            message: failure.message.clone(),
+            stack: frame.into_iter().collect(),
+        }];
+        exceptions.extend(failure.diagnostics.iter().map(|diagnostic| {
+            ErrorCause {
+                class_name: Some(diagnostic.class.clone()),
+                message: diagnostic.message.clone(),
+                stack: diagnostic
+                    .origin
+                    .iter()
+                    .map(|origin| StackFrame {
+                        file_name: Some(origin.file.to_string()),
+                        line_number: Some(i64::from(origin.line)),
+                        ..StackFrame::default()
+                    })
+                    .collect(),
+            }
+        }));
+        let mut source = std::error::Error::source(failure);
+        while let Some(error) = source {
+            exceptions.push(ErrorCause { class_name: None, message: error.to_string(), stack: Vec::new() });
+            source = error.source();
+        }
+        Self { fatal, exceptions }
+    }
+}
+
+fn flow_message(flow: &str, status: FlowState) -> String {
+    match status {
+        FlowState::Completed => format!("Flow {flow} has COMPLETED."),
+        FlowState::Failed => format!("Flow {flow} has FAILED."),
+        FlowState::Stopped => format!("Flow {flow} has been STOPPED."),
+        FlowState::Idle => format!("Flow {flow} is IDLE, waiting for new data."),
+        FlowState::Skipped => format!("Flow {flow} was SKIPPED."),
+        other => format!("Flow {flow} is {}.", word(&other)),
+    }
+}
+
+fn flow_name(subject: &Subject) -> String {
+    subject.flow_name.clone().unwrap_or_default()
+}
+
+/// The event-log word of a state, cause or kind: the one that it is serialised as.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// `text` with its first letter in upper case.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
