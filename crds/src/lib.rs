@@ -1,3 +1,14 @@
 //! The API types of Floe and the words that all parts share.
 
+pub mod manifest;
+pub mod pipeline;
 pub mod state;
+pub mod table;
+pub mod update;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "floe.dev";
+/// The only version of the group.
+pub const VERSION: &str = "v1alpha1";
+/// Group and version as a manifest names them.
+pub const API_VERSION: &str = "floe.dev/v1alpha1";
