@@ -8,7 +8,7 @@ use floe_graph::{
 };
 use serde::Serialize;
 
-use crate::{event_log::event::ExpectationCount, failure::Failure};
+use crate::{execute::expectation::ExpectationCount, failure::Failure};
 
 /// The result of one update.
 #[derive(Debug)]

@@ -8,6 +8,11 @@ use floe_crds::state::{Cause, ExpectationAction, FlowState, UpdateState};
 use floe_graph::plan::{Change, ResetKind};
 use serde::{Deserialize, Serialize};
 
+pub use crate::execute::{
+    expectation::{DataQuality, ExpectationCount},
+    progress::FlowMetrics,
+};
+
 /// How much attention an event needs. `Metrics` is of high volume and hidden in default views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -31,7 +36,7 @@ impl Level {
 }
 
 /// What an event is about, beside the update: fills the same-named fields of `origin`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// Full name, `catalog.schema.table`.
     pub dataset_name: Option<String>,
@@ -73,8 +78,8 @@ pub struct Event {
     pub error: Option<EventError>,
     /// When it happened, if that was before it is recorded.
     pub timestamp: Option<DateTime<Utc>>,
-    /// Delta transaction of the batch or refresh whose numbers the event reports: what a recovery needs not report again.
-    pub reports: Option<(String, i64)>,
+    /// Version of the flow's target whose numbers the event reports: what a recovery must not report again.
+    pub reports: Option<i64>,
 }
 
 /// A cause chain, root cause last.
@@ -313,78 +318,13 @@ pub enum FlowType {
 }
 
 /// A flow changed its state, committed a micro-batch, or ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlowProgress {
     pub status: FlowState,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<FlowMetrics>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_quality: Option<DataQuality>,
-}
-
-/// Numbers of one micro-batch or refresh. Every row, byte and millisecond is counted in exactly one event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FlowMetrics {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_output_rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_upserted_rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_deleted_rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_output_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub executor_time_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub executor_cpu_time_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub source_metrics: Vec<SourceMetrics>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_input_rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_corrupt_records: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_corrupt_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_rows_dropped_by_watermark: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_skipped_change_commits: Option<u64>,
-}
-
-/// The backlog of one source after the event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SourceMetrics {
-    pub source_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_bytes: Option<u64>,
-}
-
-/// Counters of expectations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataQuality {
-    /// Rows kept out of the target by drop or quarantine, each once.
-    pub dropped_records: u64,
-    /// Those of them that went to quarantine.
-    pub quarantined_records: u64,
-    pub expectations: Vec<ExpectationCount>,
-}
-
-/// Rows that one expectation saw, whatever its action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectationCount {
-    pub name: String,
-    /// Full name of the dataset that declares it, also if that is a temporary view.
-    pub dataset: String,
-    pub passed_records: u64,
-    pub failed_records: u64,
 }
 
 /// How a materialized view is refreshed, and why.
@@ -439,6 +379,10 @@ pub struct Issue {
     pub operator_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expression_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_not_incrementalizable_sub_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_not_deterministic_sub_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint_diff_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

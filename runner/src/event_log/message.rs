@@ -6,11 +6,10 @@ use floe_crds::state::{FailureClass, FlowState, UpdateState};
 
 use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
-    EventDetails, EventError, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint, OperationProgress,
-    OperationStatus, PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress,
-    UserAction,
+    EventDetails, EventError, FlowDefinition, FlowProgress, FlowType, GraphPlanned, Level, Lint, OperationProgress, OperationStatus,
+    PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
 };
-use crate::failure::Failure;
+use crate::{execute::progress::FlowProgress as CommittedProgress, failure::Failure};
 
 /// What happens after a failure that may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +49,10 @@ impl Event {
         Self { timestamp: Some(timestamp), ..self }
     }
 
-    /// The same event, which reports the numbers of Delta transaction (`app_id`, `version`).
+    /// The same event, which reports the numbers of `version` of the flow's target.
     #[must_use]
-    pub fn reporting(self, app_id: impl Into<String>, version: i64) -> Self {
-        Self { reports: Some((app_id.into(), version)), ..self }
+    pub fn reporting(self, version: Option<i64>) -> Self {
+        Self { reports: version, ..self }
     }
 
     /// An update, or a further attempt of it, was created.
@@ -140,18 +139,16 @@ impl Event {
         Self::new(subject, level, message, EventDetails::FlowProgress(Box::new(progress)))
     }
 
-    /// A micro-batch was committed (`subject.batch_id` says which).
-    pub fn batch_committed(subject: Subject, metrics: FlowMetrics, data_quality: Option<DataQuality>) -> Self {
-        let message = flow_message(&flow_name(&subject), FlowState::Running);
-        let progress = FlowProgress { status: FlowState::Running, metrics: Some(metrics), data_quality };
-        Self::new(subject, Level::Metrics, message, EventDetails::FlowProgress(Box::new(progress)))
-    }
-
-    /// A materialized view was refreshed: the end of its flow carries its numbers.
-    pub fn refresh_completed(subject: Subject, metrics: FlowMetrics, data_quality: Option<DataQuality>) -> Self {
-        let message = flow_message(&flow_name(&subject), FlowState::Completed);
-        let progress = FlowProgress { status: FlowState::Completed, metrics: Some(metrics), data_quality };
-        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress)))
+    /// A micro-batch was committed (it has a batch id), or a materialized view was refreshed and its flow is COMPLETED.
+    pub fn committed(subject: Subject, progress: CommittedProgress) -> Self {
+        let CommittedProgress { batch_id, metrics, data_quality, target_version } = progress;
+        let (status, level) = match batch_id {
+            Some(_) => (FlowState::Running, Level::Metrics),
+            None => (FlowState::Completed, Level::Info),
+        };
+        let message = flow_message(&flow_name(&subject), status);
+        let progress = FlowProgress { status, metrics: Some(metrics), data_quality: Some(data_quality) };
+        Self::new(Subject { batch_id, ..subject }, level, message, EventDetails::FlowProgress(Box::new(progress))).reporting(target_version)
     }
 
     /// A flow failed; with `retry` it will be started again. The counters of what was not committed go with it.

@@ -8,6 +8,7 @@ pub mod message;
 pub mod note;
 pub mod record;
 mod redact;
+pub mod schema;
 pub mod sink;
 
 use std::{

@@ -54,8 +54,8 @@ pub struct Record {
     pub event_type: &'static str,
     /// The typed details, as they were given (not redacted): never printed.
     pub typed: EventDetails,
-    /// The Delta transaction that the event reports.
-    pub reports: Option<(String, i64)>,
+    /// The version of the flow's target that the event reports.
+    pub reports: Option<i64>,
 }
 
 impl Record {
@@ -82,9 +82,19 @@ impl Record {
         }
     }
 
-    /// The record as one line of JSON; fields without value are absent.
+    /// The record as one line of JSON; fields without value are absent, `details` is the object that the table holds as text.
     pub fn json_line(&self) -> String {
-        let line = Line {
+        let details = serde_json::from_str(&self.details).unwrap_or(Value::Null);
+        serde_json::to_string(&self.shape(details)).unwrap_or_default()
+    }
+
+    /// The record as the columns of the table.
+    pub(super) fn row(&self) -> Row<'_> {
+        self.shape(Value::String(self.details.clone()))
+    }
+
+    fn shape(&self, details: Value) -> Row<'_> {
+        Row {
             id: &self.id,
             sequence: json!({"data_plane_id": {"instance": self.identity.instance(), "seq_no": self.seq_no}}),
             origin: self.origin(),
@@ -93,10 +103,9 @@ impl Record {
             level: self.level.as_str(),
             maturity_level: self.maturity_level,
             error: self.error.as_ref(),
-            details: serde_json::from_str(&self.details).unwrap_or(Value::Null),
+            details,
             event_type: self.event_type,
-        };
-        serde_json::to_string(&line).unwrap_or_default()
+        }
     }
 
     fn origin(&self) -> Value {
@@ -128,8 +137,9 @@ impl Record {
     }
 }
 
+/// The columns of the table in their order.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(super) struct Row<'a> {
     id: &'a str,
     sequence: Value,
     origin: Value,
