@@ -3,10 +3,12 @@
 //! Nothing here does IO or reads a clock or the environment: what storage holds, ids and times are arguments.
 
 pub mod definition;
+pub mod explain;
 pub mod function;
 pub mod graph;
 pub mod name;
 pub mod origin;
 pub mod plan;
 pub mod relation;
+pub mod resolve;
 pub mod source_options;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datafusion_common::arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
-use crate::{definition::DatasetKind, name::DatasetName, origin::Diagnostic};
+use crate::{definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, origin::Diagnostic};
 
 /// What the user asked to bring up to date; all empty means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,3 +94,8 @@ pub enum Change {
 
 /// Either the plan, or every reason why the update must not start.
 pub type PlanResult = Result<UpdatePlan, Vec<Diagnostic>>;
+
+/// What `selection` does to what is `stored`: complete before anything is written.
+pub fn plan_update(_graph: &ResolvedGraph, _selection: &Selection, _stored: &StoredState) -> PlanResult {
+    Err(vec![Diagnostic::error("INTERNAL_ERROR", "planning is not there yet")])
+}
