@@ -1,2 +1,177 @@
 //! The functions that SQL may call, as data: names, kinds, argument and result types. The implementations are in the runner,
 //! and one test there proves that both lists are equal.
+//!
+//! Names that start with `$` are operators of the dialect; SQL cannot write them, planning puts them into plans.
+
+mod catalog;
+pub mod coercion;
+mod signature;
+mod stub;
+
+pub use catalog::{AGGREGATES, GENERATORS, REFUSED, SCALAR_GROUPS, SYNTAX, WINDOWS};
+pub use signature::{Param, Returns, SignatureError, Typing};
+pub use stub::{AggregateStub, ScalarStub, WindowStub, aggregate_stub, scalar_stub, window_stub};
+
+/// What settings decide about the meaning of expressions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SqlSettings {
+    /// `spark.sql.ansi.enabled`: invalid casts and parses, division by zero and bad indexes are errors instead of NULL.
+    pub ansi: bool,
+    /// `spark.sql.session.timeZone`, an IANA name or an offset such as `+02:00`.
+    pub time_zone: String,
+}
+
+impl Default for SqlSettings {
+    fn default() -> Self {
+        Self { ansi: false, time_zone: "UTC".to_string() }
+    }
+}
+
+impl SqlSettings {
+    /// The values of a flow's `SET` statements; other keys are ignored.
+    pub fn from_settings<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let mut result = Self::default();
+        for (key, value) in settings {
+            if key.eq_ignore_ascii_case("spark.sql.ansi.enabled") {
+                result.ansi = value.trim().eq_ignore_ascii_case("true");
+            } else if key.eq_ignore_ascii_case("spark.sql.session.timeZone") {
+                result.time_zone = value.trim().to_string();
+            }
+        }
+        result
+    }
+}
+
+/// What a function does with rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// One value per row.
+    Scalar,
+    /// One value per group, or per window frame.
+    Aggregate,
+    /// One value per row of a window partition.
+    Window,
+    /// Many rows per row (`explode`).
+    Generator,
+    /// Planned into other expressions; has no implementation of its own.
+    Syntax,
+}
+
+/// What besides its arguments decides the result of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Determinism {
+    /// Nothing (session settings apart).
+    Deterministic,
+    /// The time of the batch.
+    Time,
+    /// Chance, or the place of the row in its file.
+    Random,
+}
+
+/// One function: what planning must know of it.
+#[derive(Debug)]
+pub struct FunctionSpec {
+    /// Lower-case name, also the name of the implementation.
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub kind: FunctionKind,
+    pub params: &'static [Param],
+    /// How many of the last parameters may be left out.
+    pub optional: usize,
+    /// The last parameter may be repeated.
+    pub variadic: bool,
+    pub returns: Returns,
+    pub determinism: Determinism,
+    /// The semantics, for the implementation and for the reference documentation.
+    pub doc: &'static str,
+}
+
+impl FunctionSpec {
+    const fn new(kind: FunctionKind, name: &'static str, params: &'static [Param], returns: Returns, doc: &'static str) -> Self {
+        Self { name, aliases: &[], kind, params, optional: 0, variadic: false, returns, determinism: Determinism::Deterministic, doc }
+    }
+
+    const fn scalar(name: &'static str, params: &'static [Param], returns: Returns, doc: &'static str) -> Self {
+        Self::new(FunctionKind::Scalar, name, params, returns, doc)
+    }
+
+    const fn aggregate(name: &'static str, params: &'static [Param], returns: Returns, doc: &'static str) -> Self {
+        Self::new(FunctionKind::Aggregate, name, params, returns, doc)
+    }
+
+    const fn window(name: &'static str, params: &'static [Param], returns: Returns, doc: &'static str) -> Self {
+        Self::new(FunctionKind::Window, name, params, returns, doc)
+    }
+
+    const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    const fn optional(self, optional: usize) -> Self {
+        Self { optional, ..self }
+    }
+
+    const fn variadic(self) -> Self {
+        Self { variadic: true, ..self }
+    }
+
+    const fn determinism(self, determinism: Determinism) -> Self {
+        Self { determinism, ..self }
+    }
+
+    /// True if SQL may write `name` for this function.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name) || self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Every scalar function with an implementation in the runner, operators included.
+pub fn scalars() -> impl Iterator<Item = &'static FunctionSpec> {
+    SCALAR_GROUPS.iter().flat_map(|group| group.iter())
+}
+
+/// The scalar function of that name or alias, letter case ignored.
+pub fn scalar(name: &str) -> Option<&'static FunctionSpec> {
+    scalars().find(|spec| spec.answers_to(name))
+}
+
+/// The aggregate function of that name or alias, letter case ignored.
+pub fn aggregate(name: &str) -> Option<&'static FunctionSpec> {
+    AGGREGATES.iter().find(|spec| spec.answers_to(name))
+}
+
+/// The pure window function of that name or alias, letter case ignored.
+pub fn window(name: &str) -> Option<&'static FunctionSpec> {
+    WINDOWS.iter().find(|spec| spec.answers_to(name))
+}
+
+/// The generator of that name, letter case ignored, as its canonical name.
+pub fn generator(name: &str) -> Option<&'static str> {
+    GENERATORS.iter().find(|generator| generator.eq_ignore_ascii_case(name)).copied()
+}
+
+/// The name as the planner knows it, if the planner writes this function as other expressions.
+pub fn syntax(name: &str) -> Option<&'static str> {
+    SYNTAX.iter().find(|syntax| syntax.eq_ignore_ascii_case(name)).copied()
+}
+
+/// True for functions of Databricks that this release knows and refuses.
+pub fn is_refused(name: &str) -> bool {
+    REFUSED.iter().any(|refused| refused.eq_ignore_ascii_case(name)) || name.to_lowercase().starts_with("ai_")
+}
+
+/// Up to three known names near `name`, nearest first.
+pub fn near_names(name: &str) -> Vec<&'static str> {
+    let wanted = name.to_lowercase();
+    let specs = scalars().chain(AGGREGATES).chain(WINDOWS);
+    let names = specs.flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    let names = names.filter(|known| !known.starts_with('$')).chain(SYNTAX.iter().copied()).chain(GENERATORS.iter().copied());
+    let mut near: Vec<(usize, &'static str)> =
+        names.map(|known| (strsim::osa_distance(&wanted, known), known)).filter(|(d, known)| *d <= 2.max(known.len() / 3)).collect();
+    near.sort_unstable();
+    near.dedup();
+    near.into_iter().take(3).map(|(_, known)| known).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Named parameters `:p`: text values, bound after parsing; secret ones are never shown.
+
+use std::{any::Any, collections::BTreeMap, fmt};
+
+use datafusion_common::{Result, ScalarValue, arrow::datatypes::DataType};
+use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit};
+
+/// The value of one parameter.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub value: String,
+    /// Comes from a Secret: shown as `***` everywhere.
+    pub secret: bool,
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.secret { "***" } else { &self.value })
+    }
+}
+
+/// Values by name; names are compared without regard to letter case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(BTreeMap<String, Parameter>);
+
+impl Parameters {
+    /// Sets a parameter; a later value of the same name wins.
+    pub fn set(&mut self, name: &str, value: impl Into<String>, secret: bool) {
+        self.0.insert(name.to_lowercase(), Parameter { value: value.into(), secret });
+    }
+
+    /// The parameter of that name.
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.get(&name.to_lowercase())
+    }
+
+    /// All parameters in order of their lower-case names.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Parameter)> {
+        self.0.iter()
+    }
+
+    /// The literal for `:name`; a secret one hides its value in every printed plan.
+    pub(crate) fn literal(&self, name: &str) -> Option<Expr> {
+        let parameter = self.get(name)?;
+        if !parameter.secret {
+            return Some(lit(parameter.value.clone()));
+        }
+        let udf = ScalarUDF::from(SecretParameter {
+            name: format!(":{name}"),
+            value: parameter.value.clone(),
+            // Volatile keeps the optimizer from putting the value into the plan as a literal.
+            signature: Signature::nullary(Volatility::Volatile),
+        });
+        Some(udf.call(vec![]))
+    }
+}
+
+/// A function without arguments that gives the value of a secret parameter. It is its own implementation.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SecretParameter {
+    name: String,
+    value: String,
+    signature: Signature,
+}
+
+impl fmt::Debug for SecretParameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = ***", self.name)
+    }
+}
+
+impl ScalarUDFImpl for SecretParameter {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn display_name(&self, _args: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+    fn schema_name(&self, _args: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(self.value.clone()))))
+    }
+}
+
+/// True if `udf` stands for a secret parameter, whose value no text may show.
+pub(crate) fn is_secret(udf: &ScalarUDF) -> bool {
+    let inner: &dyn Any = udf.inner().as_ref();
+    inner.is::<SecretParameter>()
+}

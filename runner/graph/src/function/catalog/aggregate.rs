@@ -1,0 +1,90 @@
+//! Aggregate and window functions. NULL values are skipped unless said otherwise; an empty group gives NULL unless said otherwise.
+
+use datafusion_common::arrow::datatypes::DataType;
+
+use crate::function::{FunctionSpec, Param as P, Returns as R, SignatureError, coercion::bounded_decimal, signature::array_of};
+
+/// Aggregates; all but those on positions may be used with OVER, FILTER and DISTINCT.
+pub static AGGREGATES: &[FunctionSpec] = &[
+    FunctionSpec::aggregate("count", &[P::Any], R::Long, "Rows where no argument is NULL; 0 for an empty group. count(*) is count of the literal 1.").variadic(),
+    FunctionSpec::aggregate("count_if", &[P::Boolean], R::Long, "Rows where the argument is true; 0 for an empty group."),
+    FunctionSpec::aggregate(
+        "sum",
+        &[P::Number],
+        R::Custom(|types, _| sum_type(types)),
+        "Sum: integers as BIGINT, FLOAT and DOUBLE as DOUBLE, DECIMAL(p,s) as DECIMAL(p+10,s). Overflow is [ARITHMETIC_OVERFLOW].",
+    ),
+    FunctionSpec::aggregate("try_sum", &[P::Number], R::Custom(|types, _| sum_type(types)), "As sum, NULL on overflow."),
+    FunctionSpec::aggregate("avg", &[P::Number], R::Custom(|types, _| avg_type(types)), "Mean: DOUBLE; DECIMAL(p,s) as DECIMAL(p+4,s+4).").aliases(&["mean", "try_avg"]),
+    FunctionSpec::aggregate("min", &[P::Any], R::Argument(0), "Least value."),
+    FunctionSpec::aggregate("max", &[P::Any], R::Argument(0), "Greatest value; NaN is the greatest number."),
+    FunctionSpec::aggregate("first", &[P::Any], R::Argument(0), "Value of the first row of the group or frame, NULL included unless IGNORE NULLS (or a second argument true, which planning turns into it).")
+        .aliases(&["first_value", "any_value"]),
+    FunctionSpec::aggregate("last", &[P::Any], R::Argument(0), "Value of the last row, as first.").aliases(&["last_value"]),
+    FunctionSpec::aggregate("stddev", &[P::Double], R::Double, "Standard deviation of a sample; NULL for one row.").aliases(&["stddev_samp", "std"]),
+    FunctionSpec::aggregate("stddev_pop", &[P::Double], R::Double, "Standard deviation of a population."),
+    FunctionSpec::aggregate("variance", &[P::Double], R::Double, "Variance of a sample; NULL for one row.").aliases(&["var_samp"]),
+    FunctionSpec::aggregate("var_pop", &[P::Double], R::Double, "Variance of a population."),
+    FunctionSpec::aggregate("approx_count_distinct", &[P::Any], R::Long, "Estimated number of distinct values (HyperLogLog); 0 for an empty group."),
+    FunctionSpec::aggregate("median", &[P::Double], R::Double, "Exact median, interpolated."),
+    FunctionSpec::aggregate("percentile", &[P::Double, P::Any], R::Custom(|types, _| percentile_type(types, DataType::Float64)), "Exact percentile at a fraction or an array of fractions (DOUBLE), interpolated."),
+    FunctionSpec::aggregate(
+        "percentile_approx",
+        &[P::Number, P::Any, P::Int],
+        R::Custom(|types, _| percentile_type(types, types.first().cloned().unwrap_or(DataType::Null))),
+        "Approximate percentile at a fraction or an array of fractions; a value of the group, not interpolated. Third: accuracy (default 10000).",
+    )
+    .optional(1)
+    .aliases(&["approx_percentile"]),
+    FunctionSpec::aggregate("collect_list", &[P::Any], R::ArrayOf(0), "Array of the values that are not NULL, in row order; empty for an empty group.").aliases(&["array_agg"]),
+    FunctionSpec::aggregate("collect_set", &[P::Any], R::ArrayOf(0), "As collect_list without repetition, order undefined."),
+    FunctionSpec::aggregate("listagg", &[P::Text, P::Text], R::Text, "Values joined by a delimiter (default empty).").optional(1).aliases(&["string_agg"]),
+    FunctionSpec::aggregate("max_by", &[P::Any, P::Any], R::Argument(0), "First argument of the row with the greatest second argument that is not NULL."),
+    FunctionSpec::aggregate("min_by", &[P::Any, P::Any], R::Argument(0), "First argument of the row with the least second argument that is not NULL."),
+    FunctionSpec::aggregate("bool_and", &[P::Boolean], R::Boolean, "True if all are true.").aliases(&["every"]),
+    FunctionSpec::aggregate("bool_or", &[P::Boolean], R::Boolean, "True if one is true.").aliases(&["any", "some"]),
+    FunctionSpec::aggregate("nth_value", &[P::Any, P::Int], R::Argument(0), "Value of row n (from 1) of the window frame."),
+];
+
+/// Functions that only work with OVER.
+pub static WINDOWS: &[FunctionSpec] = &[
+    FunctionSpec::window("row_number", &[], R::Int, "Number of the row in its partition from 1, as INT."),
+    FunctionSpec::window("rank", &[], R::Int, "Rank with gaps, as INT."),
+    FunctionSpec::window("dense_rank", &[], R::Int, "Rank without gaps, as INT."),
+    FunctionSpec::window("percent_rank", &[], R::Double, "(rank - 1) / (rows - 1), 0 for one row."),
+    FunctionSpec::window("cume_dist", &[], R::Double, "Share of rows up to this one."),
+    FunctionSpec::window("ntile", &[P::Int], R::Int, "Bucket 1 to n of the row, as INT."),
+    FunctionSpec::window(
+        "lag",
+        &[P::Any, P::Long, P::Any],
+        R::Argument(0),
+        "Value n rows (default 1) before, else the third (default NULL).",
+    )
+    .optional(2),
+    FunctionSpec::window(
+        "lead",
+        &[P::Any, P::Long, P::Any],
+        R::Argument(0),
+        "Value n rows (default 1) after, else the third (default NULL).",
+    )
+    .optional(2),
+];
+
+fn sum_type(types: &[DataType]) -> Result<DataType, SignatureError> {
+    Ok(match types.first() {
+        Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 10, i32::from(*scale)),
+        Some(DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => DataType::Int64,
+        _ => DataType::Float64,
+    })
+}
+
+fn avg_type(types: &[DataType]) -> Result<DataType, SignatureError> {
+    Ok(match types.first() {
+        Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 4, i32::from(*scale) + 4),
+        _ => DataType::Float64,
+    })
+}
+
+fn percentile_type(types: &[DataType], value: DataType) -> Result<DataType, SignatureError> {
+    Ok(if matches!(types.get(1), Some(DataType::List(_))) { array_of(value) } else { value })
+}
