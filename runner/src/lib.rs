@@ -10,6 +10,7 @@ pub mod observe;
 pub mod project;
 pub mod report;
 pub mod settings;
+pub mod source;
 pub mod state;
 pub mod storage;
 pub mod update;
