@@ -1,8 +1,12 @@
 //! Where a definition stands in the user's files, and what was found there: origins and diagnostics.
 
+mod render;
+
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
+
+pub use render::{Sources, render};
 
 /// A place in a file of the project. `file` is relative to the project root with `/` as separator; line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

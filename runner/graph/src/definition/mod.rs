@@ -2,7 +2,14 @@
 //!
 //! `parse_sql` and `table_manifest` give the same values for the same meaning; nothing after this room knows which it was.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod manifest;
+mod project;
+mod statement;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use floe_crds::state::ExpectationAction;
 use sqlparser::ast;
@@ -12,11 +19,17 @@ use crate::{
     origin::{Diagnostic, Origin},
 };
 
+pub use manifest::table_manifest;
+pub use project::{Configuration, Project, SourceFile};
+pub use statement::{parse_expression, parse_query, parse_sql};
+
 /// Everything that a project defines; the order of files and statements has no meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions {
     pub datasets: Vec<Dataset>,
     pub flows: Vec<Flow>,
+    /// Datasets whose statement has an error: they are in `datasets` or not, and a reference to them is no further error.
+    pub incomplete: BTreeSet<DatasetName>,
     /// Errors and lints found while reading; registration goes on after each.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -135,10 +148,18 @@ pub enum ColumnSelection {
     Except(Vec<String>),
 }
 
-/// A parsed query. Spans in `ast` are lines and columns of `file`, after undoing `${}` and the rewriting of `STREAM`.
+/// A parsed query. Spans in `ast` are lines and columns of `file`, after undoing `${}` and the rewriting of `STREAM`; what was
+/// written by a `${}` stands at its `$`.
 ///
-/// Streams stand in the tree as table functions: `STREAM(t)`, `STREAM(t, k => v)`, `STREAM(read_files('p', format => 'json'))`,
-/// whatever spelling the user chose; `LIVE.` prefixes are gone.
+/// Relations stand in the tree in one form each, whatever spelling the user chose:
+/// * `STREAM(t)`, `STREAM(c.s.t, k => v)` (also for `STREAM t WITH ('k' = 'v')`, `read_stream('t', k => v)`),
+/// * `STREAM(read_files('p', format => 'json', …))` (also for `cloud_files(p, f, map(…))`, keys without `cloudFiles.`),
+/// * `read_files('p', format => 'json')` (also for `` json.`p` `` and the other file formats), `` delta.`uri` `` stays a name of two parts,
+/// * `TableFactor::Table { version, .. }` for `VERSION AS OF` and `TIMESTAMP AS OF`, only from `parse_query`; statements of a
+///   pipeline have been refused before.
+///
+/// `LIVE.` prefixes are gone. All string literals are `Value::SingleQuotedString` with their escapes resolved. `DISTINCT ON` is
+/// in the tree; `WATERMARK` and `WITHIN WATERMARK` are not, an error says that they are not supported.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub ast: Box<ast::Query>,
@@ -146,4 +167,6 @@ pub struct Query {
     pub text: Arc<str>,
     pub namespace: Namespace,
     pub file: Arc<str>,
+    /// Where the query begins.
+    pub origin: Origin,
 }

@@ -1,0 +1,72 @@
+//! What a project is made of, as texts: SQL files, `Table` manifests and configuration, all collected into `Definitions`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use floe_crds::manifest::TableManifest;
+
+use super::{Definitions, parse_sql, table_manifest};
+use crate::name::Namespace;
+
+/// A file of the project; `path` is relative to its root with `/` as separator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    pub path: Arc<str>,
+    pub text: Arc<str>,
+}
+
+impl SourceFile {
+    /// The file at `path` with its content.
+    pub fn new(path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), text: text.into() }
+    }
+}
+
+/// Values for `${key}`: `spec.configuration`, then what the command line overrides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    values: BTreeMap<String, String>,
+}
+
+impl Configuration {
+    /// The values of the manifest with those of `--conf` in their place.
+    pub fn new(spec: BTreeMap<String, String>, overrides: BTreeMap<String, String>) -> Self {
+        let mut values = spec;
+        values.extend(overrides);
+        Self { values }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// All values.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+}
+
+/// Everything that definitions come from, as values; the runner reads the files.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Default catalog and schema of the pipeline.
+    pub namespace: Namespace,
+    pub configuration: Configuration,
+    pub sql: Vec<SourceFile>,
+    /// `Table` manifests with the path of their file.
+    pub tables: Vec<(Arc<str>, TableManifest)>,
+}
+
+impl Project {
+    /// All definitions of the project, with every error and lint of every file.
+    pub fn definitions(&self) -> Definitions {
+        let mut out = Definitions::default();
+        for file in &self.sql {
+            parse_sql(file, &self.namespace, &self.configuration, &mut out);
+        }
+        for (path, manifest) in &self.tables {
+            table_manifest(path, manifest, &self.namespace, &self.configuration, &mut out);
+        }
+        out
+    }
+}

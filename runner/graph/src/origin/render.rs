@@ -1,0 +1,78 @@
+//! Diagnostics as text for people: class, message, place, excerpt with a caret, help.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin as Place, Renderer, Snippet};
+
+use super::{Diagnostic, Severity};
+
+/// The texts of a project's files by path, for the excerpts.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    texts: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Sources {
+    /// Adds a file.
+    pub fn insert(&mut self, path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
+        self.texts.insert(path.into(), text.into());
+    }
+
+    /// The text of a file.
+    pub fn get(&self, path: &str) -> Option<&str> {
+        self.texts.get(path).map(|text| &**text)
+    }
+}
+
+/// All findings as text, in order of file, line and column, those without a place last; separated by empty lines.
+///
+/// ```text
+/// error[PARSE_SYNTAX_ERROR]: expected AS, found FROM
+///   --> transformations/2_silver.sql:14:8
+/// ```
+pub fn render<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, sources: &Sources, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let mut ordered: Vec<&Diagnostic> = diagnostics.into_iter().collect();
+    ordered.sort_by_key(|found| (found.origin.is_none(), &found.origin));
+    let texts: Vec<String> = ordered.into_iter().map(|found| renderer.render(&[group(found, sources)])).collect();
+    let mut text = texts.join("\n\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn group<'a>(found: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+    let level = match found.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Lint => Level::WARNING,
+    };
+    let mut elements: Vec<Element<'a>> = Vec::new();
+    if let Some(origin) = &found.origin {
+        match sources.get(&origin.file) {
+            Some(text) => elements.push(excerpt(&origin.file, text, origin.line, origin.column)),
+            None => elements.push(Place::path(&*origin.file).line(origin.line as usize).char_column(origin.column as usize).into()),
+        }
+    }
+    if let Some(help) = &found.help {
+        elements.push(Level::HELP.message(help.as_str()).into());
+    }
+    level.primary_title(found.message.as_str()).id(found.class.as_str()).elements(elements)
+}
+
+/// The line of the finding with carets under the word that begins there.
+fn excerpt<'a>(path: &'a str, text: &'a str, line: u32, column: u32) -> Element<'a> {
+    let start = offset(text, line, column);
+    let width = text[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - start);
+    let width = if width == 0 { text[start..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8) } else { width };
+    Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(start..start + width)).into()
+}
+
+/// The byte offset of a place; the end of its line if the column is beyond it, the end of the text if the line is.
+fn offset(text: &str, line: u32, column: u32) -> usize {
+    let skipped = (line.max(1) - 1) as usize;
+    let start = if skipped == 0 { 0 } else { text.match_indices('\n').nth(skipped - 1).map_or(text.len(), |(at, _)| at + 1) };
+    let rest = &text[start..];
+    let rest = rest.split('\n').next().unwrap_or(rest);
+    start + rest.char_indices().nth((column.max(1) - 1) as usize).map_or(rest.len(), |(at, _)| at)
+}
