@@ -1,5 +1,21 @@
 //! The implementations of all SQL functions, with the semantics of Spark, and the JSON decoder that files share.
+//!
+//! Planning knows functions as data (`floe_graph::function`); its plans hold stand-ins. `bind_functions` puts the implementation of
+//! the same name in the place of each. One test proves that both lists are equal.
 
+mod aggregate;
+mod bind;
+mod call;
+mod error;
 pub mod json;
 mod number;
+mod own_aggregate;
+mod scalar;
 pub mod temporal;
+mod window;
+
+pub use bind::{BatchClock, bind_expression, bind_functions};
+pub use error::FunctionError;
+
+/// Scalar implementations by subject: name of the specification and kernel.
+static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[];

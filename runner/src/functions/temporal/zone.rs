@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use super::SECOND_US;
 
 /// A zone of a text: a fixed offset in seconds, or a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Zone {
     Fixed(i64),
     Region(Tz),
