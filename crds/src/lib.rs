@@ -1,10 +1,12 @@
 //! The API types of Floe and the words that all parts share.
 
+pub mod definitions;
 pub mod manifest;
 pub mod pipeline;
 pub mod state;
 pub mod table;
 pub mod update;
+pub mod yaml;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "floe.dev";

@@ -1,4 +1,5 @@
 //! The Table kind: one dataset of a pipeline, declared without SQL statements.
+#![expect(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
 use std::collections::BTreeMap;
 

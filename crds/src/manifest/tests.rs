@@ -1,0 +1,295 @@
+//! Manifests that are right, and every way in which one can be wrong.
+
+use super::*;
+use crate::{pipeline::*, state::ExpectationAction, table::*};
+
+fn pipeline(text: &str) -> PipelineManifest {
+    let reading = read(text);
+    assert_eq!(reading.findings, []);
+    match reading.manifests.into_iter().next() {
+        Some(Manifest::Pipeline(manifest)) => *manifest,
+        other => panic!("not a pipeline: {other:?}"),
+    }
+}
+
+fn table(text: &str) -> TableManifest {
+    let reading = read(text);
+    assert_eq!(reading.findings, []);
+    match reading.manifests.into_iter().next() {
+        Some(Manifest::Table(manifest)) => *manifest,
+        other => panic!("not a table: {other:?}"),
+    }
+}
+
+/// The findings as `line:column class message`.
+fn findings(text: &str) -> Vec<String> {
+    let reading = read(text);
+    assert!(reading.manifests.is_empty(), "{:?}", reading.manifests);
+    reading.findings.iter().map(|found| format!("{}:{} {} {}", found.line, found.column, found.class, found.message)).collect()
+}
+
+fn spec_findings(spec: &str) -> Vec<String> {
+    findings(&format!("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: p}}\nspec:\n{spec}\n"))
+}
+
+fn table_findings(spec: &str) -> Vec<String> {
+    findings(&format!("apiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {{name: t}}\nspec:\n{spec}\n"))
+}
+
+#[test]
+fn a_pipeline_without_spec_has_all_defaults() {
+    let manifest = pipeline("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\n");
+    assert_eq!(manifest.spec, PipelineSpec::default());
+    assert_eq!(manifest.name, "p");
+    assert_eq!((manifest.spec.catalog.as_str(), manifest.spec.schema.as_str()), ("main", "default"));
+    assert_eq!(manifest.spec.libraries[0].glob.as_ref().unwrap().include, "transformations/**");
+    assert_eq!(manifest.spec.retry_policy.update_retries(Mode::Triggered), Some(5));
+    assert_eq!(manifest.spec.retry_policy.update_retries(Mode::Continuous), None);
+    assert_eq!((manifest.spec.event_log.name.as_str(), manifest.spec.event_log.retention_days), ("event_log", 30));
+}
+
+#[test]
+fn a_full_pipeline_is_read() {
+    let manifest = pipeline(
+        "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: bookstore, namespace: shop, labels: {a: b}}\nspec:\n  schema: bookstore\n  \
+         storage: {uri: s3://lake/bookstore, options: {region: eu-central-1}}\n  configuration: {dataset_path: s3://landing/bookstore}\n  \
+         libraries: [{glob: {include: sql/**}}, {file: {path: extra.sql}}, {inline: {name: i, sql: 'SET a = 1;'}}]\n  \
+         parameters: [{name: salt, valueFrom: {secretKeyRef: {name: s, key: k}}}, {name: day, value: '2024-01-01'}]\n  development: true\n  \
+         retryPolicy: {maxFlowRetries: -1}\n  deletionPolicy: Delete\n  properties: {quality: gold}\n  pathMappings: [{prefix: /Volumes/a, uri: s3://a}]\n  \
+         maxConcurrentFlows: 4\n  eventLog: {retentionDays: 7}\nstatus: {anything: [1]}\n",
+    );
+    assert_eq!(manifest.namespace.as_deref(), Some("shop"));
+    assert_eq!(manifest.spec.storage.as_ref().unwrap().uri, "s3://lake/bookstore");
+    assert_eq!(manifest.spec.configuration["dataset_path"], "s3://landing/bookstore");
+    assert_eq!(manifest.spec.parameters[0].value_from.as_ref().unwrap().secret_key_ref.as_ref().unwrap().key, "k");
+    assert_eq!(manifest.spec.retry_policy.flow_retries(), None);
+    assert_eq!(manifest.spec.retry_policy.min_backoff_seconds, 5);
+    assert_eq!(manifest.spec.deletion_policy, DeletionPolicy::Delete);
+    assert_eq!((manifest.spec.event_log.name.as_str(), manifest.spec.event_log.retention_days), ("event_log", 7));
+    assert_eq!(manifest.document.position("/spec/storage/uri"), Position { line: 6, column: 18 });
+    assert_eq!(manifest.document.key_position("/spec/storage/uri"), Position { line: 6, column: 13 });
+    assert_eq!(manifest.document.position("/spec/storage/nope"), Position { line: 6, column: 12 });
+    assert!(cluster_findings(&Manifest::Pipeline(Box::new(manifest))).is_empty());
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    assert_eq!(spec_findings("  storge: {uri: ./lake}"), ["5:3 MANIFEST_UNKNOWN_KEY unknown key `storge`, did you mean `storage`?"]);
+    assert_eq!(spec_findings("  storage: {url: ./lake}")[1], "5:13 MANIFEST_UNKNOWN_KEY unknown key `url`, did you mean `uri`?");
+    assert_eq!(spec_findings("  retrypolicy: {}"), ["5:3 MANIFEST_UNKNOWN_KEY unknown key `retrypolicy`, did you mean `retryPolicy`?"]);
+    let reading = read("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec: {xyzzy: 1}\n");
+    assert_eq!(reading.findings[0].message, "unknown key `xyzzy`");
+    assert!(reading.findings[0].help.as_ref().unwrap().starts_with("known keys here are catalog, "));
+    let root = findings("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetdata: {name: p}\n");
+    assert_eq!(root[1], "3:1 MANIFEST_UNKNOWN_KEY unknown key `metdata`, did you mean `metadata`?");
+}
+
+#[test]
+fn all_errors_of_a_file_are_shown_together() {
+    let text = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  mode: Trigerred\n  development: maybe\n  \
+                maxConcurrentFlows: many\n  configuration: {port: 8080}\n  libraries: x\n  catalog: a-b\n---\napiVersion: floe.dev/v1alpha1\nkind: Table\n\
+                metadata: {name: t}\nspec: {pipeline: p, query: SELECT 1}\n";
+    assert_eq!(
+        findings(text),
+        [
+            "5:9 MANIFEST_INVALID_VALUE spec.mode is `Trigerred`, did you mean `Triggered`?",
+            "6:16 MANIFEST_INVALID_TYPE spec.development must be true or false, not the text `maybe`",
+            "7:23 MANIFEST_INVALID_TYPE spec.maxConcurrentFlows must be a whole number, not the text `many`",
+            "8:25 MANIFEST_INVALID_TYPE spec.configuration.port must be text, not the number 8080",
+            "9:14 MANIFEST_INVALID_TYPE spec.libraries must be a list, not the text `x`",
+            "10:12 MANIFEST_INVALID_VALUE spec.catalog is `a-b`, but must be 1 to 128 letters, digits or `_`",
+            "15:7 MANIFEST_MISSING_FIELD required field `spec.type` is missing",
+        ]
+    );
+    let help = read(text).findings[3].help.clone();
+    assert_eq!(help.as_deref(), Some("put the value into quotes"));
+}
+
+#[test]
+fn syntax_errors_and_duplicate_keys_have_a_place() {
+    let broken = read("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p\nspec: {}\n");
+    assert_eq!((broken.findings[0].class, broken.findings.len()), ("MANIFEST_SYNTAX", 1));
+    assert!(broken.findings[0].line >= 3, "{:?}", broken.findings);
+    let twice = spec_findings("  schema: a\n  mode: Triggered\n  schema: b");
+    assert_eq!(twice, ["7:3 MANIFEST_DUPLICATE_KEY key `schema` is given twice, first in line 5"]);
+}
+
+#[test]
+fn wrong_kind_and_version_are_told_apart_from_foreign_files() {
+    let kind = |api: &str, kind: &str| read(&format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{}}\n"));
+    assert_eq!(kind("floe.dev/v1alpha1", "Pipelin").findings[0].message, "unknown kind `Pipelin`, did you mean `Pipeline`?");
+    assert_eq!(kind("floe.dev/v1", "Pipeline").findings[0].message, "unknown apiVersion `floe.dev/v1`, did you mean `floe.dev/v1alpha1`?");
+    assert_eq!(kind("flow.dev/v1alpha1", "Table").findings[0].line, 1);
+    for (api, name) in [("tekton.dev/v1", "Pipeline"), ("kustomize.config.k8s.io/v1beta1", "Kustomization"), ("floe.dev/v1alpha1", "Job")] {
+        let reading = kind(api, name);
+        assert_eq!(reading.findings, []);
+        let Manifest::Other(other) = &reading.manifests[0] else { panic!("{api} {name} is not ours to read") };
+        assert_eq!((other.api_version.as_str(), other.kind.as_str(), other.name.as_str()), (api, name, "x"));
+    }
+    assert_eq!(
+        findings("kind: Pipeline\nmetadata: {name: p}\n"),
+        ["1:1 MANIFEST_MISSING_FIELD required field `Pipeline.apiVersion` is missing"]
+    );
+    assert_eq!(
+        findings("apiversion: floe.dev/v1alpha1\nkind: Table\n"),
+        ["1:1 MANIFEST_UNKNOWN_KEY unknown key `apiversion`, did you mean `apiVersion`?"]
+    );
+    assert!(matches!(read("a: 1\nb: [2]\n").manifests[..], [Manifest::Other(_)]));
+    assert!(read("").manifests.is_empty() && read("---\n# nothing\n").findings.is_empty());
+}
+
+#[test]
+fn rules_between_fields_of_a_pipeline() {
+    let messages =
+        |spec: &str| spec_findings(spec).into_iter().map(|text| text.splitn(3, ' ').nth(2).unwrap().to_string()).collect::<Vec<_>>();
+    assert_eq!(messages("  libraries: [{glob: {include: a/**}, file: {path: b}}]"), ["library needs exactly one of glob, file, inline"]);
+    assert_eq!(messages("  libraries: [{glob: {include: 'a/*.sql'}}]"), ["glob must be a file or end in /**"]);
+    assert_eq!(messages("  libraries: [{file: {path: ../b.sql}}]"), ["path must stay inside the project"]);
+    assert_eq!(messages("  parameters: [{name: a}]"), ["parameter needs exactly one of value, valueFrom"]);
+    assert_eq!(
+        messages("  parameters: [{name: a, value: x}, {name: a, value: y}]"),
+        ["two entries of spec.parameters have the name `a`, the first in line 5"]
+    );
+    assert_eq!(
+        messages("  retryPolicy: {minBackoffSeconds: 9, maxBackoffSeconds: 8}"),
+        ["minBackoffSeconds must not exceed maxBackoffSeconds"]
+    );
+    assert_eq!(messages("  retryPolicy: {maxFlowRetries: -2}"), ["spec.retryPolicy.maxFlowRetries is -2, but must be between -1 and 1000"]);
+    let storage = "storage.uri must be s3://, gs://, abfss:// or file:/// without credentials or query";
+    assert_eq!(messages("  storage: {uri: 'hdfs://x/y'}"), [storage]);
+    assert_eq!(messages("  storage: {uri: 's3://key@bucket/y'}"), [storage]);
+    assert_eq!(messages("  mode: Continuous"), ["mode Continuous is not supported in this release"]);
+    assert_eq!(messages("  sinks: [{name: s, options: {path: x}}]"), ["sinks is not supported in this release"]);
+}
+
+#[test]
+fn rules_between_fields_of_a_table() {
+    let messages =
+        |spec: &str| table_findings(spec).into_iter().map(|text| text.splitn(3, ' ').nth(2).unwrap().to_string()).collect::<Vec<_>>();
+    let one = "exactly one of query, flows, autoCdc is required";
+    assert_eq!(messages("  {pipeline: p, type: StreamingTable}"), [one]);
+    assert_eq!(messages("  {pipeline: p, type: StreamingTable, query: q, flows: [{name: f, query: q}]}"), [one]);
+    assert_eq!(messages("  {pipeline: p, type: StreamingTable, flows: [{name: f}]}"), ["flow needs exactly one of query, autoCdc"]);
+    assert_eq!(
+        messages("  {pipeline: p, type: MaterialisedView, query: q}"),
+        ["spec.type is `MaterialisedView`, did you mean `MaterializedView`?"]
+    );
+    assert_eq!(messages("  {pipeline: p, type: StreamingTable, query: q, refreshPolicy: Full}"), ["refreshPolicy is for MaterializedView"]);
+    assert_eq!(
+        messages("  {pipeline: p, type: MaterializedView, query: q, partitionBy: [a], clusterBy: [b]}"),
+        ["partitionBy and clusterBy exclude each other"]
+    );
+    assert_eq!(messages("  {pipeline: p, type: External}"), ["an External table has a location, and only an External table"]);
+    assert_eq!(
+        messages("  {pipeline: p, type: External, location: s3://a, query: q}"),
+        ["an External table has a location and no definition, so no `query`"]
+    );
+    assert_eq!(
+        messages("  {pipeline: p, type: MaterializedView, query: q, location: x}"),
+        ["an External table has a location, and only an External table"]
+    );
+    assert_eq!(
+        messages("  {pipeline: p, type: TemporaryView, query: q, partitionBy: [a]}"),
+        ["a TemporaryView has only a query, a comment and expectations, so no `partitionBy`"]
+    );
+    let quarantine =
+        table_findings("  {pipeline: p, type: TemporaryView, query: q, expectations: [{name: e, expr: x, onViolation: QuarantineRow}]}");
+    assert!(quarantine[0].starts_with("5:95 QUARANTINE_NOT_ALLOWED_ON_VIEW "), "{quarantine:?}");
+    assert_eq!(
+        messages("  {pipeline: p, type: StreamingTable, autoCdc: {source: s, keys: [a]}}"),
+        ["sequenceBy is required, except with snapshot"]
+    );
+    assert_eq!(
+        messages("  {pipeline: p, type: StreamingTable, autoCdc: {source: s, keys: [], sequenceBy: a, columns: [a], exceptColumns: [b]}}"),
+        ["spec.autoCdc.keys needs at least 1 entries"]
+    );
+    let duplicate =
+        table_findings("  {pipeline: p, type: StreamingTable, query: q, expectations: [{name: e, expr: x}, {name: e, expr: y}]}");
+    assert!(duplicate[0].contains("EXPECTATION_DUPLICATE_NAME"), "{duplicate:?}");
+}
+
+#[test]
+fn the_tables_of_the_specification_are_read() {
+    let cdc = table(
+        "apiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {name: books-silver}\nspec:\n  pipeline: bookstore\n  type: StreamingTable\n  \
+         autoCdc: {source: books_raw, keys: [book_id], sequenceBy: updated, exceptColumns: [updated], storedAsScdType: 2}\n",
+    );
+    assert_eq!(cdc.dataset(), "books_silver");
+    assert_eq!(cdc.spec.auto_cdc.as_ref().unwrap().stored_as_scd_type, 2);
+    let orders = table(
+        "apiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {name: orders-silver}\nspec:\n  pipeline: bookstore\n  type: StreamingTable\n  \
+         query: SELECT DISTINCT ON (order_id) * FROM STREAM(orders_raw) WATERMARK t DELAY OF INTERVAL 7 DAYS\n  expectations:\n  \
+         - {name: valid_quantity, expr: quantity > 0, onViolation: DropRow}\n  - {name: has_customer, expr: customer_id IS NOT NULL}\n  properties: {quality: silver}\n",
+    );
+    assert_eq!(ExpectationAction::from(orders.spec.expectations[0].on_violation), ExpectationAction::Drop);
+    assert_eq!(orders.spec.expectations[1].on_violation, OnViolation::Warn);
+    let expr = orders.document.text("/spec/expectations/1/expr").unwrap();
+    assert_eq!(expr.position(1, 13), Position { line: 10, column: 44 });
+    let flows = table(
+        "apiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {name: distinct-orders}\nspec: {pipeline: bookstore, type: StreamingTable, \
+         flows: [{name: live, query: SELECT * FROM STREAM(orders_raw)}, {name: backfill, once: true, query: SELECT * FROM archive.orders}]}\n",
+    );
+    assert!(flows.spec.flows[1].once && !flows.spec.flows[0].once);
+}
+
+#[test]
+fn texts_know_where_their_characters_stand_in_every_style() {
+    let place = |query: &str, line: u32, column: u32| {
+        let manifest = table(&format!(
+            "# ä comment\napiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {{name: t}}\nspec:\n  pipeline: p\n  type: MaterializedView\n  query: {query}\n"
+        ));
+        let text = manifest.document.text("/spec/query").unwrap();
+        let place = text.position(line, column);
+        (place.line, place.column)
+    };
+    assert_eq!(place("SELECT a FROM b", 1, 8), (8, 17));
+    assert_eq!(place("\"SELECT \\\"é\\\" FROM b\"", 1, 8), (8, 18));
+    assert_eq!(place("\"SELECT \\\"é\\\" FROM b\"", 1, 12), (8, 24));
+    assert_eq!(place("'SELECT ''x'' FROM b'", 1, 12), (8, 24));
+    let literal = "|-  # SELECT\n    SELECT a,\n      b\n\n    FROM c";
+    assert_eq!(place(literal, 1, 1), (9, 5));
+    assert_eq!(place(literal, 2, 3), (10, 7));
+    assert_eq!(place(literal, 4, 6), (12, 10));
+    let folded = ">\n    SELECT a,\n    b\n    FROM c";
+    assert_eq!(place(folded, 1, 11), (10, 5), "b stands in the second line of the file and the first of the text");
+    assert_eq!(place(folded, 1, 18), (11, 10));
+    assert_eq!(place("SELECT a,\n    b FROM c", 1, 13), (9, 7));
+}
+
+#[test]
+fn what_only_a_cluster_requires_is_listed_apart() {
+    let local = pipeline("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: My_Pipe}\nspec: {schema: s}\n");
+    let found = cluster_findings(&Manifest::Pipeline(Box::new(local)));
+    assert_eq!(found[0].message, "name must be lower-case letters, digits, `-` and `.`, and begin and end with a letter or digit");
+    assert_eq!((found[1].class, found[1].message.as_str()), ("PIPELINE_STORAGE_ROOT_INVALID", "storage.uri is required in a cluster"));
+    let relative = pipeline("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec: {storage: {uri: ./lake}}\n");
+    let found = cluster_findings(&Manifest::Pipeline(Box::new(relative)));
+    assert_eq!((found[0].line, found[0].column), (4, 23));
+}
+
+#[test]
+fn anchors_nulls_and_limits() {
+    let manifest = pipeline(
+        "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  schema: &s bronze\n  configuration: {a: *s}\n  storage:\n  mode: null\n",
+    );
+    assert_eq!(manifest.spec.configuration["a"], "bronze");
+    assert_eq!((manifest.spec.storage, manifest.spec.mode), (None, Mode::Triggered));
+    let deep = format!("apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: p}}\nspec: {}", "[".repeat(5000));
+    assert_eq!(read(&deep).findings[0].class, "MANIFEST_SYNTAX");
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_string();
+    for level in 1..12 {
+        let previous = level - 1;
+        let copies = vec![format!("*a{previous}"); 6].join(", ");
+        bomb = format!("{bomb}a{level}: &a{level} [{copies}]\n");
+    }
+    assert_eq!(read(&bomb).findings[0].message, "the document is nested too deeply or too large");
+}
+
+#[test]
+fn values_are_read_as_other_yaml_readers_do() {
+    let text = "a: 1\nb: -2.5\nc: 0x1F\nd: 1e3\ne: 2024-01-01\nf: '1'\ng: true\nh: ~\ni: 1.2.3\nj: .5\nk: +7\nl: 1_000\nm: [x, {y: z}]\nn: |\n  t\n   u\n";
+    let ours = yaml::parse(text).0[0].0.to_json();
+    let mut others: Value = serde_yaml::from_str(text).unwrap();
+    others.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    assert_eq!(ours, others);
+}
