@@ -106,3 +106,58 @@ pub struct Remove {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_vector: Option<serde_json::Value>,
 }
+
+impl Add {
+    /// The action that takes this file out of the table at `now_ms`.
+    pub fn removed(&self, now_ms: i64) -> Remove {
+        Remove {
+            path: self.path.clone(),
+            deletion_timestamp: Some(now_ms),
+            data_change: true,
+            extended_file_metadata: Some(true),
+            partition_values: Some(self.partition_values.clone()),
+            size: Some(self.size),
+            deletion_vector: self.deletion_vector.clone(),
+        }
+    }
+}
+
+/// One line of a commit file: of the known keys at most one is there.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    commit_info: Option<serde_json::Map<String, serde_json::Value>>,
+    protocol: Option<Protocol>,
+    meta_data: Option<MetaData>,
+    txn: Option<Txn>,
+    add: Option<Add>,
+    remove: Option<Remove>,
+}
+
+/// The actions of a commit file.
+pub fn parse(content: &[u8]) -> Result<Vec<Action>, serde_json::Error> {
+    content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).map(parse_line).collect()
+}
+
+fn parse_line(line: &[u8]) -> Result<Action, serde_json::Error> {
+    let line: Line = serde_json::from_slice(line)?;
+    Ok(match line {
+        Line { add: Some(add), .. } => Action::Add(add),
+        Line { remove: Some(remove), .. } => Action::Remove(remove),
+        Line { commit_info: Some(info), .. } => Action::CommitInfo(info),
+        Line { txn: Some(txn), .. } => Action::Txn(txn),
+        Line { meta_data: Some(metadata), .. } => Action::MetaData(metadata),
+        Line { protocol: Some(protocol), .. } => Action::Protocol(protocol),
+        _ => Action::Other,
+    })
+}
+
+/// A commit file of `actions`.
+pub fn render(actions: &[Action]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut content = Vec::with_capacity(actions.len() * 512);
+    for action in actions {
+        serde_json::to_writer(&mut content, action)?;
+        content.push(b'\n');
+    }
+    Ok(content)
+}

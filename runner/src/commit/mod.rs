@@ -1,15 +1,20 @@
 //! The only room that writes Delta: tables, data files and commits. One commit protocol for all of them (docs/design/0002).
 
 pub mod action;
+mod alter;
+mod files;
 pub mod fit;
 mod log;
 mod partition;
+pub mod properties;
 mod schema;
 mod stats;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod transaction;
 pub mod writer;
 
-pub use table::{KnownTable, TableSpec, TargetTable};
+pub use table::{Altered, KnownTable, TableSpec, TargetTable, VersionActions};
 pub use transaction::{CommitOutcome, CommitRequest};
 pub use writer::{StagedFiles, TableWriter, WriterOptions};

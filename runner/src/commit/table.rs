@@ -1,12 +1,23 @@
 //! Tables that Floe writes: made by an explicit first commit, opened without replaying their log, changed by metadata commits.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
+use chrono::Utc;
 use datafusion::arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use uuid::Uuid;
 
 use crate::{
-    commit::action::{Action, MetaData, Protocol},
+    commit::{
+        action::{Action, Format, MetaData, Protocol},
+        alter, log, partition, properties, schema,
+        transaction::{self, Attempt, CommitRequest},
+    },
+    failpoint,
     failure::Failure,
     storage::Location,
 };
@@ -20,10 +31,13 @@ pub struct TableSpec {
     pub location: Location,
     /// Columns in order; partition columns among them. Field metadata `comment` becomes the comment of the column.
     pub schema: SchemaRef,
+    /// Names of partition columns, in order.
     pub partition_by: Vec<String>,
     /// As the user wrote them; `pipelines.*` too.
     pub properties: BTreeMap<String, String>,
+    /// Comment of the table.
     pub comment: Option<String>,
+    /// Whose table it is.
     pub pipeline_id: String,
 }
 
@@ -33,57 +47,138 @@ pub struct TableSpec {
 pub struct KnownTable {
     /// The version up to which this is true.
     pub version: i64,
+    /// What readers and writers must know.
     pub protocol: Protocol,
+    /// Columns, partitioning, properties.
     pub metadata: MetaData,
 }
 
-/// A table that exists.
+/// A table that exists. Flows that write it at once share one value.
 #[derive(Debug)]
 pub struct TargetTable {
     location: Location,
+    dataset: String,
     schema: SchemaRef,
-    metadata: MetaData,
+    /// As it is in the log.
+    pub(super) head: KnownTable,
+    /// As the next overwrite makes it; the same as in `head` otherwise.
+    pub(super) metadata: MetaData,
+    /// The newest version seen, never behind `head.version`.
+    newest: AtomicI64,
+    is_new: bool,
 }
 
 /// The actions of one version.
 #[derive(Clone, Debug)]
 pub struct VersionActions {
+    /// The version.
     pub version: i64,
+    /// Its actions, in the order of the log.
     pub actions: Vec<Action>,
 }
 
-/// What [`TargetTable::alter`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Altered {
-    /// Columns that were added at the end.
-    pub added: Vec<String>,
-    /// Comment, properties or column comments changed.
-    pub properties: bool,
-    /// The version of the metadata commit, if one was needed.
-    pub version: Option<i64>,
-}
+pub use super::alter::Altered;
 
 impl TargetTable {
     /// The table of `spec`: made at version 0 if there is nothing, opened if it is ours. `known` (from the catalog) spares reading the log.
     /// A table of someone else, or a directory with other files, is refused and left as it is.
     pub async fn open_or_create(spec: &TableSpec, known: Option<KnownTable>) -> Result<Self, Failure> {
-        let _ = known;
-        Err(Failure::internal(format!("cannot make {} yet", spec.dataset)))
+        if let Some(head) = log::head(&spec.location, known).await? {
+            return Self::ours(spec, head);
+        }
+        if spec.location.holds_anything().await? {
+            let text = format!("{} holds files but is not a Delta table of this pipeline", spec.location);
+            return Err(Failure::user("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", text)
+                .about(&spec.dataset)
+                .help("move the files away, or give the dataset another name or schema"));
+        }
+        let metadata = new_metadata(spec)?;
+        let protocol = properties::protocol(&spec.schema, &metadata.configuration);
+        let request = CommitRequest {
+            operation: "CREATE TABLE",
+            parameters: Map::from_iter([
+                ("mode".to_owned(), "ErrorIfExists".into()),
+                ("location".to_owned(), spec.location.to_string().into()),
+            ]),
+            ..CommitRequest::default()
+        };
+        let actions = [Action::Protocol(protocol.clone()), Action::MetaData(metadata.clone())];
+        failpoint::reach("create::before")?;
+        let attempt =
+            transaction::attempt(&spec.location, 0, &request, false, &actions).await.map_err(|failure| failure.about(&spec.dataset))?;
+        failpoint::reach("create::after")?;
+        if attempt == Attempt::Created {
+            let head = KnownTable { version: 0, protocol, metadata };
+            return Ok(Self { dataset: spec.dataset.clone(), is_new: true, ..Self::of(&spec.location, head)? });
+        }
+        match log::head(&spec.location, None).await? {
+            Some(head) => Self::ours(spec, head),
+            None => Err(Failure::transient("CONCURRENT_UPDATE", format!("{} was made and deleted by another process", spec.location))),
+        }
     }
 
     /// The table at `location`, or `None` if there is none. Whose it is is not asked.
-    pub async fn open(_location: &Location, _known: Option<KnownTable>) -> Result<Option<Self>, Failure> {
-        Err(Failure::internal("cannot open tables yet"))
+    pub async fn open(location: &Location, known: Option<KnownTable>) -> Result<Option<Self>, Failure> {
+        match log::head(location, known).await? {
+            Some(head) => Self::of(location, head).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Brings columns (added at the end, never removed or changed), properties and comment in line with `spec` by at most one metadata commit.
     /// A type or partitioning that differs is `SCHEMA_CHANGE_REQUIRES_FULL_REFRESH`, and nothing is written.
-    pub async fn alter(&mut self, _spec: &TableSpec) -> Result<Altered, Failure> {
-        Err(Failure::internal("cannot alter tables yet"))
+    pub async fn alter(&mut self, spec: &TableSpec) -> Result<Altered, Failure> {
+        for _ in 0..transaction::MAX_ATTEMPTS {
+            let plan = alter::plan(self, spec).await.map_err(|failure| failure.about(&spec.dataset))?;
+            let Some(change) = plan else { return Ok(Altered::default()) };
+            let request = CommitRequest { operation: change.operation(), ..CommitRequest::default() };
+            let version = self.version() + 1;
+            failpoint::reach("metadata::before")?;
+            if transaction::attempt(&self.location, version, &request, false, &change.actions()).await? == Attempt::Created {
+                let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata };
+                *self = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+                transaction::checkpoint_if_due(self, version).await;
+                return Ok(Altered { version: Some(version), ..change.altered });
+            }
+            // Someone else wrote that version: what has to change is decided again on what is there now.
+            if let Some(head) = log::head(&self.location, Some(self.head.clone())).await? {
+                *self = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+            }
+        }
+        Err(transaction::too_many_conflicts(self))
     }
 
+    /// This table as an overwrite makes it: with the columns, partitioning, properties and comment of `spec`. Writers of the new rows and
+    /// [`transaction::overwrite`] take this value; nothing changes before.
+    pub fn replaced_by(&self, spec: &TableSpec) -> Result<Self, Failure> {
+        let wanted = new_metadata(spec)?;
+        let configuration = properties::kept(&self.head.metadata.configuration, wanted.configuration);
+        let metadata = MetaData {
+            id: self.head.metadata.id.clone(),
+            name: self.head.metadata.name.clone(),
+            created_time: self.head.metadata.created_time,
+            configuration,
+            ..wanted
+        };
+        Ok(Self {
+            location: self.location.clone(),
+            dataset: spec.dataset.clone(),
+            schema: schema::from_delta(&metadata.schema_string)?,
+            head: self.head.clone(),
+            metadata,
+            newest: AtomicI64::new(self.version()),
+            is_new: self.is_new,
+        })
+    }
+
+    /// Where the table stands.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The full name of the dataset, or the location of a table that was opened without one.
+    pub fn dataset(&self) -> &str {
+        &self.dataset
     }
 
     /// The Delta table id.
@@ -96,42 +191,114 @@ impl TargetTable {
         &self.schema
     }
 
+    /// Names of the partition columns, in order.
     pub fn partition_columns(&self) -> &[String] {
         &self.metadata.partition_columns
     }
 
+    /// All properties, ours too.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.metadata.configuration
     }
 
-    /// The newest version seen so far.
+    /// The newest version seen so far: at opening, or written or met by a commit since.
     pub fn version(&self) -> i64 {
-        0
+        self.newest.load(Ordering::Acquire)
     }
 
-    /// True if `open_or_create` made it.
+    /// True if `open_or_create` made it just now.
     pub fn is_new(&self) -> bool {
-        false
+        self.is_new
     }
 
     /// What the catalog keeps.
-    pub fn known(&self) -> Result<KnownTable, Failure> {
-        Err(Failure::internal("tables are not there yet"))
+    pub fn known(&self) -> KnownTable {
+        KnownTable { version: self.version(), ..self.head.clone() }
+    }
+
+    pub(super) fn saw(&self, version: i64) {
+        self.newest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    fn of(location: &Location, head: KnownTable) -> Result<Self, Failure> {
+        supported(location, &head.protocol)?;
+        Ok(Self {
+            location: location.clone(),
+            dataset: location.to_string(),
+            schema: schema::from_delta(&head.metadata.schema_string)?,
+            metadata: head.metadata.clone(),
+            newest: AtomicI64::new(head.version),
+            head,
+            is_new: false,
+        })
+    }
+
+    fn ours(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
+        let owner = head.metadata.configuration.get(properties::PIPELINE_ID);
+        if owner == Some(&spec.pipeline_id) {
+            return Ok(Self { dataset: spec.dataset.clone(), ..Self::of(&spec.location, head)? });
+        }
+        let whose = owner.map_or_else(|| "was not made by Floe".to_owned(), |id| format!("belongs to the pipeline with id {id}"));
+        Err(Failure::user("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", format!("the Delta table at {} {whose}", spec.location))
+            .about(&spec.dataset)
+            .help("move the table away, or give the dataset another name, schema or storage; nothing was changed"))
     }
 }
 
 /// The newest version of the table at `location`, or `None` if there is no table. From a known version it costs two small requests
 /// and reads no content.
-pub async fn newest_version(_location: &Location, _known: Option<i64>) -> Result<Option<i64>, Failure> {
-    Err(Failure::internal("tables are not there yet"))
+pub async fn newest_version(location: &Location, known: Option<i64>) -> Result<Option<i64>, Failure> {
+    log::newest_version(location, known).await
 }
 
-/// The actions of the versions after `after` up to and with `to`, in order. `None` for a version whose entry was cleaned up.
-pub async fn commits(_location: &Location, _after: i64, _to: i64) -> Result<Option<Vec<VersionActions>>, Failure> {
-    Err(Failure::internal("tables are not there yet"))
+/// The actions of the versions after `after` up to and with `to`, in order. `None` if one of them was cleaned up.
+pub async fn commits(location: &Location, after: i64, to: i64) -> Result<Option<Vec<VersionActions>>, Failure> {
+    log::commits(location, after, to).await
 }
 
-/// The newest version that the table's log records for `app_id`.
-pub async fn transaction_version(_location: &Location, _app_id: &str) -> Result<Option<i64>, Failure> {
-    Err(Failure::internal("tables are not there yet"))
+/// Per application id the newest version that the log of the table at `location` records.
+pub async fn transaction_versions(location: &Location, app_ids: &[&str]) -> Result<Vec<Option<i64>>, Failure> {
+    match log::newest_version(location, None).await? {
+        Some(newest) => log::transactions(location, newest, app_ids).await,
+        None => Ok(vec![None; app_ids.len()]),
+    }
+}
+
+/// The metadata of a table that `spec` makes.
+fn new_metadata(spec: &TableSpec) -> Result<MetaData, Failure> {
+    let about = |failure: Failure| failure.about(&spec.dataset);
+    let schema_string = schema::to_delta(&spec.schema).map_err(about)?;
+    Ok(MetaData {
+        id: Uuid::new_v4().to_string(),
+        name: spec.dataset.rsplit('.').next().map(str::to_owned),
+        description: spec.comment.clone(),
+        format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
+        schema_string,
+        partition_columns: partition::columns(&spec.schema, &spec.partition_by).map_err(about)?,
+        configuration: properties::stored(spec),
+        created_time: Some(Utc::now().timestamp_millis()),
+    })
+}
+
+/// Features that Floe's own commits keep true.
+const WRITER_FEATURES: [&str; 6] = ["appendOnly", "invariants", "timestampNtz", "changeDataFeed", "v2Checkpoint", "vacuumProtocolCheck"];
+
+/// A table that another engine gave a feature which our commits would break is refused before anything is written.
+fn supported(location: &Location, protocol: &Protocol) -> Result<(), Failure> {
+    let unknown = protocol.writer_features.iter().flatten().find(|feature| !WRITER_FEATURES.contains(&feature.as_str()));
+    let feature = match unknown {
+        Some(feature) => format!("table feature {feature}"),
+        None if (3..=6).contains(&protocol.min_writer_version) && protocol.min_writer_version != 4 => {
+            format!("writer version {}", protocol.min_writer_version)
+        }
+        None if protocol.min_writer_version > 7 || protocol.min_reader_version > 3 => {
+            format!("writer version {}", protocol.min_writer_version)
+        }
+        None => return Ok(()),
+    };
+    Err(Failure::user(
+        "DELTA_UNSUPPORTED_FEATURES_FOR_WRITE",
+        format!("the Delta table at {location} has {feature}, which Floe does not write"),
+    )
+    .help("another program has changed the table; drop the feature there"))
 }

@@ -1,14 +1,28 @@
 //! The commit loop: one Delta version with data, transaction ids and counters, written exactly once however often it is tried.
 
-use serde_json::{Map, Value};
+use std::time::Duration;
+
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{
     commit::{
-        table::{TableSpec, TargetTable},
+        action::{self, Action, Txn},
+        files, log, properties,
+        table::{TargetTable, VersionActions},
         writer::StagedFiles,
     },
-    failure::Failure,
+    failpoint,
+    failure::{Failure, FailureClass},
+    storage::{Location, PutOutcome},
 };
+
+/// Versions tried before a commit gives up with a transient failure.
+pub(super) const MAX_ATTEMPTS: u32 = 10;
+
+/// Written into every commit that replaces all rows: the files of the table are then those of this commit and later ones.
+pub(super) const REPLACES_ALL: &str = "replacesAll";
 
 /// What goes into a commit beside the files.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +38,7 @@ pub struct CommitRequest {
     pub parameters: Map<String, Value>,
     /// Under `floe` in the commit's metadata: update id, flow, batch, counters.
     pub info: Map<String, Value>,
-    /// Prefix of the failpoints around the put: `target`, `quarantine`, `event_log`, `mv`, `reset`.
+    /// Prefix of the failpoints around the put: `target` (the default), `quarantine`, `event_log`, `mv`.
     pub step: Option<&'static str>,
 }
 
@@ -32,9 +46,15 @@ pub struct CommitRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
     /// It is in the table now, as this version.
-    Committed { version: i64 },
+    Committed {
+        /// The new version.
+        version: i64,
+    },
     /// The table held its transaction already, in this version or an earlier one; the staged files were deleted.
-    AlreadyCommitted { version: i64 },
+    AlreadyCommitted {
+        /// A version that holds it.
+        version: i64,
+    },
 }
 
 impl CommitOutcome {
@@ -47,17 +67,249 @@ impl CommitOutcome {
 }
 
 /// Appends `files` to `table`.
-pub async fn append(_table: &TargetTable, _files: StagedFiles, _request: CommitRequest) -> Result<CommitOutcome, Failure> {
-    Err(Failure::internal("commits are not there yet"))
+pub async fn append(table: &TargetTable, files: StagedFiles, request: CommitRequest) -> Result<CommitOutcome, Failure> {
+    commit(table, files, request, Mode::Append).await
 }
 
-/// Replaces all rows of `table` by `files` in one commit. With `spec` the columns, partitioning, properties and comment become those of
-/// `spec` in the same commit (the files must have been written for it, see [`TargetTable::planned`]).
-pub async fn overwrite(
-    _table: &mut TargetTable,
-    _spec: Option<&TableSpec>,
-    _files: StagedFiles,
-    _request: CommitRequest,
-) -> Result<CommitOutcome, Failure> {
-    Err(Failure::internal("commits are not there yet"))
+/// Replaces all rows of `table` by `files` in one commit. If the value came from [`TargetTable::replaced_by`], columns, partitioning,
+/// properties and comment change in the same commit. Open the table again before altering it or reading its schema from it.
+pub async fn overwrite(table: &TargetTable, files: StagedFiles, request: CommitRequest) -> Result<CommitOutcome, Failure> {
+    commit(table, files, request, Mode::Replace).await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Append,
+    Replace,
+}
+
+async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest, mode: Mode) -> Result<CommitOutcome, Failure> {
+    match try_commit(table, &files, &request, mode).await {
+        Ok(outcome) => {
+            match outcome {
+                CommitOutcome::AlreadyCommitted { .. } => discard_quietly(files).await,
+                CommitOutcome::Committed { version } => checkpoint_if_due(table, version).await,
+            }
+            Ok(outcome)
+        }
+        Err(Refused { failure, outcome_known }) => {
+            // Files that a commit may have named after all must stay; vacuum removes them if it has not.
+            if outcome_known {
+                discard_quietly(files).await;
+            }
+            Err(failure.about(table.dataset()))
+        }
+    }
+}
+
+/// A commit that was given up.
+struct Refused {
+    failure: Failure,
+    /// False if a put was sent whose result never became known.
+    outcome_known: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, outcome_known: true }
+    }
+}
+
+async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode) -> Result<CommitOutcome, Refused> {
+    if let Some(version) = recorded(table, request).await? {
+        return Ok(CommitOutcome::AlreadyCommitted { version });
+    }
+    let step = request.step.unwrap_or("target");
+    let request = with_counters(request, files, mode);
+    for attempt_number in 0..MAX_ATTEMPTS {
+        let base = table.version();
+        let actions = actions(table, files, &request, mode, base).await?;
+        if actions.is_empty() {
+            return Ok(CommitOutcome::Committed { version: base });
+        }
+        failpoint::reach(&format!("{step}::before"))?;
+        let blind = mode == Mode::Append;
+        let outcome = attempt(table.location(), base + 1, &request, blind, &actions).await;
+        let attempt = outcome.map_err(|failure| Refused { outcome_known: failure.class != FailureClass::Transient, failure })?;
+        if attempt == Attempt::Created {
+            table.saw(base + 1);
+            failpoint::reach(&format!("{step}::after")).map_err(|failure| Refused { failure, outcome_known: false })?;
+            return Ok(CommitOutcome::Committed { version: base + 1 });
+        }
+        if let Some(version) = check_winners(table, &request, base).await? {
+            return Ok(CommitOutcome::AlreadyCommitted { version });
+        }
+        tokio::time::sleep(jitter(attempt_number)).await;
+    }
+    Err(too_many_conflicts(table).into())
+}
+
+/// A version that holds the first transaction of `request` already.
+async fn recorded(table: &TargetTable, request: &CommitRequest) -> Result<Option<i64>, Failure> {
+    let Some((app_id, version)) = request.transactions.first() else { return Ok(None) };
+    let newest = table.version();
+    if let Some(absent) = request.absent_until {
+        // A position beyond the newest version belongs to a table that was made again: it proves nothing.
+        if absent == newest {
+            return Ok(None);
+        }
+        if absent < newest && newest - absent <= log::MAX_TAIL {
+            if let Some(tail) = log::commits(table.location(), absent, newest).await? {
+                return Ok(holder(&tail, app_id, *version));
+            }
+        }
+    }
+    let found = log::transactions(table.location(), newest, &[app_id.as_str()]).await?;
+    Ok(found.first().copied().flatten().filter(|found| found >= version).map(|_| newest))
+}
+
+/// The first of `versions` that holds `app_id` at `version` or later.
+fn holder(versions: &[VersionActions], app_id: &str, version: i64) -> Option<i64> {
+    let holds = |action: &Action| matches!(action, Action::Txn(txn) if txn.app_id == app_id && txn.version >= version);
+    versions.iter().find(|entry| entry.actions.iter().any(holds)).map(|entry| entry.version)
+}
+
+/// Looks at what others committed after `base`: our own transaction, a changed table, or just more data, after which to try again.
+async fn check_winners(table: &TargetTable, request: &CommitRequest, base: i64) -> Result<Option<i64>, Failure> {
+    let newest = log::newest_version(table.location(), Some(base)).await?.unwrap_or(base);
+    let winners = log::commits(table.location(), base, newest).await?.unwrap_or_default();
+    if let Some((app_id, version)) = request.transactions.first() {
+        if let Some(holder) = holder(&winners, app_id, *version) {
+            table.saw(newest);
+            return Ok(Some(holder));
+        }
+    }
+    let changed =
+        winners.iter().find(|entry| entry.actions.iter().any(|action| matches!(action, Action::MetaData(_) | Action::Protocol(_))));
+    if let Some(entry) = changed {
+        let text = format!("version {} of {} changed the schema or properties while rows were written", entry.version, table.location());
+        return Err(Failure::transient("DELTA_METADATA_CHANGED", text).help("the flow starts again with the new schema"));
+    }
+    table.saw(newest);
+    Ok(None)
+}
+
+/// The actions of the next version, without `commitInfo`.
+async fn actions(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode, base: i64) -> Result<Vec<Action>, Failure> {
+    let now = Utc::now().timestamp_millis();
+    let transactions = request.transactions.iter();
+    let mut actions: Vec<Action> = transactions
+        .map(|(app_id, version)| Action::Txn(Txn { app_id: app_id.clone(), version: *version, last_updated: Some(now) }))
+        .collect();
+    if mode == Mode::Replace {
+        if table.metadata != table.head.metadata {
+            let needed = properties::protocol(table.schema(), &table.metadata.configuration);
+            actions.extend(properties::raised(&table.head.protocol, &needed).map(Action::Protocol));
+            actions.push(Action::MetaData(table.metadata.clone()));
+        }
+        let active = files::active(table.location(), base).await?;
+        actions.extend(active.iter().map(|add| Action::Remove(add.removed(now))));
+    }
+    actions.extend(files.adds.iter().cloned().map(Action::Add));
+    Ok(actions)
+}
+
+fn with_counters(request: &CommitRequest, files: &StagedFiles, mode: Mode) -> CommitRequest {
+    let mut request = request.clone();
+    if mode == Mode::Replace {
+        request.info.insert(REPLACES_ALL.to_owned(), true.into());
+    }
+    request.info.entry("rows").or_insert_with(|| files.rows.into());
+    request.info.entry("files").or_insert_with(|| files.adds.len().into());
+    request.info.entry("bytes").or_insert_with(|| files.bytes.into());
+    request
+}
+
+/// What became of one put of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    Created,
+    /// Someone else has written that version.
+    Lost,
+}
+
+/// Writes `version` if nobody has. A lost answer is not guessed at: the entry is read back and tells by its id whose it is.
+pub(super) async fn attempt(
+    location: &Location,
+    version: i64,
+    request: &CommitRequest,
+    blind_append: bool,
+    actions: &[Action],
+) -> Result<Attempt, Failure> {
+    let id = Uuid::new_v4().to_string();
+    let mut lines = vec![Action::CommitInfo(commit_info(request, &id, version, blind_append))];
+    lines.extend_from_slice(actions);
+    let content = action::render(&lines).map_err(|error| Failure::internal(format!("a commit cannot be written as JSON: {error}")))?;
+    match location.put_if_absent(&log::entry(version), content).await {
+        Ok(PutOutcome::Created) => Ok(Attempt::Created),
+        Ok(PutOutcome::AlreadyExists) => {
+            Ok(if is_ours(location, version, &id).await? == Some(true) { Attempt::Created } else { Attempt::Lost })
+        }
+        Err(failure) if failure.class == FailureClass::Transient => match is_ours(location, version, &id).await {
+            Ok(Some(true)) => Ok(Attempt::Created),
+            Ok(Some(false)) => Ok(Attempt::Lost),
+            Ok(None) | Err(_) => Err(failure),
+        },
+        Err(failure) => Err(failure),
+    }
+}
+
+/// True if the entry of `version` was written by the attempt `id`; `None` if there is no entry.
+async fn is_ours(location: &Location, version: i64, id: &str) -> Result<Option<bool>, Failure> {
+    let Some(actions) = log::read_commit(location, version).await? else { return Ok(None) };
+    let ours =
+        actions.iter().any(|action| matches!(action, Action::CommitInfo(info) if info.get("txnId").and_then(Value::as_str) == Some(id)));
+    Ok(Some(ours))
+}
+
+fn commit_info(request: &CommitRequest, id: &str, version: i64, blind_append: bool) -> Map<String, Value> {
+    let mut info = Map::new();
+    info.insert("timestamp".to_owned(), Utc::now().timestamp_millis().into());
+    info.insert("operation".to_owned(), if request.operation.is_empty() { "WRITE" } else { request.operation }.into());
+    info.insert("operationParameters".to_owned(), Value::Object(request.parameters.clone()));
+    if version > 0 {
+        info.insert("readVersion".to_owned(), (version - 1).into());
+    }
+    info.insert("isolationLevel".to_owned(), "Serializable".into());
+    info.insert("isBlindAppend".to_owned(), blind_append.into());
+    if let Some(rows) = request.info.get("rows") {
+        let count = |key: &str| request.info.get(key).unwrap_or(rows).to_string();
+        let metrics = json!({"numFiles": count("files"), "numOutputRows": count("rows"), "numOutputBytes": count("bytes")});
+        info.insert("operationMetrics".to_owned(), metrics);
+    }
+    info.insert("engineInfo".to_owned(), concat!("Floe/", env!("CARGO_PKG_VERSION")).into());
+    info.insert("txnId".to_owned(), id.into());
+    if !request.info.is_empty() {
+        info.insert("floe".to_owned(), Value::Object(request.info.clone()));
+    }
+    info
+}
+
+/// Writes a checkpoint of the log when its interval is full. A failure costs later readers time and nothing else.
+pub(super) async fn checkpoint_if_due(table: &TargetTable, version: i64) {
+    if version == 0 || version % properties::checkpoint_interval(table.properties()) != 0 {
+        return;
+    }
+    if let Err(failure) = files::write_checkpoint(table.location(), version).await {
+        tracing::warn!(table = table.dataset(), version, "no checkpoint of the log was written: {failure}");
+    }
+}
+
+pub(super) fn too_many_conflicts(table: &TargetTable) -> Failure {
+    let text = format!("{MAX_ATTEMPTS} commits in a row to {} met commits of others", table.location());
+    Failure::transient("DELTA_CONCURRENT_WRITE", text)
+        .about(table.dataset())
+        .help("many programs write this table at once; the flow is tried again")
+}
+
+async fn discard_quietly(files: StagedFiles) {
+    if let Err(failure) = files.discard().await {
+        tracing::warn!("data files that no commit names could not be deleted: {failure}");
+    }
+}
+
+/// A short random wait that grows with every lost attempt, so that writers of one table do not march in step.
+fn jitter(attempt: u32) -> Duration {
+    let ceiling_ms = 5_u64 << attempt.min(8);
+    Duration::from_millis(Uuid::new_v4().as_u64_pair().0 % ceiling_ms)
 }

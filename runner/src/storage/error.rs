@@ -45,6 +45,11 @@ pub fn store_failure(action: &str, place: &str, error: StoreError) -> Failure {
 
 /// The failure of `action` at `place` for an error of the file system.
 pub fn io_failure(action: &str, place: &str, error: io::Error) -> Failure {
+    // Stores hide their own errors in errors of the file system when they are written to like a file.
+    let error = match error.downcast::<StoreError>() {
+        Ok(inner) => return store_failure(action, place, inner),
+        Err(error) => error,
+    };
     match known_io(action, place, &error) {
         Some(failure) => failure.caused_by(error),
         None => Failure::storage("STORAGE_ERROR", format!("cannot {action} {place}: {error}")).caused_by(error),

@@ -1,0 +1,169 @@
+//! What has to change in a table so that it fits its definition, decided without writing.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
+
+use crate::{
+    commit::{
+        action::{Action, MetaData, Protocol},
+        files, partition, properties, schema,
+        table::{TableSpec, TargetTable},
+    },
+    failure::Failure,
+};
+
+/// What [`TargetTable::alter`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Altered {
+    /// Columns (and fields within columns, as paths) that were added at the end.
+    pub added: Vec<String>,
+    /// Comment, properties or column comments changed.
+    pub properties: bool,
+    /// The version of the metadata commit, if one was needed.
+    pub version: Option<i64>,
+}
+
+/// A metadata commit to be.
+pub(super) struct Change {
+    pub protocol: Protocol,
+    pub metadata: MetaData,
+    pub altered: Altered,
+    raises_protocol: bool,
+}
+
+impl Change {
+    pub(super) fn operation(&self) -> &'static str {
+        if self.altered.added.is_empty() { "SET TBLPROPERTIES" } else { "ADD COLUMNS" }
+    }
+
+    pub(super) fn actions(&self) -> Vec<Action> {
+        let protocol = self.raises_protocol.then(|| Action::Protocol(self.protocol.clone()));
+        protocol.into_iter().chain([Action::MetaData(self.metadata.clone())]).collect()
+    }
+}
+
+/// The change that makes `table` fit `spec`, or `None` if it does.
+pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option<Change>, Failure> {
+    let wanted_partitions = partition::columns(&spec.schema, &spec.partition_by)?;
+    let current = &table.head.metadata;
+    if !same_names(&wanted_partitions, &current.partition_columns) {
+        return Err(needs_full_refresh(format!(
+            "the table is partitioned by ({}), its definition says ({})",
+            current.partition_columns.join(", "),
+            wanted_partitions.join(", ")
+        )));
+    }
+    let mut merge = Merge::default();
+    let fields = merge.fields(table.schema().fields(), spec.schema.fields(), "")?;
+    for column in &merge.tightened {
+        if !files::holds_no_null(table, column).await? {
+            let text = format!("column `{column}` becomes NOT NULL but holds NULL, or its statistics do not tell");
+            return Err(Failure::user("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", text)
+                .help("keep the column nullable, or run a full refresh of the table"));
+        }
+    }
+    let wanted_schema = Schema::new(fields);
+    let configuration = properties::kept(&current.configuration, properties::stored(spec));
+    let protocol = properties::raised(&table.head.protocol, &properties::protocol(&wanted_schema, &configuration));
+    let metadata =
+        MetaData { schema_string: schema::to_delta(&wanted_schema)?, configuration, description: spec.comment.clone(), ..current.clone() };
+    // The text of another engine may order keys differently: compare what it says.
+    let same_schema = *schema::from_delta(&current.schema_string)? == *schema::from_delta(&metadata.schema_string)?;
+    let same_rest = metadata.configuration == current.configuration && metadata.description == current.description;
+    if same_schema && same_rest && protocol.is_none() {
+        return Ok(None);
+    }
+    let raises_protocol = protocol.is_some();
+    let altered = Altered { properties: !same_rest || merge.comments_changed, added: merge.added, version: None };
+    Ok(Some(Change { protocol: protocol.unwrap_or_else(|| table.head.protocol.clone()), metadata, altered, raises_protocol }))
+}
+
+/// The failure of a table that its definition fits no more.
+pub(super) fn needs_full_refresh(reason: String) -> Failure {
+    Failure::user("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", reason)
+        .help("run a full refresh of the table, or change the definition back; the table was left as it is")
+}
+
+fn same_names(a: &[String], b: &[String]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
+}
+
+/// Collects what merging two lists of fields changes.
+#[derive(Default)]
+struct Merge {
+    added: Vec<String>,
+    tightened: Vec<String>,
+    comments_changed: bool,
+}
+
+impl Merge {
+    /// The fields of the table, each as its definition wants it, then the new ones.
+    fn fields(&mut self, current: &Fields, wanted: &Fields, path: &str) -> Result<Vec<Arc<Field>>, Failure> {
+        let mut merged = Vec::with_capacity(wanted.len().max(current.len()));
+        for field in current {
+            match wanted.iter().find(|other| other.name().eq_ignore_ascii_case(field.name())) {
+                Some(other) => merged.push(Arc::new(self.field(field, other, path)?)),
+                // No query gives the column any more: it stays, and new rows are NULL there.
+                None => merged.push(Arc::new(field.as_ref().clone().with_nullable(true))),
+            }
+        }
+        for field in wanted {
+            if current.iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
+                continue;
+            }
+            if !field.is_nullable() {
+                return Err(needs_full_refresh(format!(
+                    "the new column `{path}{}` is NOT NULL, but the rows of the table have no value for it",
+                    field.name()
+                )));
+            }
+            self.added.push(format!("{path}{}", field.name()));
+            merged.push(Arc::clone(field));
+        }
+        Ok(merged)
+    }
+
+    fn field(&mut self, current: &Field, wanted: &Field, path: &str) -> Result<Field, Failure> {
+        let path = format!("{path}{}", current.name());
+        let data_type = self.data_type(current.data_type(), wanted.data_type(), &path)?;
+        if current.is_nullable() && !wanted.is_nullable() {
+            self.tightened.push(path.clone());
+        }
+        let mut metadata = current.metadata().clone();
+        let comment = wanted.metadata().get("comment");
+        if comment != metadata.get("comment") {
+            self.comments_changed = true;
+            match comment {
+                Some(comment) => metadata.insert("comment".to_owned(), comment.clone()),
+                None => metadata.remove("comment"),
+            };
+        }
+        Ok(Field::new(current.name(), data_type, wanted.is_nullable()).with_metadata(metadata))
+    }
+
+    fn data_type(&mut self, current: &DataType, wanted: &DataType, path: &str) -> Result<DataType, Failure> {
+        let nested = |field: &Arc<Field>, data_type| Arc::new(field.as_ref().clone().with_data_type(data_type));
+        match (current, wanted) {
+            (DataType::Struct(current), DataType::Struct(wanted)) => {
+                Ok(DataType::Struct(self.fields(current, wanted, &format!("{path}."))?.into()))
+            }
+            (DataType::List(current), DataType::List(wanted)) => {
+                let element = self.data_type(current.data_type(), wanted.data_type(), &format!("{path}.element"))?;
+                let nullable = current.is_nullable() || wanted.is_nullable();
+                Ok(DataType::List(Arc::new(nested(current, element).as_ref().clone().with_nullable(nullable))))
+            }
+            _ if schema::delta_type(current)? == schema::delta_type(wanted)? => Ok(current.clone()),
+            _ => Err(needs_full_refresh(format!(
+                "column `{path}` has the type {}, its definition gives {}",
+                shown(current)?,
+                shown(wanted)?
+            ))),
+        }
+    }
+}
+
+fn shown(data_type: &DataType) -> Result<String, Failure> {
+    let value = schema::delta_type(data_type)?;
+    Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}

@@ -1,0 +1,1 @@
+//! Tables, writers and commits against real directories.
