@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{commit::table::KnownTable, failure::Failure, storage::Storage};
+use crate::{
+    commit::table::KnownTable,
+    failpoint,
+    failure::Failure,
+    state::format,
+    storage::{PutOutcome, Storage, layout},
+};
 
 /// What this storage holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,18 +48,37 @@ pub enum StoredKind {
 }
 
 impl Catalog {
+    /// An empty catalog of the pipeline with this id.
+    pub fn new(pipeline_id: impl Into<String>) -> Self {
+        Self { version: format::VERSION, pipeline_id: pipeline_id.into(), datasets: BTreeMap::new(), event_log: None }
+    }
+
     /// What is written on this storage, or `None` before the first update. One small read.
-    pub async fn read(_storage: &Storage) -> Result<Option<Self>, Failure> {
-        Err(Failure::internal("the catalog is not there yet"))
+    pub async fn read(storage: &Storage) -> Result<Option<Self>, Failure> {
+        let root = storage.root();
+        match root.get(layout::GRAPH_FILE).await? {
+            Some(bytes) => format::from_json(&bytes, &format!("{root}/{}", layout::GRAPH_FILE)).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What is written on this storage; the first update writes `pipeline_id`, and of two that do so at once both get the same.
-    pub async fn read_or_create(_storage: &Storage, _pipeline_id: impl FnOnce() -> String + Send) -> Result<Self, Failure> {
-        Err(Failure::internal("the catalog is not there yet"))
+    pub async fn read_or_create(storage: &Storage, pipeline_id: impl FnOnce() -> String + Send) -> Result<Self, Failure> {
+        if let Some(catalog) = Self::read(storage).await? {
+            return Ok(catalog);
+        }
+        let catalog = Self::new(pipeline_id());
+        failpoint::reach("graph::before")?;
+        if storage.root().put_if_absent(layout::GRAPH_FILE, format::to_json(&catalog)?).await? == PutOutcome::Created {
+            return Ok(catalog);
+        }
+        Self::read(storage).await?.ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", layout::GRAPH_FILE)))
     }
 
     /// Replaces what is written.
-    pub async fn write(&self, _storage: &Storage) -> Result<(), Failure> {
-        Err(Failure::internal("the catalog is not there yet"))
+    pub async fn write(&self, storage: &Storage) -> Result<(), Failure> {
+        failpoint::reach("graph::before")?;
+        storage.root().put(layout::GRAPH_FILE, format::to_compact_json(self)?).await?;
+        failpoint::reach("graph::after")
     }
 }

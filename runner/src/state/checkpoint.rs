@@ -1,82 +1,349 @@
 //! Positions of one streaming flow: what was planned, what is known to be committed, where the next batch begins.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use chrono::Utc;
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
 
 use crate::{
+    failpoint,
     failure::Failure,
     state::{
-        format::{BatchCommit, BatchOffsets, SourcePosition},
-        ledger::Ledger,
+        format::{self, BatchCommit, BatchOffsets, GenerationMetadata, SourcePosition, SourceRange},
+        ledger::{self, Ledger, RecentBatch, SegmentName},
     },
-    storage::Storage,
+    storage::{Location, PutOutcome, Storage, layout},
 };
+
+/// Entries of the newest batches that stay. Older ones are only kept until the ledger has their files.
+const KEPT_BATCHES: i64 = 10;
+/// Entries are deleted when so many more than that have come together.
+const PRUNE_EVERY: i64 = 10;
+/// Small files read at once.
+const PARALLEL_READS: usize = 8;
+
+const METADATA: &str = "metadata.json";
 
 /// The newest generation of a flow's checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
+    /// The directory of all generations.
+    flow_directory: Location,
+    directory: Location,
     flow: String,
+    metadata: GenerationMetadata,
+    /// False until `metadata.json` is written.
+    begun: bool,
+    pending: Option<BatchOffsets>,
+    last_commit: Option<BatchCommit>,
+    positions: BTreeMap<String, SourcePosition>,
+    /// Batches with an offsets entry, batches with a commit entry.
+    offsets: BTreeSet<i64>,
+    commits: BTreeSet<i64>,
+    /// Ledger files per source directory, as listed.
+    segments: BTreeMap<String, Vec<SegmentName>>,
+    /// Offsets that are in memory already; the ledger reads the others when it needs them.
+    recent: BTreeMap<i64, Arc<BatchOffsets>>,
+    /// True if this process planned the pending batch and nobody had before.
+    planned_here: bool,
+}
+
+/// The files of one flow's checkpoints by what they are.
+#[derive(Default)]
+struct Listing {
+    generation: u64,
+    has_metadata: bool,
+    offsets: BTreeSet<i64>,
+    commits: BTreeSet<i64>,
+    segments: BTreeMap<String, Vec<SegmentName>>,
 }
 
 impl Checkpoint {
     /// Reads the newest generation: one listing and at most three small files. Creates nothing.
-    pub async fn open(_storage: &Storage, flow: &str) -> Result<Self, Failure> {
-        let _ = flow;
-        Err(Failure::internal("checkpoints are not there yet"))
+    pub async fn open(storage: &Storage, flow: &str) -> Result<Self, Failure> {
+        let flow_directory = storage.at(&layout::checkpoint_path(flow));
+        let listing = list(&flow_directory).await?;
+        let directory = flow_directory.join(&format!("g{}", listing.generation));
+        let newest_offsets = listing.offsets.last().copied();
+        let newest_commit = listing.commits.last().copied();
+        let (metadata, offsets, last_commit) = futures::try_join!(
+            read_if::<GenerationMetadata>(&directory, listing.has_metadata.then(|| METADATA.to_owned())),
+            read_if::<BatchOffsets>(&directory, newest_offsets.filter(|batch| Some(*batch) > newest_commit).map(offsets_entry)),
+            read_if::<BatchCommit>(&directory, newest_commit.map(commit_entry)),
+        )?;
+        let begun = metadata.is_some();
+        let metadata = metadata.unwrap_or_else(|| new_metadata(flow, listing.generation));
+        let mut checkpoint = Self {
+            flow_directory,
+            directory,
+            flow: flow.to_owned(),
+            metadata,
+            begun,
+            positions: last_commit.as_ref().map(|commit| commit.positions.clone()).unwrap_or_default(),
+            pending: None,
+            last_commit,
+            offsets: listing.offsets,
+            commits: listing.commits,
+            segments: listing.segments,
+            recent: BTreeMap::new(),
+            planned_here: false,
+        };
+        if let Some(offsets) = offsets {
+            checkpoint.recent.insert(offsets.batch, Arc::new(offsets.clone()));
+            checkpoint.pending = Some(offsets);
+        }
+        Ok(checkpoint)
+    }
+
+    /// The name of the flow.
+    pub fn flow(&self) -> &str {
+        &self.flow
     }
 
     /// The batch that was planned and is not known to be committed: execute it again exactly as recorded.
     pub fn pending(&self) -> Option<&BatchOffsets> {
-        None
+        self.pending.as_ref()
     }
 
     /// Per source id where the next batch begins; empty before the first batch.
     pub fn positions(&self) -> &BTreeMap<String, SourcePosition> {
-        static EMPTY: BTreeMap<String, SourcePosition> = BTreeMap::new();
-        &EMPTY
+        &self.positions
+    }
+
+    /// For [`crate::commit::CommitRequest::absent_until`] of the pending batch: the version of the target up to which it cannot be there.
+    /// `None` means that the log has to be asked, because an earlier process may have committed it.
+    pub fn absent_until(&self) -> Option<i64> {
+        if self.planned_here { self.target_version() } else { None }
     }
 
     /// The newest version of the target that is known to hold this flow's batches.
     pub fn target_version(&self) -> Option<i64> {
-        None
+        self.last_commit.as_ref().and_then(|commit| commit.target_version)
     }
 
     /// The number of the next batch to plan; that of the pending one if there is one.
     pub fn next_batch(&self) -> i64 {
-        0
+        match &self.pending {
+            Some(pending) => pending.batch,
+            None => self.last_commit.as_ref().map_or(0, |commit| commit.batch + 1),
+        }
     }
 
     /// 0, 1, … : counts resets.
     pub fn generation(&self) -> u64 {
-        0
+        self.metadata.generation
     }
 
     /// `flow_id` of the event log: stays while the flow goes on incrementally.
-    pub fn flow_id(&self) -> uuid::Uuid {
-        uuid::Uuid::nil()
+    pub fn flow_id(&self) -> Uuid {
+        self.metadata.flow_id
     }
 
     /// The application id of this generation's Delta transactions; the batch number is their version.
     pub fn app_id(&self, pipeline_id: &str) -> String {
-        format!("{pipeline_id}/{}/g{}", self.flow, self.generation())
+        app_id(pipeline_id, &self.flow, self.generation())
+    }
+
+    /// Makes the generation, and with it the flow's id, durable. `write_offsets` does it too.
+    pub async fn begin(&mut self) -> Result<(), Failure> {
+        if self.begun {
+            return Ok(());
+        }
+        let content = format::to_json(&self.metadata)?;
+        if self.directory.put_if_absent(METADATA, content).await? == PutOutcome::AlreadyExists {
+            let written = read_if::<GenerationMetadata>(&self.directory, Some(METADATA.to_owned())).await?;
+            self.metadata = written.ok_or_else(|| concurrent(&self.flow, "its checkpoint was made and deleted"))?;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     /// Records the next batch before anything of it is read. `CONCURRENT_UPDATE` if another runner planned that batch differently.
-    pub async fn write_offsets(&mut self, _offsets: BatchOffsets) -> Result<(), Failure> {
-        Err(Failure::internal("checkpoints are not there yet"))
+    pub async fn write_offsets(&mut self, offsets: BatchOffsets) -> Result<(), Failure> {
+        if offsets.batch != self.next_batch() || self.pending.is_some() {
+            return Err(Failure::internal(format!("batch {} of flow {} is planned out of turn", offsets.batch, self.flow)));
+        }
+        if self.metadata.sources.is_empty() {
+            self.metadata.sources = offsets.sources.keys().cloned().collect();
+        }
+        self.begin().await?;
+        failpoint::reach("offsets::before")?;
+        let entry = offsets_entry(offsets.batch);
+        let mut created = true;
+        if self.directory.put_if_absent(&entry, format::to_compact_json(&offsets)?).await? == PutOutcome::AlreadyExists {
+            let found = read_if::<BatchOffsets>(&self.directory, Some(entry)).await?;
+            if found.as_ref() != Some(&offsets) {
+                return Err(concurrent(&self.flow, &format!("batch {} was planned by another process", offsets.batch)));
+            }
+            created = false;
+        }
+        failpoint::reach("offsets::after")?;
+        self.offsets.insert(offsets.batch);
+        self.recent.insert(offsets.batch, Arc::new(offsets.clone()));
+        self.pending = Some(offsets);
+        self.planned_here = created;
+        Ok(())
     }
 
     /// Records that the pending batch is in the target.
-    pub async fn write_commit(&mut self, _commit: BatchCommit) -> Result<(), Failure> {
-        Err(Failure::internal("checkpoints are not there yet"))
+    pub async fn write_commit(&mut self, commit: BatchCommit) -> Result<(), Failure> {
+        if self.pending.as_ref().is_none_or(|pending| pending.batch != commit.batch) {
+            return Err(Failure::internal(format!("batch {} of flow {} is committed without being planned", commit.batch, self.flow)));
+        }
+        failpoint::reach("commit_entry::before")?;
+        let commit = BatchCommit { target_version: commit.target_version.or_else(|| self.target_version()), ..commit };
+        // Whoever wrote the entry first wrote the same batch: its offsets are equal.
+        self.directory.put_if_absent(&commit_entry(commit.batch), format::to_json(&commit)?).await?;
+        failpoint::reach("commit_entry::after")?;
+        self.commits.insert(commit.batch);
+        self.positions = commit.positions.clone();
+        self.last_commit = Some(commit);
+        self.pending = None;
+        self.planned_here = false;
+        self.prune().await
     }
 
     /// Begins an empty generation: nothing is taken, the next batch is 0, transactions have a new application id.
     pub async fn start_generation(&mut self) -> Result<(), Failure> {
-        Err(Failure::internal("checkpoints are not there yet"))
+        let generation = self.generation() + 1;
+        self.start_generation_at(generation).await
+    }
+
+    /// The same with a given number, for a reset that is finished by another update; does nothing if that generation exists already.
+    pub async fn start_generation_at(&mut self, generation: u64) -> Result<(), Failure> {
+        if self.generation() >= generation && (self.begun || generation == 0) {
+            return Ok(());
+        }
+        failpoint::reach("reset::generation")?;
+        self.metadata = new_metadata(&self.flow, generation);
+        self.directory = self.flow_directory.join(&format!("g{generation}"));
+        self.begun = false;
+        self.planned_here = false;
+        self.pending = None;
+        self.last_commit = None;
+        self.positions.clear();
+        self.offsets.clear();
+        self.commits.clear();
+        self.segments.clear();
+        self.recent.clear();
+        self.begin().await
     }
 
     /// The files that this flow has taken from the source with this id. Reads nothing yet.
-    pub fn ledger(&self, _source: &str) -> Ledger {
-        Ledger::default()
+    pub fn ledger(&self, source: &str) -> Ledger {
+        let name = ledger::directory_name(source);
+        let segments = self.segments.get(&name).cloned().unwrap_or_default();
+        let recent = self.offsets.iter().map(|batch| RecentBatch { batch: *batch, offsets: self.recent.get(batch).cloned() }).collect();
+        Ledger::new(self.directory.clone(), source.to_owned(), segments, recent)
+    }
+
+    /// Moves the files of old batches into the ledgers, then deletes old entries, so that a listing stays small.
+    async fn prune(&mut self) -> Result<(), Failure> {
+        let newest = self.last_commit.as_ref().map_or(-1, |commit| commit.batch);
+        let limit = newest - KEPT_BATCHES;
+        let old: Vec<i64> = self.offsets.range(..=limit).copied().collect();
+        if (old.len() as i64) < PRUNE_EVERY {
+            return Ok(());
+        }
+        self.settle_ledgers(&old).await?;
+        failpoint::reach("prune::before")?;
+        let entries: Vec<String> =
+            old.iter().map(|batch| offsets_entry(*batch)).chain(self.commits.range(..=limit).map(|batch| commit_entry(*batch))).collect();
+        let directory = &self.directory;
+        stream::iter(&entries).map(|entry| directory.delete(entry)).buffer_unordered(PARALLEL_READS).try_collect::<()>().await?;
+        self.offsets = self.offsets.split_off(&(limit + 1));
+        self.commits = self.commits.split_off(&(limit + 1));
+        self.recent = self.recent.split_off(&(limit + 1));
+        Ok(())
+    }
+
+    async fn settle_ledgers(&mut self, batches: &[i64]) -> Result<(), Failure> {
+        let mut offsets = Vec::with_capacity(batches.len());
+        for batch in batches {
+            match self.recent.get(batch) {
+                Some(found) => offsets.push(Arc::clone(found)),
+                None => offsets.extend(read_if::<BatchOffsets>(&self.directory, Some(offsets_entry(*batch))).await?.map(Arc::new)),
+            }
+        }
+        let sources: BTreeSet<String> = offsets
+            .iter()
+            .flat_map(|offsets| &offsets.sources)
+            .filter(|(_, range)| matches!(range, SourceRange::Files { files } if !files.is_empty()))
+            .map(|(source, _)| source.clone())
+            .collect();
+        for source in sources {
+            let name = ledger::directory_name(&source);
+            let segments = self.segments.entry(name).or_default();
+            *segments = ledger::settle(&self.directory, &source, std::mem::take(segments), &offsets).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The application id of the transactions of one generation of a flow.
+pub fn app_id(pipeline_id: &str, flow: &str, generation: u64) -> String {
+    format!("{pipeline_id}/{}/g{generation}", flow.to_lowercase())
+}
+
+fn new_metadata(flow: &str, generation: u64) -> GenerationMetadata {
+    GenerationMetadata {
+        version: format::VERSION,
+        flow: flow.to_owned(),
+        generation,
+        flow_id: Uuid::new_v4(),
+        started_us: Utc::now().timestamp_micros(),
+        sources: Vec::new(),
+    }
+}
+
+fn concurrent(flow: &str, reason: &str) -> Failure {
+    Failure::user("CONCURRENT_UPDATE", format!("another update works on flow {flow}: {reason}"))
+        .in_flow(flow)
+        .help("only one update may run on a storage; end the other one and run again")
+}
+
+/// Batches as file names that sort by number.
+fn offsets_entry(batch: i64) -> String {
+    format!("offsets/{batch}.json")
+}
+
+fn commit_entry(batch: i64) -> String {
+    format!("commits/{batch}.json")
+}
+
+async fn read_if<T: serde::de::DeserializeOwned>(directory: &Location, entry: Option<String>) -> Result<Option<T>, Failure> {
+    let Some(entry) = entry else { return Ok(None) };
+    let Some(bytes) = directory.get(&entry).await? else { return Ok(None) };
+    format::from_json(&bytes, &format!("{directory}/{entry}")).map(Some)
+}
+
+/// Everything of the newest generation, by one listing of the flow's directory.
+async fn list(flow_directory: &Location) -> Result<Listing, Failure> {
+    let mut generations: BTreeMap<u64, Listing> = BTreeMap::new();
+    for object in flow_directory.list("").await? {
+        let Some(relative) = flow_directory.relative(&object.location) else { continue };
+        let mut parts = relative.split('/');
+        let generation = parts.next().and_then(|name| name.strip_prefix('g')).and_then(|number| number.parse().ok());
+        let Some(generation) = generation else { continue };
+        let listing = generations.entry(generation).or_insert_with(|| Listing { generation, ..Listing::default() });
+        listing.note(parts.collect::<Vec<_>>().as_slice(), object.size);
+    }
+    Ok(generations.pop_last().map(|(_, listing)| listing).unwrap_or_default())
+}
+
+impl Listing {
+    fn note(&mut self, path: &[&str], bytes: u64) {
+        let batch = |name: &str| name.strip_suffix(".json").and_then(|number| number.parse::<i64>().ok());
+        match path {
+            [METADATA] => self.has_metadata = true,
+            ["offsets", name] => self.offsets.extend(batch(name)),
+            ["commits", name] => self.commits.extend(batch(name)),
+            ["files", source, name] => self.segments.entry((*source).to_owned()).or_default().extend(SegmentName::parse(name, bytes)),
+            _ => {}
+        }
     }
 }

@@ -119,6 +119,11 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec_pretty(value).map_err(|error| Failure::internal(format!("cannot write state as JSON: {error}")))
 }
 
+/// A document that may list ten thousand files.
+pub(crate) fn to_compact_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(value).map_err(|error| Failure::internal(format!("cannot write state as JSON: {error}")))
+}
+
 /// Reads the document at `place`.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8], place: &str) -> Result<T, Failure> {
     if let Ok(Versioned { version }) = serde_json::from_slice(bytes) {

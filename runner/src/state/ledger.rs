@@ -1,45 +1,315 @@
-//! Files that a flow has taken from one source: sorted segments, and behind them the files of the newest batches.
+//! Files that a flow has taken from one source: sorted segments, and behind them the offsets of the newest batches.
+//!
+//! A file is taken when the batch that reads it is planned. Offsets move into segments when they are old; small segments are merged into
+//! larger ones, so that there are few, whatever the number of batches.
 
-use crate::{failure::Failure, state::format::FileEntry};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    failpoint,
+    failure::Failure,
+    state::{
+        format::{self, BatchOffsets, FileEntry, SourceRange},
+        segment::{self, SegmentReader, SegmentWriter},
+    },
+    storage::Location,
+};
+
+/// A segment is merged with the one before it unless that one is so many times larger.
+const SIZE_RATIO: u64 = 4;
+
+/// The listing that was last found to hold nothing new.
+const SETTLED: &str = "settled.json";
 
 /// The taken files of one source of one flow.
-#[derive(Debug, Default)]
-pub struct Ledger {}
+#[derive(Debug)]
+pub struct Ledger {
+    generation: Location,
+    directory: Location,
+    source: String,
+    segments: Vec<SegmentName>,
+    recent: Vec<RecentBatch>,
+}
+
+/// A batch whose offsets are still a file of their own.
+#[derive(Clone, Debug)]
+pub(super) struct RecentBatch {
+    pub batch: i64,
+    /// If they are in memory.
+    pub offsets: Option<Arc<BatchOffsets>>,
+}
+
+/// A segment by its file: batches `from` to `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SegmentName {
+    from: i64,
+    to: i64,
+    bytes: u64,
+}
 
 /// What a listing has that was not taken yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unseen {
     /// In file order: modification time, then path.
     pub files: Vec<FileEntry>,
-    /// Known files whose size or modification time changed; with [`Overwrites::ReadAgain`] they are in `files` too.
+    /// Known files whose size, modification time or ETag changed; with [`Overwrites::ReadAgain`] they are in `files` too. 0 for a listing
+    /// that was looked at before.
     pub overwritten: u64,
+    /// Identifies the listing for [`Ledger::remember`].
+    listing: String,
 }
 
 /// What to do with a known file that has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrites {
+    /// It was read once; that is all.
     Ignore,
-    /// `allowOverwrites`
+    /// `allowOverwrites`: all its rows are read again.
     ReadAgain,
 }
 
 /// One row of `cloud_files_state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenFile {
+    /// The file as it was listed then.
     pub file: FileEntry,
+    /// The batch that reads it.
     pub batch: i64,
     /// When its batch was planned, µs since 1970 UTC.
     pub taken_us: i64,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Settled {
+    version: u32,
+    listing: String,
+}
+
 impl Ledger {
-    /// The files of `listing` that were not taken yet. A listing equal to the last one that had nothing new costs one small read.
-    pub async fn unseen(&self, _listing: Vec<FileEntry>, _overwrites: Overwrites) -> Result<Unseen, Failure> {
-        Err(Failure::internal("the ledger is not there yet"))
+    pub(super) fn new(generation: Location, source: String, segments: Vec<SegmentName>, recent: Vec<RecentBatch>) -> Self {
+        let directory = generation.join(&format!("files/{}", directory_name(&source)));
+        let segments = covering(segments);
+        let covered = segments.last().map_or(-1, |segment| segment.to);
+        let recent = recent.into_iter().filter(|recent| recent.batch > covered).collect();
+        Self { generation, directory, source, segments, recent }
     }
 
-    /// All taken files, by path.
-    pub async fn taken(&self) -> Result<Vec<TakenFile>, Failure> {
-        Err(Failure::internal("the ledger is not there yet"))
+    /// The files of `listing` that were not taken yet. A listing equal to the last one that was [`remember`](Self::remember)ed costs one
+    /// small read; any other one costs a pass over the segments. Writes nothing.
+    pub async fn unseen(&self, mut listing: Vec<FileEntry>, overwrites: Overwrites) -> Result<Unseen, Failure> {
+        let fingerprint = fingerprint(&listing, overwrites);
+        if listing.is_empty() || self.settled().await?.as_deref() == Some(&fingerprint) {
+            return Ok(Unseen { listing: fingerprint, ..Unseen::default() });
+        }
+        listing.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        listing.dedup_by(|a, b| a.path == b.path);
+        let mut known: Vec<Known> = vec![Known { batch: i64::MIN, same: false }; listing.len()];
+        for segment in &self.segments {
+            mark(&listing, &mut known, self.open(segment).await?)?;
+        }
+        let recent = self.recent_files().await?;
+        mark(&listing, &mut known, recent.into_iter().map(Ok))?;
+
+        let mut unseen = Unseen { listing: fingerprint, ..Unseen::default() };
+        for (file, known) in listing.into_iter().zip(known) {
+            let changed = known.batch != i64::MIN && !known.same;
+            unseen.overwritten += u64::from(changed);
+            if known.batch == i64::MIN || (changed && overwrites == Overwrites::ReadAgain) {
+                unseen.files.push(file);
+            }
+        }
+        unseen.files.sort_unstable_by(|a, b| (a.modified_us, &a.path).cmp(&(b.modified_us, &b.path)));
+        Ok(unseen)
     }
+
+    /// Call it when every file of `unseen` is in the offsets of a batch (at once if there are none): the next update that finds the same
+    /// listing does not read the ledger.
+    pub async fn remember(&self, unseen: &Unseen) -> Result<(), Failure> {
+        if unseen.listing.is_empty() || self.settled().await?.as_deref() == Some(unseen.listing.as_str()) {
+            return Ok(());
+        }
+        let settled = Settled { version: format::VERSION, listing: unseen.listing.clone() };
+        self.directory.put(SETTLED, format::to_json(&settled)?).await
+    }
+
+    /// All taken files, by path; a file that was read again stands with its newest batch.
+    pub async fn taken(&self) -> Result<Vec<TakenFile>, Failure> {
+        let mut files: BTreeMap<String, TakenFile> = BTreeMap::new();
+        for segment in &self.segments {
+            for taken in self.open(segment).await? {
+                let taken = taken?;
+                files.insert(taken.file.path.clone(), taken);
+            }
+        }
+        for taken in self.recent_files().await? {
+            files.insert(taken.file.path.clone(), taken);
+        }
+        Ok(files.into_values().collect())
+    }
+
+    async fn settled(&self) -> Result<Option<String>, Failure> {
+        let Some(bytes) = self.directory.get(SETTLED).await? else { return Ok(None) };
+        // Only a short cut: damaged, it costs a look at the ledger.
+        Ok(serde_json::from_slice::<Settled>(&bytes).ok().map(|settled| settled.listing))
+    }
+
+    async fn open(&self, segment: &SegmentName) -> Result<SegmentReader, Failure> {
+        open_segment(&self.directory, segment).await
+    }
+
+    /// The files of the batches that are in no segment yet, sorted by path and batch.
+    async fn recent_files(&self) -> Result<Vec<TakenFile>, Failure> {
+        let mut files = Vec::new();
+        for recent in &self.recent {
+            let offsets = match &recent.offsets {
+                Some(offsets) => Arc::clone(offsets),
+                None => Arc::new(read_offsets(&self.generation, recent.batch).await?),
+            };
+            files.extend(files_of(&offsets, &self.source));
+        }
+        files.sort_by(|a, b| (&a.file.path, a.batch).cmp(&(&b.file.path, b.batch)));
+        Ok(files)
+    }
+}
+
+/// What is known of a listed file.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The newest batch that took it.
+    batch: i64,
+    /// True if it has not changed since.
+    same: bool,
+}
+
+/// Marks the files of `listing` that occur in `taken`; both are sorted by path.
+fn mark(listing: &[FileEntry], known: &mut [Known], taken: impl Iterator<Item = Result<TakenFile, Failure>>) -> Result<(), Failure> {
+    let mut next = 0;
+    for taken in taken {
+        let taken = taken?;
+        while listing.get(next).is_some_and(|file| file.path < taken.file.path) {
+            next += 1;
+        }
+        let Some(file) = listing.get(next) else { return Ok(()) };
+        if file.path == taken.file.path && taken.batch > known[next].batch {
+            known[next] = Known { batch: taken.batch, same: *file == taken.file };
+        }
+    }
+    Ok(())
+}
+
+/// Adds the files of `batches`, oldest first, to the segments of `source` in the generation's directory. Gives the segments that are left.
+pub(super) async fn settle(
+    generation: &Location,
+    source: &str,
+    segments: Vec<SegmentName>,
+    batches: &[Arc<BatchOffsets>],
+) -> Result<Vec<SegmentName>, Failure> {
+    let directory = generation.join(&format!("files/{}", directory_name(source)));
+    let all = segments.clone();
+    let mut segments = covering(segments);
+    let covered = segments.last().map_or(-1, |segment| segment.to);
+    let batches: Vec<_> = batches.iter().filter(|offsets| offsets.batch > covered).collect();
+    let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(segments) };
+    let mut files: BTreeMap<String, TakenFile> = BTreeMap::new();
+    for taken in batches.iter().flat_map(|offsets| files_of(offsets, source)) {
+        files.insert(taken.file.path.clone(), taken);
+    }
+    let mut writer = SegmentWriter::new()?;
+    for taken in files.values() {
+        writer.push(taken)?;
+    }
+    let mut content = writer.finish()?;
+    let mut name = SegmentName { from: first.batch, to: last.batch, bytes: content.len() as u64 };
+    // Merged before it is written: a kill leaves either the old segments or, beside them, the one that covers them.
+    while let Some(previous) = segments.pop_if(|previous| previous.bytes < SIZE_RATIO * name.bytes) {
+        let newer = SegmentReader::new(content.into(), "a new segment".to_owned())?;
+        content = segment::merge(open_segment(&directory, &previous).await?, newer)?;
+        name = SegmentName { from: previous.from, to: name.to, bytes: content.len() as u64 };
+    }
+    failpoint::reach("ledger::before")?;
+    directory.put(&name.file(), content).await?;
+    failpoint::reach("ledger::after")?;
+    segments.push(name);
+    for old in all.iter().filter(|old| !segments.contains(old)) {
+        directory.delete(&old.file()).await?;
+    }
+    Ok(segments)
+}
+
+async fn read_offsets(generation: &Location, batch: i64) -> Result<BatchOffsets, Failure> {
+    let entry = format!("offsets/{batch}.json");
+    let place = format!("{generation}/{entry}");
+    match generation.get(&entry).await? {
+        Some(bytes) => format::from_json(&bytes, &place),
+        None => Err(Failure::user("STATE_FILE_CORRUPT", format!("{place} has disappeared"))
+            .help("restore the file from a backup, or reset the checkpoint of the flow")),
+    }
+}
+
+async fn open_segment(directory: &Location, segment: &SegmentName) -> Result<SegmentReader, Failure> {
+    let place = format!("{directory}/{}", segment.file());
+    match directory.get(&segment.file()).await? {
+        Some(content) => SegmentReader::new(content, place),
+        None => Err(Failure::user("STATE_FILE_CORRUPT", format!("{place} has disappeared"))
+            .help("restore the file from a backup, or reset the checkpoint of the flow")),
+    }
+}
+
+fn files_of(offsets: &BatchOffsets, source: &str) -> Vec<TakenFile> {
+    match offsets.sources.get(source) {
+        Some(SourceRange::Files { files }) => {
+            files.iter().map(|file| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us }).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The directory of a source's segments below `files/`: ids are URIs of any length.
+pub(super) fn directory_name(source: &str) -> String {
+    Sha256::digest(source.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl SegmentName {
+    /// The segment of a listed file; `None` for other files.
+    pub(super) fn parse(name: &str, bytes: u64) -> Option<Self> {
+        let (from, to) = name.strip_suffix(".ledger")?.split_once('-')?;
+        Some(Self { from: from.parse().ok()?, to: to.parse().ok()?, bytes })
+    }
+
+    fn file(&self) -> String {
+        format!("{}-{}.ledger", self.from, self.to)
+    }
+}
+
+/// The segments that no other one covers, oldest first. A covered one is left of a merge that was killed.
+fn covering(mut segments: Vec<SegmentName>) -> Vec<SegmentName> {
+    segments.sort_by_key(|segment| (segment.from, -segment.to));
+    let mut kept: Vec<SegmentName> = Vec::with_capacity(segments.len());
+    for segment in segments {
+        if kept.last().is_none_or(|last| segment.to > last.to) {
+            kept.push(segment);
+        }
+    }
+    kept
+}
+
+/// A hash of the listing that does not depend on its order.
+fn fingerprint(listing: &[FileEntry], overwrites: Overwrites) -> String {
+    let mut sums = [0_u64; 2];
+    for file in listing {
+        for (seed, sum) in sums.iter_mut().enumerate() {
+            let mut hasher = DefaultHasher::new();
+            (seed, file).hash(&mut hasher);
+            *sum = sum.wrapping_add(hasher.finish());
+        }
+    }
+    format!("{}-{}-{:016x}{:016x}", listing.len(), u8::from(overwrites == Overwrites::ReadAgain), sums[0], sums[1])
 }

@@ -3,7 +3,12 @@
 use floe_graph::plan::ResetKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::Failure, storage::Storage};
+use crate::{
+    failpoint,
+    failure::Failure,
+    state::format,
+    storage::{Storage, layout},
+};
 
 /// What an update is resetting. Doing it twice has the effect of doing it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,17 +46,29 @@ impl From<ResetKind> for StoredResetKind {
     }
 }
 
-/// Writes the marker before anything is emptied.
-pub async fn begin(_storage: &Storage, _marker: &ResetMarker) -> Result<(), Failure> {
-    Err(Failure::internal("resets are not there yet"))
+/// Writes the marker before anything is emptied. The same update may begin again after a kill.
+pub async fn begin(storage: &Storage, marker: &ResetMarker) -> Result<(), Failure> {
+    storage.root().put_if_absent(&layout::reset_path(&marker.update), format::to_json(marker)?).await?;
+    failpoint::reach("reset::marker")
 }
 
 /// Markers of resets that have not ended, oldest update first.
-pub async fn unfinished(_storage: &Storage) -> Result<Vec<ResetMarker>, Failure> {
-    Err(Failure::internal("resets are not there yet"))
+pub async fn unfinished(storage: &Storage) -> Result<Vec<ResetMarker>, Failure> {
+    let directory = storage.at(layout::RESETS);
+    let mut objects = directory.list("").await?;
+    objects.sort_by_key(|object| object.last_modified);
+    let mut markers = Vec::with_capacity(objects.len());
+    for object in objects {
+        let Some(name) = directory.relative(&object.location) else { continue };
+        if let Some(bytes) = directory.get(&name).await? {
+            markers.push(format::from_json(&bytes, &format!("{directory}/{name}"))?);
+        }
+    }
+    Ok(markers)
 }
 
 /// Deletes the marker of `update` when all its resets are done.
-pub async fn end(_storage: &Storage, _update: &str) -> Result<(), Failure> {
-    Err(Failure::internal("resets are not there yet"))
+pub async fn end(storage: &Storage, update: &str) -> Result<(), Failure> {
+    failpoint::reach("reset::before_unmark")?;
+    storage.root().delete(&layout::reset_path(update)).await
 }

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::Failure, state::format::StaticVersion, storage::Storage};
+use crate::{
+    failpoint,
+    failure::Failure,
+    state::format::{self, StaticVersion},
+    storage::{Location, Storage, layout},
+};
+
+const POSITION: &str = "view.json";
 
 /// A cache: the transaction ids in the view's own commit are the truth. It counts only while `own_version` is the newest version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,17 +31,28 @@ pub struct ViewPosition {
     pub flow_id: uuid::Uuid,
 }
 
-/// The last refresh of `flow`, if it is known.
-pub async fn read(_storage: &Storage, _flow: &str) -> Result<Option<ViewPosition>, Failure> {
-    Err(Failure::internal("view positions are not there yet"))
+/// The last refresh of `flow`, if it is known. One small read.
+pub async fn read(storage: &Storage, flow: &str) -> Result<Option<ViewPosition>, Failure> {
+    let directory = directory(storage, flow);
+    match directory.get(POSITION).await? {
+        // A cache that cannot be read is no reason to stop: the view is computed again.
+        Some(bytes) => Ok(format::from_json(&bytes, &format!("{directory}/{POSITION}")).ok()),
+        None => Ok(None),
+    }
 }
 
 /// Replaces the last refresh of `flow`, after its commit.
-pub async fn write(_storage: &Storage, _flow: &str, _position: &ViewPosition) -> Result<(), Failure> {
-    Err(Failure::internal("view positions are not there yet"))
+pub async fn write(storage: &Storage, flow: &str, position: &ViewPosition) -> Result<(), Failure> {
+    failpoint::reach("mv::position")?;
+    directory(storage, flow).put(POSITION, format::to_json(position)?).await
 }
 
 /// Forgets the last refresh of `flow`: the next one recomputes (a full refresh of a view).
-pub async fn forget(_storage: &Storage, _flow: &str) -> Result<(), Failure> {
-    Err(Failure::internal("view positions are not there yet"))
+pub async fn forget(storage: &Storage, flow: &str) -> Result<(), Failure> {
+    directory(storage, flow).delete(POSITION).await
+}
+
+/// A view has no generations: it is computed as a whole.
+fn directory(storage: &Storage, flow: &str) -> Location {
+    storage.at(&layout::checkpoint_path(flow)).join("g0")
 }
