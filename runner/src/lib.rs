@@ -1,5 +1,7 @@
 //! The process in the pod and on the laptop: observe, plan, execute, commit, report.
 
+pub mod args;
+pub mod command;
 pub mod commit;
 pub mod event_log;
 pub mod execute;
@@ -7,6 +9,7 @@ pub mod failpoint;
 pub mod failure;
 pub mod functions;
 pub mod observe;
+pub mod output;
 pub mod project;
 pub mod report;
 pub mod settings;

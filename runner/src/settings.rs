@@ -1,12 +1,20 @@
 //! What the user asked for, resolved once in `main` and passed on explicitly: nothing below reads arguments or the environment.
 #![expect(missing_docs, reason = "the fields say what they are")]
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use floe_crds::state::Cause;
 use floe_graph::plan::Selection;
 
-use crate::event_log::Observer;
+use crate::{args, event_log::Observer, storage::is_store_option};
 
 /// What every command works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,14 +25,21 @@ pub struct Settings {
     pub pipeline: Option<String>,
     /// `--storage`: replaces `spec.storage.uri`.
     pub storage: Option<String>,
-    /// `--param` over `FLOE_PARAM_<NAME>`. Names of environment variables lose letter case: they are compared without it.
+    /// `--param`.
     pub parameters: BTreeMap<String, String>,
-    /// `FLOE_PARAM_<NAME>` without the prefix: values of parameters that no `--param` gives, Secrets among them.
+    /// `FLOE_PARAM_<NAME>` without the prefix: values of parameters that no `--param` gives, Secrets among them. Environment variables
+    /// are written in upper case: names are compared without regard to letter case.
     pub environment_parameters: BTreeMap<String, String>,
     /// `--conf` and `--set`: later than `spec.configuration`, earlier than `SET`.
     pub configuration: BTreeMap<String, String>,
-    /// Bytes of the memory pool.
-    pub memory_bytes: u64,
+    /// Options of object stores from the environment (`AWS_REGION` …).
+    pub store_options: Vec<(String, String)>,
+    /// Memory that the process may use; `None` if nothing bounds it.
+    pub memory_bytes: Option<u64>,
+    /// Partitions of one query that run at once.
+    pub parallelism: usize,
+    /// Skip what needs storage.
+    pub offline: bool,
 }
 
 /// One update.
@@ -43,4 +58,171 @@ pub struct RunSettings {
     pub json_lines: bool,
     /// The live display.
     pub observers: Vec<Arc<dyn Observer>>,
+    /// Asks the update to stop after the micro-batches in hand; it ends CANCELED.
+    pub stop: StopSignal,
+}
+
+/// Asks an update to stop. Clones are the same signal.
+#[derive(Clone, Debug, Default)]
+pub struct StopSignal(Arc<AtomicBool>);
+
+impl StopSignal {
+    /// No new micro-batch starts from now on.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True after `request`.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the process was started with beside its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `FLOE_PARAM_<NAME>` by name.
+    pub parameters: BTreeMap<String, String>,
+    /// `FLOE_FAILPOINTS`: where a test makes the process die.
+    pub failpoints: Option<String>,
+    pub store_options: Vec<(String, String)>,
+    pub user: Option<String>,
+    /// `NO_COLOR` is set, or the terminal cannot show colours.
+    pub no_color: bool,
+}
+
+impl Environment {
+    /// The part of the environment that Floe uses.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut environment = Self::default();
+        for (key, value) in variables {
+            if let Some(name) = key.strip_prefix("FLOE_PARAM_") {
+                environment.parameters.insert(name.to_string(), value);
+            } else if is_store_option(&key) {
+                environment.store_options.push((key, value));
+            } else {
+                match key.as_str() {
+                    "FLOE_FAILPOINTS" => environment.failpoints = Some(value),
+                    "USER" => environment.user = Some(value),
+                    "NO_COLOR" => environment.no_color |= !value.is_empty(),
+                    "TERM" => environment.no_color |= value == "dumb",
+                    _ => {}
+                }
+            }
+        }
+        environment
+    }
+}
+
+impl Settings {
+    /// The settings of a command on `project`.
+    pub fn resolve(project: &args::Project, environment: &Environment) -> Self {
+        let common = &project.common;
+        Self {
+            project: project.path.clone(),
+            pipeline: common.pipeline.clone(),
+            storage: common.storage.clone(),
+            parameters: common.parameters.iter().cloned().collect(),
+            environment_parameters: environment.parameters.clone(),
+            configuration: common.configuration.iter().cloned().collect(),
+            store_options: environment.store_options.clone(),
+            memory_bytes: common.memory.or_else(memory_limit),
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            offline: false,
+        }
+    }
+}
+
+impl RunSettings {
+    /// The settings of `floe run`.
+    pub fn resolve(run: &args::Run, environment: &Environment) -> Self {
+        Self {
+            settings: Settings::resolve(&run.project, environment),
+            selection: Selection::from(&run.selection),
+            dry_run: run.dry_run,
+            development: run.development,
+            cause: Some(Cause::UserAction),
+            run_as: environment.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            json_lines: run.project.common.display.output == args::OutputFormat::Json,
+            observers: Vec::new(),
+            stop: StopSignal::default(),
+        }
+    }
+}
+
+impl From<&args::SelectionArguments> for Selection {
+    fn from(arguments: &args::SelectionArguments) -> Self {
+        let names = |list: &[String]| list.iter().map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).collect();
+        Self {
+            refresh: names(&arguments.refresh),
+            refresh_flows: names(&arguments.refresh_flow),
+            full_refresh: names(&arguments.full_refresh),
+            full_refresh_all: arguments.full_refresh_all,
+            reset_checkpoints: names(&arguments.reset_checkpoint),
+            cascade: arguments.cascade,
+        }
+    }
+}
+
+/// The limit of the control group, or else the memory of the machine.
+fn memory_limit() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| machine_memory(&text));
+    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| group_limit(&text, Path::new("/sys/fs/cgroup")));
+    match (group, machine) {
+        (Some(group), Some(machine)) => Some(group.min(machine)),
+        (group, machine) => group.or(machine),
+    }
+}
+
+/// `MemTotal` in bytes.
+fn machine_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// The smallest limit of the control groups that hold this process (version 2, or the memory controller of version 1).
+fn group_limit(membership: &str, mount: &Path) -> Option<u64> {
+    let limit = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let mut limits = Vec::new();
+    for line in membership.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        let (root, file) = match controllers {
+            "" => (mount.to_path_buf(), "memory.max"),
+            list if list.split(',').any(|controller| controller == "memory") => (mount.join("memory"), "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        // A process sees its own group as the root inside a container, so the root is asked too.
+        let groups = Path::new(path).ancestors().map(|group| root.join(group).join(file));
+        limits.extend(groups.filter_map(limit));
+    }
+    limits.into_iter().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_gives_parameters_and_store_options_only() {
+        let variables = [("FLOE_PARAM_SALT", "BEANS"), ("AWS_REGION", "eu-1"), ("HOME", "/root"), ("TERM", "dumb"), ("USER", "ada")];
+        let environment = Environment::new(variables.map(|(key, value)| (key.to_string(), value.to_string())));
+        assert_eq!(environment.parameters, BTreeMap::from([("SALT".to_string(), "BEANS".to_string())]));
+        assert_eq!(environment.store_options, [("AWS_REGION".to_string(), "eu-1".to_string())]);
+        assert_eq!((environment.user.as_deref(), environment.no_color, environment.failpoints), (Some("ada"), true, None));
+    }
+
+    #[test]
+    fn the_smallest_limit_of_the_control_groups_counts() {
+        let mount = tempfile::tempdir().unwrap();
+        fs::create_dir_all(mount.path().join("a/b")).unwrap();
+        fs::write(mount.path().join("a/memory.max"), "1000\n").unwrap();
+        fs::write(mount.path().join("a/b/memory.max"), "max\n").unwrap();
+        assert_eq!(group_limit("0::/a/b\n", mount.path()), Some(1000));
+        fs::write(mount.path().join("a/b/memory.max"), "700\n").unwrap();
+        assert_eq!(group_limit("0::/a/b\n", mount.path()), Some(700));
+        assert_eq!(group_limit("0::/elsewhere\n", mount.path()), None);
+        assert_eq!(machine_memory("MemTotal:       16 kB\nMemFree: 1 kB\n"), Some(16384));
+    }
 }

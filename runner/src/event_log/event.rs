@@ -4,36 +4,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+pub use floe_crds::state::EventLevel as Level;
 use floe_crds::state::{Cause, ExpectationAction, FlowState, UpdateState};
 use floe_graph::plan::{Change, ResetKind};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use crate::execute::{
     expectation::{DataQuality, ExpectationCount},
     progress::FlowMetrics,
 };
-
-/// How much attention an event needs. `Metrics` is of high volume and hidden in default views.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Level {
-    Metrics,
-    Info,
-    Warn,
-    Error,
-}
-
-impl Level {
-    /// The word in the column `level`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Metrics => "METRICS",
-            Self::Info => "INFO",
-            Self::Warn => "WARN",
-            Self::Error => "ERROR",
-        }
-    }
-}
 
 /// What an event is about, beside the update: fills the same-named fields of `origin`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +110,7 @@ pub enum EventDetails {
     SchemaChange(SchemaChange),
     ResetProgress(ResetProgress),
     Deprecation(Deprecation),
+    EventLogProgress(EventLogProgress),
 }
 
 impl EventDetails {
@@ -151,13 +131,14 @@ impl EventDetails {
             Self::SchemaChange(_) => "schema_change",
             Self::ResetProgress(_) => "reset_progress",
             Self::Deprecation(_) => "deprecation",
+            Self::EventLogProgress(_) => "event_log_progress",
         }
     }
 
     /// `EVOLVING` for the event types that are ours alone.
     pub const fn maturity_level(&self) -> &'static str {
         match self {
-            Self::GraphPlanned(_) | Self::SchemaChange(_) | Self::ResetProgress(_) => "EVOLVING",
+            Self::GraphPlanned(_) | Self::SchemaChange(_) | Self::ResetProgress(_) | Self::EventLogProgress(_) => "EVOLVING",
             _ => "STABLE",
         }
     }
@@ -498,4 +479,10 @@ pub struct ResetProgress {
 pub struct Deprecation {
     /// Always `LEGACY_SYNTAX`.
     pub message: &'static str,
+}
+
+/// The log could not be written for so long that events were lost (ours).
+#[derive(Clone, Debug, Serialize)]
+pub struct EventLogProgress {
+    pub discarded_events: u64,
 }

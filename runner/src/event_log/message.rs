@@ -6,8 +6,9 @@ use floe_crds::state::{FailureClass, FlowState, UpdateState};
 
 use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
-    EventDetails, EventError, FlowDefinition, FlowProgress, FlowType, GraphPlanned, Level, Lint, OperationProgress, OperationStatus,
-    PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
+    EventDetails, EventError, EventLogProgress, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint,
+    OperationProgress, OperationStatus, PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress,
+    Subject, UpdateProgress, UserAction,
 };
 use crate::{execute::progress::FlowProgress as CommittedProgress, failure::Failure};
 
@@ -151,8 +152,16 @@ impl Event {
         Self::new(Subject { batch_id, ..subject }, level, message, EventDetails::FlowProgress(Box::new(progress))).reporting(target_version)
     }
 
+    /// A materialized view had nothing to do: COMPLETED with no rows written.
+    pub fn nothing_refreshed(subject: Subject) -> Self {
+        let metrics = FlowMetrics { num_output_rows: Some(0), ..FlowMetrics::default() };
+        let message = flow_message(&flow_name(&subject), FlowState::Completed);
+        let progress = FlowProgress { status: FlowState::Completed, metrics: Some(metrics), data_quality: None };
+        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress)))
+    }
+
     /// A flow failed; with `retry` it will be started again. The counters of what was not committed go with it.
-    pub fn flow_failed(subject: Subject, failure: &Failure, data_quality: Option<DataQuality>, retry: Option<Retry>) -> Self {
+    pub fn flow_failed(subject: Subject, failure: &Failure, counted: Option<(FlowMetrics, DataQuality)>, retry: Option<Retry>) -> Self {
         let flow = flow_name(&subject);
         let (level, message) = match retry {
             Some(Retry { delay_seconds, attempt, attempts }) => (
@@ -162,7 +171,8 @@ impl Event {
             None if failure.class == FailureClass::Expectation => (Level::Error, sentence(&failure.message)),
             None => (Level::Error, format!("Flow {flow} has FAILED.")),
         };
-        let progress = FlowProgress { status: FlowState::Failed, metrics: None, data_quality };
+        let (metrics, data_quality) = counted.unzip();
+        let progress = FlowProgress { status: FlowState::Failed, metrics, data_quality };
         Self::new(subject, level, message, EventDetails::FlowProgress(Box::new(progress)))
             .with_error(EventError::of(failure, retry.is_none()))
     }
@@ -211,6 +221,13 @@ impl Event {
     pub fn reset_progress(subject: Subject, reset: ResetProgress) -> Self {
         let message = format!("{} of {} is {}.", word(&reset.kind), reset.dataset, word(&reset.status));
         Self::new(subject, Level::Info, message, EventDetails::ResetProgress(reset))
+    }
+
+    /// The log could not be written for so long that `discarded` events were lost.
+    pub fn events_discarded(discarded: u64) -> Self {
+        let message = format!("The event log could not be written in time; {} discarded.", count(discarded, "event"));
+        let details = EventDetails::EventLogProgress(EventLogProgress { discarded_events: discarded });
+        Self::new(Subject::default(), Level::Warn, message, details)
     }
 
     /// A lint W001.

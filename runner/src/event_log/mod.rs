@@ -4,48 +4,65 @@
 //! `record` never fails and never waits for storage: a log that cannot be written must not fail an update.
 
 pub mod event;
+pub mod flows;
+mod marker;
 pub mod message;
 pub mod note;
 pub mod record;
+mod recovery;
 mod redact;
 pub mod schema;
-pub mod sink;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    collections::VecDeque,
     io::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
+use chrono::{DateTime, Utc};
+use floe_crds::state::FlowState;
+use serde_json::json;
+use tokio::sync::Notify;
+
+pub use self::recovery::open;
 use self::{
-    event::Event,
+    event::{Event, EventDetails, Level},
+    marker::Marker,
     record::{Identity, Record},
     redact::Redaction,
-    sink::LogTable,
+    table::LogTable,
 };
+use crate::{failure::Failure, storage::Storage};
 
-/// Sees every event as it is recorded, and the numbers of running flows between events. Used for the live display.
+/// Events wait this long for company.
+const FLUSH_AFTER: Duration = Duration::from_secs(5);
+/// So many events are written at once.
+const FLUSH_EVENTS: usize = 1_000;
+/// So many events wait while the table cannot be written; beyond that METRICS go first, then the oldest.
+const MAX_BUFFERED_EVENTS: usize = 10_000;
+/// Pauses between the last attempts to write, when the update ends.
+const CLOSING_PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
+
+/// Sees every event as it is recorded, and what running flows do between events. Used for the live display.
 pub trait Observer: Send + Sync {
     /// `record` was just recorded.
     fn recorded(&self, record: &Record);
-    /// A running flow made progress that no event reports yet.
-    fn tick(&self, flow: &str, tick: Tick);
+    /// `flow` has read so many rows and files in the micro-batch or refresh that it works on.
+    fn moving(&self, flow: &str, rows: u64, files: u64);
+    /// The event log could not be written; it will be tried again.
+    fn log_failed(&self, failure: &Failure);
 }
 
-/// What a running flow did since its last tick. Never recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tick {
-    pub rows: u64,
-    pub bytes: u64,
-    pub files: u64,
-}
-
-/// Where the events of one update go.
+/// Where the events of one update go beside the table.
 #[derive(Default)]
 pub struct Outputs {
-    /// The Delta table; `None` for a dry run.
-    pub table: Option<Arc<dyn LogTable>>,
     /// Receives JSON lines (`--output json`).
     pub lines: Option<Box<dyn Write + Send>>,
+    /// The live display.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Values that must be printed nowhere.
     pub secrets: Vec<String>,
@@ -61,41 +78,117 @@ struct Shared {
     state: Mutex<State>,
     observers: Vec<Arc<dyn Observer>>,
     redaction: Redaction,
+    table: Option<Arc<dyn LogTable>>,
+    /// Where the marker stands that says whether this update has ended.
+    storage: Option<Storage>,
+    wake: Arc<Wake>,
+    /// Keeps the commits of one log in order.
+    writing: tokio::sync::Mutex<()>,
 }
 
 struct State {
     identity: Identity,
     last_seq_no: i64,
+    last_timestamp: DateTime<Utc>,
     lines: Option<Box<dyn Write + Send>>,
+    buffer: VecDeque<Record>,
+    discarded: u64,
+    write_failures: u64,
+}
+
+/// How `record` wakes the task that writes.
+#[derive(Default)]
+struct Wake {
+    /// The buffer holds something.
+    filled: Notify,
+    /// It must be written now.
+    urgent: Notify,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.wake.filled.notify_one();
+        self.wake.urgent.notify_one();
+    }
 }
 
 impl EventLog {
-    /// The log of the attempt that `identity` names.
-    pub fn start(identity: Identity, outputs: Outputs) -> Self {
-        let state = State { identity, last_seq_no: 0, lines: outputs.lines };
-        let redaction = Redaction::new(outputs.secrets);
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), observers: outputs.observers, redaction }) }
+    /// The log of the attempt that `identity` names. Without `table` nothing is stored (dry run); see [`open`] for the usual way.
+    /// Must be called within a tokio runtime if there is a table.
+    pub fn start(identity: Identity, outputs: Outputs, table: Option<Arc<dyn LogTable>>) -> Self {
+        Self::with_storage(identity, outputs, table, None)
+    }
+
+    fn with_storage(identity: Identity, outputs: Outputs, table: Option<Arc<dyn LogTable>>, storage: Option<Storage>) -> Self {
+        let state = State {
+            identity,
+            last_seq_no: 0,
+            last_timestamp: DateTime::UNIX_EPOCH,
+            lines: outputs.lines,
+            buffer: VecDeque::new(),
+            discarded: 0,
+            write_failures: 0,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            observers: outputs.observers,
+            redaction: Redaction::new(outputs.secrets),
+            table,
+            storage,
+            wake: Arc::default(),
+            writing: tokio::sync::Mutex::default(),
+        });
+        if shared.table.is_some() {
+            tokio::spawn(write_in_background(Arc::downgrade(&shared), Arc::clone(&shared.wake)));
+        }
+        Self { shared }
     }
 
     /// Records `event`: gives it its number and time, prints it, shows it, and keeps it for the table.
     pub fn record(&self, event: Event) {
         let mut state = self.lock();
         state.last_seq_no += 1;
-        let record = Record::new(event, &state.identity, state.last_seq_no, &self.shared.redaction);
+        let mut record = Record::new(event, &state.identity, state.last_seq_no, &self.shared.redaction);
+        // A clock that was set back must not turn the order of events around.
+        record.timestamp = record.timestamp.max(state.last_timestamp);
+        state.last_timestamp = record.timestamp;
+        self.keep(&mut state, record);
+    }
+
+    /// Keeps an event that an earlier runner should have recorded, under its identity.
+    fn record_recovered(&self, event: Event, identity: &Identity, seq_no: i64) {
+        let record = Record::new(event, identity, seq_no, &self.shared.redaction);
+        self.keep(&mut self.lock(), record);
+    }
+
+    fn keep(&self, state: &mut State, record: Record) {
         if let Some(lines) = &mut state.lines {
             // A closed stdout must not fail the update; the table still gets the event.
             let _ = writeln!(lines, "{}", record.json_line());
         }
-        drop(state);
         for observer in &self.shared.observers {
             observer.recorded(&record);
         }
+        if self.shared.table.is_none() {
+            return;
+        }
+        let urgent = is_urgent(&record);
+        state.buffer.push_back(record);
+        if state.buffer.len() > MAX_BUFFERED_EVENTS {
+            let metrics = state.buffer.iter().position(|record| record.level == Level::Metrics);
+            state.buffer.remove(metrics.unwrap_or(0));
+            state.discarded += 1;
+        }
+        if urgent || state.buffer.len() >= FLUSH_EVENTS {
+            self.shared.wake.urgent.notify_one();
+        }
+        self.shared.wake.filled.notify_one();
     }
 
-    /// Shows what a running flow did since its last tick; nothing is recorded.
-    pub fn tick(&self, flow: &str, tick: Tick) {
+    /// Shows how far a running flow is; nothing is recorded.
+    pub fn moving(&self, flow: &str, rows: u64, files: u64) {
         for observer in &self.shared.observers {
-            observer.tick(flow, tick);
+            observer.moving(flow, rows, files);
         }
     }
 
@@ -114,10 +207,94 @@ impl EventLog {
         self.lock().identity.attempt
     }
 
-    /// Writes what is buffered and waits for it. The last call of an update.
-    pub async fn close(&self) {}
+    /// How often the table could not be written.
+    pub fn write_failures(&self) -> u64 {
+        self.lock().write_failures
+    }
+
+    /// Writes what is buffered and waits for it, a few times if need be, and marks the update as ended. The last call of an update.
+    pub async fn close(&self) {
+        let mut written = Box::pin(self.flush()).await;
+        for pause in CLOSING_PAUSES {
+            if written {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            written = Box::pin(self.flush()).await;
+        }
+        // Without the mark the next runner looks for what is missing.
+        let (Some(storage), Some(table), true) = (&self.shared.storage, &self.shared.table, written) else { return };
+        let marker = Marker { ended: true, event_log: table.known().await, ..Marker::of(&self.lock().identity) };
+        if let Err(failure) = marker.write(storage).await {
+            self.log_failed(&failure);
+        }
+    }
+
+    /// Writes what is buffered in one commit. False if it could not be written; then it stays buffered.
+    pub async fn flush(&self) -> bool {
+        let Some(table) = &self.shared.table else { return true };
+        let _one_at_a_time = self.shared.writing.lock().await;
+        let records: Vec<Record> = {
+            let mut state = self.lock();
+            if state.discarded > 0 {
+                let discarded = std::mem::take(&mut state.discarded);
+                drop(state);
+                self.record(Event::events_discarded(discarded));
+                state = self.lock();
+            }
+            state.buffer.drain(..).collect()
+        };
+        if records.is_empty() {
+            return true;
+        }
+        let Err(failure) = table.append(&records).await else { return true };
+        let mut state = self.lock();
+        state.write_failures += 1;
+        for record in records.into_iter().rev() {
+            state.buffer.push_front(record);
+        }
+        drop(state);
+        self.log_failed(&failure);
+        false
+    }
+
+    fn log_failed(&self, failure: &Failure) {
+        let message = self.shared.redaction.text(&failure.to_string());
+        if let Some(lines) = &mut self.lock().lines {
+            let _ = writeln!(lines, "{}", json!({"event_type": "event_log_write_failed", "message": message}));
+        }
+        for observer in &self.shared.observers {
+            observer.log_failed(failure);
+        }
+    }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A failed flow and the end of the update are written at once.
+fn is_urgent(record: &Record) -> bool {
+    match &record.typed {
+        EventDetails::FlowProgress(progress) => progress.status == FlowState::Failed,
+        EventDetails::UpdateProgress(progress) => progress.state.is_terminal(),
+        _ => false,
+    }
+}
+
+/// Writes the buffer 5 s after it began to fill, at once when told so, until the log is gone.
+async fn write_in_background(log: Weak<Shared>, wake: Arc<Wake>) {
+    loop {
+        wake.filled.notified().await;
+        tokio::select! {
+            () = tokio::time::sleep(FLUSH_AFTER) => {}
+            () = wake.urgent.notified() => {}
+        }
+        let Some(shared) = log.upgrade() else { return };
+        let log = EventLog { shared };
+        if !Box::pin(log.flush()).await {
+            // What could not be written is tried again after the usual pause.
+            log.shared.wake.filled.notify_one();
+        }
     }
 }

@@ -72,7 +72,9 @@ impl Catalog {
         if storage.root().put_if_absent(layout::GRAPH_FILE, format::to_json(&catalog)?).await? == PutOutcome::Created {
             return Ok(catalog);
         }
-        Self::read(storage).await?.ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", layout::GRAPH_FILE)))
+        Self::read(storage)
+            .await?
+            .ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", layout::GRAPH_FILE)))
     }
 
     /// Replaces what is written.

@@ -25,7 +25,8 @@ pub(super) struct SegmentWriter {
 impl SegmentWriter {
     pub(super) fn new() -> Result<Self, Failure> {
         let start = MAGIC.to_vec();
-        let encoder = zstd::Encoder::new(start, COMPRESSION_LEVEL).map_err(|error| Failure::internal(format!("a ledger cannot be written: {error}")))?;
+        let encoder = zstd::Encoder::new(start, COMPRESSION_LEVEL)
+            .map_err(|error| Failure::internal(format!("a ledger cannot be written: {error}")))?;
         Ok(Self { encoder, previous: String::new(), scratch: Vec::new() })
     }
 

@@ -1,0 +1,371 @@
+//! What the user typed. Everything here is raw: `settings` makes values of it, once.
+#![expect(missing_docs, reason = "the texts of the options are their help")]
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::Styles, builder::styling::AnsiColor};
+use floe_crds::state::EventLevel;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Declarative data pipelines: SQL files and manifests become Delta tables that are kept up to date, incrementally and exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "floe", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floe init shop --template bookstore     a project that runs at once
+  floe run shop                           bring all its tables up to date
+  floe run shop                           again: only what is new is read
+  floe sql shop -c 'SELECT * FROM books'  look at a table
+  floe events shop --level WARN           what the last update found unusual
+
+Exit codes:
+  0    done
+  2    wrong usage of the command line
+  10   an error in the project, its data or its use (also internal errors)
+  11   an expectation with ON VIOLATION FAIL UPDATE was violated
+  12   storage or credentials
+  20   a failure that another attempt may not meet (network, conflicts)
+  130  Ctrl-C, 143 SIGTERM: what was committed stays, the next run goes on from there
+
+The project is a directory with a Pipeline manifest (pipeline.yaml) and SQL files (transformations/**/*.sql). PATH is that
+directory or the manifest; without it the current directory is taken.";
+
+/// One command of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Run),
+    Validate(Validate),
+    Graph(Graph),
+    Explain(Explain),
+    Events(Events),
+    Sql(Sql),
+    Init(Init),
+    #[command(hide = true)]
+    Test(Later),
+    #[command(hide = true)]
+    Maintain(Later),
+    #[command(hide = true)]
+    Job(Later),
+}
+
+/// A command that is refused by name.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub rest: Vec<String>,
+}
+
+/// What all commands on a project share.
+#[derive(Clone, Debug, Args)]
+pub struct Project {
+    /// Project directory or Pipeline manifest
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command on a project.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Where tables are stored, instead of spec.storage.uri: a directory, s3://…, gs://… or abfss://…
+    #[arg(long, value_name = "URI")]
+    pub storage: Option<String>,
+    /// Value of the SQL parameter :NAME; may be repeated. FLOE_PARAM_<NAME> in the environment does the same for secrets
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub parameters: Vec<(String, String)>,
+    /// Value that replaces ${KEY} in SQL, over spec.configuration; may be repeated
+    #[arg(long = "conf", visible_alias = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub configuration: Vec<(String, String)>,
+    /// Memory that the process may use, e.g. 512Mi, 4G [default: the limit of the container or of the machine]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub memory: Option<u64>,
+    /// Which pipeline, if PATH has several
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// How much is printed, and how.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Display {
+    /// Text for people, or JSON: for run and events one event per line, else one document
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// No progress, only results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// More: every event; twice also the engine's own log
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The forms of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Bring the pipeline's tables up to date
+///
+/// One update: new files and rows are read once, materialized views whose inputs changed are computed again, everything else
+/// stays. If it is interrupted at any moment, the next run goes on without loss or duplicates. Ends with a table of what was done.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct Run {
+    #[command(flatten)]
+    pub project: Project,
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+    /// Print what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No retries, plans in the event log
+    #[arg(long)]
+    pub development: bool,
+    #[arg(long, hide = true)]
+    pub continuous: bool,
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub job: Option<String>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub request: Option<String>,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  floe run                                 the project in the current directory
+  floe run shop --refresh orders,revenue   only these two tables
+  floe run shop --full-refresh orders      empty it and read everything again (asks nothing: the data must still be in the source)
+  floe run shop --dry-run                  the plan of changes
+  floe run shop --set dataset_path=/data   with another value of ${dataset_path}
+  floe run shop --output json | jq .message";
+
+/// What a run brings up to date; all empty means everything.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArguments {
+    /// Only these datasets (neither what they read nor what reads them)
+    #[arg(long, value_name = "DATASETS", value_delimiter = ',')]
+    pub refresh: Vec<String>,
+    /// Only these flows
+    #[arg(long, value_name = "FLOWS", value_delimiter = ',')]
+    pub refresh_flow: Vec<String>,
+    /// Empty these datasets, forget their checkpoints and process everything again
+    #[arg(long, value_name = "DATASETS", value_delimiter = ',')]
+    pub full_refresh: Vec<String>,
+    /// The same for all datasets that are not protected from reset
+    #[arg(long)]
+    pub full_refresh_all: bool,
+    /// Keep the rows but forget the checkpoints: what is still in the source is appended again
+    #[arg(long, value_name = "DATASETS", value_delimiter = ',')]
+    pub reset_checkpoint: Vec<String>,
+    /// Also reset the streaming tables that read a reset one
+    #[arg(long)]
+    pub cascade: bool,
+}
+
+/// Check the project without running it
+///
+/// Reads all files, resolves every name, types every query and expectation, and compares the result with what is stored. All errors
+/// are shown at once, each with its place. Ends with the plan of changes of the next run. Nothing is written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe validate shop
+  floe validate shop --offline --strict    in CI: without storage, lints count as errors")]
+pub struct Validate {
+    #[command(flatten)]
+    pub project: Project,
+    /// Skip what needs storage, and say what was skipped
+    #[arg(long)]
+    pub offline: bool,
+    /// Lints are errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Show the flow graph
+///
+/// Datasets in topological order with their kinds, flows and expectations.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe graph shop
+  floe graph shop --format mermaid         for a Markdown page
+  floe graph shop --format dot | dot -Tsvg -o graph.svg")]
+pub struct Graph {
+    #[command(flatten)]
+    pub project: Project,
+    /// Form of the graph
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<GraphFormat>,
+}
+
+/// Forms of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Lines for people.
+    Text,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A Graphviz digraph.
+    Dot,
+    /// One JSON document.
+    Json,
+}
+
+/// Show how a dataset is computed
+///
+/// Logical and physical plan of its queries, sources with their positions, static inputs and expectations. Nothing runs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe explain books_sales shop")]
+pub struct Explain {
+    /// Dataset (or flow) to explain
+    #[arg(value_name = "DATASET")]
+    pub dataset: String,
+    #[command(flatten)]
+    pub project: Project,
+}
+
+/// Read the event log
+///
+/// What updates did and found, oldest first. Without filters: the newest update, without the numbers of single micro-batches.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe events shop --level WARN
+  floe events shop --type flow_progress --dataset orders_silver --update all
+  floe events shop -f                      while another process runs the update
+  floe events shop --since 2h --output json | jq .details")]
+pub struct Events {
+    #[command(flatten)]
+    pub project: Project,
+    #[command(flatten)]
+    pub filter: EventFilter,
+    /// Go on with new events until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct EventFilter {
+    /// Id of an update, latest, or all
+    #[arg(long, value_name = "ID", default_value = "latest")]
+    pub update: String,
+    /// Event types, e.g. flow_progress,update_progress
+    #[arg(long = "type", value_name = "TYPES", value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Lowest level: METRICS, INFO, WARN or ERROR
+    #[arg(long, value_name = "LEVEL", default_value = "INFO", value_parser = event_level, ignore_case = true)]
+    pub level: EventLevel,
+    /// Dataset, short or full name
+    #[arg(long, value_name = "DATASET")]
+    pub dataset: Option<String>,
+    /// Newer than an instant (2026-01-31T08:00:00Z, 2026-01-31) or an age (30m, 2h, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+}
+
+/// Query tables, views and the event log
+///
+/// The SQL of pipelines, read-only: SELECT over datasets and views of the project, event_log, read_files, time travel with VERSION AS OF.
+/// Without -c and -f statements are read from the terminal or from standard input.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe sql shop -c 'SELECT * FROM orders_silver LIMIT 10'
+  floe sql shop -c 'SELECT count(*) FROM orders_silver VERSION AS OF 1'
+  floe sql shop -c \"SELECT details:flow_progress:data_quality:expectations FROM event_log WHERE event_type = 'flow_progress'\"
+  floe sql shop -f report.sql --output json
+  floe sql shop                            a prompt")]
+pub struct Sql {
+    #[command(flatten)]
+    pub project: Project,
+    /// Statement to run
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    pub command: Option<String>,
+    /// File with statements
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Most rows that are printed as text; 0 = all
+    #[arg(long, value_name = "ROWS", default_value_t = 1000)]
+    pub max_rows: usize,
+}
+
+/// Create a project that runs
+///
+/// Writes a Pipeline manifest, SQL files and a little data into DIR. Existing files are never touched.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe init shop                           one table and a view of it
+  floe init shop --template bookstore      the example of the documentation
+  cd shop && floe run")]
+pub struct Init {
+    /// Directory of the new project
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// What to start from: empty or bookstore
+    #[arg(long, value_name = "TEMPLATE", default_value = "empty")]
+    pub template: String,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// `KEY=VALUE`; the value may hold further `=`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
+        _ => Err("expected KEY=VALUE".to_string()),
+    }
+}
+
+/// `512Mi`, `4G`, `1.5GiB`, `1000000`: bytes.
+fn memory_size(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 32 << 20;
+    let expected = || "expected a size such as 512Mi, 4G or 2000000000".to_string();
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| expected())?;
+    let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "ki" | "kib" => 1024.0,
+        "mi" | "mib" => 1024.0 * 1024.0,
+        "gi" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "ti" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(expected()),
+    };
+    let bytes = (number * factor) as u64;
+    if bytes < LEAST { Err("at least 32Mi are needed".to_string()) } else { Ok(bytes) }
+}
+
+fn event_level(text: &str) -> Result<EventLevel, String> {
+    EventLevel::parse(text).ok_or_else(|| "expected METRICS, INFO, WARN or ERROR".to_string())
+}

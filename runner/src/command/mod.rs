@@ -1,0 +1,126 @@
+//! The commands of the command line: each turns settings into a call of one room and prints what comes back.
+
+mod events;
+mod explain;
+mod graph;
+mod init;
+mod query;
+mod run;
+mod sql;
+mod validate;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{
+    args::{Arguments, Command, Display},
+    failpoint,
+    failure::Failure,
+    output::Terminal,
+    settings::Environment,
+};
+
+/// How a command that printed its result ends: the exit code.
+type Outcome = Result<u8, Failure>;
+
+/// Runs the command that `arguments` name.
+pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are results, the rest is wrong usage.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let display = display(&arguments.command);
+    let terminal = Terminal::of(display, environment.no_color);
+    let project = project(&arguments.command).to_path_buf();
+    log_to_stderr(display);
+    let outcome = runtime().and_then(|runtime| {
+        if let Some(failpoints) = &environment.failpoints {
+            failpoint::configure(failpoints)?;
+        }
+        let code = runtime.block_on(Box::pin(dispatch(arguments.command, environment, terminal)));
+        // A prompt or a signal listener may still wait for input; it must not keep the process.
+        runtime.shutdown_background();
+        code
+    });
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            terminal.failure(&failure, &project);
+            ExitCode::from(failure.class.exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command, environment: &Environment, terminal: Terminal) -> Outcome {
+    match command {
+        Command::Run(run) => Box::pin(run::run(&run, environment, terminal)).await,
+        Command::Validate(validate) => Box::pin(validate::validate(&validate, environment, terminal)).await,
+        Command::Graph(graph) => Box::pin(graph::graph(&graph, environment, terminal)).await,
+        Command::Explain(explain) => Box::pin(explain::explain(&explain, environment, terminal)).await,
+        Command::Events(events) => Box::pin(events::events(&events, environment, terminal)).await,
+        Command::Sql(sql) => Box::pin(sql::sql(&sql, environment, terminal)).await,
+        Command::Init(init) => init::init(&init, terminal),
+        Command::Test(_) => Err(not_supported("floe test")),
+        Command::Maintain(_) => Err(not_supported("floe maintain")),
+        Command::Job(_) => Err(not_supported("floe job")),
+    }
+}
+
+/// A command or option that a later release brings.
+fn not_supported(feature: &str) -> Failure {
+    Failure::user("FEATURE_NOT_SUPPORTED", format!("{feature} is not supported in this release"))
+}
+
+fn display(command: &Command) -> Display {
+    match command {
+        Command::Run(command) => command.project.common.display,
+        Command::Validate(command) => command.project.common.display,
+        Command::Graph(command) => command.project.common.display,
+        Command::Explain(command) => command.project.common.display,
+        Command::Events(command) => command.project.common.display,
+        Command::Sql(command) => command.project.common.display,
+        Command::Init(command) => command.display,
+        Command::Test(_) | Command::Maintain(_) | Command::Job(_) => Display::default(),
+    }
+}
+
+/// The folder or manifest that failures of the command are about.
+fn project(command: &Command) -> &Path {
+    match command {
+        Command::Run(command) => &command.project.path,
+        Command::Validate(command) => &command.project.path,
+        Command::Graph(command) => &command.project.path,
+        Command::Explain(command) => &command.project.path,
+        Command::Events(command) => &command.project.path,
+        Command::Sql(command) => &command.project.path,
+        Command::Init(command) => &command.directory,
+        Command::Test(_) | Command::Maintain(_) | Command::Job(_) => Path::new("."),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(8 << 20)
+        .max_blocking_threads(64)
+        .build()
+        .map_err(|error| Failure::internal("the process could not start its threads").caused_by(error))
+}
+
+/// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out.
+fn log_to_stderr(display: Display) {
+    let level = match (display.quiet, display.verbose) {
+        (true, _) => "error",
+        (false, 0 | 1) => "warn",
+        (false, 2) => "info",
+        (false, _) => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},buoyant_kernel=off,delta_kernel=off"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(display.verbose > 1).try_init();
+}

@@ -1,0 +1,156 @@
+//! What a dead runner left behind: its numbers that no event reports, and its update without an end. The next runner writes both first.
+
+use std::sync::Arc;
+
+use floe_graph::name::{DatasetName, Namespace};
+
+use super::{
+    EventLog, Outputs,
+    event::Event,
+    marker::Marker,
+    note::CommitNote,
+    record::Identity,
+    table::{DeltaLog, FlushNote, InstanceNote},
+};
+use crate::{
+    commit::{action::Action, table},
+    failure::Failure,
+    state::catalog::Catalog,
+    storage::{Location, Storage, layout},
+};
+
+/// So many commits of one table are looked through for numbers that were not reported.
+const MAX_COMMITS_READ: i64 = 10_000;
+
+/// The event log of an update on `storage`: closes what a dead runner left, then records the events of `identity`.
+///
+/// `catalog` names the tables that may hold commits of the dead runner. Never fails: what cannot be read is told to the observers.
+pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outputs: Outputs) -> EventLog {
+    let (previous, unreadable) = match Marker::read(storage).await {
+        Ok(previous) => (previous, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let known = previous.as_ref().and_then(|marker| marker.event_log.clone());
+    let dead = previous.filter(|marker| !marker.ended);
+    let left = match &dead {
+        Some(marker) => Box::pin(left_behind(storage, catalog, marker)).await,
+        None => Ok(Left::default()),
+    };
+    let table = Arc::new(DeltaLog::new(storage, &identity.pipeline_id, known.clone()));
+    let log = EventLog::with_storage(identity.clone(), outputs, Some(table), Some(storage.clone()));
+    let (left, unread) = match left {
+        Ok(left) => (left, None),
+        Err(failure) => (Left::default(), Some(failure)),
+    };
+    if let Some(marker) = dead {
+        log.record_left(left, &marker, &identity);
+    }
+    // The marker keeps the version from which a later recovery has to read, also that of an earlier dead runner whose events are not
+    // written yet: they are in the same flush as the first events of this one.
+    let marked = Marker { event_log: known, ..Marker::of(&identity) }.write(storage).await;
+    for failure in unreadable.into_iter().chain(unread).chain(marked.err()) {
+        log.log_failed(&failure);
+    }
+    log
+}
+
+/// What is missing in the log.
+#[derive(Default)]
+struct Left {
+    /// The number of the last event that was written.
+    last_seq_no: i64,
+    /// The terminal event is there.
+    ended: bool,
+    events: Vec<Event>,
+}
+
+impl EventLog {
+    fn record_left(&self, left: Left, marker: &Marker, successor: &Identity) {
+        if left.ended {
+            return;
+        }
+        let dead = marker.identity(&successor.pipeline_id);
+        let mut seq_no = left.last_seq_no;
+        let mut events = left.events;
+        // A further attempt of the same update goes on with it: its `create_update` is the end of the attempt before.
+        if dead.update_id != successor.update_id {
+            events.push(Event::update_recovered(&dead.update_id));
+        }
+        for event in events {
+            seq_no += 1;
+            self.record_recovered(event, &dead, seq_no);
+        }
+    }
+}
+
+async fn left_behind(storage: &Storage, catalog: &Catalog, marker: &Marker) -> Result<Left, Failure> {
+    let reported = reported(storage, marker).await?;
+    let mut left = Left { last_seq_no: reported.last_seq_no, ended: reported.ended, events: Vec::new() };
+    if left.ended {
+        return Ok(left);
+    }
+    for (key, entry) in &catalog.datasets {
+        let location = storage.at(&layout::table_path(&dataset_name(key), entry.private));
+        left.events.extend(unreported(&location, entry.table.version, marker, &reported).await?);
+    }
+    left.events.sort_by_key(|event| event.timestamp);
+    Ok(left)
+}
+
+/// What the flushes of the dead runner say, all together.
+async fn reported(storage: &Storage, marker: &Marker) -> Result<InstanceNote, Failure> {
+    let location = storage.at(layout::EVENT_LOG);
+    let from = marker.event_log.as_ref().map(|known| known.version);
+    let Some(newest) = table::newest_version(&location, from).await? else { return Ok(InstanceNote::default()) };
+    let instance = format!("{}/{}", marker.update_id, marker.attempt);
+    let mut sum = InstanceNote::default();
+    for version in table::commits(&location, from.unwrap_or(-1), newest).await?.unwrap_or_default() {
+        let note = version.actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => FlushNote::from_commit_info(info)?.instances.remove(&instance),
+            _ => None,
+        });
+        let Some(note) = note else { continue };
+        sum.last_seq_no = sum.last_seq_no.max(note.last_seq_no);
+        sum.ended |= note.ended;
+        for (flow, version) in note.reported {
+            let newest = sum.reported.entry(flow).or_insert(version);
+            *newest = version.max(*newest);
+        }
+    }
+    Ok(sum)
+}
+
+/// Events for the commits of the dead runner to one table that no flush reports. Looks from the newest version back to where it began.
+async fn unreported(location: &Location, known: i64, marker: &Marker, reported: &InstanceNote) -> Result<Vec<Event>, Failure> {
+    let Some(newest) = table::newest_version(location, Some(known)).await? else { return Ok(Vec::new()) };
+    let mut events = Vec::new();
+    for version in ((newest - MAX_COMMITS_READ).max(0)..=newest).rev() {
+        let Some(commits) = table::commits(location, version - 1, version).await? else { break };
+        let info = commits.iter().flat_map(|commit| &commit.actions).find_map(|action| match action {
+            Action::CommitInfo(info) => Some(info),
+            _ => None,
+        });
+        let Some(info) = info else { continue };
+        let timestamp = info.get("timestamp").and_then(serde_json::Value::as_i64).and_then(chrono::DateTime::from_timestamp_millis);
+        if timestamp.is_some_and(|timestamp| timestamp < marker.started_at) {
+            break;
+        }
+        let Some(note) = CommitNote::from_commit_info(info) else { continue };
+        if note.update_id != marker.update_id || reported.reported.get(&note.flow).is_some_and(|reported| *reported >= version) {
+            continue;
+        }
+        let event = note.event(version);
+        events.push(match timestamp {
+            Some(timestamp) => event.happened_at(timestamp),
+            None => event,
+        });
+    }
+    Ok(events)
+}
+
+/// The name that a key of the catalog stands for.
+fn dataset_name(key: &str) -> DatasetName {
+    let mut parts = key.splitn(3, '.').map(str::to_string);
+    let (catalog, schema) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    DatasetName::in_namespace(&Namespace { catalog, schema }, parts.next().unwrap_or_default())
+}

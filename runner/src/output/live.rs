@@ -1,0 +1,265 @@
+//! Progress while an update runs, on standard error: a line that moves per running flow on a terminal, plain lines elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use floe_crds::state::{EventLevel, FlowState, UpdateState};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Paint, Terminal, counted, duration, thousands};
+use crate::{
+    event_log::{
+        Observer,
+        event::{EventDetails, FlowProgress},
+        record::Record,
+    },
+    failure::Failure,
+};
+
+/// How often moving lines are drawn.
+const FRAME: Duration = Duration::from_millis(120);
+
+/// The display of one update.
+pub struct LiveDisplay {
+    terminal: Terminal,
+    lines: MultiProgress,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The phase before flows run.
+    phase: Option<ProgressBar>,
+    flows: BTreeMap<String, RunningFlow>,
+}
+
+struct RunningFlow {
+    since: Instant,
+    /// Rows and files of committed micro-batches.
+    rows: u64,
+    dropped: u64,
+    batches: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl LiveDisplay {
+    /// A display on `terminal`.
+    pub fn new(terminal: Terminal) -> Self {
+        let target = if terminal.live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        Self { terminal, lines: MultiProgress::with_draw_target(target), state: Mutex::default() }
+    }
+
+    /// Takes the moving lines away; the closing table comes next.
+    pub fn finish(&self) {
+        let mut state = self.lock();
+        if let Some(phase) = state.phase.take() {
+            phase.finish_and_clear();
+        }
+        for flow in std::mem::take(&mut state.flows).into_values() {
+            if let Some(bar) = flow.bar {
+                bar.finish_and_clear();
+            }
+        }
+        let _ = self.lines.clear();
+    }
+
+    /// A line that stays, above the moving ones.
+    fn say(&self, line: &str) {
+        if self.terminal.quiet {
+            return;
+        }
+        if self.terminal.live {
+            let _ = self.lines.println(line);
+        } else {
+            self.terminal.err(line);
+        }
+    }
+
+    fn moving_line(&self, name: &str, template: &str) -> Option<ProgressBar> {
+        if !self.terminal.live {
+            return None;
+        }
+        let style = ProgressStyle::with_template(template).ok()?.tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
+        let bar = self.lines.add(ProgressBar::new_spinner().with_style(style).with_prefix(name.to_string()));
+        bar.enable_steady_tick(FRAME);
+        Some(bar)
+    }
+
+    fn flow_progress(&self, flow: &str, record: &Record, progress: &FlowProgress) {
+        let mut state = self.lock();
+        match progress.status {
+            FlowState::Starting | FlowState::Planning | FlowState::Running => {
+                if let Some(phase) = state.phase.take() {
+                    phase.finish_and_clear();
+                }
+                let running = state.flows.entry(flow.to_string()).or_insert_with(|| RunningFlow {
+                    since: Instant::now(),
+                    rows: 0,
+                    dropped: 0,
+                    batches: 0,
+                    bar: self.moving_line(flow, "{spinner:.cyan} {prefix:<24} {wide_msg}"),
+                });
+                if progress.metrics.is_some() {
+                    running.count(progress);
+                }
+                running.show(0, 0);
+            }
+            FlowState::Completed | FlowState::Idle | FlowState::Stopped => {
+                let Some(mut running) = state.flows.remove(flow) else { return };
+                drop(state);
+                running.count(progress);
+                running.clear();
+                if let Some(line) = ended_line(flow, progress.status, &running, self.terminal.color_err) {
+                    self.say(&line);
+                }
+            }
+            FlowState::Failed | FlowState::Skipped => {
+                if let Some(running) = state.flows.remove(flow) {
+                    running.clear();
+                }
+                drop(state);
+                self.say(&failed_line(record, progress.status, self.terminal.color_err));
+            }
+            FlowState::Queued | FlowState::Excluded => {}
+        }
+    }
+
+    fn update_progress(&self, state: UpdateState) {
+        let phase = match state {
+            UpdateState::Initializing => "planning",
+            UpdateState::Resetting => "resetting",
+            UpdateState::SettingUpTables => "setting up tables",
+            UpdateState::Stopping => "stopping: running micro-batches are finished",
+            _ => return,
+        };
+        if state == UpdateState::Stopping {
+            self.say(&format!("{} {phase}", Paint::Yellow.on("·", self.terminal.color_err)));
+        }
+        let mut shown = self.lock();
+        if let Some(bar) = shown.phase.take() {
+            bar.finish_and_clear();
+        }
+        shown.phase = self.moving_line(phase, "{spinner:.cyan} {prefix}");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for LiveDisplay {
+    fn recorded(&self, record: &Record) {
+        if self.terminal.verbose > 0 {
+            self.say(&event_line(record, self.terminal.color_err));
+        }
+        match &record.typed {
+            EventDetails::FlowProgress(progress) if is_warning(record, progress) => {
+                self.say(&format!("{} {}", Paint::Yellow.on("!", self.terminal.color_err), record.message));
+            }
+            EventDetails::FlowProgress(progress) => {
+                self.flow_progress(record.subject.flow_name.as_deref().unwrap_or_default(), record, progress);
+            }
+            EventDetails::UpdateProgress(progress) => self.update_progress(progress.state),
+            EventDetails::SchemaChange(_) | EventDetails::ResetProgress(_) if self.terminal.verbose == 0 => {
+                self.say(&format!("{} {}", Paint::Cyan.on("·", self.terminal.color_err), record.message));
+            }
+            _ => {}
+        }
+    }
+
+    fn moving(&self, flow: &str, rows: u64, files: u64) {
+        if let Some(running) = self.lock().flows.get(flow) {
+            running.show(rows, files);
+        }
+    }
+
+    fn log_failed(&self, failure: &Failure) {
+        self.say(&format!("{} the event log cannot be written: {failure}", Paint::Yellow.on("!", self.terminal.color_err)));
+    }
+}
+
+/// A remark of a flow that goes on: its level says that it is unexpected, and it carries no numbers.
+fn is_warning(record: &Record, progress: &FlowProgress) -> bool {
+    record.level == EventLevel::Warn && progress.status == FlowState::Running
+}
+
+impl RunningFlow {
+    fn count(&mut self, progress: &FlowProgress) {
+        let rows = progress.metrics.as_ref().and_then(|metrics| metrics.num_output_rows);
+        self.rows += rows.unwrap_or(0);
+        self.dropped += progress.data_quality.as_ref().map_or(0, |quality| quality.dropped_records);
+        self.batches += u64::from(rows.is_some());
+    }
+
+    /// Shows what is committed and what the micro-batch in hand has done.
+    fn show(&self, moving_rows: u64, files: u64) {
+        let Some(bar) = &self.bar else { return };
+        let rows = self.rows + moving_rows;
+        let seconds = self.since.elapsed().as_secs_f64();
+        let mut text = format!("{:>14}", counted(rows, "row"));
+        if rows > 0 && seconds > 0.2 {
+            text.push_str(&format!("  {:>10}/s", thousands((rows as f64 / seconds) as u64)));
+        }
+        if files > 0 {
+            text.push_str(&format!("  {}", counted(files, "file")));
+        }
+        if self.batches > 1 {
+            text.push_str(&format!("  {} committed", counted(self.batches, "batch").replace("batchs", "batches")));
+        }
+        bar.set_message(text);
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The line of a flow that ended well; none if it had nothing to do.
+fn ended_line(flow: &str, status: FlowState, running: &RunningFlow, color: bool) -> Option<String> {
+    let time = duration(running.since.elapsed().as_millis() as u64);
+    if status == FlowState::Stopped {
+        return Some(format!("{} {flow:<24} stopped after {}", Paint::Yellow.on("·", color), counted(running.rows, "row")));
+    }
+    if running.rows == 0 && running.dropped == 0 {
+        return None;
+    }
+    let dropped = if running.dropped == 0 { String::new() } else { format!(", {} dropped", thousands(running.dropped)) };
+    Some(format!("{} {flow:<24} {}{dropped} in {time}", Paint::Green.on("✓", color), counted(running.rows, "row")))
+}
+
+fn failed_line(record: &Record, status: FlowState, color: bool) -> String {
+    let paint = if status == FlowState::Failed && record.level == EventLevel::Error { Paint::Red } else { Paint::Yellow };
+    let sign = if status == FlowState::Skipped { "-" } else { "✗" };
+    // The rendered failure follows at the end; of one that is tried again nobody hears more.
+    let cause = match &record.error {
+        Some(error) if record.level == EventLevel::Warn => error.exceptions.first().map(|cause| cause.message.as_str()),
+        _ => None,
+    };
+    match cause {
+        Some(cause) => format!("{} {} {cause}", paint.on(sign, color), record.message),
+        None => format!("{} {}", paint.on(sign, color), record.message),
+    }
+}
+
+/// One event as a line: time, level, message.
+pub fn event_line(record: &Record, color: bool) -> String {
+    let level = level_word(record.level, color);
+    let time = record.timestamp.format("%H:%M:%S%.3f").to_string();
+    format!("{} {level} {}", Paint::Dim.on(&time, color), record.message)
+}
+
+/// The level in seven columns, painted.
+pub fn level_word(level: EventLevel, color: bool) -> String {
+    let paint = match level {
+        EventLevel::Metrics => Paint::Dim,
+        EventLevel::Info => Paint::Cyan,
+        EventLevel::Warn => Paint::Yellow,
+        EventLevel::Error => Paint::Red,
+    };
+    paint.on(&format!("{:<7}", level.as_str()), color)
+}

@@ -1,0 +1,129 @@
+//! The end of an update: the closing table, the plan of changes, and one sentence that says how it went.
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use floe_crds::state::{FlowState, UpdateState};
+use floe_graph::plan::{Change, ResetKind};
+
+use super::{Paint, counted, duration, thousands};
+use crate::report::{DatasetReport, UpdateReport};
+
+/// The closing table with its sentence.
+pub fn closing(report: &UpdateReport, dry_run: bool, color: bool) -> String {
+    let mut parts = Vec::new();
+    if dry_run {
+        parts.push(changes(&report.changes, color));
+    } else if !report.datasets.is_empty() && !(report.nothing_new() && report.datasets.iter().all(|dataset| dataset.dataset.is_empty())) {
+        parts.push(table(&report.datasets, color).to_string());
+    }
+    parts.extend(report.notes.iter().map(|note| format!("{} {note}", Paint::Cyan.on("note:", color))));
+    parts.push(sentence(report, dry_run, color));
+    parts.join("\n")
+}
+
+fn sentence(report: &UpdateReport, dry_run: bool, color: bool) -> String {
+    let (pipeline, time) = (&report.pipeline, duration(report.duration_ms));
+    let written: u64 = report.datasets.iter().map(|dataset| dataset.rows_written).sum();
+    match report.state {
+        UpdateState::Completed if dry_run => format!("{}: dry run, nothing was written ({time})", Paint::Bold.on(pipeline, color)),
+        UpdateState::Completed if report.nothing_new() => {
+            format!("{} is up to date: nothing new ({time})", Paint::Green.on(pipeline, color))
+        }
+        UpdateState::Completed => {
+            format!("{} is up to date: {} written ({time})", Paint::Green.on(pipeline, color), counted(written, "row"))
+        }
+        UpdateState::Canceled => {
+            format!("{} was stopped; what was committed stays, the next run goes on from there ({time})", Paint::Yellow.on(pipeline, color))
+        }
+        _ => {
+            let failed = report.datasets.iter().filter(|dataset| dataset.state == Some(FlowState::Failed)).count();
+            let what = if failed == 0 { String::new() } else { format!(" in {}", counted(failed as u64, "dataset")) };
+            format!("{} failed{what} ({time}); update {}", Paint::Red.on(pipeline, color), report.update_id)
+        }
+    }
+}
+
+fn table(datasets: &[DatasetReport], color: bool) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let titles = ["dataset", "state", "rows", "dropped", "quarantined", "expectations", "version", "refresh", "time"];
+    table.set_header(titles.map(|title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) }));
+    for column in [2, 3, 4, 6, 8] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for dataset in datasets {
+        table.add_row(row(dataset, color));
+    }
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
+fn row(dataset: &DatasetReport, color: bool) -> Vec<Cell> {
+    let ran = !matches!(dataset.state, None | Some(FlowState::Excluded | FlowState::Skipped));
+    let number = |value: u64| if ran { thousands(value) } else { String::new() };
+    let or_blank = |value: u64| if value == 0 { String::new() } else { thousands(value) };
+    let state = dataset.state.map_or("", |state| state.as_str()).to_lowercase();
+    let state_cell = match dataset.state {
+        Some(FlowState::Failed) if color => Cell::new(state).fg(Color::Red),
+        Some(FlowState::Skipped | FlowState::Stopped) if color => Cell::new(state).fg(Color::Yellow),
+        Some(FlowState::Completed) if color => Cell::new(state).fg(Color::Green),
+        _ => Cell::new(state),
+    };
+    vec![
+        Cell::new(&dataset.dataset),
+        state_cell,
+        Cell::new(number(dataset.rows_written)),
+        Cell::new(or_blank(dataset.dropped)),
+        Cell::new(or_blank(dataset.quarantined)),
+        expectations(dataset, color),
+        Cell::new(dataset.version.map(|version| version.to_string()).unwrap_or_default()),
+        Cell::new(dataset.refresh.as_deref().map(|refresh| refresh.to_lowercase().replace('_', " ")).unwrap_or_default()),
+        Cell::new(if ran { duration(dataset.duration_ms) } else { String::new() }),
+    ]
+}
+
+/// `95 passed, 5 failed`, summed over the expectations; blank without any.
+fn expectations(dataset: &DatasetReport, color: bool) -> Cell {
+    if dataset.expectations.is_empty() {
+        return Cell::new("");
+    }
+    let passed: u64 = dataset.expectations.iter().map(|count| count.passed).sum();
+    let failed: u64 = dataset.expectations.iter().map(|count| count.failed).sum();
+    let text = match (passed, failed) {
+        (0, 0) => return Cell::new("no rows"),
+        (passed, 0) => format!("{} passed", thousands(passed)),
+        (passed, failed) => format!("{} passed, {} failed", thousands(passed), thousands(failed)),
+    };
+    if failed > 0 && color { Cell::new(text).fg(Color::Yellow) } else { Cell::new(text) }
+}
+
+/// The plan of changes, one line each.
+pub fn changes(changes: &[Change], color: bool) -> String {
+    if changes.is_empty() {
+        return "no change of tables".to_string();
+    }
+    changes.iter().map(|change| change_line(change, color)).collect::<Vec<_>>().join("\n")
+}
+
+fn change_line(change: &Change, color: bool) -> String {
+    let (paint, sign, text) = match change {
+        Change::Create { dataset } => (Paint::Green, "+", format!("create {dataset}")),
+        Change::Evolve { dataset, added } => (Paint::Cyan, "~", format!("add to {dataset}: {}", added.join(", "))),
+        Change::ColumnNoLongerProduced { dataset, columns } => {
+            (Paint::Yellow, "!", format!("no longer produced in {dataset}, new rows hold NULL: {}", columns.join(", ")))
+        }
+        Change::Properties { dataset } => (Paint::Cyan, "~", format!("change comment or properties of {dataset}")),
+        Change::Recompute { dataset, reason } => (Paint::Cyan, "~", format!("recompute {dataset}: {reason}")),
+        Change::Reset { dataset, kind: ResetKind::FullRefresh } => {
+            (Paint::Red, "-", format!("empty {dataset} and process everything again"))
+        }
+        Change::Reset { dataset, kind: ResetKind::CheckpointReset } => {
+            (Paint::Red, "-", format!("forget the checkpoint of {dataset}; its rows stay and come again"))
+        }
+        Change::Inactive { dataset } => (Paint::Dim, "=", format!("{dataset} is stored but no longer declared; it stays")),
+    };
+    format!("  {} {text}", paint.on(sign, color))
+}
