@@ -12,4 +12,5 @@ pub mod origin;
 pub mod plan;
 pub mod relation;
 pub mod resolve;
+pub mod schedule;
 pub mod source_options;

@@ -1,0 +1,219 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const RETRY: RetryPolicy = RetryPolicy { max_retries: Some(2), min_backoff_ms: 5_000, max_backoff_ms: 8_000 };
+
+fn flow(name: &str, upstream: &[&str], part: Part) -> ScheduledFlow {
+    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part }
+}
+
+fn started(actions: &[Action]) -> Vec<&str> {
+    actions.iter().filter_map(|action| if let Action::Start { flow, .. } = action { Some(flow.as_str()) } else { None }).collect()
+}
+
+const TERMINAL: Outcome = Outcome::Failed { transient: false, jitter: 0.0 };
+const TRANSIENT: Outcome = Outcome::Failed { transient: true, jitter: 0.0 };
+
+#[test]
+fn p76_a_failed_flow_skips_only_its_descendants() {
+    let flows = vec![
+        flow("bronze", &[], Part::Streamed),
+        flow("books", &["bronze"], Part::Streamed),
+        flow("orders", &["bronze"], Part::Streamed),
+        flow("sales", &["orders", "books"], Part::Streamed),
+        flow("stats", &["sales"], Part::Planned),
+    ];
+    let mut schedule = Schedule::new(flows, 8, RETRY);
+    assert_eq!(started(&schedule.start()), ["bronze"]);
+    assert_eq!(started(&schedule.ended("bronze", Outcome::Completed)), ["books", "orders"]);
+    let actions = schedule.ended("orders", TERMINAL);
+    let roots = vec!["orders".to_string()];
+    assert_eq!(
+        actions,
+        [
+            Action::Failed { flow: "orders".to_string() },
+            Action::Skipped { flow: "sales".to_string(), roots: roots.clone() },
+            Action::Skipped { flow: "stats".to_string(), roots },
+        ]
+    );
+    let actions = schedule.ended("books", Outcome::Completed);
+    assert_eq!(actions.last(), Some(&Action::Finish { state: UpdateState::Failed }));
+    assert_eq!(schedule.state("books"), Some(FlowState::Completed));
+}
+
+#[test]
+fn p77_transient_failures_wait_longer_each_time_and_are_bounded() {
+    let mut schedule = Schedule::new(vec![flow("f", &[], Part::Streamed)], 1, RETRY);
+    schedule.start();
+    let retry = |attempt, after_ms| Action::RetryLater { flow: "f".to_string(), attempt, attempts: Some(3), after_ms };
+    assert_eq!(schedule.ended("f", TRANSIENT), [retry(2, 5_000)]);
+    assert_eq!(started(&schedule.retry_due("f")), ["f"]);
+    assert_eq!(schedule.ended("f", TRANSIENT), [retry(3, 8_000)]);
+    schedule.retry_due("f");
+    let actions = schedule.ended("f", TRANSIENT);
+    assert_eq!(actions, [Action::Failed { flow: "f".to_string() }, Action::Finish { state: UpdateState::Failed }]);
+}
+
+#[test]
+fn p78_a_deterministic_failure_is_not_tried_again() {
+    let mut schedule = Schedule::new(vec![flow("f", &[], Part::Planned)], 1, RETRY);
+    schedule.start();
+    assert_eq!(schedule.ended("f", TERMINAL)[0], Action::Failed { flow: "f".to_string() });
+    assert_eq!(schedule.retry_due("f"), []);
+}
+
+#[test]
+fn p71_excluded_flows_do_not_hold_up_the_others() {
+    let flows = vec![flow("a", &[], Part::Excluded), flow("b", &["a"], Part::Streamed), flow("c", &["b"], Part::Excluded)];
+    let mut schedule = Schedule::new(flows, 1, RETRY);
+    assert_eq!(started(&schedule.start()), ["b"]);
+    assert_eq!(schedule.ended("b", Outcome::Completed).last(), Some(&Action::Finish { state: UpdateState::Completed }));
+    assert_eq!(schedule.state("c"), Some(FlowState::Excluded));
+}
+
+#[test]
+fn a_view_without_work_never_starts() {
+    let mut schedule = Schedule::new(vec![flow("v", &[], Part::Planned)], 1, RETRY);
+    schedule.start();
+    let actions = schedule.ended("v", Outcome::Completed);
+    assert_eq!(actions[0], Action::Report { flow: "v".to_string(), state: FlowState::Completed });
+}
+
+#[test]
+fn stop_ends_what_waits_and_cancels_the_update() {
+    let flows = vec![flow("a", &[], Part::Streamed), flow("b", &["a"], Part::Streamed)];
+    let mut schedule = Schedule::new(flows, 1, RETRY);
+    schedule.start();
+    let stopped = Action::Report { flow: "b".to_string(), state: FlowState::Stopped };
+    assert_eq!(schedule.stop(), [stopped, Action::StopRunning]);
+    assert_eq!(schedule.ended("a", Outcome::Stopped).last(), Some(&Action::Finish { state: UpdateState::Canceled }));
+}
+
+#[test]
+fn an_update_without_flows_is_complete_at_once() {
+    let mut schedule = Schedule::new(Vec::new(), 1, RETRY);
+    assert_eq!(schedule.start(), [Action::Finish { state: UpdateState::Completed }]);
+}
+
+/// One random step of the world around the scheduler.
+#[derive(Clone, Debug)]
+struct Step {
+    pick: usize,
+    outcome: u8,
+}
+
+fn graphs() -> impl Strategy<Value = (Vec<ScheduledFlow>, usize, Vec<Step>, Option<usize>)> {
+    let flows = proptest::collection::vec((proptest::collection::vec(any::<prop::sample::Index>(), 0..4), 0_u8..8), 0..25);
+    let steps = proptest::collection::vec((any::<usize>(), 0_u8..6).prop_map(|(pick, outcome)| Step { pick, outcome }), 400);
+    (flows, 1_usize..5, steps, proptest::option::of(0_usize..60)).prop_map(|(flows, bound, steps, stop)| {
+        let build = |(at, (upstream, part)): (usize, (Vec<prop::sample::Index>, u8))| ScheduledFlow {
+            name: format!("f{at}"),
+            upstream: if at == 0 { Vec::new() } else { upstream.iter().map(|up| format!("f{}", up.index(at))).collect() },
+            part: match part {
+                0 => Part::Excluded,
+                1 => Part::Idle,
+                2..5 => Part::Planned,
+                _ => Part::Streamed,
+            },
+        };
+        (flows.into_iter().enumerate().map(build).collect(), bound, steps, stop)
+    })
+}
+
+/// What an outside observer sees of a schedule: states, running flows, waiting retries.
+#[derive(Default)]
+struct Watcher {
+    states: BTreeMap<String, FlowState>,
+    finally: BTreeSet<String>,
+    running: Vec<String>,
+    retries: Vec<String>,
+    finished: Vec<UpdateState>,
+    bound: usize,
+}
+
+impl Watcher {
+    fn to(&mut self, flow: &str, state: FlowState) {
+        let from = self.states.insert(flow.to_string(), state);
+        assert!(is_allowed(from, state), "{flow}: {from:?} → {state:?}");
+        assert!(!self.finally.contains(flow), "{flow} goes on after its end");
+    }
+
+    fn watch(&mut self, actions: Vec<Action>, flows: &[ScheduledFlow]) {
+        for action in actions {
+            assert!(self.finished.is_empty(), "{action:?} after the end");
+            match action {
+                Action::Report { flow, state } => {
+                    self.to(&flow, state);
+                    if matches!(state, FlowState::Completed | FlowState::Idle | FlowState::Stopped | FlowState::Excluded) {
+                        self.finally.insert(flow);
+                    }
+                }
+                Action::Start { flow, .. } => {
+                    let upstream = &flows.iter().find(|known| known.name == flow).unwrap().upstream;
+                    for up in upstream {
+                        assert!(
+                            matches!(self.states[up], FlowState::Completed | FlowState::Idle | FlowState::Excluded),
+                            "{flow} before {up}"
+                        );
+                    }
+                    self.running.push(flow);
+                    assert!(self.running.len() <= self.bound);
+                }
+                Action::RetryLater { flow, .. } => {
+                    self.to(&flow, FlowState::Failed);
+                    self.retries.push(flow);
+                }
+                Action::Failed { flow } => {
+                    self.to(&flow, FlowState::Failed);
+                    self.finally.insert(flow);
+                }
+                Action::Skipped { flow, roots } => {
+                    self.to(&flow, FlowState::Skipped);
+                    assert!(roots.iter().all(|root| self.states[root] == FlowState::Failed));
+                    self.finally.insert(flow);
+                }
+                Action::StopRunning => assert!(!self.running.is_empty()),
+                Action::Finish { state } => self.finished.push(state),
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn e06_only_documented_transitions_and_one_end_per_flow((flows, bound, steps, stop) in graphs()) {
+        let mut watcher = Watcher { bound, ..Watcher::default() };
+        let mut schedule = Schedule::new(flows.clone(), bound, RETRY);
+        watcher.watch(schedule.start(), &flows);
+        for (at, step) in steps.iter().enumerate() {
+            if stop == Some(at) {
+                watcher.watch(schedule.stop(), &flows);
+            }
+            let actions = if !watcher.running.is_empty() && (step.outcome > 0 || watcher.retries.is_empty()) {
+                let flow = watcher.running[step.pick % watcher.running.len()].clone();
+                if step.outcome == 5 {
+                    schedule.advanced(&flow, FlowState::Running)
+                } else {
+                    watcher.running.retain(|running| *running != flow);
+                    let outcome = match step.outcome {
+                        1 => TERMINAL,
+                        2 => TRANSIENT,
+                        3 if stop.is_some_and(|stop| stop <= at) => Outcome::Stopped,
+                        _ => Outcome::Completed,
+                    };
+                    schedule.ended(&flow, outcome)
+                }
+            } else if !watcher.retries.is_empty() {
+                let flow = watcher.retries.remove(step.pick % watcher.retries.len());
+                schedule.retry_due(&flow)
+            } else {
+                break;
+            };
+            watcher.watch(actions, &flows);
+        }
+        prop_assert_eq!(watcher.finished.len(), 1);
+        prop_assert_eq!(watcher.finally.len(), flows.len());
+        prop_assert_eq!(schedule.unfinished(), 0);
+    }
+}
