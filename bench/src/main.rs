@@ -1,3 +1,109 @@
-//! Benchmarks of Floe and the generator of their data.
+//! Benchmarks of Floe and the generator of their data and of the bookstore example.
 
-fn main() {}
+mod event;
+mod generate;
+mod measure;
+mod output;
+mod project;
+mod random;
+mod run;
+mod sample;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use generate::Size;
+
+#[derive(Parser)]
+#[command(name = "floe-bench", about = "Benchmarks of Floe and the generator of their data", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write messages: OUT/stage/b0000 is the initial load, b0001 and so on are later batches of one file each
+    Generate {
+        /// The kind of data
+        #[arg(value_parser = ["bookstore"])]
+        kind: String,
+        /// Messages of the initial load
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Files of the initial load
+        #[arg(long, default_value_t = 100)]
+        files: u64,
+        /// Number of later batches
+        #[arg(long, default_value_t = 5)]
+        batches: u64,
+        /// Messages of each later batch
+        #[arg(long, default_value_t = 1000)]
+        batch_rows: u64,
+        /// The same seed gives the same files
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Folder to write to
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Land the next batch of files in the bookstore example
+    Land {
+        /// Folder of the example
+        #[arg(default_value = "examples/bookstore")]
+        project: PathBuf,
+        /// Number of files
+        #[arg(long, default_value_t = 1)]
+        files: u64,
+    },
+    /// Write the sample that the bookstore example ships
+    Sample {
+        /// The landing folder
+        #[arg(default_value = "examples/bookstore/data/landing")]
+        landing: PathBuf,
+    },
+    /// Run benchmarks and print one JSON line {bench, rows, seconds, peak_rss_mb} per figure
+    Run {
+        /// The `floe` binary [default: the one beside this program]
+        #[arg(long)]
+        floe: Option<PathBuf>,
+        /// Messages of the large load
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Files of the large load
+        #[arg(long, default_value_t = 100)]
+        files: u64,
+        /// Folder for the projects [default: the system's folder for temporary files]
+        #[arg(long)]
+        work: Option<PathBuf>,
+        /// Names of benchmarks: json_to_bronze, bronze_to_silver, graph_1000, new_files_10000, known_files_100000 [default: all but the last]
+        names: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Generate { kind: _, rows, files, batches, batch_rows, seed, out } => {
+            generate::stage(&generate::bench_shape(seed, rows), Size { rows, files, batches, batch_rows }, &out)
+        }
+        Command::Land { project, files } => {
+            for path in sample::land(&project, files)? {
+                output::line(&format!("landed {}", path.display()))?;
+            }
+            Ok(())
+        }
+        Command::Sample { landing } => sample::write(&landing),
+        Command::Run { floe, rows, files, work, names } => {
+            let floe = floe.map_or_else(beside_this_program, Ok)?;
+            run::run(&run::Options { floe, rows, files, work }, &names)
+        }
+    }
+}
+
+fn beside_this_program() -> anyhow::Result<PathBuf> {
+    let floe = std::env::current_exe()?.with_file_name("floe");
+    anyhow::ensure!(floe.is_file(), "there is no {}: build it with `cargo build --release --bin floe` or give --floe", floe.display());
+    floe.canonicalize().context("cannot resolve the path of floe")
+}
