@@ -12,6 +12,7 @@ pub mod observe;
 pub mod output;
 pub mod project;
 pub mod report;
+pub mod session;
 pub mod settings;
 pub mod source;
 pub mod state;

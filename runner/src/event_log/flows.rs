@@ -134,6 +134,7 @@ impl Observer for FlowEvents {
                     .saying(message)
                     .with_error(EventError { fatal: false, exceptions: vec![cause] })
             }
+            FlowNotice::Stream(progress) => Event::stream_progress(self.subject(flow), &progress),
             FlowNotice::Listed { source, files, duration_ms } => {
                 let details = AutoLoaderDetails { source_path: source, num_files_listed: files };
                 Event::operation_progress(

@@ -1,4 +1,152 @@
 //! Execution of planned flows: one micro-batch or one refresh at a time, from a resolved plan to committed rows and counted expectations.
+//!
+//! bind (leaves become providers) → run → expectations in the same pass → stage → commit. The position of a flow is durable before its
+//! data, and its data carry the transaction id of the position: see `docs/design/0002-commit-protocol.md`.
 
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use datafusion::{arrow::error::ArrowError, error::DataFusionError};
+use floe_graph::{
+    definition::FlowKind,
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    name::DatasetName,
+};
+
+use crate::{
+    commit::TargetTable, event_log::EventLog, failure::Failure, functions::FunctionError, session::Session, source::read_failure,
+    storage::Storage,
+};
+
+mod append;
+mod batch;
+mod complete;
 pub mod expectation;
+mod inputs;
 pub mod progress;
+pub mod refresh;
+pub mod stage;
+pub mod view_expectation;
+
+use progress::{FlowFailure, FlowResult, Observer};
+
+/// What all flows of one update share.
+#[derive(Clone)]
+pub struct Execution {
+    pub session: Session,
+    pub storage: Storage,
+    pub graph: Arc<ResolvedGraph>,
+    pub pipeline_id: String,
+    pub update_id: String,
+    pub observer: Arc<dyn Observer>,
+    pub stop: StopSignal,
+    /// All tables of the pipeline that exist, quarantine tables included.
+    pub tables: Arc<BTreeMap<DatasetName, Arc<TargetTable>>>,
+    /// The project directory: relative paths of sources begin there.
+    pub project: PathBuf,
+    /// `spark.sql.session.timeZone`.
+    pub time_zone: String,
+    /// False: failure messages show `***` instead of a record.
+    pub sample_records: bool,
+}
+
+/// One flow with its tables, which exist.
+#[derive(Clone, Debug)]
+pub struct FlowRun {
+    pub flow: Arc<ResolvedFlow>,
+    /// `flow_id` of the event log, for the note in the commits.
+    pub flow_id: String,
+    pub target: Arc<TargetTable>,
+    pub quarantine: Option<Arc<TargetTable>>,
+}
+
+/// Asks running flows to stop after the micro-batch in hand.
+#[derive(Clone, Debug, Default)]
+pub struct StopSignal(Arc<AtomicBool>);
+
+impl StopSignal {
+    /// No new micro-batch starts from now on.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True after `request`.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Execution {
+    /// Brings the target of one flow up to date with what its inputs hold now.
+    pub async fn run_flow(&self, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
+        let outcome = match run.flow.kind {
+            FlowKind::Append | FlowKind::Once => append::run(self, run).await,
+            FlowKind::Complete => complete::run(self, run).await,
+            FlowKind::View | FlowKind::AutoCdc(_) => {
+                Err(Failure::internal(format!("flow {} is of a kind that is not executed", run.flow.name)).into())
+            }
+        };
+        outcome.map_err(|failed| FlowFailure { failure: located(failed.failure, &run.flow), ..failed })
+    }
+
+    fn dataset(&self, run: &FlowRun) -> Result<&ResolvedDataset, Failure> {
+        let missing = || Failure::internal(format!("the target {} of flow {} is not in the graph", run.flow.target, run.flow.name));
+        self.graph.datasets.get(&run.flow.target).ok_or_else(missing)
+    }
+}
+
+/// A failure inside a flow names the flow, its dataset and where it is defined.
+fn located(failure: Failure, flow: &ResolvedFlow) -> Failure {
+    Failure {
+        flow: failure.flow.or_else(|| Some(flow.name.clone())),
+        dataset: failure.dataset.or_else(|| Some(flow.target.to_string())),
+        origin: failure.origin.or_else(|| Some(flow.origin.clone())),
+        ..failure
+    }
+}
+
+/// Whose fault an error of the engine is. Failures of sources and functions travel through the engine and come back unchanged.
+pub fn engine_error(error: DataFusionError) -> Failure {
+    if let Some(found) = FunctionError::find(&error) {
+        return found.into();
+    }
+    let error = match read_failure(error) {
+        Ok(failure) => return failure,
+        Err(error) => error,
+    };
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => {
+            Failure::user("OUT_OF_MEMORY", format!("the query needs more memory than its pool has: {text}"))
+                .help("raise --memory, or let the query aggregate or join less at once")
+        }
+        DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
+        DataFusionError::IoError(_) => storage_error(&error),
+        DataFusionError::Execution(text) => Failure::user("QUERY_EXECUTION_FAILED", text.clone()),
+        other => Failure::internal(other.strip_backtrace()),
+    }
+}
+
+/// A spill file that could not be written, most of all.
+fn storage_error(error: &DataFusionError) -> Failure {
+    let text = error.strip_backtrace();
+    let full = text.contains("No space left") || text.contains("os error 28");
+    let class = if full { "NO_SPACE_LEFT" } else { "STORAGE_ERROR" };
+    Failure::storage(class, text).help("check the space and the rights of the spill directory and of the storage")
+}
+
+fn arrow_error(error: &ArrowError) -> Failure {
+    match error {
+        ArrowError::DivideByZero => Failure::user("DIVIDE_BY_ZERO", "division by zero"),
+        ArrowError::ArithmeticOverflow(text) => Failure::user("ARITHMETIC_OVERFLOW", text.clone())
+            .help("cast the operands to a wider type, for example DECIMAL(38, 0) or DOUBLE"),
+        ArrowError::CastError(text) => Failure::user("CAST_INVALID_INPUT", text.clone()),
+        ArrowError::ParquetError(text) => Failure::user("FAILED_READ_FILE.NO_HINT", text.clone()),
+        other => Failure::internal(other.to_string()),
+    }
+}

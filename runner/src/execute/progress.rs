@@ -114,6 +114,8 @@ pub enum FlowNotice {
     Warning { class: String, message: String },
     /// A source was listed.
     Listed { source: String, files: u64, duration_ms: u64 },
+    /// The micro-batch in the words of Spark's streaming progress (`stream_progress`).
+    Stream(serde_json::Value),
     /// Rows and files so far in the running micro-batch; for live display only.
     Moving { rows: u64, files: u64 },
 }
@@ -137,6 +139,16 @@ pub struct FlowResult {
     pub stopped: bool,
     /// A ONCE flow that had completed before.
     pub idle: bool,
+}
+
+impl FlowResult {
+    /// Adds the numbers of one more micro-batch.
+    pub fn add(&mut self, batch: &FlowProgress) {
+        self.total.metrics.add(&batch.metrics);
+        self.total.data_quality.add(&batch.data_quality);
+        self.total.target_version = batch.target_version.or(self.total.target_version);
+        self.batches += 1;
+    }
 }
 
 /// How a flow failed, with the counters of the work that was not committed.

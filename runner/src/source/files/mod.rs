@@ -77,7 +77,7 @@ impl FileSource {
 }
 
 /// Validation finds these first; here they come only from `floe sql` and the like.
-fn invalid_options(diagnostics: Vec<floe_graph::origin::Diagnostic>) -> Failure {
+pub fn invalid_options(diagnostics: Vec<floe_graph::origin::Diagnostic>) -> Failure {
     let mut failure = match diagnostics.first() {
         Some(first) => Failure::user(first.class.clone(), first.message.clone()),
         None => Failure::internal("options were refused without a reason"),

@@ -1,0 +1,288 @@
+//! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::Utc;
+use floe_graph::{
+    analysis::stream_leaves,
+    definition::FlowKind,
+    relation::{Relation, RelationKind},
+    source_options::delta_stream_options,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Execution, FlowRun,
+    batch::{BatchRun, Prepared},
+    inputs::{self, PinnedInputs},
+    progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
+};
+use crate::{
+    commit::{CommitRequest, StagedFiles, table, transaction},
+    event_log::note::CommitNote,
+    failpoint,
+    failure::Failure,
+    source::files::invalid_options,
+    state::{BatchCommit, BatchOffsets, Checkpoint, SourcePosition, SourceRange, StaticVersion, ledger::Overwrites},
+};
+
+/// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.
+pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
+    let checkpoint = Checkpoint::open(&execution.storage, &run.flow.name).await?;
+    if run.flow.kind == FlowKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
+        return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
+    }
+    let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
+    let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result };
+    flow.all_batches().await?;
+    Ok(flow.result)
+}
+
+fn known_version(checkpoint: &Checkpoint) -> FlowProgress {
+    FlowProgress { target_version: checkpoint.target_version(), ..FlowProgress::default() }
+}
+
+/// What one micro-batch will read, before it has a number.
+#[derive(Clone, Debug, Default)]
+struct PlannedBatch {
+    sources: BTreeMap<String, SourceRange>,
+    files: u64,
+    bytes: u64,
+}
+
+struct AppendRun<'a> {
+    execution: &'a Execution,
+    run: &'a FlowRun,
+    checkpoint: Checkpoint,
+    /// Versions of the static inputs at the last look.
+    known: BTreeMap<String, StaticVersion>,
+    result: FlowResult,
+}
+
+impl AppendRun<'_> {
+    async fn all_batches(&mut self) -> Result<(), FlowFailure> {
+        if let Some(pending) = self.checkpoint.pending().cloned() {
+            self.execute(&pending, true, &[]).await?;
+        }
+        let mut planned = self.plan().await?;
+        while let Some(batch) = planned.pop_front() {
+            if self.execution.stop.is_requested() {
+                self.result.stopped = true;
+                return Ok(());
+            }
+            let offsets = self.record(batch).await?;
+            self.execute(&offsets, false, planned.make_contiguous()).await?;
+        }
+        Ok(())
+    }
+
+    /// The micro-batches up to what the sources hold now. Later arrivals belong to the next update.
+    async fn plan(&mut self) -> Result<VecDeque<PlannedBatch>, Failure> {
+        if self.run.flow.kind == FlowKind::Once {
+            let done = self.checkpoint.next_batch() > 0;
+            let once = PlannedBatch { sources: BTreeMap::from([("once".to_string(), SourceRange::Once)]), ..PlannedBatch::default() };
+            return Ok(if done { VecDeque::new() } else { VecDeque::from([once]) });
+        }
+        let mut batches: VecDeque<PlannedBatch> = VecDeque::new();
+        for relation in stream_leaves(&self.run.flow.plan) {
+            let id = inputs::stream_id(self.execution, &relation)?;
+            let ranges = match &relation.kind {
+                RelationKind::Files { .. } => self.plan_files(&relation, &id).await?,
+                _ => self.plan_table(&relation, &id).await?,
+            };
+            for (i, (range, files, bytes)) in ranges.into_iter().enumerate() {
+                if batches.len() == i {
+                    batches.push_back(PlannedBatch::default());
+                }
+                // Two leaves over one source are one source: both read the same range.
+                if batches[i].sources.insert(id.clone(), range).is_none() {
+                    batches[i].files += files;
+                    batches[i].bytes += bytes;
+                }
+            }
+        }
+        Ok(batches)
+    }
+
+    async fn plan_files(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
+        let started = std::time::Instant::now();
+        let source = inputs::file_source(self.execution, relation)?;
+        let listing = source.list(Utc::now().timestamp_micros(), &|_| {}).await?;
+        let listed = listing.len() as u64;
+        let overwrites = if source.options().allow_overwrites { Overwrites::ReadAgain } else { Overwrites::Ignore };
+        let unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
+        if unseen.overwritten > 0 && overwrites == Overwrites::Ignore {
+            self.warn(
+                "FILES_OVERWRITTEN",
+                format!(
+                    "{} files of {} were changed after they had been read; they are not read again (allowOverwrites => true would)",
+                    unseen.overwritten,
+                    source.id()
+                ),
+            );
+        }
+        self.notice(FlowNotice::Listed {
+            source: source.id().to_string(),
+            files: listed,
+            duration_ms: started.elapsed().as_millis() as u64,
+        });
+        let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
+        Ok(source
+            .batches(unseen.files)
+            .into_iter()
+            .map(|files| {
+                let (count, bytes) = (files.len() as u64, size(&files));
+                (SourceRange::Files { files }, count, bytes)
+            })
+            .collect())
+    }
+
+    async fn plan_table(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
+        let options = delta_stream_options(relation).map_err(invalid_options)?;
+        let location = inputs::location(self.execution, relation)?;
+        let position = match self.checkpoint.positions().get(id) {
+            Some(SourcePosition::Delta { table_id, version }) => Some((table_id.as_str(), *version)),
+            _ => None,
+        };
+        let newest = table::newest_version(&location, position.map(|(_, version)| version)).await?;
+        let newest = newest.ok_or_else(|| inputs::no_table(relation, &location))?;
+        let plan = inputs::delta_source(self.execution, relation)?.plan(&options, position, newest).await?;
+        for skipped in &plan.skipped {
+            self.warn(
+                "CHANGE_COMMIT_SKIPPED",
+                format!(
+                    "version {} of {} updated or deleted rows and was skipped as a whole with its {} added rows (skipChangeCommits)",
+                    skipped.version,
+                    relation.source_id(),
+                    skipped.rows
+                ),
+            );
+        }
+        Ok(plan.ranges.into_iter().map(|planned| (planned.range, planned.files, planned.bytes)).collect())
+    }
+
+    /// Gives the batch its number and time, pins the static inputs, and makes all that durable.
+    async fn record(&mut self, batch: PlannedBatch) -> Result<BatchOffsets, Failure> {
+        let pinned = inputs::pin(self.execution, &self.run.flow, &self.known).await?;
+        self.known = pinned.versions();
+        let PinnedInputs { files, .. } = pinned;
+        let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
+        offsets.statics = self.known.clone();
+        offsets.static_files = files;
+        self.checkpoint.write_offsets(offsets.clone()).await?;
+        Ok(offsets)
+    }
+
+    async fn execute(&mut self, offsets: &BatchOffsets, again: bool, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
+        let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
+        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, counters };
+        failpoint::reach("stage::before")?;
+        let mut prepared = batch.prepare().await?;
+        for file in batch.counters.corrupt_files() {
+            self.warn("FAILED_READ_FILE", format!("{file} could not be read and was skipped as a whole (ignoreCorruptFiles)"));
+        }
+        prepared.metrics.backlog_files = Some(later.iter().map(|batch| batch.files).sum());
+        prepared.metrics.backlog_bytes = Some(later.iter().map(|batch| batch.bytes).sum());
+        self.commit(offsets, again, prepared).await.map_err(FlowFailure::from)
+    }
+
+    /// Quarantine, target, commit entry: each step is skipped if an earlier run had done it.
+    async fn commit(&mut self, offsets: &BatchOffsets, again: bool, prepared: Prepared) -> Result<(), Failure> {
+        failpoint::reach("stage::after")?;
+        let Prepared { staged, metrics, data_quality } = prepared;
+        if let (Some(table), Some(files)) = (&self.run.quarantine, staged.quarantine)
+            && files.rows > 0
+        {
+            let request = self.request(offsets.batch, again, table.version(), Map::new(), "quarantine");
+            transaction::append(table, files, request).await?;
+        }
+        let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
+        let version = self.commit_target(offsets.batch, again, staged.target, &progress).await?;
+        let positions = self.positions_after(offsets)?;
+        failpoint::reach("commit_entry::before")?;
+        self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
+        let progress = FlowProgress { target_version: version, ..progress };
+        self.result.add(&progress);
+        self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));
+        self.notice(FlowNotice::Batch(progress));
+        Ok(())
+    }
+
+    /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last.
+    async fn commit_target(&self, batch: i64, again: bool, files: StagedFiles, progress: &FlowProgress) -> Result<Option<i64>, Failure> {
+        let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
+        if nothing {
+            return Ok(self.result.total.target_version);
+        }
+        let target = &self.run.target;
+        let note = CommitNote {
+            update_id: self.execution.update_id.clone(),
+            flow: self.run.flow.name.clone(),
+            flow_id: self.run.flow_id.clone(),
+            dataset: self.run.flow.target.to_string(),
+            progress: progress.clone(),
+        };
+        let request = self.request(batch, again, target.version(), note.to_info(), "target");
+        Ok(Some(transaction::append(target, files, request).await?.version()))
+    }
+
+    /// Sources of the query now: those that it reads no more are forgotten.
+    fn positions_after(&self, offsets: &BatchOffsets) -> Result<BTreeMap<String, SourcePosition>, Failure> {
+        let mut positions = self.checkpoint.positions().clone();
+        for (id, range) in &offsets.sources {
+            let position = match range {
+                SourceRange::Files { .. } => SourcePosition::Files,
+                SourceRange::Delta { table_id, to, .. } => SourcePosition::Delta { table_id: table_id.clone(), version: *to },
+                SourceRange::Once => SourcePosition::Done,
+            };
+            positions.insert(id.clone(), position);
+        }
+        if self.run.flow.kind == FlowKind::Append {
+            let ids: Result<Vec<_>, _> = stream_leaves(&self.run.flow.plan).iter().map(|r| inputs::stream_id(self.execution, r)).collect();
+            let ids = ids?;
+            positions.retain(|id, _| ids.contains(id));
+        }
+        Ok(positions)
+    }
+
+    fn request(&self, batch: i64, again: bool, seen: i64, info: Map<String, Value>, step: &'static str) -> CommitRequest {
+        let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
+        let parameters = json!({"outputMode": "Append", "queryId": app_id, "epochId": batch.to_string()});
+        CommitRequest {
+            transactions: vec![(app_id, batch)],
+            // A batch that was planned just now cannot be in a version that was seen before.
+            absent_until: (!again).then_some(seen),
+            operation: "STREAMING UPDATE",
+            parameters: parameters.as_object().cloned().unwrap_or_default(),
+            info,
+            step: Some(step),
+        }
+    }
+
+    fn warn(&self, class: &str, message: String) {
+        self.notice(FlowNotice::Warning { class: class.to_string(), message });
+    }
+
+    fn notice(&self, notice: FlowNotice) {
+        self.execution.observer.notice(&self.run.flow.name, notice);
+    }
+}
+
+/// The micro-batch in the words of Spark's streaming progress.
+fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
+    let source = |(id, range): (&String, &SourceRange)| match range {
+        SourceRange::Files { files } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
+        SourceRange::Delta { from, to, .. } => json!({"description": id, "startOffset": from, "endOffset": to}),
+        SourceRange::Once => json!({"description": id}),
+    };
+    json!({
+        "id": run.run.flow_id,
+        "runId": run.execution.update_id,
+        "batchId": offsets.batch,
+        "timestamp": chrono::DateTime::from_timestamp_micros(offsets.timestamp_us).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+        "durationMs": {"execution": metrics.executor_time_ms},
+        "numInputRows": metrics.num_input_rows,
+        "sources": offsets.sources.iter().map(source).collect::<Vec<_>>(),
+        "sink": {"description": run.run.flow.target.to_string()},
+    })
+}

@@ -1,0 +1,183 @@
+//! One refresh of a materialized view: nothing if no input has changed, else one overwrite commit that also records what was read.
+
+use std::collections::BTreeMap;
+
+use floe_graph::definition::RefreshPolicy;
+use serde_json::Value;
+
+use super::{
+    Execution, FlowRun,
+    batch::{BatchRun, Prepared},
+    inputs::{self, PinnedInputs},
+    progress::{FlowFailure, FlowNotice, FlowProgress, FlowResult, RefreshType},
+    refresh::{self, RefreshFacts},
+};
+use crate::{
+    commit::{CommitRequest, TargetTable, action::Action, table, transaction},
+    event_log::note::CommitNote,
+    failpoint,
+    failure::Failure,
+    functions::BatchClock,
+    state::{StaticVersion, format::VERSION, view, view::ViewPosition},
+};
+
+/// Key of the view position inside the note of a refresh commit.
+const POSITION_KEY: &str = "view";
+
+/// Brings a materialized view up to date.
+pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
+    let (facts, pinned) = observe(execution, run).await?;
+    let plan = refresh::decide(&facts);
+    execution.observer.notice(&run.flow.name, FlowNotice::Planned(plan.clone()));
+    match (plan.chosen, &facts.last) {
+        (RefreshType::NoOp, Some(last)) => no_op(execution, run, &facts, last).await,
+        _ => Refresh { execution, run, facts: &facts }.recompute(&pinned).await,
+    }
+}
+
+/// What the decision needs, and the versions that a recompute will read.
+async fn observe(execution: &Execution, run: &FlowRun) -> Result<(RefreshFacts, PinnedInputs), Failure> {
+    let (last, overwritten) = last_refresh(execution, run).await?;
+    let known = last.as_ref().map(|last| last.inputs.clone()).unwrap_or_default();
+    let pinned = inputs::pin(execution, &run.flow, &known).await?;
+    let policy: RefreshPolicy = execution.dataset(run)?.definition.refresh_policy;
+    let facts = RefreshFacts {
+        last,
+        overwritten,
+        inputs: pinned.tables.clone(),
+        files: pinned.listings(),
+        fingerprint: run.flow.fingerprint.clone(),
+        determinism: floe_graph::analysis::facts(&run.flow.plan),
+        policy,
+    };
+    Ok((facts, pinned))
+}
+
+/// The last refresh, and whether something else has replaced or changed the rows since.
+///
+/// The position file is written after the commit: if the process died in between, the commit itself says what it read.
+async fn last_refresh(execution: &Execution, run: &FlowRun) -> Result<(Option<ViewPosition>, bool), Failure> {
+    let location = run.target.location();
+    let position = view::read(&execution.storage, &run.flow.name).await?;
+    let known = position.as_ref().map_or(0, |position| position.own_version);
+    let newest = table::newest_version(location, Some(known)).await?.unwrap_or(known);
+    if newest == known {
+        return Ok((position, false));
+    }
+    let Some(since) = table::commits(location, known, newest).await? else { return Ok((None, true)) };
+    let Some(last_change) = since.iter().rev().find(|commit| changes_rows(&commit.actions)) else { return Ok((position, false)) };
+    let ours = recorded_position(&last_change.actions);
+    let overwritten = ours.is_none();
+    Ok((ours.map(|position| ViewPosition { own_version: last_change.version, ..position }), overwritten))
+}
+
+/// True if a commit adds or removes rows, and does not only move them.
+pub fn changes_rows(actions: &[Action]) -> bool {
+    actions.iter().any(|action| match action {
+        Action::Add(add) => add.data_change,
+        Action::Remove(remove) => remove.data_change,
+        _ => false,
+    })
+}
+
+fn recorded_position(actions: &[Action]) -> Option<ViewPosition> {
+    let info = actions.iter().find_map(|action| match action {
+        Action::CommitInfo(info) => Some(info),
+        _ => None,
+    })?;
+    serde_json::from_value(info.get("floe")?.get(POSITION_KEY)?.clone()).ok()
+}
+
+/// Nothing to do. Newer versions of the inputs that hold the same rows are remembered, so that they are looked at once.
+async fn no_op(execution: &Execution, run: &FlowRun, facts: &RefreshFacts, last: &ViewPosition) -> Result<FlowResult, FlowFailure> {
+    let inputs = versions(facts);
+    if inputs != last.inputs {
+        view::write(&execution.storage, &run.flow.name, &ViewPosition { inputs, ..last.clone() }).await?;
+    }
+    let mut total = FlowProgress { target_version: Some(last.own_version), ..FlowProgress::default() };
+    total.metrics.num_output_rows = Some(0);
+    Ok(FlowResult { total, refresh: Some(RefreshType::NoOp), ..FlowResult::default() })
+}
+
+fn versions(facts: &RefreshFacts) -> BTreeMap<String, StaticVersion> {
+    facts.inputs.iter().map(|(key, now)| (key.clone(), now.version.clone())).collect()
+}
+
+struct Refresh<'a> {
+    execution: &'a Execution,
+    run: &'a FlowRun,
+    facts: &'a RefreshFacts,
+}
+
+impl Refresh<'_> {
+    async fn recompute(&self, pinned: &PinnedInputs) -> Result<FlowResult, FlowFailure> {
+        let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
+        let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
+        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, counters };
+        let prepared = batch.prepare().await?;
+        self.commit(prepared).await.map_err(FlowFailure::from)
+    }
+
+    /// Quarantine first, then the view: whoever sees the new rows can see what was kept out of them.
+    async fn commit(&self, prepared: Prepared) -> Result<FlowResult, Failure> {
+        failpoint::reach("stage::after")?;
+        let position = self.position();
+        if let (Some(table), Some(files)) = (&self.run.quarantine, prepared.staged.quarantine) {
+            let request = self.request(table, "quarantine", serde_json::Map::new());
+            transaction::overwrite(table, files, request).await?;
+        }
+        let progress =
+            FlowProgress { batch_id: None, metrics: prepared.metrics, data_quality: prepared.data_quality, target_version: None };
+        let target = &self.run.target;
+        let request = self.request(target, "mv", self.info(&progress, &position)?);
+        let version = transaction::overwrite(target, prepared.staged.target, request).await?.version();
+        let progress = FlowProgress { target_version: Some(version), ..progress };
+        self.execution.observer.notice(&self.run.flow.name, FlowNotice::Batch(progress.clone()));
+        failpoint::reach("mv::position")?;
+        let position = ViewPosition { own_version: version, ..position };
+        view::write(&self.execution.storage, &self.run.flow.name, &position).await?;
+        Ok(FlowResult { total: progress, batches: 1, refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() })
+    }
+
+    fn position(&self) -> ViewPosition {
+        ViewPosition {
+            version: VERSION,
+            own_version: -1,
+            inputs: versions(self.facts),
+            files: self.facts.files.clone(),
+            fingerprint: self.facts.fingerprint.clone(),
+            flow_id: uuid::Uuid::new_v4(),
+        }
+    }
+
+    /// One transaction id for the refresh itself, numbered by the versions of the view, and one per input, so that the view's own log
+    /// says which versions it equals.
+    fn request(&self, table: &TargetTable, step: &'static str, info: serde_json::Map<String, Value>) -> CommitRequest {
+        let app = |input: &str| format!("{}/{}/{input}", self.execution.pipeline_id, self.run.flow.name);
+        let mut transactions = vec![(app("refresh"), table.version() + 1)];
+        transactions.extend(self.facts.inputs.values().map(|now| (app(&now.version.table_id), now.version.version)));
+        CommitRequest {
+            transactions,
+            absent_until: Some(table.version()),
+            operation: "WRITE",
+            parameters: serde_json::Map::from_iter([("mode".to_string(), Value::from("Overwrite"))]),
+            info,
+            step: Some(step),
+        }
+    }
+
+    fn info(&self, progress: &FlowProgress, position: &ViewPosition) -> Result<serde_json::Map<String, Value>, Failure> {
+        let note = CommitNote {
+            update_id: self.execution.update_id.clone(),
+            flow: self.run.flow.name.clone(),
+            flow_id: self.run.flow_id.clone(),
+            dataset: self.run.flow.target.to_string(),
+            progress: progress.clone(),
+        };
+        let mut info = note.to_info();
+        let position =
+            serde_json::to_value(position).map_err(|e| Failure::internal("a view position could not be written").caused_by(e))?;
+        info.insert(POSITION_KEY.to_string(), position);
+        Ok(info)
+    }
+}

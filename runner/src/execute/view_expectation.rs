@@ -1,0 +1,168 @@
+//! Expectations of temporary views inside a plan: the physical operator of `Expect` nodes and the planner that makes it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use datafusion::{
+    catalog::Session as PlannerSession,
+    common::tree_node::TreeNodeRecursion,
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext, context::QueryPlanner},
+    logical_expr::{LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
+    physical_expr::PhysicalExpr,
+    physical_plan::{
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+        stream::RecordBatchStreamAdapter,
+    },
+    physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
+};
+use floe_graph::{analysis::Expect, graph::ResolvedExpectation};
+use futures::TryStreamExt;
+
+use super::expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally};
+use crate::failure::Failure;
+
+/// The tallies of all views that one query inlines; filled while the query is planned.
+#[derive(Debug, Default)]
+pub struct ViewTallies(Mutex<Vec<Arc<Tally>>>);
+
+impl ViewTallies {
+    fn add(&self, expectations: Vec<ResolvedExpectation>) -> Arc<Tally> {
+        let tally = Arc::new(Tally::new(expectations));
+        if let Ok(mut all) = self.0.lock() {
+            all.push(Arc::clone(&tally));
+        }
+        tally
+    }
+
+    /// Adds the counts of all views to `quality`, the counts of the flow's own dataset.
+    pub fn add_to(&self, quality: &mut DataQuality) {
+        for tally in self.all() {
+            let counts = tally.data_quality();
+            quality.dropped_records += counts.dropped_records;
+            quality.quarantined_records += counts.quarantined_records;
+            quality.expectations.extend(counts.expectations);
+        }
+    }
+
+    /// The failure of `flow` if a FAIL expectation of one of the views was violated.
+    pub fn failure(&self, flow: &str, sample_records: bool) -> Option<Failure> {
+        self.all().iter().find_map(|tally| tally.failure(flow, sample_records))
+    }
+
+    fn all(&self) -> Vec<Arc<Tally>> {
+        self.0.lock().map(|all| all.clone()).unwrap_or_default()
+    }
+}
+
+/// DataFusion's planner, extended by `Expect` nodes.
+#[derive(Debug)]
+pub struct ExpectPlanner {
+    tallies: Arc<ViewTallies>,
+}
+
+impl ExpectPlanner {
+    /// A planner whose operators count into `tallies`.
+    pub fn new(tallies: Arc<ViewTallies>) -> Self {
+        Self { tallies }
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for ExpectPlanner {
+    async fn create_physical_plan(&self, logical_plan: &LogicalPlan, session: &dyn PlannerSession) -> Result<Arc<dyn ExecutionPlan>> {
+        let extension = Arc::new(Self::new(Arc::clone(&self.tallies)));
+        DefaultPhysicalPlanner::with_extension_planners(vec![extension]).create_physical_plan(logical_plan, session).await
+    }
+}
+
+#[async_trait]
+impl ExtensionPlanner for ExpectPlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn PlannerSession,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(expect), [logical], [physical]) = (node.as_any().downcast_ref::<Expect>(), logical_inputs, physical_inputs) else {
+            return Ok(None);
+        };
+        let predicates = expect
+            .expectations
+            .iter()
+            .map(|e| planner.create_physical_expr(&e.predicate, logical.schema(), session, context))
+            .collect::<Result<Vec<_>>>()?;
+        let tally = self.tallies.add(expect.expectations.clone());
+        Ok(Some(Arc::new(ExpectExec { input: Arc::clone(physical), predicates, tally })))
+    }
+}
+
+/// Counts the expectations of a view on every row, and drops the rows that violate a DROP expectation.
+#[derive(Debug)]
+struct ExpectExec {
+    input: Arc<dyn ExecutionPlan>,
+    predicates: Vec<Arc<dyn PhysicalExpr>>,
+    tally: Arc<Tally>,
+}
+
+impl DisplayAs for ExpectExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.tally.expectations().iter().map(|e| e.name.as_str()).collect();
+        write!(f, "ExpectExec: {}", names.join(", "))
+    }
+}
+
+impl ExecutionPlan for ExpectExec {
+    fn name(&self) -> &'static str {
+        "ExpectExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        for predicate in &self.predicates {
+            if f(predicate)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children).map_err(|_| DataFusionError::Internal("ExpectExec has one input".to_string()))?;
+        Ok(Arc::new(Self { input, predicates: self.predicates.clone(), tally: Arc::clone(&self.tally) }))
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        // Views have no quarantine, so nobody is named as the origin of quarantined rows.
+        let nobody = QuarantineOrigin { flow: String::new(), update_id: String::new(), batch_id: 0, at_us: 0 };
+        let evaluator = Evaluator::new(Arc::clone(&self.tally), self.predicates.clone(), nobody);
+        let rows = self.input.execute(partition, context)?;
+        let kept = rows.and_then(move |batch| std::future::ready(evaluator.sort_rows(batch).map(|sorted| sorted.kept)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), kept)))
+    }
+}

@@ -1,0 +1,188 @@
+//! The only place that builds a DataFusion session: memory pool, spill directory, planner settings, and the step from a resolved
+//! plan (leaves and functions by name) to one that can be executed.
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    catalog::TableProvider,
+    common::{
+        DFSchema,
+        tree_node::{Transformed, TreeNode},
+    },
+    datasource::provider_as_source,
+    error::DataFusionError,
+    execution::{
+        SessionState, SessionStateBuilder, TaskContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    logical_expr::{Expr, LogicalPlan, TableScanBuilder},
+    physical_expr::PhysicalExpr,
+    physical_plan::ExecutionPlan,
+    prelude::SessionConfig,
+};
+use floe_graph::relation::RelationSource;
+
+use crate::{
+    execute::{
+        engine_error,
+        view_expectation::{ExpectPlanner, ViewTallies},
+    },
+    failure::Failure,
+    functions::{BatchClock, bind_expression, bind_functions},
+};
+
+/// What a session may use.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Memory of the whole process, in bytes; 60 % of it go to the pool of the operators. `None`: not bounded.
+    pub memory_bytes: Option<u64>,
+    /// Where sorts, aggregates and joins spill; `None`: the temporary directory of the system.
+    pub spill_directory: Option<PathBuf>,
+    /// Partitions of a plan that run at once.
+    pub parallelism: usize,
+}
+
+/// The part of the memory limit that operators may use; writers, Parquet buffers and log snapshots live outside the pool.
+const POOL_PERCENT: u64 = 60;
+/// How many of the largest consumers an out-of-memory message names.
+const NAMED_CONSUMERS: usize = 5;
+
+/// The engine of one process: one memory pool, shared by all flows that run at once.
+#[derive(Clone, Debug)]
+pub struct Session {
+    runtime: Arc<RuntimeEnv>,
+    config: SessionConfig,
+}
+
+/// What a resolved plan is bound to: one provider per leaf, and the time that `current_timestamp()` returns.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    pub providers: Vec<(RelationSource, Arc<dyn TableProvider>)>,
+    pub clock: BatchClock,
+}
+
+impl Session {
+    /// A session with its own memory pool and spill directory.
+    pub fn new(limits: &SessionLimits) -> Result<Self, Failure> {
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = limits.memory_bytes {
+            let pool = FairSpillPool::new((bytes * POOL_PERCENT / 100) as usize);
+            let named = NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(NonZeroUsize::MIN);
+            runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)));
+        }
+        if let Some(directory) = &limits.spill_directory {
+            let mode = DiskManagerMode::Directories(vec![directory.clone()]);
+            runtime = runtime.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode));
+        }
+        let runtime = runtime.build_arc().map_err(|e| Failure::internal("the query engine could not be started").caused_by(e))?;
+        Ok(Self { runtime, config: config(limits.parallelism) })
+    }
+
+    /// Partitions of a plan that run at once.
+    pub fn parallelism(&self) -> usize {
+        self.config.target_partitions()
+    }
+
+    /// The engine's shared resources; sources register their object stores here.
+    pub fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    /// A state for one query; `tallies` receive the counters of views with expectations.
+    pub fn state(&self, tallies: &Arc<ViewTallies>) -> SessionState {
+        self.state_with(self.config.clone(), tallies)
+    }
+
+    /// The same without hash joins, which cannot spill: for a second try after the pool was exhausted.
+    pub fn spilling_state(&self, tallies: &Arc<ViewTallies>) -> SessionState {
+        let mut config = self.config.clone();
+        config.options_mut().optimizer.prefer_hash_join = false;
+        self.state_with(config, tallies)
+    }
+
+    fn state_with(&self, config: SessionConfig, tallies: &Arc<ViewTallies>) -> SessionState {
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_default_features()
+            .with_query_planner(Arc::new(ExpectPlanner::new(Arc::clone(tallies))))
+            .build()
+    }
+}
+
+fn config(parallelism: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(parallelism).with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_string());
+    options.execution.collect_statistics = false;
+    // Types in Floe are exact: text is Utf8 in memory and in tables.
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.coerce_int96 = Some("us".to_string());
+    // Both lead to a panic on dictionary-encoded partition columns (engine limits).
+    options.optimizer.hash_join_inlist_pushdown_max_size = 0;
+    options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 0;
+    config
+}
+
+/// Puts providers in the place of the leaves and implementations in the place of function signatures.
+pub fn bind(plan: &LogicalPlan, binding: &Binding) -> Result<LogicalPlan, Failure> {
+    let bound = plan
+        .clone()
+        .transform_up_with_subqueries(|node| bind_node(node, binding))
+        .map_err(|e| Failure::internal("a resolved plan could not be bound to its sources").caused_by(e))?;
+    bind_functions(bound.data, binding.clock).map_err(engine_error)
+}
+
+/// True if one provider serves both leaves.
+pub fn same_leaf(a: &RelationSource, b: &RelationSource) -> bool {
+    a.relation == b.relation && a.schema == b.schema
+}
+
+fn bind_node(node: LogicalPlan, binding: &Binding) -> Result<Transformed<LogicalPlan>, DataFusionError> {
+    let LogicalPlan::TableScan(scan) = node else {
+        return node.recompute_schema().map(Transformed::yes);
+    };
+    let source: &dyn std::any::Any = scan.source.as_ref();
+    let Some(leaf) = source.downcast_ref::<RelationSource>() else {
+        return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+    };
+    let (_, provider) = binding
+        .providers
+        .iter()
+        .find(|(known, _)| same_leaf(known, leaf))
+        .ok_or_else(|| DataFusionError::Internal(format!("no provider for {}", leaf.relation.source_id())))?;
+    let source = provider_as_source(Arc::clone(provider));
+    TableScanBuilder::new(scan.table_name, source)
+        .with_projection(scan.projection)
+        .with_filters(scan.filters)
+        .with_fetch(scan.fetch)
+        .build()
+        .map(|scan| Transformed::yes(LogicalPlan::TableScan(scan)))
+}
+
+/// Optimises a bound plan and makes it executable.
+pub async fn physical_plan(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), DataFusionError> {
+    let physical = state.create_physical_plan(plan).await?;
+    Ok((physical, state.task_ctx()))
+}
+
+/// Predicates over rows of `schema`, ready to be evaluated on record batches.
+pub fn bind_predicates(
+    state: &SessionState,
+    predicates: Vec<Expr>,
+    schema: &SchemaRef,
+    clock: BatchClock,
+) -> Result<Vec<Arc<dyn PhysicalExpr>>, Failure> {
+    let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(engine_error)?;
+    let bound = |predicate: Expr| {
+        let predicate = bind_expression(predicate, clock).map_err(engine_error)?;
+        state.create_physical_expr(predicate, &df_schema).map_err(engine_error)
+    };
+    predicates.into_iter().map(bound).collect()
+}
