@@ -9,7 +9,10 @@ use datafusion::{
             StringArray, StringBuilder, new_null_array,
         },
         compute::{cast, take},
-        datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType},
+        datatypes::{
+            DataType, Date32Type, Float64Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+            TimestampMicrosecondType,
+        },
     },
     common::{DataFusionError, Result, ScalarValue, internal_datafusion_err},
     logical_expr::ColumnarValue,
@@ -154,6 +157,10 @@ impl Call<'_> {
             _ => Some("UTC".into()),
         };
         self.primitive(index, &DataType::Timestamp(TimeUnit::Microsecond, zone))
+    }
+
+    pub fn interval(&self, index: usize) -> Result<Arg<PrimitiveArray<IntervalMonthDayNanoType>>> {
+        self.primitive(index, &DataType::Interval(IntervalUnit::MonthDayNano))
     }
 
     /// The argument as it is, one value per row.

@@ -4,18 +4,35 @@
 //! the same name in the place of each. One test proves that both lists are equal.
 
 mod aggregate;
+mod arithmetic;
 mod bind;
 mod call;
+mod cast;
+mod encoding;
 mod error;
 pub mod json;
+mod math;
 mod number;
 mod own_aggregate;
+mod pattern_text;
 mod scalar;
 pub mod temporal;
+mod text;
+mod time_functions;
+mod time_text;
 mod window;
 
 pub use bind::{BatchClock, bind_expression, bind_functions};
 pub use error::FunctionError;
 
 /// Scalar implementations by subject: name of the specification and kernel.
-static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[];
+static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
+    cast::KERNELS,
+    arithmetic::KERNELS,
+    math::KERNELS,
+    text::KERNELS,
+    pattern_text::KERNELS,
+    encoding::KERNELS,
+    time_functions::KERNELS,
+    time_text::KERNELS,
+];
