@@ -76,3 +76,16 @@ fn die() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_places_and_counts_are_refused() {
+        assert_eq!(configure("target::nowhere=1").unwrap_err().error, "INVALID_FAILPOINT");
+        assert_eq!(configure("target::after=x").unwrap_err().error, "INVALID_FAILPOINT");
+        assert_eq!(configure("target::after=0").unwrap_err().error, "INVALID_FAILPOINT");
+        configure(" ; ").unwrap();
+    }
+}

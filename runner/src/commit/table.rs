@@ -87,6 +87,10 @@ impl TargetTable {
             return Self::ours(spec, head);
         }
         if spec.location.holds_anything().await? {
+            // Another process may have made the table since the first look.
+            if let Some(head) = log::head(&spec.location, None).await? {
+                return Self::ours(spec, head);
+            }
             let text = format!("{} holds files but is not a Delta table of this pipeline", spec.location);
             return Err(Failure::user("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", text)
                 .about(&spec.dataset)

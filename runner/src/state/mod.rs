@@ -7,6 +7,8 @@ pub mod ledger;
 pub mod lock;
 pub mod reset;
 mod segment;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use checkpoint::Checkpoint;

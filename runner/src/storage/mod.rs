@@ -7,6 +7,8 @@ mod error;
 pub mod layout;
 mod stores;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{fmt, path::PathBuf, sync::Arc};
