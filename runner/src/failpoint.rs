@@ -13,7 +13,8 @@ pub const ALL: &[&str] = &[
     "create::before",
     "create::after",
     "reset::marker",
-    "reset::truncated",
+    "reset::before",
+    "reset::after",
     "reset::generation",
     "reset::before_unmark",
     "metadata::before",
@@ -39,8 +40,9 @@ pub const ALL: &[&str] = &[
     "checkpoint::after",
 ];
 
-/// Passes `name`. A test may have it return a transient failure or not return at all.
+/// Passes `name`, one of [`ALL`]. A test may have it return a transient failure or not return at all.
 pub fn reach(name: &str) -> Result<(), Failure> {
+    debug_assert!(ALL.contains(&name), "{name} is not in the list of failpoints");
     match fail::eval(name, |_| ()) {
         Some(()) => Err(Failure::transient("FAILPOINT", format!("stopped by a test at {name}"))),
         None => Ok(()),

@@ -27,7 +27,7 @@ pub(super) const REPLACES_ALL: &str = "replacesAll";
 /// What goes into a commit beside the files.
 #[derive(Clone, Debug, Default)]
 pub struct CommitRequest {
-    /// Application ids and versions that the commit records. The first decides whether the commit is there already.
+    /// Application ids and versions that the commit records. The first decides whether an append is there already.
     pub transactions: Vec<(String, i64)>,
     /// Versions of the table up to this one are known not to hold the first transaction; `None` asks the log.
     /// A flow passes [`crate::state::Checkpoint::target_version`] unless it executes a pending batch again.
@@ -38,7 +38,7 @@ pub struct CommitRequest {
     pub parameters: Map<String, Value>,
     /// Under `floe` in the commit's metadata: update id, flow, batch, counters.
     pub info: Map<String, Value>,
-    /// Prefix of the failpoints around the put: `target` (the default), `quarantine`, `event_log`, `mv`.
+    /// Prefix of the failpoints around the put: `target` (the default), `quarantine`, `event_log`, `mv`, `reset`.
     pub step: Option<&'static str>,
 }
 
@@ -116,8 +116,12 @@ impl From<Failure> for Refused {
 }
 
 async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode) -> Result<CommitOutcome, Refused> {
-    if let Some(version) = recorded(table, request).await? {
-        return Ok(CommitOutcome::AlreadyCommitted { version });
+    // A replacement is computed anew for another reason too (a changed query over the same input versions): only a commit that was made
+    // since this process opened the table counts as the same, see `check_winners`.
+    if mode == Mode::Append {
+        if let Some(version) = recorded(table, request).await? {
+            return Ok(CommitOutcome::AlreadyCommitted { version });
+        }
     }
     let step = request.step.unwrap_or("target");
     let request = with_counters(request, files, mode);
