@@ -97,6 +97,8 @@ pub struct AnalysedQuery {
     /// True if one of the leaves is read as a stream.
     pub streaming: bool,
     pub lints: Vec<Diagnostic>,
+    /// What a streaming query may not do; see `check_streaming`.
+    pub(crate) violations: Vec<Diagnostic>,
 }
 
 /// Types `query` completely. Every error has a class and a place in the query's file.

@@ -1,10 +1,335 @@
 //! What a query reads, from its text alone.
 
-use super::RelationReference;
-use crate::definition::Query;
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
-/// Every relation that the query names, in order of appearance; CTE names are left out.
+use sqlparser::{
+    ast::{self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned, TableFactor, Visit, Visitor},
+    tokenizer::Span,
+};
+
+use super::{ReferenceKind, RelationReference};
+use crate::{
+    definition::Query,
+    name::Namespace,
+    origin::{Diagnostic, Origin},
+};
+
+/// Formats that may stand before a path: `` json.`path` ``.
+const FILE_FORMATS: &[&str] = &["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
+
+/// Every relation that the query names, in order of appearance; CTE names are left out. What cannot be read here is an error of
+/// `analyse_query` later.
 pub fn references(query: &Query) -> Vec<RelationReference> {
-    let _ = query;
-    Vec::new()
+    let mut found = Vec::new();
+    let reader = Reader { file: &query.file, namespace: &query.namespace };
+    walk(&query.ast, &HashSet::new(), reader, &mut found);
+    found
+}
+
+/// True if the query names the column `_metadata` anywhere.
+pub(super) fn names_metadata(query: &ast::Query) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let is_metadata = |ident: &ast::Ident| ident.value.eq_ignore_ascii_case("_metadata");
+            match expr {
+                Expr::Identifier(ident) if is_metadata(ident) => ControlFlow::Break(()),
+                Expr::CompoundIdentifier(parts) if parts.iter().any(is_metadata) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+            let ast::SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+            let expands = select.projection.iter().any(|item| match item {
+                ast::SelectItem::QualifiedWildcard(kind, _) => kind.to_string().to_lowercase().contains("_metadata"),
+                _ => false,
+            });
+            if expands { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    query.visit(&mut Finder).is_break()
+}
+
+fn walk(query: &ast::Query, visible: &HashSet<String>, reader: Reader<'_>, found: &mut Vec<RelationReference>) {
+    let mut visible = visible.clone();
+    for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+        // A CTE does not see itself: the same name inside of it is a relation.
+        walk(&cte.query, &visible, reader, found);
+        visible.insert(cte.alias.name.value.to_lowercase());
+    }
+    let mut level = Level { depth: 0, visible: &visible, reader, found };
+    // The visitor never breaks.
+    let _ = query.body.visit(&mut level);
+    let _ = query.order_by.visit(&mut level);
+}
+
+/// Visits one query without its subqueries, which are walked with the names that they see.
+struct Level<'a> {
+    depth: usize,
+    visible: &'a HashSet<String>,
+    reader: Reader<'a>,
+    found: &'a mut Vec<RelationReference>,
+}
+
+impl Visitor for Level<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        if self.depth == 1 {
+            walk(query, self.visible, self.reader, self.found);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Ok(Some(reference)) = self.reader.reference(factor)
+        {
+            let is_cte = match &reference.kind {
+                ReferenceKind::Name(parts) => parts.len() == 1 && self.visible.contains(&parts[0].to_lowercase()),
+                _ => false,
+            };
+            if !is_cte && !self.found.contains(&reference) {
+                self.found.push(reference);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Reads references out of table factors.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub file: &'a Arc<str>,
+    pub namespace: &'a Namespace,
+}
+
+impl Reader<'_> {
+    /// The relation that a table factor names; `None` for subqueries, generators and other functions.
+    pub fn reference(self, factor: &TableFactor) -> Result<Option<RelationReference>, Box<Diagnostic>> {
+        match factor {
+            TableFactor::Table { name, args, version, .. } => {
+                let mut reference = match args {
+                    None => self.named(name),
+                    Some(args) => self.function(name, &args.args, factor.span())?,
+                };
+                if let (Some(reference), Some(version)) = (&mut reference, version) {
+                    self.version(reference, version)?;
+                }
+                Ok(reference)
+            }
+            TableFactor::Function { name, args, .. } => self.function(name, args, factor.span()),
+            TableFactor::TableFunction { expr: Expr::Function(function), .. } => {
+                self.function(&function.name, list(&function.args), factor.span())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn origin(self, span: Span) -> Origin {
+        Origin::new(Arc::clone(self.file), span.start.line.max(1) as u32, span.start.column.max(1) as u32)
+    }
+
+    fn error<T>(self, class: &str, message: impl Into<String>, span: Span) -> Result<T, Box<Diagnostic>> {
+        Err(Box::new(Diagnostic::error(class, message).at(&self.origin(span))))
+    }
+
+    fn build(self, kind: ReferenceKind, span: Span) -> RelationReference {
+        RelationReference {
+            kind,
+            streaming: false,
+            options: Default::default(),
+            namespace: self.namespace.clone(),
+            origin: self.origin(span),
+        }
+    }
+
+    fn named(self, name: &ast::ObjectName) -> Option<RelationReference> {
+        let idents: Option<Vec<&ast::Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();
+        Some(self.idents(&idents?, name.span()))
+    }
+
+    fn idents(self, idents: &[&ast::Ident], span: Span) -> RelationReference {
+        if let [format, path] = idents
+            && path.quote_style == Some('`')
+        {
+            let format = format.value.to_lowercase();
+            if format == "delta" {
+                return self.build(ReferenceKind::DeltaPath(path.value.clone()), span);
+            }
+            if FILE_FORMATS.contains(&format.as_str()) {
+                let mut reference = self.build(ReferenceKind::Files { path: path.value.clone() }, span);
+                reference.options.insert("format".to_string(), format);
+                return reference;
+            }
+        }
+        let parts: Vec<String> = idents.iter().map(|ident| ident.value.clone()).collect();
+        // `LIVE.x` is `x` of this pipeline, should it have come so far.
+        let parts = if parts.len() > 1 && parts[0].eq_ignore_ascii_case("live") { parts[1..].to_vec() } else { parts };
+        self.build(ReferenceKind::Name(parts), span)
+    }
+
+    fn version(self, reference: &mut RelationReference, version: &ast::TableVersion) -> Result<(), Box<Diagnostic>> {
+        let (key, value) = match version {
+            ast::TableVersion::VersionAsOf(value) => ("versionasof", value),
+            ast::TableVersion::TimestampAsOf(value) | ast::TableVersion::ForSystemTimeAsOf(value) => ("timestampasof", value),
+            _ => return self.error("FEATURE_NOT_SUPPORTED", "this form of time travel is not supported in this release", Span::empty()),
+        };
+        reference.options.insert(key.to_string(), self.literal(value)?);
+        Ok(())
+    }
+
+    fn function(self, name: &ast::ObjectName, args: &[FunctionArg], span: Span) -> Result<Option<RelationReference>, Box<Diagnostic>> {
+        let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else { return Ok(None) };
+        // The factor's span may be empty; the name always has a place.
+        let span = if span.start.line == 0 { name.span } else { span };
+        match name.value.to_lowercase().as_str() {
+            "stream" => self.stream(args, span).map(Some),
+            "read_stream" => {
+                let (path, reference_options) = self.arguments(args, span)?;
+                let Some(path) = path else {
+                    return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "read_stream takes a table name", span);
+                };
+                let parts: Vec<String> = path.split('.').map(|part| part.trim_matches('`').to_string()).collect();
+                let reference = self.build(ReferenceKind::Name(parts), span);
+                Ok(Some(RelationReference { streaming: true, options: reference_options, ..reference }))
+            }
+            "read_files" => {
+                let (path, options) = self.arguments(args, span)?;
+                let Some(path) = path else { return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "read_files takes a path", span) };
+                Ok(Some(RelationReference { options, ..self.build(ReferenceKind::Files { path }, span) }))
+            }
+            "cloud_files" => self.cloud_files(args, span).map(Some),
+            "event_log" => Ok(Some(self.build(ReferenceKind::EventLog, span))),
+            _ => Ok(None),
+        }
+    }
+
+    /// `STREAM(t)`, `STREAM(t, k => v)`, `STREAM(read_files(…))`.
+    fn stream(self, args: &[FunctionArg], span: Span) -> Result<RelationReference, Box<Diagnostic>> {
+        let Some((FunctionArg::Unnamed(FunctionArgExpr::Expr(first)), rest)) = args.split_first() else {
+            return self.error("PARSE_SYNTAX_ERROR", "STREAM takes a table or read_files(…)", span);
+        };
+        let mut reference = match first {
+            Expr::Identifier(ident) => self.idents(&[ident], span),
+            Expr::CompoundIdentifier(idents) => self.idents(&idents.iter().collect::<Vec<_>>(), span),
+            Expr::Function(function) => match self.function(&function.name, list(&function.args), span)? {
+                Some(reference) => reference,
+                None => return self.error("FEATURE_NOT_SUPPORTED", format!("STREAM over {} is not supported", function.name), span),
+            },
+            other => return self.error("PARSE_SYNTAX_ERROR", format!("STREAM takes a table or read_files(…), not {other}"), span),
+        };
+        let (unnamed, options) = self.arguments(rest, span)?;
+        if unnamed.is_some() {
+            return self.error("PARSE_SYNTAX_ERROR", "options of STREAM are written as name => value", span);
+        }
+        reference.streaming = true;
+        reference.options.extend(options);
+        Ok(reference)
+    }
+
+    /// Legacy: `cloud_files(path [, format [, map(k, v, …)]])`, always a stream, every column text unless said otherwise.
+    fn cloud_files(self, args: &[FunctionArg], span: Span) -> Result<RelationReference, Box<Diagnostic>> {
+        let exprs: Vec<&Expr> = args.iter().filter_map(unnamed).collect();
+        let [path, rest @ ..] = exprs.as_slice() else {
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "cloud_files takes a path, a format and a map of options", span);
+        };
+        let mut reference = self.build(ReferenceKind::Files { path: self.literal(path)? }, span);
+        reference.streaming = true;
+        reference.options.insert("infercolumntypes".to_string(), "false".to_string());
+        if let Some(format) = rest.first() {
+            reference.options.insert("format".to_string(), self.literal(format)?.to_lowercase());
+        }
+        if let Some(options) = rest.get(1) {
+            for (key, value) in self.map(options)? {
+                reference.options.insert(key, value);
+            }
+        }
+        Ok(reference)
+    }
+
+    /// The path (first unnamed argument, or `path =>`) and the named ones.
+    fn arguments(
+        self,
+        args: &[FunctionArg],
+        span: Span,
+    ) -> Result<(Option<String>, std::collections::BTreeMap<String, String>), Box<Diagnostic>> {
+        let mut path = None;
+        let mut options = std::collections::BTreeMap::new();
+        for arg in args {
+            let (key, value) = match arg {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (option_key(&name.value), value),
+                FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (option_key(&self.literal(name)?), value),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if path.is_none() => {
+                    path = Some(self.literal(value)?);
+                    continue;
+                }
+                other => return self.error("PARSE_SYNTAX_ERROR", format!("{other} is not an argument that can stand here"), span),
+            };
+            if matches!(value, Expr::Map(_)) || matches!(value, Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("map")) {
+                options.extend(self.map(value)?);
+            } else if key == "path" {
+                path = Some(self.literal(value)?);
+            } else {
+                options.insert(key, self.literal(value)?);
+            }
+        }
+        Ok((path, options))
+    }
+
+    fn map(self, expr: &Expr) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
+        let pairs: Vec<(&Expr, &Expr)> = match expr {
+            Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("map") => {
+                let exprs: Vec<&Expr> = list(&function.args).iter().filter_map(unnamed).collect();
+                exprs.chunks(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?))).collect()
+            }
+            Expr::Map(map) => map.entries.iter().map(|entry| (entry.key.as_ref(), entry.value.as_ref())).collect(),
+            other => return self.error("PARSE_SYNTAX_ERROR", format!("{other} must be map('key', 'value', …)"), other.span()),
+        };
+        pairs.into_iter().map(|(key, value)| Ok((option_key(&self.literal(key)?), self.literal(value)?))).collect()
+    }
+
+    /// The text of a literal.
+    fn literal(self, expr: &Expr) -> Result<String, Box<Diagnostic>> {
+        match expr {
+            Expr::Value(value) => match &value.value {
+                ast::Value::Number(text, _) => Ok(text.clone()),
+                ast::Value::Boolean(value) => Ok(value.to_string()),
+                other => match other.clone().into_string() {
+                    Some(text) => Ok(text),
+                    None => self.error("PARSE_SYNTAX_ERROR", format!("{expr} must be a literal"), expr.span()),
+                },
+            },
+            Expr::Nested(inner) => self.literal(inner),
+            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => Ok(format!("-{}", self.literal(expr)?)),
+            other => self.error("PARSE_SYNTAX_ERROR", format!("{other} must be a literal"), other.span()),
+        }
+    }
+}
+
+/// The arguments of a call.
+pub(super) fn list(arguments: &FunctionArguments) -> &[FunctionArg] {
+    match arguments {
+        FunctionArguments::List(list) => &list.args,
+        _ => &[],
+    }
+}
+
+fn unnamed(arg: &FunctionArg) -> Option<&Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
+
+fn option_key(key: &str) -> String {
+    let key = key.to_lowercase();
+    key.strip_prefix("cloudfiles.").map(str::to_string).unwrap_or(key)
 }

@@ -7,7 +7,6 @@ use datafusion_expr::LogicalPlan;
 
 use super::AnalysedQuery;
 use crate::{
-    definition::Query,
     origin::Diagnostic,
     relation::{Relation, RelationSource},
 };
@@ -43,7 +42,7 @@ pub fn is_streaming(plan: &LogicalPlan) -> bool {
     leaves(plan).iter().any(|relation| relation.streaming)
 }
 
-/// What a streaming query does that it may not do, with positions; empty for batch queries.
-pub fn check_streaming(_analysed: &AnalysedQuery, _query: &Query) -> Vec<Diagnostic> {
-    Vec::new()
+/// What a streaming query does that it may not do, with positions; empty for batch queries. Views are checked where they are defined.
+pub fn check_streaming(analysed: &AnalysedQuery) -> Vec<Diagnostic> {
+    if analysed.streaming { analysed.violations.clone() } else { Vec::new() }
 }

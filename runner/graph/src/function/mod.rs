@@ -10,6 +10,7 @@ mod stub;
 
 pub use catalog::{AGGREGATES, GENERATORS, REFUSED, SCALAR_GROUPS, SYNTAX, WINDOWS};
 pub use signature::{Param, Returns, SignatureError, Typing};
+pub(crate) use signature::{array_of, timestamp as timestamp_type};
 pub use stub::{AggregateStub, ScalarStub, WindowStub, aggregate_stub, scalar_stub, window_stub};
 
 /// What settings decide about the meaning of expressions.

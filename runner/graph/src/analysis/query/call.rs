@@ -1,0 +1,353 @@
+//! Calls of functions: scalar, aggregate, window.
+
+use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
+use datafusion_expr::{
+    Expr, SortExpr, WindowFrame, WindowFunctionDefinition,
+    expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams},
+    lit,
+};
+use sqlparser::{
+    ast::{self, FunctionArg, FunctionArgExpr, FunctionArgumentClause, Spanned},
+    tokenizer::Span,
+};
+
+use super::{
+    Planned, Planner, Scope, Typed,
+    literal::{scalar, value_of},
+};
+use crate::{
+    analysis::{ddl::type_text, references::list},
+    function::{self, FunctionSpec},
+};
+
+impl Planner<'_> {
+    pub fn call(&mut self, call: &ast::Function, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let written = call.name.to_string().replace('`', "");
+        let name = written.to_lowercase();
+        let span = if span.start.line == 0 { call.name.span() } else { span };
+        if !call.within_group.is_empty() {
+            return self.unsupported("WITHIN GROUP", span);
+        }
+        if function::generator(&name).is_some() {
+            let message = format!("{name} must stand alone as an item of SELECT, or in FROM with LATERAL");
+            return self.error("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS", message, span);
+        }
+        if let Some(over) = &call.over {
+            return self.window_call(call, &name, over, scope, span);
+        }
+        if let Some(spec) = function::aggregate(&name) {
+            return self.aggregate_call(call, spec, scope, span);
+        }
+        if name == "count_distinct" {
+            let counted =
+                ast::Function { name: ast::ObjectName::from(vec![ast::Ident::new("count")]), args: distinct(&call.args), ..call.clone() };
+            return self.call(&counted, scope, span);
+        }
+        if call.filter.is_some() || call.null_treatment.is_some() {
+            return self.error(
+                "INVALID_SQL_SYNTAX.FUNCTION",
+                format!("{name} is no aggregate: FILTER and IGNORE NULLS mean nothing"),
+                span,
+            );
+        }
+        if let Some(known) = function::syntax(&name) {
+            return self.syntax_call(known, list(&call.args), scope, span);
+        }
+        if function::window(&name).is_some() {
+            return self.error("WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE", format!("{name} needs OVER (…)"), span);
+        }
+        match function::scalar(&name) {
+            Some(spec) if !name.starts_with('$') => {
+                let arguments = self.arguments(list(&call.args), scope, span)?;
+                self.scalar_call(spec, arguments, span)
+            }
+            _ => self.unknown(&written, span),
+        }
+    }
+
+    fn unknown<T>(&self, name: &str, span: Span) -> Planned<T> {
+        if function::is_refused(name) {
+            return self.unsupported(&format!("the function {name}"), span);
+        }
+        let near = function::near_names(name);
+        let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+        self.error("UNRESOLVED_ROUTINE", format!("there is no function {name}{hint}"), span)
+    }
+
+    /// Unnamed arguments as values.
+    pub fn arguments(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Vec<Typed>> {
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => values.push(self.expr(expr, scope)?),
+                other => return self.unsupported(&format!("the argument {other}"), span),
+            }
+        }
+        Ok(values)
+    }
+
+    /// Functions whose arguments are prepared before the signature sees them.
+    fn scalar_call(&self, spec: &'static FunctionSpec, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        match spec.name {
+            "concat" => self.concat(arguments, span),
+            "concat_ws" => {
+                let texts = |value: Typed| {
+                    let target = match &value.data_type {
+                        DataType::List(_) => function::array_of(DataType::Utf8),
+                        _ => DataType::Utf8,
+                    };
+                    self.cast(value, &target)
+                };
+                self.stub("concat_ws", arguments.into_iter().map(texts).collect(), span)
+            }
+            "map" => {
+                let side =
+                    |parity: usize| arguments.iter().skip(parity).step_by(2).map(|value| value.data_type.clone()).collect::<Vec<_>>();
+                let types = [self.common(side(0), "the keys of map", span)?, self.common(side(1), "the values of map", span)?];
+                let cast = arguments.into_iter().enumerate().map(|(index, value)| self.cast(value, &types[index % 2])).collect();
+                self.stub("map", cast, span)
+            }
+            "element_at" | "try_element_at" | "map_contains_key" => {
+                let key = match arguments.first().map(|value| &value.data_type) {
+                    Some(DataType::Map(entries, _)) => match entries.data_type() {
+                        DataType::Struct(fields) if !fields.is_empty() => Some(fields[0].data_type().clone()),
+                        _ => None,
+                    },
+                    Some(DataType::List(_)) => Some(DataType::Int32),
+                    _ => None,
+                };
+                if let (Some(key), 2) = (key, arguments.len()) {
+                    let index = arguments.remove(1);
+                    arguments.push(self.cast(index, &key));
+                }
+                self.stub(spec.name, arguments, span)
+            }
+            "to_timestamp" | "try_to_timestamp" if arguments.len() == 1 && arguments[0].data_type != DataType::Utf8 => {
+                let value = arguments.remove(0);
+                self.explicit_cast(value, &function::timestamp_type(), spec.name.starts_with("try"), span)
+            }
+            "window" => self.window_struct(arguments, span),
+            "hex" | "xxhash64" | "typeof" => self.stub(spec.name, arguments, span),
+            _ => self.stub(spec.name, arguments, span),
+        }
+    }
+
+    /// `window(t, size [, slide [, start]])` with interval texts; only tumbling windows.
+    fn window_struct(&self, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let mut arguments = arguments.into_iter();
+        let (Some(time), Some(size)) = (arguments.next(), arguments.next()) else {
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "window takes a time, a size, and optionally slide and start", span);
+        };
+        let size = self.microseconds(&size, span)?;
+        let slide = arguments.next().map(|slide| self.microseconds(&slide, span)).transpose()?.unwrap_or(size);
+        let start = arguments.next().map(|start| self.microseconds(&start, span)).transpose()?.unwrap_or(0);
+        if size <= 0 || slide <= 0 || slide > size || start.abs() >= slide {
+            let message = "a window needs a size above 0, a slide of at most the size, and a start below the slide";
+            return self.error("DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION", message, span);
+        }
+        if slide != size {
+            return self.unsupported("a sliding window (slide smaller than size)", span);
+        }
+        let number = |value: i64| scalar(ScalarValue::Int64(Some(value)));
+        self.stub("window", vec![time, number(size), number(start)], span)
+    }
+
+    fn aggregate_call(&mut self, call: &ast::Function, spec: &'static FunctionSpec, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        if !scope.aggregates {
+            let message = format!("{} is an aggregate; it cannot stand here (WHERE, ON, GROUP BY, inside another aggregate)", spec.name);
+            return self.error("INVALID_AGGREGATE", message, span);
+        }
+        let inner = Scope { aggregates: false, windows: false, named: scope.named.clone(), ..*scope };
+        let parts = self.aggregate_parts(call, spec, &inner, span)?;
+        let returns = parts.returns.clone();
+        let function = AggregateFunction::new_udf(
+            function::aggregate_stub(spec, self.settings),
+            parts.arguments,
+            parts.distinct,
+            parts.filter.map(Box::new),
+            parts.order_by,
+            parts.null_treatment,
+        );
+        Ok(Typed::new(Expr::AggregateFunction(function), returns))
+    }
+
+    fn aggregate_parts(&mut self, call: &ast::Function, spec: &'static FunctionSpec, scope: &Scope<'_>, span: Span) -> Planned<Parts> {
+        let (args, clauses, distinct) = match &call.args {
+            ast::FunctionArguments::List(list) => {
+                let distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
+                (list.args.as_slice(), list.clauses.as_slice(), distinct)
+            }
+            _ => (&[][..], &[][..], false),
+        };
+        self.lint_literal_argument(spec, args, span);
+        let is_star = matches!(args, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) && spec.name == "count";
+        let mut arguments = if is_star { vec![scalar(ScalarValue::Int64(Some(1)))] } else { self.arguments(args, scope, span)? };
+        let mut null_treatment = call.null_treatment.map(null_treatment_of);
+        let mut order_by = Vec::new();
+        for clause in clauses {
+            match clause {
+                FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => null_treatment = Some(null_treatment_of(*treatment)),
+                FunctionArgumentClause::OrderBy(exprs) => order_by = self.sort_exprs(exprs, scope)?,
+                other => return self.unsupported(&format!("{other} in {}", spec.name), span),
+            }
+        }
+        if matches!(spec.name, "first" | "last") && arguments.len() == 2 {
+            match value_of(&arguments[1].expr) {
+                Some(ScalarValue::Boolean(Some(true))) => null_treatment = Some(NullTreatment::IgnoreNulls),
+                Some(ScalarValue::Boolean(Some(false))) => {}
+                _ => {
+                    return self.error(
+                        "DATATYPE_MISMATCH.NON_FOLDABLE_INPUT",
+                        format!("the second argument of {} is true or false", spec.name),
+                        span,
+                    );
+                }
+            }
+            arguments.truncate(1);
+        }
+        if spec.name == "count" && arguments.len() > 1 {
+            arguments = vec![self.counted_together(arguments, distinct, span)?];
+        }
+        let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
+        let typing = spec.typing(&types, &vec![None; types.len()]).or_else(|error| self.error(error.class, error.message, span))?;
+        let arguments = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted).expr).collect();
+        let filter = match &call.filter {
+            Some(filter) => {
+                let condition = self.expr(filter, scope)?;
+                Some(self.condition(condition, "FILTER condition", filter.span())?)
+            }
+            None => None,
+        };
+        Ok(Parts { arguments, returns: typing.returns, distinct, filter, order_by, null_treatment })
+    }
+
+    /// count of several values: rows where none is NULL, with DISTINCT the different ones.
+    fn counted_together(&self, arguments: Vec<Typed>, distinct: bool, span: Span) -> Planned<Typed> {
+        let condition = arguments.iter().map(|argument| argument.expr.clone().is_not_null()).reduce(Expr::and).unwrap_or_else(|| lit(true));
+        let value = if distinct {
+            let named =
+                arguments.into_iter().enumerate().flat_map(|(index, value)| [super::literal::text(format!("col{}", index + 1)), value]);
+            self.stub("named_struct", named.collect(), span)?
+        } else {
+            scalar(ScalarValue::Int64(Some(1)))
+        };
+        self.case_of(vec![(Typed::new(condition, DataType::Boolean), value)], None, span)
+    }
+
+    /// `COUNT("x")` counts rows and `AVG("x")` is NULL: most likely a column was meant.
+    fn lint_literal_argument(&mut self, spec: &FunctionSpec, args: &[FunctionArg], span: Span) {
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Value(value)))] = args else { return };
+        let Some(text) = value.value.clone().into_string() else { return };
+        if matches!(spec.name, "count" | "sum" | "avg" | "min" | "max" | "stddev" | "stddev_pop" | "approx_count_distinct") {
+            let message =
+                format!("{}(\"{text}\") is computed over the text \"{text}\", not over a column; write {}({text})", spec.name, spec.name);
+            let span = if value.span.start.line == 0 { span } else { value.span };
+            self.lint("W010", message, span);
+        }
+    }
+
+    fn window_call(&mut self, call: &ast::Function, name: &str, over: &ast::WindowType, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        if !scope.windows {
+            return self.error(
+                "UNSUPPORTED_EXPR_FOR_OPERATOR",
+                format!("{name} OVER (…) cannot stand here (WHERE, GROUP BY, HAVING)"),
+                span,
+            );
+        }
+        let ast::WindowType::WindowSpec(window) = over else { return self.unsupported("a named window", span) };
+        if window.window_name.is_some() {
+            return self.unsupported("a named window", span);
+        }
+        let inner = Scope { windows: false, named: scope.named.clone(), ..*scope };
+        let (fun, parts) = if let Some(spec) = function::window(name) {
+            let mut arguments = self.arguments(list(&call.args), &inner, span)?;
+            if arguments.len() == 3 {
+                let default = arguments.remove(2);
+                arguments.push(self.cast(default, &arguments[0].data_type.clone()));
+            }
+            let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
+            let typing = spec.typing(&types, &vec![None; types.len()]).or_else(|error| self.error(error.class, error.message, span))?;
+            let exprs = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted).expr).collect();
+            let null_treatment = call.null_treatment.map(null_treatment_of);
+            let parts =
+                Parts { arguments: exprs, returns: typing.returns, distinct: false, filter: None, order_by: vec![], null_treatment };
+            (WindowFunctionDefinition::WindowUDF(function::window_stub(spec, self.settings)), parts)
+        } else if let Some(spec) = function::aggregate(name) {
+            let parts = self.aggregate_parts(call, spec, &inner, span)?;
+            (WindowFunctionDefinition::AggregateUDF(function::aggregate_stub(spec, self.settings)), parts)
+        } else {
+            return self.unknown(name, span);
+        };
+        let params = self.window_params(window, parts.clone(), &inner, span)?;
+        Ok(Typed::new(Expr::from(WindowFunction { fun, params }), parts.returns))
+    }
+
+    fn window_params(&mut self, window: &ast::WindowSpec, parts: Parts, scope: &Scope<'_>, span: Span) -> Planned<WindowFunctionParams> {
+        let partition_by = window.partition_by.iter().map(|expr| Ok(self.expr(expr, scope)?.expr)).collect::<Planned<Vec<Expr>>>()?;
+        let mut order_by = self.sort_exprs(&window.order_by, scope)?;
+        let window_frame = match &window.window_frame {
+            Some(frame) => {
+                let frame = self.built(WindowFrame::try_from(frame.clone()), span)?;
+                self.built(frame.regularize_order_bys(&mut order_by), span)?;
+                frame
+            }
+            None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
+        };
+        Ok(WindowFunctionParams {
+            args: parts.arguments,
+            partition_by,
+            order_by,
+            window_frame,
+            filter: parts.filter.map(Box::new),
+            null_treatment: parts.null_treatment,
+            distinct: parts.distinct,
+        })
+    }
+
+    /// Sort keys; NULLs come first ascending and last descending, as in Spark.
+    pub fn sort_exprs(&mut self, exprs: &[ast::OrderByExpr], scope: &Scope<'_>) -> Planned<Vec<SortExpr>> {
+        exprs
+            .iter()
+            .map(|item| {
+                let value = self.expr(&item.expr, scope)?;
+                if matches!(value.data_type, DataType::Map(..)) {
+                    let message = format!("rows cannot be ordered by {}", type_text(&value.data_type));
+                    return self.error("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", message, item.expr.span());
+                }
+                Ok(sort_expr(value.expr, item))
+            })
+            .collect()
+    }
+}
+
+/// The sort key of an ORDER BY item.
+pub fn sort_expr(expr: Expr, item: &ast::OrderByExpr) -> SortExpr {
+    let ascending = item.options.asc.unwrap_or(true);
+    SortExpr::new(expr, ascending, item.options.nulls_first.unwrap_or(ascending))
+}
+
+#[derive(Clone)]
+struct Parts {
+    arguments: Vec<Expr>,
+    returns: DataType,
+    distinct: bool,
+    filter: Option<Expr>,
+    order_by: Vec<SortExpr>,
+    null_treatment: Option<NullTreatment>,
+}
+
+fn null_treatment_of(treatment: ast::NullTreatment) -> NullTreatment {
+    match treatment {
+        ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
+        ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
+    }
+}
+
+/// The same arguments with DISTINCT.
+fn distinct(args: &ast::FunctionArguments) -> ast::FunctionArguments {
+    let mut args = args.clone();
+    if let ast::FunctionArguments::List(list) = &mut args {
+        list.duplicate_treatment = Some(ast::DuplicateTreatment::Distinct);
+    }
+    args
+}

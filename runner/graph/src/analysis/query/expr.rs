@@ -1,0 +1,389 @@
+//! Expressions: one arm per form of the syntax tree.
+
+use std::sync::Arc;
+
+use datafusion_common::{
+    ScalarValue,
+    arrow::datatypes::{DataType, Field},
+};
+use datafusion_expr::{
+    Case, Expr, Subquery,
+    expr::{Exists, InList, InSubquery},
+};
+use sqlparser::{
+    ast::{self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, Expr as Sql, JsonPathElem, Spanned, Subscript},
+    tokenizer::Span,
+};
+
+use super::{
+    Planned, Planner, Relation, Scope, Typed,
+    literal::{scalar, text, value_of},
+    scope::Resolved,
+};
+use crate::{analysis::ddl, function};
+
+impl Planner<'_> {
+    /// The typed meaning of an expression in a scope.
+    pub fn expr(&mut self, expr: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
+        let span = expr.span();
+        match expr {
+            Sql::Identifier(ident) => self.identifier(&[ident.value.clone()], scope, span),
+            Sql::CompoundIdentifier(idents) => {
+                let parts: Vec<String> = idents.iter().map(|ident| ident.value.clone()).collect();
+                self.identifier(&parts, scope, span)
+            }
+            Sql::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, scope),
+            Sql::JsonAccess { value, path } => {
+                let value = self.expr(value, scope)?;
+                self.json_access(value, path, scope, span)
+            }
+            Sql::Nested(inner) => self.expr(inner, scope),
+            Sql::Value(value) => self.value(&value.value, value.span),
+            Sql::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("r") => self.expr(value, scope),
+            Sql::TypedString(typed) => {
+                let target = self.sql_type(&typed.data_type, span)?;
+                let value = self.value(&typed.value.value, typed.value.span)?;
+                self.explicit_cast(value, &target, false, span)
+            }
+            Sql::Interval(interval) => self.interval(interval, span),
+            Sql::UnaryOp { op, expr } => {
+                let value = self.expr(expr, scope)?;
+                self.unary(*op, value, span)
+            }
+            Sql::BinaryOp { left, op, right } => {
+                let (left, right) = (self.expr(left, scope)?, self.expr(right, scope)?);
+                self.binary(left, op, right, span)
+            }
+            Sql::Function(function) => self.call(function, scope, span),
+            Sql::Case { operand, conditions, else_result, .. } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope),
+            Sql::Cast { kind, expr, data_type, .. } => {
+                let value = self.expr(expr, scope)?;
+                let target = self.sql_type(data_type, span)?;
+                self.explicit_cast(value, &target, matches!(kind, CastKind::TryCast | CastKind::SafeCast), span)
+            }
+            Sql::Subquery(_) | Sql::Exists { .. } | Sql::InSubquery { .. } => self.subquery_expr(expr, scope, span),
+            Sql::IsNull(_) | Sql::IsNotNull(_) | Sql::IsTrue(_) | Sql::IsNotTrue(_) | Sql::IsFalse(_) | Sql::IsNotFalse(_) => {
+                self.is_test(expr, scope, span)
+            }
+            Sql::IsUnknown(_) | Sql::IsNotUnknown(_) => self.is_test(expr, scope, span),
+            Sql::IsDistinctFrom(..) | Sql::IsNotDistinctFrom(..) | Sql::Between { .. } | Sql::InList { .. } => {
+                self.comparison(expr, scope, span)
+            }
+            Sql::Like { .. } | Sql::ILike { .. } | Sql::RLike { .. } => self.pattern(expr, scope, span),
+            _ => self.keyword_function(expr, scope, span),
+        }
+    }
+
+    /// Functions that the parser knows by keywords of their own.
+    fn keyword_function(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        match expr {
+            Sql::Extract { field, expr, .. } => {
+                let value = self.expr(expr, scope)?;
+                self.extract(&field.to_string(), value, span)
+            }
+            Sql::Ceil { expr: inner, field } | Sql::Floor { expr: inner, field } => {
+                if !matches!(field, CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime)) {
+                    return self.unsupported("ceil and floor with a scale", span);
+                }
+                let value = self.expr(inner, scope)?;
+                self.stub(if matches!(expr, Sql::Floor { .. }) { "floor" } else { "ceil" }, vec![value], span)
+            }
+            Sql::Position { expr, r#in } => {
+                let (part, whole) = (self.expr(expr, scope)?, self.expr(r#in, scope)?);
+                self.stub("locate", vec![part, whole], span)
+            }
+            Sql::Substring { expr, substring_from, substring_for, .. } => {
+                let mut arguments = vec![self.expr(expr, scope)?];
+                match substring_from {
+                    Some(from) => arguments.push(self.expr(from, scope)?),
+                    None => arguments.push(scalar(ScalarValue::Int32(Some(1)))),
+                }
+                if let Some(length) = substring_for {
+                    arguments.push(self.expr(length, scope)?);
+                }
+                self.stub("substring", arguments, span)
+            }
+            Sql::Trim { trim_where, trim_what, expr, trim_characters } => {
+                let name = match trim_where {
+                    Some(ast::TrimWhereField::Leading) => "ltrim",
+                    Some(ast::TrimWhereField::Trailing) => "rtrim",
+                    _ => "trim",
+                };
+                let mut arguments = vec![self.expr(expr, scope)?];
+                let characters = trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|list| list.first()));
+                if let Some(characters) = characters {
+                    arguments.push(self.expr(characters, scope)?);
+                }
+                self.stub(name, arguments, span)
+            }
+            Sql::Struct { values, .. } => self.structure(values, scope, span),
+            Sql::Named { expr, .. } => self.expr(expr, scope),
+            Sql::Array(array) => {
+                let values = array.elem.iter().map(|value| self.expr(value, scope)).collect::<Planned<_>>()?;
+                self.stub("array", values, span)
+            }
+            Sql::Lambda(_) => self.unsupported("a lambda function", span),
+            Sql::Tuple(values) => self.structure(values, scope, span),
+            other => self.unsupported(&format!("the expression {other}"), span),
+        }
+    }
+
+    /// A name with dots: a column, fields of a struct, an alias of this SELECT, or a function that is written without parentheses.
+    pub fn identifier(&mut self, parts: &[String], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let (value, fields) = match scope.resolve(parts) {
+            Resolved::Column { column, outer: false, fields } => (column.typed(), fields),
+            Resolved::Column { column, outer: true, fields } => {
+                let field = Arc::new(Field::new(&column.column.name, column.data_type.clone(), true));
+                (Typed::new(Expr::OuterReferenceColumn(field, column.column), column.data_type), fields)
+            }
+            Resolved::Named { value, fields } => (value, fields),
+            Resolved::Ambiguous(names) => {
+                let message = format!("{} may be {}; write it with the name of its table", parts.join("."), names.join(" or "));
+                return self.error("AMBIGUOUS_REFERENCE", message, span);
+            }
+            Resolved::Missing => match parts {
+                [name] if matches!(name.to_lowercase().as_str(), "current_timestamp" | "current_date" | "localtimestamp") => {
+                    return self.stub(&name.to_lowercase(), Vec::new(), span);
+                }
+                _ => return self.unresolved(parts, scope, span),
+            },
+        };
+        fields.iter().try_fold(value, |value, field| self.field(value, field, span))
+    }
+
+    pub fn unresolved<T>(&self, parts: &[String], scope: &Scope<'_>, span: Span) -> Planned<T> {
+        let name = parts.join(".");
+        let near = scope.near_names(parts.last().map_or("", String::as_str));
+        if near.is_empty() {
+            return self.error("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", format!("there is no column {name}"), span);
+        }
+        self.error("UNRESOLVED_COLUMN.WITH_SUGGESTION", format!("there is no column {name}; did you mean {}?", near.join(", ")), span)
+    }
+
+    /// `a.b[0].c`.
+    fn access(&mut self, root: &Sql, chain: &[AccessExpr], scope: &Scope<'_>) -> Planned<Typed> {
+        // Leading names belong to the root: `t.c[0]` is column c of t.
+        let mut parts: Vec<String> = match root {
+            Sql::Identifier(ident) => vec![ident.value.clone()],
+            Sql::CompoundIdentifier(idents) => idents.iter().map(|ident| ident.value.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let mut rest = chain;
+        while let (false, [AccessExpr::Dot(Sql::Identifier(ident)), tail @ ..]) = (parts.is_empty(), rest) {
+            parts.push(ident.value.clone());
+            rest = tail;
+        }
+        let mut value = if parts.is_empty() { self.expr(root, scope)? } else { self.identifier(&parts, scope, root.span())? };
+        for access in rest {
+            value = match access {
+                AccessExpr::Dot(Sql::Identifier(ident)) => self.field(value, &ident.value, ident.span)?,
+                AccessExpr::Subscript(Subscript::Index { index }) => self.item(value, index, scope)?,
+                other => return self.unsupported(&format!("the access {other}"), root.span()),
+            };
+        }
+        Ok(value)
+    }
+
+    /// `a[i]` of an array (counted from 0), a map, or a struct by a literal name.
+    fn item(&mut self, value: Typed, index: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
+        let span = index.span();
+        let index = self.expr(index, scope)?;
+        match &value.data_type {
+            DataType::List(_) => {
+                let index = self.cast(index, &DataType::Int64);
+                self.stub("$item", vec![value, index], span)
+            }
+            DataType::Map(entries, _) => {
+                let key = match entries.data_type() {
+                    DataType::Struct(fields) if !fields.is_empty() => fields[0].data_type().clone(),
+                    other => other.clone(),
+                };
+                let index = self.cast(index, &key);
+                self.stub("$item", vec![value, index], span)
+            }
+            DataType::Struct(_) => match value_of(&index.expr) {
+                Some(ScalarValue::Utf8(Some(name))) => self.field(value, &name.clone(), span),
+                _ => self.error("INVALID_EXTRACT_FIELD_TYPE", "a field of a struct is named by a text literal", span),
+            },
+            other => self.error(
+                "INVALID_EXTRACT_BASE_FIELD_TYPE",
+                format!("[ ] takes ARRAY, MAP or STRUCT, not {}", ddl::type_text(other)),
+                span,
+            ),
+        }
+    }
+
+    /// `x:a.b[0]` over JSON text.
+    fn json_access(&mut self, value: Typed, path: &ast::JsonPath, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let mut steps = String::from("$");
+        for element in &path.path {
+            match element {
+                JsonPathElem::Dot { key, quoted } if *quoted || !key.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                    steps.push_str(&format!("['{key}']"));
+                }
+                JsonPathElem::Dot { key, .. } => steps.push_str(&format!(".{key}")),
+                JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => {
+                    let key = self.expr(key, scope)?;
+                    match value_of(&key.expr) {
+                        Some(ScalarValue::Int32(Some(index))) => steps.push_str(&format!("[{index}]")),
+                        Some(ScalarValue::Utf8(Some(key))) => steps.push_str(&format!("['{key}']")),
+                        _ => return self.unsupported("a JSON path with an index that is not a literal", span),
+                    }
+                }
+            }
+        }
+        self.stub("$json_path", vec![value, text(steps)], span)
+    }
+
+    fn case(&mut self, operand: Option<&Sql>, conditions: &[ast::CaseWhen], otherwise: Option<&Sql>, scope: &Scope<'_>) -> Planned<Typed> {
+        let operand = operand.map(|operand| self.expr(operand, scope)).transpose()?;
+        let mut branches: Vec<(Typed, Typed)> = Vec::new();
+        for branch in conditions {
+            let span = branch.condition.span();
+            let condition = self.expr(&branch.condition, scope)?;
+            let condition = match &operand {
+                Some(operand) => self.compare(operand.clone(), &BinaryOperator::Eq, condition, span)?,
+                None => self.boolean(condition, "WHEN", span)?,
+            };
+            branches.push((condition, self.expr(&branch.result, scope)?));
+        }
+        let otherwise = otherwise.map(|otherwise| self.expr(otherwise, scope)).transpose()?;
+        let span = conditions.first().map_or(Span::empty(), |branch| branch.result.span());
+        self.case_of(branches, otherwise, span)
+    }
+
+    /// CASE over typed branches, results cast to their common type.
+    pub fn case_of(&self, branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>, span: Span) -> Planned<Typed> {
+        let types =
+            branches.iter().map(|(_, result)| result.data_type.clone()).chain(otherwise.iter().map(|value| value.data_type.clone()));
+        let common = self.common(types.collect::<Vec<_>>(), "CASE", span)?;
+        let when_then_expr =
+            branches.into_iter().map(|(condition, result)| (Box::new(condition.expr), Box::new(self.cast(result, &common).expr))).collect();
+        let else_expr = otherwise.map(|value| Box::new(self.cast(value, &common).expr));
+        Ok(Typed::new(Expr::Case(Case { expr: None, when_then_expr, else_expr }), common))
+    }
+
+    fn is_test(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let (inner, boolean, make): (&Sql, bool, fn(Box<Expr>) -> Expr) = match expr {
+            Sql::IsNull(inner) => (inner, false, Expr::IsNull),
+            Sql::IsNotNull(inner) => (inner, false, Expr::IsNotNull),
+            Sql::IsTrue(inner) => (inner, true, Expr::IsTrue),
+            Sql::IsNotTrue(inner) => (inner, true, Expr::IsNotTrue),
+            Sql::IsFalse(inner) => (inner, true, Expr::IsFalse),
+            Sql::IsNotFalse(inner) => (inner, true, Expr::IsNotFalse),
+            Sql::IsUnknown(inner) => (inner, true, Expr::IsUnknown),
+            Sql::IsNotUnknown(inner) => (inner, true, Expr::IsNotUnknown),
+            other => return self.unsupported(&format!("the expression {other}"), span),
+        };
+        let mut value = self.expr(inner, scope)?;
+        if boolean {
+            value = self.boolean(value, "IS", span)?;
+        }
+        Ok(Typed::new(make(Box::new(value.expr)), DataType::Boolean))
+    }
+
+    fn comparison(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        match expr {
+            Sql::IsDistinctFrom(left, right) | Sql::IsNotDistinctFrom(left, right) => {
+                let (left, right) = (self.expr(left, scope)?, self.expr(right, scope)?);
+                let same = self.compare(left, &BinaryOperator::Spaceship, right, span)?;
+                let negated = matches!(expr, Sql::IsDistinctFrom(..));
+                Ok(if negated { Typed::new(Expr::Not(Box::new(same.expr)), DataType::Boolean) } else { same })
+            }
+            Sql::Between { expr, negated, low, high } => {
+                let (value, low, high) = (self.expr(expr, scope)?, self.expr(low, scope)?, self.expr(high, scope)?);
+                let low = self.compare(value.clone(), &BinaryOperator::GtEq, low, span)?;
+                let high = self.compare(value, &BinaryOperator::LtEq, high, span)?;
+                let both = low.expr.and(high.expr);
+                Ok(Typed::new(if *negated { Expr::Not(Box::new(both)) } else { both }, DataType::Boolean))
+            }
+            Sql::InList { expr, list, negated } => {
+                let value = self.expr(expr, scope)?;
+                let list: Vec<Typed> = list.iter().map(|item| self.expr(item, scope)).collect::<Planned<_>>()?;
+                let mut common = value.data_type.clone();
+                for item in &list {
+                    common = match function::coercion::comparison_type(&common, &item.data_type) {
+                        Some(common) => common,
+                        None => return self.mismatch("IN", &item.data_type, &format!("values like {}", ddl::type_text(&common)), span),
+                    };
+                }
+                let list = list.into_iter().map(|item| self.cast(item, &common).expr).collect();
+                let value = Box::new(self.cast(value, &common).expr);
+                Ok(Typed::new(Expr::InList(InList { expr: value, list, negated: *negated }), DataType::Boolean))
+            }
+            other => self.unsupported(&format!("the expression {other}"), span),
+        }
+    }
+
+    fn pattern(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        match expr {
+            Sql::Like { any: true, .. } | Sql::ILike { any: true, .. } => self.unsupported("LIKE ANY", span),
+            Sql::Like { negated, expr: value, pattern, escape_char, .. }
+            | Sql::ILike { negated, expr: value, pattern, escape_char, .. } => {
+                let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
+                let escape =
+                    escape_char.as_ref().and_then(|escape| escape.value.clone().into_string()).and_then(|text| text.chars().next());
+                Ok(self.like(value, pattern, (*negated, matches!(expr, Sql::ILike { .. })), escape))
+            }
+            Sql::RLike { negated, expr: value, pattern, .. } => {
+                let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
+                let matched = self.stub("rlike", vec![value, pattern], span)?;
+                Ok(if *negated { Typed::new(Expr::Not(Box::new(matched.expr)), DataType::Boolean) } else { matched })
+            }
+            other => self.unsupported(&format!("the expression {other}"), span),
+        }
+    }
+
+    fn subquery_expr(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        match expr {
+            Sql::Subquery(query) => {
+                let (subquery, data_type) = self.one_column(query, scope, span)?;
+                Ok(Typed::new(Expr::ScalarSubquery(subquery), data_type))
+            }
+            Sql::Exists { subquery, negated } => {
+                let relation = self.query(subquery, Some(scope))?;
+                let exists = Exists { subquery: self.subquery(relation), negated: *negated };
+                Ok(Typed::new(Expr::Exists(exists), DataType::Boolean))
+            }
+            Sql::InSubquery { expr, subquery, negated } => {
+                let value = self.expr(expr, scope)?;
+                let mut relation = self.query(subquery, Some(scope))?;
+                let [column] = relation.columns.as_slice() else {
+                    return self.error("IN_SUBQUERY_DATA_TYPE_MISMATCH", "the subquery of IN must have one column", span);
+                };
+                let Some(common) = function::coercion::comparison_type(&value.data_type, &column.data_type) else {
+                    return self.mismatch("IN", &column.data_type, &ddl::type_text(&value.data_type), span);
+                };
+                if common != column.data_type {
+                    let cast = self.cast(column.typed(), &common).expr.alias(&column.column.name);
+                    let plan = datafusion_expr::LogicalPlanBuilder::from(relation.plan).project(vec![cast]);
+                    relation.plan = self.built(plan.and_then(datafusion_expr::LogicalPlanBuilder::build), span)?;
+                }
+                let value = Box::new(self.cast(value, &common).expr);
+                let test = InSubquery { expr: value, subquery: self.subquery(relation), negated: *negated };
+                Ok(Typed::new(Expr::InSubquery(test), DataType::Boolean))
+            }
+            other => self.unsupported(&format!("the expression {other}"), span),
+        }
+    }
+
+    fn one_column(&mut self, query: &ast::Query, scope: &Scope<'_>, span: Span) -> Planned<(Subquery, DataType)> {
+        let relation = self.query(query, Some(scope))?;
+        let [column] = relation.columns.as_slice() else {
+            let message = format!("a subquery that is a value must have one column, not {}", relation.columns.len());
+            return self.error("INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN", message, span);
+        };
+        let data_type = column.data_type.clone();
+        Ok((self.subquery(relation), data_type))
+    }
+
+    fn subquery(&mut self, relation: Relation) -> Subquery {
+        let outer_ref_columns = relation.plan.all_out_ref_exprs();
+        Subquery { subquery: Arc::new(relation.plan), outer_ref_columns, spans: Default::default() }
+    }
+
+    /// The arrow type of a type as SQL writes it.
+    pub fn sql_type(&self, data_type: &ast::DataType, span: Span) -> Planned<DataType> {
+        ddl::parse_type(&data_type.to_string()).or_else(|error| self.error("UNSUPPORTED_DATATYPE", error.message, span))
+    }
+}

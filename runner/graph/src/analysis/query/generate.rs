@@ -1,0 +1,170 @@
+//! Generators: `explode` and its kin become an array column that an `Unnest` turns into rows.
+
+use datafusion_common::{Column as PlanColumn, NullHandling, TableReference, UnnestOptions, arrow::datatypes::DataType};
+use datafusion_expr::{Expr, LogicalPlanBuilder};
+use sqlparser::{
+    ast::{self, Spanned, TableFactor},
+    tokenizer::Span,
+};
+
+use super::{Column, Planned, Planner, Relation, Scope, Typed};
+use crate::{analysis::references::list, function};
+
+/// A call of a generator as it is written.
+pub struct Generator {
+    /// `explode`, `posexplode` or `inline`.
+    name: &'static str,
+    argument: ast::Expr,
+    /// `…_outer`: an empty or NULL array gives one row of NULLs.
+    pub keeps_empty: bool,
+    pub span: Span,
+}
+
+impl Planner<'_> {
+    /// The generator that a table factor calls, with its alias and whether it is an outer one.
+    pub fn generator_of(&self, factor: &TableFactor) -> Planned<Option<(Generator, Option<ast::TableAlias>, bool)>> {
+        let (name, args) = match factor {
+            TableFactor::Table { name, args: Some(args), .. } => (name, args.args.as_slice()),
+            TableFactor::Function { name, args, .. } => (name, args.as_slice()),
+            TableFactor::TableFunction { expr: ast::Expr::Function(function), .. } => (&function.name, list(&function.args)),
+            _ => return Ok(None),
+        };
+        let generator = self.generator(name, args)?;
+        let alias = super::relation::alias_of(factor).cloned();
+        Ok(generator.map(|generator| {
+            let keeps_empty = generator.keeps_empty;
+            (generator, alias, keeps_empty)
+        }))
+    }
+
+    /// The generator that a select item calls.
+    pub fn generator_call(&self, expr: &ast::Expr) -> Planned<Option<Generator>> {
+        match expr {
+            ast::Expr::Nested(inner) => self.generator_call(inner),
+            ast::Expr::Function(function) => self.generator(&function.name, list(&function.args)),
+            _ => Ok(None),
+        }
+    }
+
+    fn generator(&self, name: &ast::ObjectName, args: &[ast::FunctionArg]) -> Planned<Option<Generator>> {
+        let [ast::ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return Ok(None) };
+        let Some(known) = function::generator(&ident.value) else { return Ok(None) };
+        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] = args else {
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("{known} takes one argument"), ident.span);
+        };
+        let keeps_empty = known.ends_with("_outer");
+        let name = match known.trim_end_matches("_outer") {
+            "posexplode" => "posexplode",
+            "inline" => "inline",
+            _ => "explode",
+        };
+        Ok(Some(Generator { name, argument: argument.clone(), keeps_empty, span: ident.span }))
+    }
+
+    /// LATERAL VIEW.
+    pub fn lateral_view(&mut self, left: Relation, view: &ast::LateralView, outer: Option<&Scope<'_>>) -> Planned<Relation> {
+        let Some(generator) = self.generator_call(&view.lateral_view)? else {
+            return self.unsupported(&format!("LATERAL VIEW of {}", view.lateral_view), view.lateral_view.span());
+        };
+        let name = view.lateral_view_name.0.last().and_then(ast::ObjectNamePart::as_ident).cloned();
+        let columns = view.lateral_col_alias.iter().map(|name| ast::TableAliasColumnDef { name: name.clone(), data_type: None }).collect();
+        let alias = name.map(|name| ast::TableAlias { explicit: true, name, columns, at: None });
+        let keeps_empty = view.outer || generator.keeps_empty;
+        self.generate_relation(left, &generator, alias.as_ref(), keeps_empty, outer)
+    }
+
+    /// `left` with the columns of the generator under the alias.
+    pub fn generate_relation(
+        &mut self,
+        left: Relation,
+        generator: &Generator,
+        alias: Option<&ast::TableAlias>,
+        keeps_empty: bool,
+        outer: Option<&Scope<'_>>,
+    ) -> Planned<Relation> {
+        let names: Vec<String> =
+            alias.map_or_else(Vec::new, |alias| alias.columns.iter().map(|column| column.name.value.clone()).collect());
+        let qualifier: Vec<String> = alias.map(|alias| alias.name.value.clone()).into_iter().collect();
+        let known = left.columns.len();
+        let mut relation = self.generate(left, generator, keeps_empty, &names, outer)?;
+        for column in &mut relation.columns[known..] {
+            column.qualifier.clone_from(&qualifier);
+        }
+        Ok(relation)
+    }
+
+    /// `left` with the columns of the generator at the end, named by `names` or by Spark's rules.
+    pub fn generate(
+        &mut self,
+        left: Relation,
+        generator: &Generator,
+        keeps_empty: bool,
+        names: &[String],
+        outer: Option<&Scope<'_>>,
+    ) -> Planned<Relation> {
+        let span = generator.span;
+        let argument = {
+            let scope = Scope::new(&left.columns, outer);
+            self.expr(&generator.argument, &scope)?
+        };
+        let (array, fields) = self.array_to_unnest(generator, argument)?;
+        if !names.is_empty() && names.len() != fields.len() {
+            let message = format!("{} gives {} columns, but {} names are given", generator.name, fields.len(), names.len());
+            return self.error("UDTF_ALIAS_NUMBER_MISMATCH", message, span);
+        }
+        let number = self.next_number();
+        let element_name = format!("__generated#{number}");
+        let mut before: Vec<Expr> = left.columns.iter().map(Column::expr).collect();
+        before.push(array.expr.alias(&element_name));
+        let null_handling = if keeps_empty { NullHandling::PreserveAndExpandEmpty } else { NullHandling::Drop };
+        let options = UnnestOptions { null_handling, recursions: Vec::new() };
+        let element = PlanColumn::new_unqualified(&element_name);
+        let DataType::List(item) = &array.data_type else { return self.unsupported("a generator without an array", span) };
+        let element_value = Typed::new(Expr::Column(element.clone()), item.data_type().clone());
+        let relation_name = format!("__generated_by#{number}");
+        let mut after: Vec<Expr> = left.columns.iter().map(Column::expr).collect();
+        let mut columns = left.columns;
+        for (index, (field, default_name)) in fields.into_iter().enumerate() {
+            let value = match field {
+                Some(field) => self.field(element_value.clone(), &field, span)?,
+                None => element_value.clone(),
+            };
+            let name = names.get(index).cloned().unwrap_or(default_name);
+            let plan_column = PlanColumn::new(Some(TableReference::bare(relation_name.clone())), format!("{name}#{index}"));
+            after.push(value.expr.alias_qualified(plan_column.relation.clone(), plan_column.name.clone()));
+            columns.push(Column { column: plan_column, ..Column::output(&name, &name, value.data_type) });
+        }
+        let plan = LogicalPlanBuilder::from(left.plan)
+            .project(before)
+            .and_then(|builder| builder.unnest_columns_with_options(vec![element], options))
+            .and_then(|builder| builder.project(after))
+            .and_then(LogicalPlanBuilder::build);
+        Ok(Relation { plan: self.built(plan, span)?, columns })
+    }
+
+    /// The array to unnest, and for each output column the field of its elements (none: the element itself) and Spark's name.
+    #[expect(clippy::type_complexity, reason = "a private pair of which each half is named in the text above")]
+    fn array_to_unnest(&self, generator: &Generator, argument: Typed) -> Planned<(Typed, Vec<(Option<String>, String)>)> {
+        let span = generator.span;
+        let own = |name: &str| (Some(name.to_string()), name.to_string());
+        let pair = vec![own("key"), own("value")];
+        match (generator.name, argument.data_type.clone()) {
+            ("explode", DataType::List(_)) => Ok((argument, vec![(None, "col".to_string())])),
+            ("explode", DataType::Map(..)) => Ok((self.stub("map_entries", vec![argument], span)?, pair)),
+            ("posexplode", DataType::List(_)) => Ok((self.stub("$with_position", vec![argument], span)?, vec![own("pos"), own("col")])),
+            ("posexplode", DataType::Map(..)) => {
+                Ok((self.stub("$with_position", vec![argument], span)?, vec![own("pos"), own("key"), own("value")]))
+            }
+            ("inline", DataType::List(item)) if matches!(item.data_type(), DataType::Struct(_)) => {
+                let DataType::Struct(fields) = item.data_type() else { return self.unsupported("inline", span) };
+                let fields = fields.iter().map(|field| own(field.name())).collect();
+                Ok((argument, fields))
+            }
+            (name, other) => {
+                let wanted = if name == "inline" { "an ARRAY of STRUCT" } else { "ARRAY or MAP" };
+                let message = format!("{name} takes {wanted}, not {}", crate::analysis::ddl::type_text(&other));
+                self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span)
+            }
+        }
+    }
+}

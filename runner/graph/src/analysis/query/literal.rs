@@ -1,0 +1,193 @@
+//! Literals: numbers, text, intervals.
+
+use datafusion_common::{
+    ScalarValue,
+    arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit},
+};
+use datafusion_expr::{Expr, lit};
+use sqlparser::{
+    ast::{self, DateTimeField, Spanned},
+    tokenizer::Span,
+};
+
+use super::{Planned, Planner, Typed};
+
+const NANOS_PER_MICRO: i64 = 1_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// A literal value with its type.
+pub fn scalar(value: ScalarValue) -> Typed {
+    let data_type = value.data_type();
+    Typed::new(lit(value), data_type)
+}
+
+/// A text literal.
+pub fn text(value: impl Into<String>) -> Typed {
+    scalar(ScalarValue::Utf8(Some(value.into())))
+}
+
+/// The value of a literal expression.
+pub fn value_of(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        Expr::Alias(alias) => value_of(&alias.expr),
+        _ => None,
+    }
+}
+
+impl Planner<'_> {
+    pub fn value(&self, value: &ast::Value, span: Span) -> Planned<Typed> {
+        match value {
+            ast::Value::Number(text, long) => self.number(text, *long, span),
+            ast::Value::Boolean(value) => Ok(scalar(ScalarValue::Boolean(Some(*value)))),
+            ast::Value::Null => Ok(scalar(ScalarValue::Null)),
+            ast::Value::HexStringLiteral(text) => match hex_bytes(text) {
+                Some(bytes) => Ok(scalar(ScalarValue::Binary(Some(bytes)))),
+                None => self.error("INVALID_TYPED_LITERAL", format!("X'{text}' is not a hexadecimal literal"), span),
+            },
+            ast::Value::Placeholder(name) => self.parameter(name, span),
+            other => match other.clone().into_string() {
+                Some(value) => Ok(text(value)),
+                None => self.unsupported(&format!("the literal {other}"), span),
+            },
+        }
+    }
+
+    fn parameter(&self, placeholder: &str, span: Span) -> Planned<Typed> {
+        let name = placeholder.trim_start_matches([':', '$']);
+        match self.parameters.literal(name) {
+            Some(expr) if placeholder.starts_with(':') => Ok(Typed::new(expr, DataType::Utf8)),
+            _ => {
+                let message = format!("no value for the parameter {placeholder}; add it to spec.parameters or pass --param {name}=…");
+                self.error("UNBOUND_SQL_PARAMETER", message, span)
+            }
+        }
+    }
+
+    /// INT, BIGINT or DECIMAL by size; DECIMAL with a fraction; DOUBLE with an exponent; by suffix `L S Y F D BD`.
+    fn number(&self, text: &str, long: bool, span: Span) -> Planned<Typed> {
+        let upper = text.to_uppercase();
+        let invalid = || self.error("INVALID_NUMERIC_LITERAL_RANGE", format!("{text} is not a number that fits its type"), span);
+        if long || upper.ends_with('L') {
+            return upper.trim_end_matches('L').parse().map(|value| scalar(ScalarValue::Int64(Some(value)))).or_else(|_| invalid());
+        }
+        if let Some(digits) = upper.strip_suffix("BD") {
+            return decimal(digits).map_or_else(invalid, Ok);
+        }
+        if let Some(digits) = upper.strip_suffix('D') {
+            return digits.parse().map(|value| scalar(ScalarValue::Float64(Some(value)))).or_else(|_| invalid());
+        }
+        if upper.contains('E') {
+            return upper.parse().map(|value| scalar(ScalarValue::Float64(Some(value)))).or_else(|_| invalid());
+        }
+        if let Ok(value) = upper.parse::<i32>() {
+            return Ok(scalar(ScalarValue::Int32(Some(value))));
+        }
+        if let Ok(value) = upper.parse::<i64>() {
+            return Ok(scalar(ScalarValue::Int64(Some(value))));
+        }
+        decimal(&upper).map_or_else(invalid, Ok)
+    }
+
+    /// `INTERVAL 7 DAYS`, `INTERVAL '10 minutes'`, `INTERVAL '3' DAY`, `INTERVAL '1 day 2 hours'`.
+    pub fn interval(&self, interval: &ast::Interval, span: Span) -> Planned<Typed> {
+        if interval.last_field.is_some() {
+            return self.unsupported("INTERVAL … TO …", span);
+        }
+        let amount = match interval.value.as_ref() {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(text, _) => text.clone(),
+                other => other.clone().into_string().unwrap_or_default(),
+            },
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => format!("-{expr}"),
+            other => return self.unsupported(&format!("INTERVAL of {other}"), other.span()),
+        };
+        let whole = match &interval.leading_field {
+            Some(field) => format!("{amount} {}", unit_name(field)),
+            None => amount,
+        };
+        match parse_interval(&whole) {
+            Some(value) => {
+                Ok(Typed::new(lit(ScalarValue::IntervalMonthDayNano(Some(value))), DataType::Interval(IntervalUnit::MonthDayNano)))
+            }
+            None => self.error("INVALID_INTERVAL_FORMAT", format!("{whole} is not an interval; write for example INTERVAL 7 DAYS"), span),
+        }
+    }
+
+    /// Microseconds of an interval without months, from its text (with or without the word INTERVAL) or an interval literal.
+    pub fn microseconds(&self, value: &Typed, span: Span) -> Planned<i64> {
+        let interval = match value_of(&value.expr) {
+            Some(ScalarValue::Utf8(Some(text))) => {
+                let text = text.trim();
+                let lower = text.to_lowercase();
+                parse_interval(lower.strip_prefix("interval").unwrap_or(&lower).trim().trim_matches('\''))
+            }
+            Some(ScalarValue::IntervalMonthDayNano(Some(interval))) => Some(*interval),
+            _ => None,
+        };
+        let Some(interval) = interval else {
+            return self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", "expected an interval literal such as '5 minutes'", span);
+        };
+        if interval.months != 0 {
+            return self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", "intervals of months and years have no fixed length", span);
+        }
+        Ok(i64::from(interval.days) * 86_400 * MICROS_PER_SECOND + interval.nanoseconds / NANOS_PER_MICRO)
+    }
+}
+
+/// The upper-case name of a unit, without the plural's S.
+pub fn unit_name(field: &DateTimeField) -> String {
+    let name = field.to_string().to_uppercase();
+    name.strip_suffix('S').map(str::to_string).unwrap_or(name)
+}
+
+/// `n unit [n unit …]`; units from microseconds to years, singular or plural.
+pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() || words.len() % 2 == 1 {
+        return None;
+    }
+    let (mut months, mut days, mut nanos) = (0_i64, 0_i64, 0_i64);
+    for pair in words.chunks(2) {
+        let unit = pair[1].to_lowercase();
+        let unit = unit.strip_suffix('s').unwrap_or(&unit);
+        if unit == "second" {
+            let seconds: f64 = pair[0].parse().ok().filter(|seconds: &f64| seconds.is_finite())?;
+            nanos = nanos.checked_add((seconds * 1e6).round() as i64 * NANOS_PER_MICRO)?;
+            continue;
+        }
+        let amount: i64 = pair[0].parse().ok()?;
+        match unit {
+            "year" => months = months.checked_add(amount.checked_mul(12)?)?,
+            "quarter" => months = months.checked_add(amount.checked_mul(3)?)?,
+            "month" => months = months.checked_add(amount)?,
+            "week" => days = days.checked_add(amount.checked_mul(7)?)?,
+            "day" => days = days.checked_add(amount)?,
+            "hour" => nanos = nanos.checked_add(amount.checked_mul(3_600_000_000_000)?)?,
+            "minute" => nanos = nanos.checked_add(amount.checked_mul(60_000_000_000)?)?,
+            "millisecond" => nanos = nanos.checked_add(amount.checked_mul(1_000_000)?)?,
+            "microsecond" => nanos = nanos.checked_add(amount.checked_mul(NANOS_PER_MICRO)?)?,
+            _ => return None,
+        }
+    }
+    Some(IntervalMonthDayNano::new(i32::try_from(months).ok()?, i32::try_from(days).ok()?, nanos))
+}
+
+/// The DECIMAL literal of digits with an optional fraction, exact.
+fn decimal(digits: &str) -> Option<Typed> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let joined = format!("{whole}{fraction}");
+    let value: i128 = joined.parse().ok()?;
+    let scale = fraction.len();
+    let significant = value.unsigned_abs().checked_ilog10().map_or(1, |digits| digits as usize + 1);
+    let precision = significant.max(scale);
+    (precision <= 38).then(|| scalar(ScalarValue::Decimal128(Some(value), precision as u8, scale as i8)))
+}
+
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let padded = if text.len() % 2 == 1 { format!("0{text}") } else { text.to_string() };
+    if !padded.is_ascii() {
+        return None;
+    }
+    (0..padded.len()).step_by(2).map(|at| u8::from_str_radix(&padded[at..at + 2], 16).ok()).collect()
+}

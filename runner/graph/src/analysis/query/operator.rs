@@ -1,0 +1,374 @@
+//! Operators and casts with Spark's types and results.
+
+use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
+use datafusion_expr::{BinaryExpr, Cast, Expr, Operator, expr::Like, lit};
+use sqlparser::{
+    ast::{BinaryOperator as B, UnaryOperator},
+    tokenizer::Span,
+};
+
+use super::{
+    Planned, Planner, Typed,
+    literal::{scalar, value_of},
+};
+use crate::{
+    analysis::ddl::type_text,
+    function::{self, coercion},
+};
+
+impl Planner<'_> {
+    /// A call of the function `name` of the list, its arguments cast as the signature says.
+    pub fn stub(&self, name: &str, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let Some(spec) = function::scalar(name) else {
+            return self.error("UNRESOLVED_ROUTINE", format!("there is no function {name}"), span);
+        };
+        let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
+        let literals: Vec<Option<ScalarValue>> = arguments.iter().map(|argument| value_of(&argument.expr).cloned()).collect();
+        let typing = spec.typing(&types, &literals).or_else(|error| self.error(error.class, error.message, span))?;
+        let exprs = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted).expr).collect();
+        Ok(Typed::new(function::scalar_stub(spec, self.settings).call(exprs), typing.returns))
+    }
+
+    /// `value` as `target`: itself, a literal, a plain widening, or `$cast`.
+    pub fn cast(&self, value: Typed, target: &DataType) -> Typed {
+        if value.data_type == *target {
+            return value;
+        }
+        let expr = match value_of(&value.expr).and_then(|literal| folded(literal, target)) {
+            Some(literal) => lit(literal),
+            None if is_plain(&value.data_type, target) => Expr::Cast(Cast::new(Box::new(value.expr), target.clone())),
+            None => self.cast_call("$cast", value.expr, target),
+        };
+        Typed::new(expr, target.clone())
+    }
+
+    /// CAST, TRY_CAST and `::` as the user writes them.
+    pub fn explicit_cast(&self, value: Typed, target: &DataType, tries: bool, span: Span) -> Planned<Typed> {
+        if !castable(&value.data_type, target) {
+            let message = format!("{} cannot be cast to {}", type_text(&value.data_type), type_text(target));
+            return self.error("DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION", message, span);
+        }
+        if tries && value.data_type != *target && !is_plain(&value.data_type, target) {
+            return Ok(Typed::new(self.cast_call("$try_cast", value.expr, target), target.clone()));
+        }
+        Ok(self.cast(value, target))
+    }
+
+    fn cast_call(&self, name: &str, expr: Expr, target: &DataType) -> Expr {
+        let null = ScalarValue::try_new_null(target).unwrap_or(ScalarValue::Null);
+        match function::scalar(name) {
+            Some(spec) => function::scalar_stub(spec, self.settings).call(vec![expr, lit(null)]),
+            None => expr,
+        }
+    }
+
+    pub fn unary(&self, operator: UnaryOperator, value: Typed, span: Span) -> Planned<Typed> {
+        match operator {
+            UnaryOperator::Not | UnaryOperator::BangNot => {
+                let value = self.boolean(value, "NOT", span)?;
+                Ok(Typed::new(Expr::Not(Box::new(value.expr)), DataType::Boolean))
+            }
+            UnaryOperator::Plus => Ok(value),
+            UnaryOperator::Minus => self.negated(value, span),
+            other => self.unsupported(&format!("the operator {other}"), span),
+        }
+    }
+
+    fn negated(&self, value: Typed, span: Span) -> Planned<Typed> {
+        let folded = match value_of(&value.expr) {
+            Some(ScalarValue::IntervalMonthDayNano(Some(i))) => {
+                let mut negative = *i;
+                (negative.months, negative.days, negative.nanoseconds) = (-i.months, -i.days, -i.nanoseconds);
+                Some(ScalarValue::IntervalMonthDayNano(Some(negative)))
+            }
+            // The smallest INT is written as the negation of a number that is a BIGINT.
+            Some(ScalarValue::Int64(Some(n))) if -n == i64::from(i32::MIN) => Some(ScalarValue::Int32(Some(i32::MIN))),
+            Some(literal) if value.data_type.is_numeric() => literal.arithmetic_negate().ok(),
+            _ => None,
+        };
+        if let Some(literal) = folded {
+            return Ok(scalar(literal));
+        }
+        match &value.data_type {
+            DataType::Interval(_) => self.unsupported("the negation of an interval that is not a literal", span),
+            t if t.is_integer() => {
+                let zero = self.cast(scalar(ScalarValue::Int32(Some(0))), t);
+                self.stub("$subtract", vec![zero, value], span)
+            }
+            t if t.is_numeric() => Ok(Typed::new(Expr::Negative(Box::new(value.expr)), t.clone())),
+            DataType::Utf8 | DataType::Null => {
+                let value = self.cast(value, &DataType::Float64);
+                Ok(Typed::new(Expr::Negative(Box::new(value.expr)), DataType::Float64))
+            }
+            other => self.mismatch("-", other, "a number", span),
+        }
+    }
+
+    pub fn binary(&self, left: Typed, operator: &B, right: Typed, span: Span) -> Planned<Typed> {
+        match operator {
+            B::And | B::Or => {
+                let (left, right) = (self.boolean(left, &operator.to_string(), span)?, self.boolean(right, &operator.to_string(), span)?);
+                let op = if matches!(operator, B::And) { Operator::And } else { Operator::Or };
+                Ok(Typed::new(binary(left.expr, op, right.expr), DataType::Boolean))
+            }
+            B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq | B::Spaceship => self.compare(left, operator, right, span),
+            B::Custom(text) if text == "==" => self.compare(left, &B::Eq, right, span),
+            B::Plus | B::Minus => self.plus_minus(left, matches!(operator, B::Minus), right, span),
+            B::Multiply => self.arithmetic("$multiply", Operator::Multiply, left, right, span),
+            B::Divide => self.divide(left, right, span),
+            B::Modulo => {
+                let common = self.number_type("%", &left, &right, span)?;
+                self.stub("$remainder", vec![self.cast(left, &common), self.cast(right, &common)], span)
+            }
+            B::DuckIntegerDivide | B::MyIntegerDivide => self.stub("$int_divide", vec![left, right], span),
+            B::StringConcat => self.concat(vec![left, right], span),
+            B::BitwiseAnd | B::BitwiseOr | B::BitwiseXor => self.bitwise(left, operator, right, span),
+            other => self.unsupported(&format!("the operator {other}"), span),
+        }
+    }
+
+    fn bitwise(&self, left: Typed, operator: &B, right: Typed, span: Span) -> Planned<Typed> {
+        let common = coercion::common_type(&left.data_type, &right.data_type).filter(DataType::is_integer);
+        let Some(common) = common else { return self.mismatch(&operator.to_string(), &left.data_type, "an integer", span) };
+        let op = match operator {
+            B::BitwiseAnd => Operator::BitwiseAnd,
+            B::BitwiseOr => Operator::BitwiseOr,
+            _ => Operator::BitwiseXor,
+        };
+        Ok(Typed::new(binary(self.cast(left, &common).expr, op, self.cast(right, &common).expr), common))
+    }
+
+    /// A comparison, both sides cast to the type that Spark compares in.
+    pub fn compare(&self, left: Typed, operator: &B, right: Typed, span: Span) -> Planned<Typed> {
+        let op = match operator {
+            B::Eq => Operator::Eq,
+            B::NotEq => Operator::NotEq,
+            B::Lt => Operator::Lt,
+            B::LtEq => Operator::LtEq,
+            B::Gt => Operator::Gt,
+            B::GtEq => Operator::GtEq,
+            B::Spaceship => Operator::IsNotDistinctFrom,
+            other => return self.unsupported(&format!("the comparison {other}"), span),
+        };
+        let common = match coercion::comparison_type(&left.data_type, &right.data_type) {
+            Some(common) if !matches!(common, DataType::Map(..)) => common,
+            _ => {
+                let (l, r) = (type_text(&left.data_type), type_text(&right.data_type));
+                return self.error(
+                    "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
+                    format!("{l} {operator} {r}: these types cannot be compared"),
+                    span,
+                );
+            }
+        };
+        Ok(Typed::new(binary(self.cast(left, &common).expr, op, self.cast(right, &common).expr), DataType::Boolean))
+    }
+
+    fn plus_minus(&self, left: Typed, minus: bool, right: Typed, span: Span) -> Planned<Typed> {
+        use DataType as D;
+        let sign = if minus { "-" } else { "+" };
+        match (&left.data_type, &right.data_type) {
+            (D::Interval(_), D::Interval(_)) => {
+                let op = if minus { Operator::Minus } else { Operator::Plus };
+                let data_type = left.data_type.clone();
+                Ok(Typed::new(binary(left.expr, op, right.expr), data_type))
+            }
+            (_, D::Interval(_)) => {
+                let right = if minus { self.negated(right, span)? } else { right };
+                self.stub("$add_interval", vec![left, right], span)
+            }
+            (D::Interval(_), _) if !minus => self.stub("$add_interval", vec![right, left], span),
+            (D::Date32, other) if other.is_integer() => self.stub(if minus { "date_sub" } else { "date_add" }, vec![left, right], span),
+            (other, D::Date32) if other.is_integer() && !minus => self.stub("date_add", vec![right, left], span),
+            (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) if minus => {
+                self.unsupported("the difference of two times as an interval; use datediff or timestampdiff", span)
+            }
+            (l, _) if matches!(l, D::Date32 | D::Timestamp(..)) => self.mismatch(sign, &right.data_type, "an INTERVAL", span),
+            _ if minus => self.arithmetic("$subtract", Operator::Minus, left, right, span),
+            _ => self.arithmetic("$add", Operator::Plus, left, right, span),
+        }
+    }
+
+    /// Integers and decimals by a function that finds overflow, floating numbers by the plain operator.
+    fn arithmetic(&self, name: &str, operator: Operator, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
+        let common = self.number_type(&operator.to_string(), &left, &right, span)?;
+        if common.is_floating() {
+            return Ok(Typed::new(binary(self.cast(left, &common).expr, operator, self.cast(right, &common).expr), common));
+        }
+        if matches!(common, DataType::Decimal128(..)) {
+            return self.stub(name, vec![self.as_decimal(left), self.as_decimal(right)], span);
+        }
+        self.stub(name, vec![self.cast(left, &common), self.cast(right, &common)], span)
+    }
+
+    /// `/` is DOUBLE, or DECIMAL if one side is and the other is no floating number.
+    fn divide(&self, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
+        let common = self.number_type("/", &left, &right, span)?;
+        if matches!(common, DataType::Decimal128(..)) {
+            return self.stub("$divide", vec![self.as_decimal(left), self.as_decimal(right)], span);
+        }
+        let (left, right) = (self.cast(left, &DataType::Float64), self.cast(right, &DataType::Float64));
+        match value_of(&right.expr) {
+            Some(ScalarValue::Float64(Some(divisor))) if *divisor != 0.0 => {
+                Ok(Typed::new(binary(left.expr, Operator::Divide, right.expr), DataType::Float64))
+            }
+            _ => self.stub("$divide", vec![left, right], span),
+        }
+    }
+
+    /// The type that two numbers are computed in; text counts as DOUBLE.
+    fn number_type(&self, operator: &str, left: &Typed, right: &Typed, span: Span) -> Planned<DataType> {
+        let number = |data_type: &DataType| match data_type {
+            DataType::Utf8 => Some(DataType::Float64),
+            t if t.is_numeric() || t.is_null() => Some(t.clone()),
+            _ => None,
+        };
+        let Some(l) = number(&left.data_type) else { return self.mismatch(operator, &left.data_type, "a number", span) };
+        let Some(r) = number(&right.data_type) else { return self.mismatch(operator, &right.data_type, "a number", span) };
+        match coercion::common_type(&l, &r) {
+            Some(DataType::Null) => Ok(DataType::Float64),
+            Some(common) => Ok(common),
+            None => self.mismatch(operator, &right.data_type, "a number", span),
+        }
+    }
+
+    /// An integer as the DECIMAL that holds it (a literal as the one that holds its digits), a decimal as it is.
+    fn as_decimal(&self, value: Typed) -> Typed {
+        let digits = match value_of(&value.expr) {
+            Some(ScalarValue::Int32(Some(n))) => Some(i64::from(*n)),
+            Some(ScalarValue::Int64(Some(n))) => Some(*n),
+            _ => None,
+        };
+        if let Some(n) = digits {
+            let precision = n.unsigned_abs().checked_ilog10().map_or(1, |digits| digits as u8 + 1);
+            return scalar(ScalarValue::Decimal128(Some(i128::from(n)), precision, 0));
+        }
+        match coercion::decimal_shape(&value.data_type) {
+            Some((precision, scale)) => self.cast(value, &DataType::Decimal128(precision, scale)),
+            None => self.cast(value, &DataType::Decimal128(38, 18)),
+        }
+    }
+
+    /// `concat` and `||`: arrays of one type, or everything as text.
+    pub fn concat(&self, values: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let mut common = DataType::Null;
+        let arrays = values.iter().any(|value| matches!(value.data_type, DataType::List(_)));
+        for value in &values {
+            common = match coercion::common_type(&common, &value.data_type) {
+                Some(common) => common,
+                None if arrays => return self.mismatch("concat", &value.data_type, "an array like the others", span),
+                None => DataType::Utf8,
+            };
+        }
+        let target = if arrays { common } else { DataType::Utf8 };
+        self.stub("concat", values.into_iter().map(|value| self.cast(value, &target)).collect(), span)
+    }
+
+    pub fn like(&self, value: Typed, pattern: Typed, (negated, ignore_case): (bool, bool), escape: Option<char>) -> Typed {
+        let (value, pattern) = (self.cast(value, &DataType::Utf8), self.cast(pattern, &DataType::Utf8));
+        let like = Like::new(negated, Box::new(value.expr), Box::new(pattern.expr), escape, ignore_case);
+        Typed::new(Expr::Like(like), DataType::Boolean)
+    }
+
+    pub fn boolean(&self, value: Typed, operator: &str, span: Span) -> Planned<Typed> {
+        match value.data_type {
+            DataType::Boolean => Ok(value),
+            DataType::Null | DataType::Utf8 => Ok(self.cast(value, &DataType::Boolean)),
+            other => self.mismatch(operator, &other, "BOOLEAN", span),
+        }
+    }
+
+    /// Values of one column or CASE: all cast to their common type.
+    pub fn common(&self, types: impl IntoIterator<Item = DataType>, place: &str, span: Span) -> Planned<DataType> {
+        let mut common = DataType::Null;
+        for data_type in types {
+            let (before, next) = (type_text(&common), type_text(&data_type));
+            common = match coercion::common_type(&common, &data_type) {
+                Some(common) => common,
+                None => return self.error("DATATYPE_MISMATCH.DATA_DIFF_TYPES", format!("{place} mixes {before} and {next}"), span),
+            };
+        }
+        Ok(common)
+    }
+
+    /// A field of a struct (or of the structs of an array), letter case ignored.
+    pub fn field(&self, value: Typed, name: &str, span: Span) -> Planned<Typed> {
+        let fields = match &value.data_type {
+            DataType::Struct(fields) => fields,
+            DataType::List(item) => match item.data_type() {
+                DataType::Struct(fields) => fields,
+                other => return self.mismatch(&format!(".{name}"), other, "STRUCT", span),
+            },
+            other => return self.mismatch(&format!(".{name}"), other, "STRUCT", span),
+        };
+        let exact = fields.iter().find(|field| field.name() == name);
+        let Some(field) = exact.or_else(|| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name))) else {
+            let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+            return self.error("FIELD_NOT_FOUND", format!("the struct has no field {name}; its fields are {}", names.join(", ")), span);
+        };
+        let field = super::literal::text(field.name());
+        self.stub("$field", vec![value, field], span)
+    }
+
+    pub fn mismatch<T>(&self, operator: &str, given: &DataType, wanted: &str, span: Span) -> Planned<T> {
+        let message = format!("{operator} takes {wanted}, not {}", type_text(given));
+        self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span)
+    }
+}
+
+pub fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
+}
+
+/// The literal in another type, where that loses nothing and does not depend on settings.
+fn folded(literal: &ScalarValue, target: &DataType) -> Option<ScalarValue> {
+    if literal.is_null() {
+        return ScalarValue::try_new_null(target).ok();
+    }
+    let source = literal.data_type();
+    let is_number = source.is_numeric() && target.is_numeric();
+    let cast = (is_number || is_plain(&source, target)).then(|| literal.cast_to(target).ok())??;
+    // A number that does not fit has become NULL or another number.
+    let exact = !is_number || target.is_floating() || cast.cast_to(&source).ok().as_ref() == Some(literal);
+    (exact && !cast.is_null()).then_some(cast)
+}
+
+/// Casts of arrow that lose nothing, never fail, and mean the same as Spark's.
+fn is_plain(from: &DataType, to: &DataType) -> bool {
+    use DataType as D;
+    let rank = |t: &D| [D::Int8, D::Int16, D::Int32, D::Int64].iter().position(|known| known == t);
+    match (from, to) {
+        (D::Null, _) => true,
+        (f, t) if rank(f).is_some() && rank(t).is_some() => rank(f) <= rank(t),
+        (f, D::Float32 | D::Float64) if rank(f).is_some() => true,
+        (D::Float32, D::Float64) => true,
+        (D::Decimal128(..), D::Float64) => true,
+        (f, D::Decimal128(precision, scale)) => coercion::decimal_shape(f)
+            .is_some_and(|(p, s)| s <= *scale && i16::from(p) - i16::from(s) <= i16::from(*precision) - i16::from(*scale)),
+        (D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::Boolean | D::Date32, D::Utf8) => true,
+        (D::Utf8, D::Binary) => true,
+        _ => false,
+    }
+}
+
+/// True if CAST may turn one type into the other at all.
+fn castable(from: &DataType, to: &DataType) -> bool {
+    use DataType as D;
+    match (from, to) {
+        (from, to) if from == to => true,
+        (D::Null, _) | (_, D::Utf8) => true,
+        (D::Utf8, to) => coercion::is_atomic(to) && !matches!(to, D::Null),
+        (D::Boolean, to) => to.is_numeric(),
+        (from, D::Boolean) => from.is_numeric(),
+        (D::Binary, _) | (_, D::Binary) => from.is_integer(),
+        (from, to) if from.is_numeric() => to.is_numeric() || matches!(to, D::Timestamp(_, Some(_))),
+        (D::Timestamp(_, Some(_)), to) if to.is_numeric() => true,
+        (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) => true,
+        (D::List(from), D::List(to)) => castable(from.data_type(), to.data_type()),
+        (D::Struct(from), D::Struct(to)) => {
+            from.len() == to.len() && from.iter().zip(to).all(|(f, t)| castable(f.data_type(), t.data_type()))
+        }
+        (D::Map(from, _), D::Map(to, _)) => castable(from.data_type(), to.data_type()),
+        _ => false,
+    }
+}

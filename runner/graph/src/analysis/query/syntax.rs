@@ -1,0 +1,138 @@
+//! Functions that are other expressions in disguise: casts by name, conditions, structs, differences of times.
+
+use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
+use datafusion_expr::Expr;
+use sqlparser::{
+    ast::{self, BinaryOperator, FunctionArg, FunctionArgExpr, Spanned},
+    tokenizer::Span,
+};
+
+use super::{
+    Planned, Planner, Scope, Typed,
+    literal::{scalar, text},
+    name::spark_name,
+};
+use crate::analysis::ddl;
+
+/// Units of `timestampdiff` and `timestampadd`, and their abbreviations.
+const UNITS: &[(&str, &str)] = &[
+    ("MICROSECOND", "MICROSECOND"),
+    ("MILLISECOND", "MILLISECOND"),
+    ("SECOND", "SECOND"),
+    ("MINUTE", "MINUTE"),
+    ("HOUR", "HOUR"),
+    ("DAY", "DAY"),
+    ("DAYOFYEAR", "DAY"),
+    ("WEEK", "WEEK"),
+    ("MONTH", "MONTH"),
+    ("QUARTER", "QUARTER"),
+    ("YEAR", "YEAR"),
+];
+
+impl Planner<'_> {
+    pub fn syntax_call(&mut self, name: &str, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        match name {
+            "struct" => {
+                let exprs: Vec<ast::Expr> = args.iter().filter_map(expr_of).cloned().collect();
+                return self.structure(&exprs, scope, span);
+            }
+            "timestampdiff" | "timestampadd" => return self.unit_call(name, args, scope, span),
+            "datediff" | "date_diff" if args.len() == 3 => return self.unit_call("timestampdiff", args, scope, span),
+            "dateadd" if args.len() == 3 => return self.unit_call("timestampadd", args, scope, span),
+            _ => {}
+        }
+        let arguments = self.arguments(args, scope, span)?;
+        match (name, arguments.as_slice()) {
+            ("if" | "iff", [condition, yes, no]) => {
+                let condition = self.boolean(condition.clone(), name, span)?;
+                self.case_of(vec![(condition, yes.clone())], Some(no.clone()), span)
+            }
+            ("nullif", [value, other]) => {
+                let equal = self.compare(value.clone(), &BinaryOperator::Eq, other.clone(), span)?;
+                let null = Typed::new(Expr::Literal(ScalarValue::Null, None), DataType::Null);
+                self.case_of(vec![(equal, null)], Some(value.clone()), span)
+            }
+            ("nvl2", [value, yes, no]) => {
+                let present = Typed::new(value.expr.clone().is_not_null(), DataType::Boolean);
+                self.case_of(vec![(present, yes.clone())], Some(no.clone()), span)
+            }
+            ("isnull", [value]) => Ok(Typed::new(value.expr.clone().is_null(), DataType::Boolean)),
+            ("isnotnull", [value]) => Ok(Typed::new(value.expr.clone().is_not_null(), DataType::Boolean)),
+            ("datediff" | "date_diff", [end, start]) => self.stub("$date_diff", vec![end.clone(), start.clone()], span),
+            ("dateadd", [date, days]) => self.stub("date_add", vec![date.clone(), days.clone()], span),
+            ("typeof", [value]) => Ok(text(ddl::type_text(&value.data_type).to_lowercase())),
+            (target, [value]) => match ddl::parse_type(target) {
+                Ok(target) => self.explicit_cast(value.clone(), &target, false, span),
+                Err(_) => self.wrong_count(name, 1, span),
+            },
+            (_, other) => self.wrong_count(name, other.len(), span),
+        }
+    }
+
+    fn wrong_count<T>(&self, name: &str, given: usize, span: Span) -> Planned<T> {
+        self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("{name} cannot be called with {given} arguments"), span)
+    }
+
+    /// `timestampdiff(UNIT, start, end)` and `timestampadd(UNIT, n, t)`.
+    fn unit_call(&mut self, name: &str, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let exprs: Vec<&ast::Expr> = args.iter().filter_map(expr_of).collect();
+        let [unit, first, second] = exprs.as_slice() else { return self.wrong_count(name, exprs.len(), span) };
+        let written = match unit {
+            ast::Expr::Identifier(ident) => ident.value.to_uppercase(),
+            ast::Expr::Value(value) => value.value.clone().into_string().unwrap_or_default().to_uppercase(),
+            other => other.to_string().to_uppercase(),
+        };
+        let Some((_, unit_name)) = UNITS.iter().find(|(known, _)| *known == written) else {
+            return self.error("INVALID_PARAMETER_VALUE.DATETIME_UNIT", format!("{written} is not a unit of time"), unit.span());
+        };
+        let (first, second) = (self.expr(first, scope)?, self.expr(second, scope)?);
+        let known = if name == "timestampdiff" { "$timestamp_diff" } else { "$timestamp_add" };
+        self.stub(known, vec![text(*unit_name), first, second], span)
+    }
+
+    /// `struct(a, b AS c, …)`: fields named by alias or column, otherwise `col1`, `col2` …
+    pub fn structure(&mut self, values: &[ast::Expr], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let mut arguments = Vec::with_capacity(values.len() * 2);
+        for (index, value) in values.iter().enumerate() {
+            let name = match value {
+                ast::Expr::Named { name, .. } => name.value.clone(),
+                ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::CompoundFieldAccess { .. } => spark_name(value),
+                _ => format!("col{}", index + 1),
+            };
+            let inner = if let ast::Expr::Named { expr, .. } = value { expr } else { value };
+            arguments.push(text(name));
+            arguments.push(self.expr(inner, scope)?);
+        }
+        self.stub("named_struct", arguments, span)
+    }
+
+    /// `EXTRACT(field FROM x)` and `date_part`.
+    pub fn extract(&self, field: &str, value: Typed, span: Span) -> Planned<Typed> {
+        let name = match field.to_lowercase().trim_end_matches('s') {
+            "year" => "year",
+            "quarter" => "quarter",
+            "month" => "month",
+            "week" => "weekofyear",
+            "day" => "day",
+            "dow" | "dayofweek" => "dayofweek",
+            "doy" | "dayofyear" => "dayofyear",
+            "hour" => "hour",
+            "minute" => "minute",
+            "second" => "second",
+            _ => return self.unsupported(&format!("EXTRACT({field} FROM …)"), span),
+        };
+        self.stub(name, vec![value], span)
+    }
+
+    /// The literal 1 … as INT, for parts of rewritten calls.
+    pub fn int(value: i32) -> Typed {
+        scalar(ScalarValue::Int32(Some(value)))
+    }
+}
+
+fn expr_of(arg: &FunctionArg) -> Option<&ast::Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
