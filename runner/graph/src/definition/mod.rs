@@ -2,9 +2,18 @@
 //!
 //! `parse_sql` and `table_manifest` give the same values for the same meaning; nothing after this room knows which it was.
 
+mod cursor;
+mod dialect;
 mod manifest;
 mod project;
+mod properties;
+mod reader;
+mod relations;
+mod scan;
 mod statement;
+mod stream;
+mod substitute;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +28,7 @@ use crate::{
     origin::{Diagnostic, Origin},
 };
 
+pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
 pub use statement::{parse_expression, parse_query, parse_sql};
@@ -28,7 +38,8 @@ pub use statement::{parse_expression, parse_query, parse_sql};
 pub struct Definitions {
     pub datasets: Vec<Dataset>,
     pub flows: Vec<Flow>,
-    /// Datasets whose statement has an error: they are in `datasets` or not, and a reference to them is no further error.
+    /// Datasets of statements that have an error (as declared dataset or as target of a flow). They are not in `datasets`, or lack
+    /// a flow: neither that, nor a reference to them, is an error of its own.
     pub incomplete: BTreeSet<DatasetName>,
     /// Errors and lints found while reading; registration goes on after each.
     pub diagnostics: Vec<Diagnostic>,
@@ -126,7 +137,8 @@ pub enum FlowKind {
     AutoCdc(Box<AutoCdc>),
 }
 
-/// The clauses of `AUTO CDC`, unresolved; the query of the flow is `SELECT * FROM STREAM(source)`.
+/// The clauses of `AUTO CDC`, unresolved; the query of the flow is `SELECT * FROM STREAM(source)`, without `STREAM` for `ONCE` and
+/// snapshots. Expressions are texts for `parse_expression`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutoCdc {
     pub keys: Vec<String>,

@@ -1,0 +1,306 @@
+//! A cursor over the tokens of one statement: our keywords by hand, names, expressions and queries by sqlparser.
+
+use std::{ops::Range, sync::Arc};
+
+use sqlparser::{
+    ast,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, TokenWithSpan},
+};
+
+use super::{
+    Query,
+    dialect::DIALECT,
+    tokens::{Tokens, name_token},
+};
+use crate::{
+    name::{DatasetName, Namespace},
+    origin::{Diagnostic, Origin},
+};
+
+/// A name as written: one to three parts.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenName {
+    pub parts: Vec<String>,
+    pub origin: Origin,
+    /// The name had the legacy prefix `LIVE.`, which is gone.
+    pub live: bool,
+}
+
+impl WrittenName {
+    /// The full name, with what is missing taken from `namespace`.
+    pub fn resolve(&self, namespace: &Namespace) -> DatasetName {
+        let mut parts = self.parts.iter().rev().cloned();
+        let name = parts.next().unwrap_or_default();
+        let schema = parts.next().unwrap_or_else(|| namespace.schema.clone());
+        let catalog = parts.next().unwrap_or_else(|| namespace.catalog.clone());
+        DatasetName { catalog, schema, name }
+    }
+}
+
+/// The tokens of a statement and the place in them.
+pub(super) struct Cursor {
+    parser: Parser<'static>,
+    ranges: Vec<Range<usize>>,
+    tokens: Vec<TokenWithSpan>,
+    text: Arc<str>,
+    pub file: Arc<str>,
+    end: Origin,
+}
+
+impl Cursor {
+    pub fn new(source: Tokens) -> Self {
+        let (tokens, ranges): (Vec<_>, Vec<_>) =
+            source.pieces.into_iter().map(|piece| (TokenWithSpan { token: piece.token, span: piece.span }, piece.range)).unzip();
+        let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens.clone());
+        Self { parser, ranges, tokens, text: source.text, file: source.file, end: source.end }
+    }
+
+    /// Index of the next token.
+    pub fn at(&self) -> usize {
+        self.parser.index().min(self.tokens.len())
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.at() >= self.tokens.len()
+    }
+
+    /// The token `ahead` of the next one.
+    pub fn peek(&self, ahead: usize) -> Option<&Token> {
+        self.tokens.get(self.at() + ahead).map(|token| &token.token)
+    }
+
+    pub fn is_word(&self, ahead: usize, word: &str) -> bool {
+        matches!(self.peek(ahead), Some(Token::Word(found)) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+    }
+
+    pub fn is_symbol(&self, ahead: usize, symbol: &Token) -> bool {
+        self.peek(ahead) == Some(symbol)
+    }
+
+    /// True if all the words stand next.
+    pub fn is_next(&self, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(ahead, word)| self.is_word(ahead, word))
+    }
+
+    /// Moves over `count` tokens.
+    pub fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            self.parser.advance_token();
+        }
+    }
+
+    /// Takes all the words or none.
+    pub fn take(&mut self, words: &[&str]) -> bool {
+        let found = self.is_next(words);
+        if found {
+            self.skip(words.len());
+        }
+        found
+    }
+
+    pub fn take_symbol(&mut self, symbol: &Token) -> bool {
+        let found = self.is_symbol(0, symbol);
+        if found {
+            self.skip(1);
+        }
+        found
+    }
+
+    pub fn expect(&mut self, words: &[&str]) -> Result<(), Diagnostic> {
+        if self.take(words) { Ok(()) } else { self.expected(&words.join(" ")) }
+    }
+
+    pub fn expect_symbol(&mut self, symbol: &Token) -> Result<(), Diagnostic> {
+        if self.take_symbol(symbol) { Ok(()) } else { self.expected(&format!("`{symbol}`")) }
+    }
+
+    pub fn expect_end(&self) -> Result<(), Diagnostic> {
+        if self.is_at_end() { Ok(()) } else { self.expected("the end of the statement") }
+    }
+
+    /// The next token as messages quote it.
+    pub fn found(&self) -> String {
+        match self.peek(0) {
+            Some(token) => format!("`{token}`"),
+            None => "the end of the statement".to_string(),
+        }
+    }
+
+    /// The error that something else stands here.
+    pub fn expected<T>(&self, what: &str) -> Result<T, Diagnostic> {
+        Err(self.error("PARSE_SYNTAX_ERROR", format!("expected {what}, found {}", self.found())))
+    }
+
+    /// An error at the next token.
+    pub fn error(&self, class: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(class, message).at(&self.origin())
+    }
+
+    /// Where the next token stands.
+    pub fn origin(&self) -> Origin {
+        self.origin_of(self.at())
+    }
+
+    fn origin_of(&self, index: usize) -> Origin {
+        match self.tokens.get(index) {
+            Some(token) => Origin::new(Arc::clone(&self.file), token.span.start.line as u32, token.span.start.column as u32),
+            None => self.end.clone(),
+        }
+    }
+
+    /// The text from token `from` to before the next token.
+    pub fn text_since(&self, from: usize) -> String {
+        self.text_between(from, self.at())
+    }
+
+    /// The text from token `from` to before token `to`.
+    pub fn text_between(&self, from: usize, to: usize) -> String {
+        let written = |ranges: &[Range<usize>]| Some(ranges.first()?.start..ranges.last()?.end);
+        let range = self.ranges.get(from..to).and_then(written).unwrap_or(0..0);
+        self.text.get(range).unwrap_or_default().to_string()
+    }
+
+    /// A name of one part.
+    pub fn ident(&mut self, what: &str) -> Result<String, Diagnostic> {
+        match self.peek(0) {
+            Some(Token::Word(word)) => {
+                let value = word.value.clone();
+                self.skip(1);
+                Ok(value)
+            }
+            _ => self.expected(what),
+        }
+    }
+
+    /// A name of up to three parts.
+    pub fn name(&mut self, what: &str) -> Result<WrittenName, Diagnostic> {
+        let origin = self.origin();
+        let live = self.is_word(0, "LIVE") && self.is_symbol(1, &Token::Period);
+        if live {
+            self.skip(2);
+        }
+        let mut parts = vec![self.ident(what)?];
+        while self.take_symbol(&Token::Period) {
+            parts.push(self.ident(what)?);
+        }
+        if parts.len() > 3 {
+            let message = format!("`{}` has {} parts; a name is catalog.schema.name at most", parts.join("."), parts.len());
+            return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", message).at(&origin));
+        }
+        Ok(WrittenName { parts, origin, live })
+    }
+
+    pub fn string(&mut self, what: &str) -> Result<String, Diagnostic> {
+        match self.peek(0) {
+            Some(Token::SingleQuotedString(value)) => {
+                let value = value.clone();
+                self.skip(1);
+                Ok(value)
+            }
+            _ => self.expected(what),
+        }
+    }
+
+    /// `( a, b, … )` of names.
+    pub fn idents(&mut self, what: &str) -> Result<Vec<String>, Diagnostic> {
+        self.expect_symbol(&Token::LParen)?;
+        let mut out = vec![self.ident(what)?];
+        while self.take_symbol(&Token::Comma) {
+            out.push(self.ident(what)?);
+        }
+        self.expect_symbol(&Token::RParen)?;
+        Ok(out)
+    }
+
+    /// An expression with its text.
+    pub fn expression(&mut self) -> Result<(ast::Expr, String), Diagnostic> {
+        let from = self.at();
+        let parsed = self.parser.parse_expr();
+        let expr = parsed.map_err(|error| self.syntax_error(&error))?;
+        Ok((expr, self.text_since(from)))
+    }
+
+    /// A query up to the end of the statement.
+    pub fn query(&mut self, namespace: &Namespace) -> Result<Query, Diagnostic> {
+        let (from, origin) = (self.at(), self.origin());
+        let parsed = self.parser.parse_query();
+        let ast = parsed.map_err(|error| self.syntax_error(&error))?;
+        self.expect_end()?;
+        Ok(Query { ast, text: self.text_since(from).into(), namespace: namespace.clone(), file: Arc::clone(&self.file), origin })
+    }
+
+    /// True if a query begins here.
+    pub fn is_query(&self) -> bool {
+        ["SELECT", "WITH", "FROM", "VALUES"].iter().any(|word| self.is_word(0, word)) || self.is_symbol(0, &Token::LParen)
+    }
+
+    /// `SELECT * FROM` the tokens from `from` to before `to`; as a stream unless they say so themselves.
+    pub fn select_all(&self, from: usize, to: usize, streaming: bool, namespace: &Namespace) -> Result<Query, Diagnostic> {
+        let origin = self.origin_of(from);
+        let Some(first) = self.tokens.get(from).filter(|_| from < to) else {
+            return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "expected a source behind FROM").at(&origin));
+        };
+        let is_stream = matches!(&first.token, Token::Word(word) if word.value == "STREAM")
+            && self.tokens.get(from + 1).is_some_and(|next| next.token == Token::LParen);
+        let added = |token: Token| TokenWithSpan { token, span: first.span };
+        let mut tokens: Vec<_> = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")].map(added).into();
+        let wraps = streaming && !is_stream;
+        if wraps {
+            tokens.extend([name_token("STREAM"), Token::LParen].map(added));
+        }
+        tokens.extend(self.tokens[from..to].iter().cloned());
+        if wraps {
+            tokens.push(added(Token::RParen));
+        }
+        let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+        let parsed = parser.parse_query();
+        let at_end = matches!(parser.peek_token_ref().token, Token::EOF);
+        let ast = parsed.map_err(|error| self.syntax_error(&error))?;
+        if !at_end {
+            return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "expected one table, view or stream behind FROM").at(&origin));
+        }
+        let source = self.text_between(from, to);
+        let text = if wraps { format!("SELECT * FROM STREAM({source})") } else { format!("SELECT * FROM {source}") };
+        Ok(Query { ast, text: text.into(), namespace: namespace.clone(), file: Arc::clone(&self.file), origin })
+    }
+
+    /// A parser's error with our words and its place.
+    fn syntax_error(&self, error: &ParserError) -> Diagnostic {
+        let text = match error {
+            ParserError::ParserError(text) | ParserError::TokenizerError(text) => text.as_str(),
+            ParserError::RecursionLimitExceeded => "the expression or query is nested too deeply",
+        };
+        let (message, place) = split_place(text);
+        let last = self.origin_of(self.at().min(self.tokens.len()));
+        let origin = match place {
+            Some((line, column)) => Origin::new(Arc::clone(&self.file), line, column),
+            None if message.ends_with("found: EOF") => self.end.clone(),
+            None => last,
+        };
+        Diagnostic::error("PARSE_SYNTAX_ERROR", readable(message)).at(&origin)
+    }
+}
+
+/// `text at Line: 3, Column: 7` as text and place.
+fn split_place(text: &str) -> (&str, Option<(u32, u32)>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else { return (text, None) };
+    let place = place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.trim().parse().ok()?)));
+    (message, place)
+}
+
+/// `Expected: x, found: y` as `expected x, found y`.
+fn readable(message: &str) -> String {
+    let text = match message.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: ")) {
+        Some((expected, "EOF")) => return format!("expected {}, found the end of the statement", quoted(expected)),
+        Some((expected, found)) => return format!("expected {}, found `{found}`", quoted(expected)),
+        None => message,
+    };
+    let mut characters = text.trim_end_matches('.').chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// Symbols in quotes, words as they are.
+fn quoted(expected: &str) -> String {
+    if expected.chars().any(char::is_alphanumeric) { expected.to_string() } else { format!("`{expected}`") }
+}

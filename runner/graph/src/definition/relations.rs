@@ -1,0 +1,297 @@
+//! Gives every relation of a query one spelling, on the tokens: `STREAM(…)`, `read_files(…)`, names without `LIVE.`.
+//!
+//! The parser takes `STREAM t` for a table called `stream`, so this comes before it. What a release does not have (watermarks,
+//! versions in a pipeline) is refused here, where the words still have their places.
+
+use sqlparser::tokenizer::Token;
+
+use super::{
+    reader::Reader,
+    stream,
+    tokens::{Piece, Tokens},
+};
+use crate::origin::Diagnostic;
+
+/// Words that begin another clause of a query or end one.
+const CLAUSES: [&str; 17] = [
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "QUALIFY",
+    "ORDER",
+    "SORT",
+    "CLUSTER",
+    "DISTRIBUTE",
+    "LIMIT",
+    "WINDOW",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "MINUS",
+    "KEYS",
+    "SELECT",
+    "OFFSET",
+];
+
+/// Words that can follow a relation; after `STREAM` they mean that `stream` is the name of a table.
+const FOLLOWERS: [&str; 14] =
+    ["ON", "USING", "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ANTI", "SEMI", "LATERAL", "AS", "TABLESAMPLE"];
+
+/// True if the word cannot be the name of a relation or its alias.
+pub(super) fn ends_relation(piece: &Piece) -> bool {
+    CLAUSES.iter().chain(&FOLLOWERS).any(|word| piece.is_word(word))
+}
+
+/// Whether `VERSION AS OF` may stand in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Versions {
+    Refused,
+    Allowed,
+}
+
+/// Rewrites the relations of a statement; what is refused or old goes to `findings`.
+pub(super) fn normalise(tokens: Tokens, versions: Versions, findings: &mut Vec<Diagnostic>) -> Tokens {
+    let Tokens { pieces, text, file, end } = tokens;
+    let reader = Reader { pieces: &pieces, at: 0, file: &file, end: &end, findings };
+    let mut rewriter = Rewriter { reader, out: Vec::with_capacity(pieces.len()), scopes: vec![Scope::default()], versions };
+    while rewriter.reader.at < pieces.len() {
+        rewriter.step();
+    }
+    let out = rewriter.out;
+    Tokens { pieces: out, text, file, end }
+}
+
+/// What a pair of parentheses (or the whole statement) is at the moment.
+#[derive(Clone, Copy, Default)]
+struct Scope {
+    /// A query stands here.
+    query: bool,
+    /// Its FROM clause is being read.
+    from: bool,
+    /// The next token begins a relation.
+    relation: bool,
+}
+
+struct Rewriter<'a, 'f> {
+    reader: Reader<'a, 'f>,
+    out: Vec<Piece>,
+    scopes: Vec<Scope>,
+    versions: Versions,
+}
+
+impl Rewriter<'_, '_> {
+    fn scope(&mut self) -> &mut Scope {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope::default());
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    fn step(&mut self) {
+        let scope = *self.scope();
+        if scope.relation && self.relation() {
+            self.scope().relation = false;
+            return;
+        }
+        if scope.from && !scope.relation && (self.watermark() || self.version()) {
+            return;
+        }
+        if self.live_column() || self.within_watermark() {
+            return;
+        }
+        let Some(piece) = self.reader.next() else { return };
+        self.adjacent_strings(&piece, scope);
+        self.enter(&piece, scope);
+        self.out.push(piece);
+    }
+
+    /// Keeps account of clauses and parentheses.
+    fn enter(&mut self, piece: &Piece, scope: Scope) {
+        let before = self.out.last();
+        let is_top = self.scopes.len() == 1;
+        match &piece.token {
+            Token::LParen => {
+                self.scope().relation = false;
+                self.scopes.push(Scope { query: false, from: scope.relation, relation: scope.relation });
+            }
+            Token::RParen => {
+                self.scopes.pop();
+                self.scope().relation = false;
+            }
+            Token::Comma => self.scope().relation = scope.from,
+            _ if before.is_some_and(|before| before.token == Token::Period) => self.scope().relation = false,
+            _ if piece.is_word("SELECT") => *self.scope() = Scope { query: true, from: false, relation: false },
+            _ if piece.is_word("FROM") && !before.is_some_and(|before| before.is_word("DISTINCT")) => {
+                let starts = scope.query || is_top || before.is_none_or(|before| before.token == Token::LParen);
+                *self.scope() = Scope { query: scope.query || starts, from: starts, relation: starts };
+            }
+            _ if piece.is_word("JOIN") => self.scope().relation = scope.from,
+            _ if piece.is_word("LATERAL") => {}
+            _ if CLAUSES.iter().any(|word| piece.is_word(word)) => {
+                *self.scope() = Scope { query: scope.query, from: false, relation: false };
+            }
+            _ => self.scope().relation = false,
+        }
+    }
+
+    /// Spark refuses or joins adjacent literals, the parser would call the second one an alias.
+    fn adjacent_strings(&mut self, piece: &Piece, scope: Scope) {
+        let after_string = self.out.last().is_some_and(|before| before.string().is_some());
+        if scope.query && after_string && piece.string().is_some() {
+            let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "adjacent string literals are not joined")
+                .help("write one literal, or put || or a comma between them");
+            self.reader.findings.push(found.at(&self.reader.origin_of(piece)));
+        }
+    }
+
+    /// Rewrites the relation that begins here; false if it is an ordinary one.
+    fn relation(&mut self) -> bool {
+        let Some(first) = self.reader.peek(0).cloned() else { return false };
+        let next = self.reader.peek(1);
+        let calls = next.is_some_and(|next| next.token == Token::LParen);
+        let is_name = next.is_some_and(|next| next.word().is_some() && !ends_relation(next));
+        let rewritten = if first.is_word("STREAM") && (calls || is_name) {
+            stream::stream(&mut self.reader)
+        } else if first.is_word("read_stream") && calls {
+            stream::read_stream(&mut self.reader)
+        } else if first.is_word("cloud_files") && calls {
+            stream::cloud_files(&mut self.reader)
+        } else if stream::is_table_function(&first) && calls {
+            stream::table_function(&mut self.reader).map(stream::Inner::into_pieces)
+        } else {
+            return self.plain_relation(&first);
+        };
+        match rewritten {
+            Ok(pieces) => self.out.extend(pieces),
+            Err(found) => {
+                // What follows cannot be read as a query any more; one error is enough.
+                self.reader.findings.push(found);
+                self.reader.skip_all();
+            }
+        }
+        true
+    }
+
+    /// `LIVE.t` and `` json.`path` ``.
+    fn plain_relation(&mut self, first: &Piece) -> bool {
+        let is_dotted = self.reader.peek(1).is_some_and(|next| next.token == Token::Period);
+        if !is_dotted {
+            return false;
+        }
+        if first.is_word("LIVE") {
+            self.reader.skip_live();
+            return false;
+        }
+        match stream::path_relation(&mut self.reader) {
+            Some(pieces) => {
+                self.out.extend(pieces.into_pieces());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// `LIVE.t.column` in an expression, and `INTO LIVE.t`.
+    fn live_column(&mut self) -> bool {
+        let is = |at: usize, token: &Token| self.reader.peek(at).is_some_and(|piece| piece.token == *token);
+        let after_period = self.out.last().is_some_and(|before| before.token == Token::Period);
+        let is_live = self.reader.peek(0).is_some_and(|piece| piece.is_word("LIVE")) && is(1, &Token::Period) && is(3, &Token::Period);
+        if is_live && !after_period {
+            self.reader.skip_live();
+        }
+        is_live && !after_period
+    }
+
+    fn within_watermark(&mut self) -> bool {
+        let found = self.reader.is_word(0, "WITHIN") && self.reader.is_word(1, "WATERMARK");
+        if found {
+            self.reader.refuse("DISTINCT ON … WITHIN WATERMARK");
+            self.reader.at += 2;
+        }
+        found
+    }
+
+    /// `WATERMARK e [AS c] DELAY OF d` behind a relation: refused and left out.
+    fn watermark(&mut self) -> bool {
+        let is_alias = self.out.last().is_some_and(|before| before.is_word("AS") || before.token == Token::Period);
+        let follows = self.reader.peek(1).is_some_and(|next| {
+            !ends_relation(next) && !matches!(next.token, Token::Comma | Token::RParen | Token::Period | Token::SemiColon)
+        });
+        if !self.reader.is_word(0, "WATERMARK") || is_alias || !follows {
+            return false;
+        }
+        self.reader.refuse("WATERMARK");
+        while self.reader.at < self.reader.pieces.len() && !(self.reader.is_word(0, "DELAY") && self.reader.is_word(1, "OF")) {
+            self.reader.at += 1;
+        }
+        self.reader.at += 2;
+        self.skip_duration();
+        true
+    }
+
+    /// A string, or `INTERVAL` with its value and unit.
+    fn skip_duration(&mut self) {
+        if !self.reader.is_word(0, "INTERVAL") {
+            self.reader.at += 1;
+            return;
+        }
+        self.reader.at += 1;
+        while self.reader.peek(0).is_some_and(|piece| matches!(piece.token, Token::Minus | Token::Number(..)) || piece.string().is_some()) {
+            self.reader.at += 1;
+        }
+        const UNITS: [&str; 14] = [
+            "SECOND",
+            "SECONDS",
+            "MINUTE",
+            "MINUTES",
+            "HOUR",
+            "HOURS",
+            "DAY",
+            "DAYS",
+            "WEEK",
+            "WEEKS",
+            "MILLISECOND",
+            "MILLISECONDS",
+            "MICROSECOND",
+            "MICROSECONDS",
+        ];
+        let is_unit = |piece: &Piece| UNITS.iter().any(|unit| piece.is_word(unit));
+        if self.reader.peek(0).is_some_and(is_unit) {
+            self.reader.at += 1;
+        }
+    }
+
+    /// `[FOR] VERSION AS OF n`, `[FOR] TIMESTAMP AS OF e` behind a relation.
+    fn version(&mut self) -> bool {
+        let skipped = usize::from(self.reader.is_word(0, "FOR"));
+        let is = |word: &str| self.reader.is_word(skipped, word);
+        let kind = if is("VERSION") || is("SYSTEM_VERSION") {
+            "VERSION"
+        } else if is("TIMESTAMP") || is("SYSTEM_TIME") {
+            "TIMESTAMP"
+        } else {
+            return false;
+        };
+        if !(self.reader.is_word(skipped + 1, "AS") && self.reader.is_word(skipped + 2, "OF")) {
+            return false;
+        }
+        self.reader.at += skipped;
+        if self.versions == Versions::Refused {
+            self.reader.refuse(&format!("{kind} AS OF in a pipeline"));
+        }
+        for word in [kind, "AS", "OF"] {
+            if let Some(piece) = self.reader.next() {
+                self.out.push(Piece { token: Token::make_word(word, None), ..piece });
+            }
+        }
+        if kind == "VERSION"
+            && let Some(piece) = self.reader.peek(0).cloned()
+            && let Some(version) = piece.string().filter(|text| text.chars().all(|c| c.is_ascii_digit()) && !text.is_empty())
+        {
+            self.reader.at += 1;
+            self.out.push(piece.stand_in(Token::Number(version.to_string(), false)));
+        }
+        true
+    }
+}

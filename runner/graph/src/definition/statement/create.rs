@@ -1,0 +1,68 @@
+//! `CREATE …`: which of our statements it is.
+
+use super::{Statement, dataset::Shape};
+use crate::{definition::DatasetKind, origin::Diagnostic};
+
+impl Statement<'_> {
+    /// What follows `CREATE`.
+    pub(super) fn create(&mut self) -> Result<(), Diagnostic> {
+        let replace = self.cursor.origin();
+        if self.cursor.take(&["OR", "REPLACE"]) {
+            self.legacy("CREATE OR REPLACE", "write CREATE OR REFRESH", &replace);
+        } else {
+            self.cursor.take(&["OR", "REFRESH"]);
+        }
+        let origin = self.cursor.origin();
+        let private = self.cursor.take(&["PRIVATE"]);
+        if self.cursor.take(&["STREAMING", "TABLE"]) {
+            return self.dataset(Shape { kind: DatasetKind::StreamingTable, private, is_legacy: false, origin });
+        }
+        if self.cursor.take(&["MATERIALIZED", "VIEW"]) {
+            return self.dataset(Shape { kind: DatasetKind::MaterializedView, private, is_legacy: false, origin });
+        }
+        if private {
+            return self.cursor.expected("STREAMING TABLE or MATERIALIZED VIEW");
+        }
+        if self.cursor.take(&["TEMPORARY", "VIEW"]) || self.cursor.take(&["TEMP", "VIEW"]) {
+            return self.dataset(Shape { kind: DatasetKind::TemporaryView, private, is_legacy: false, origin });
+        }
+        if self.cursor.take(&["VIEW"]) {
+            return self.dataset(Shape { kind: DatasetKind::View, private, is_legacy: false, origin });
+        }
+        if let Some(shape) = self.legacy_shape()? {
+            return self.dataset(shape);
+        }
+        if self.cursor.take(&["FLOW"]) || self.cursor.is_word(0, "STREAM") {
+            return self.create_flow(&origin);
+        }
+        if self.cursor.is_word(0, "SINK") {
+            return Err(Diagnostic::not_supported("CREATE SINK").at(&origin));
+        }
+        Err(self.unsupported(1))
+    }
+
+    /// `[TEMPORARY] [STREAMING | INCREMENTAL] LIVE (TABLE | VIEW)`.
+    fn legacy_shape(&mut self) -> Result<Option<Shape>, Diagnostic> {
+        let origin = self.cursor.origin();
+        let ahead = (0..3).find(|ahead| self.cursor.is_word(*ahead, "LIVE"));
+        let words = |ahead: usize| ["TEMPORARY", "TEMP", "STREAMING", "INCREMENTAL"].iter().any(|word| self.cursor.is_word(ahead, word));
+        let Some(ahead) = ahead.filter(|ahead| (0..*ahead).all(words)) else { return Ok(None) };
+        let has = |word: &str| (0..ahead).any(|ahead| self.cursor.is_word(ahead, word));
+        let temporary = has("TEMPORARY") || has("TEMP");
+        let streaming = has("STREAMING") || has("INCREMENTAL");
+        self.cursor.skip(ahead + 1);
+        let (kind, modern) = if self.cursor.take(&["VIEW"]) {
+            (DatasetKind::TemporaryView, "CREATE TEMPORARY VIEW")
+        } else if !self.cursor.take(&["TABLE"]) {
+            return self.cursor.expected("TABLE or VIEW");
+        } else if streaming {
+            (DatasetKind::StreamingTable, "CREATE OR REFRESH STREAMING TABLE")
+        } else {
+            (DatasetKind::MaterializedView, "CREATE OR REFRESH MATERIALIZED VIEW")
+        };
+        self.legacy("LIVE", &format!("write {modern}"), &origin);
+        // A temporary live table was stored and seen by its pipeline only.
+        let private = temporary && kind != DatasetKind::TemporaryView;
+        Ok(Some(Shape { kind, private, is_legacy: true, origin }))
+    }
+}

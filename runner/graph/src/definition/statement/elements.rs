@@ -1,0 +1,219 @@
+//! What stands in the parentheses behind a name: columns, expectations, constraints.
+
+use floe_crds::state::ExpectationAction;
+use sqlparser::tokenizer::Token;
+
+use super::Statement;
+use crate::{
+    definition::{Column, Dataset, DatasetKind, Expectation},
+    name::DatasetName,
+    origin::Diagnostic,
+};
+
+/// Errors that SQL and manifests share.
+pub(in crate::definition) struct Refusals;
+
+impl Refusals {
+    pub fn location(dataset: &str) -> Diagnostic {
+        Diagnostic::error("LOCATION_NOT_ALLOWED", format!("the location of {dataset} is derived from spec.storage.uri"))
+            .help("leave LOCATION out; a table that the pipeline only reads is declared by a Table manifest of type External")
+    }
+
+    pub fn partitioned_and_clustered(dataset: &str) -> Diagnostic {
+        let message = format!("{dataset} has both partition and clustering columns");
+        Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).help("keep one of them")
+    }
+
+    pub fn check() -> Diagnostic {
+        Diagnostic::not_supported("CHECK constraint").help("use CONSTRAINT name EXPECT (…) ON VIOLATION FAIL UPDATE")
+    }
+}
+
+impl Statement<'_> {
+    /// `( element, … )`.
+    pub(super) fn elements(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
+        self.cursor.expect_symbol(&Token::LParen)?;
+        loop {
+            self.element(dataset)?;
+            if !self.cursor.take_symbol(&Token::Comma) {
+                break;
+            }
+        }
+        if self.cursor.take_symbol(&Token::RParen) {
+            return Ok(());
+        }
+        self.cursor.expected("`,` or `)`")
+    }
+
+    fn element(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
+        let named = if self.cursor.is_word(0, "CONSTRAINT") { 2 } else { 0 };
+        let is = |word: &str| self.cursor.is_word(named, word);
+        if named > 0 && is("EXPECT") {
+            return self.expectation(dataset);
+        }
+        if is("CHECK") && self.cursor.is_symbol(named + 1, &Token::LParen) {
+            self.draft.findings.push(Refusals::check().at(&self.cursor.origin()));
+            self.cursor.skip(named + 1);
+            return self.balanced();
+        }
+        if (is("PRIMARY") || is("FOREIGN")) && self.cursor.is_word(named + 1, "KEY") {
+            self.cursor.skip(named);
+            return self.key_constraint();
+        }
+        if named > 0 && self.cursor.peek(1).is_none_or(|next| !matches!(next, Token::Word(_))) {
+            return self.cursor.expected("CONSTRAINT name EXPECT (…)");
+        }
+        let column = self.column()?;
+        if dataset.kind == DatasetKind::View {
+            let message = "a view takes no list of columns";
+            return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", message).help("name the columns in the query").at(&column.origin));
+        }
+        dataset.columns.get_or_insert_default().push(column);
+        Ok(())
+    }
+
+    /// Informational: read and forgotten.
+    fn key_constraint(&mut self) -> Result<(), Diagnostic> {
+        let is_foreign = self.cursor.is_word(0, "FOREIGN");
+        self.cursor.skip(2);
+        self.cursor.idents("the name of a column")?;
+        if is_foreign {
+            self.cursor.expect(&["REFERENCES"])?;
+            self.cursor.name("the name of a table")?;
+            if self.cursor.is_symbol(0, &Token::LParen) {
+                self.cursor.idents("the name of a column")?;
+            }
+        }
+        while matches!(self.cursor.peek(0), Some(Token::Word(_))) {
+            self.cursor.skip(1);
+        }
+        Ok(())
+    }
+
+    /// `CONSTRAINT name EXPECT (predicate) [ON VIOLATION action]`.
+    fn expectation(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
+        let origin = self.cursor.origin();
+        self.cursor.skip(1);
+        let name = self.cursor.ident("the name of the expectation")?;
+        if dataset.kind == DatasetKind::View {
+            let message = format!("expectation {name} stands on a view, which has no rows of its own");
+            let help = "use CREATE TEMPORARY VIEW, or put the expectation on a table or materialized view";
+            return Err(Diagnostic::error("EXPECTATION_NOT_ALLOWED", message).help(help).at(&origin));
+        }
+        self.cursor.expect(&["EXPECT"])?;
+        self.cursor.expect_symbol(&Token::LParen)?;
+        let (expr, text) = self.cursor.expression()?;
+        self.cursor.expect_symbol(&Token::RParen)?;
+        let (action, quarantine_into) =
+            if self.cursor.take(&["ON", "VIOLATION"]) { self.action()? } else { (ExpectationAction::Warn, None) };
+        dataset.expectations.push(Expectation { name, expr, text, action, quarantine_into, origin });
+        Ok(())
+    }
+
+    fn action(&mut self) -> Result<(ExpectationAction, Option<DatasetName>), Diagnostic> {
+        let origin = self.cursor.origin();
+        if self.cursor.take(&["DROP", "ROW"]) {
+            return Ok((ExpectationAction::Drop, None));
+        }
+        if self.cursor.take(&["FAIL", "UPDATE"]) {
+            return Ok((ExpectationAction::Fail, None));
+        }
+        if self.cursor.take(&["WARN"]) {
+            let found = Diagnostic::lint("W004", "ON VIOLATION WARN is what happens anyway").help("leave it out");
+            self.lint(found, &origin);
+            return Ok((ExpectationAction::Warn, None));
+        }
+        if !self.cursor.take(&["QUARANTINE", "ROW"]) {
+            return self.cursor.expected("DROP ROW, FAIL UPDATE or QUARANTINE ROW");
+        }
+        let into = if self.cursor.take(&["INTO"]) { Some(self.cursor.name("the name of the quarantine table")?) } else { None };
+        Ok((ExpectationAction::Quarantine, into.map(|name| name.resolve(self.namespace))))
+    }
+
+    /// `name [type] { property }`.
+    fn column(&mut self) -> Result<Column, Diagnostic> {
+        let origin = self.cursor.origin();
+        let name = self.cursor.ident("a column, an expectation or a constraint")?;
+        let data_type = self.data_type()?;
+        let mut column = Column { name, data_type, nullable: true, comment: None, origin };
+        while self.column_property(&mut column)? {}
+        Ok(column)
+    }
+
+    fn column_property(&mut self, column: &mut Column) -> Result<bool, Diagnostic> {
+        let origin = self.cursor.origin();
+        if self.cursor.take(&["NOT", "NULL"]) {
+            column.nullable = false;
+        } else if self.cursor.take(&["COMMENT"]) {
+            column.comment = Some(self.cursor.string("a comment as a string")?);
+        } else if self.cursor.is_word(0, "CONSTRAINT") && self.cursor.is_word(2, "PRIMARY") {
+            self.cursor.skip(2);
+        } else if self.cursor.take(&["PRIMARY", "KEY"]) {
+            for word in ["RELY", "NORELY", "DEFERRABLE"] {
+                self.cursor.take(&[word]);
+            }
+        } else if let Some(word) = ["GENERATED", "DEFAULT", "MASK", "COLLATE"].iter().find(|word| self.cursor.is_word(0, word)) {
+            let feature = if *word == "GENERATED" { self.generated() } else { (*word).to_string() };
+            self.draft.findings.push(Diagnostic::not_supported(&format!("{feature} of a column")).at(&origin));
+            self.skip_property()?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn generated(&self) -> String {
+        let identity = (1..6).any(|ahead| self.cursor.is_word(ahead, "IDENTITY"));
+        if identity { "GENERATED … AS IDENTITY".to_string() } else { "GENERATED ALWAYS AS".to_string() }
+    }
+
+    /// Moves to the end of the element.
+    fn skip_property(&mut self) -> Result<(), Diagnostic> {
+        while !self.cursor.is_at_end() && !self.cursor.is_symbol(0, &Token::Comma) && !self.cursor.is_symbol(0, &Token::RParen) {
+            if self.cursor.is_symbol(0, &Token::LParen) {
+                self.balanced()?;
+            } else {
+                self.cursor.skip(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a type; what it means is for `analysis::ddl` to say.
+    fn data_type(&mut self) -> Result<Option<String>, Diagnostic> {
+        const PROPERTIES: [&str; 8] = ["NOT", "COMMENT", "PRIMARY", "GENERATED", "DEFAULT", "MASK", "CONSTRAINT", "COLLATE"];
+        let from = self.cursor.at();
+        let mut depth = 0_i64;
+        while let Some(token) = self.cursor.peek(0) {
+            match token {
+                Token::Comma | Token::RParen if depth <= 0 => break,
+                Token::Word(_) if depth <= 0 && PROPERTIES.iter().any(|word| self.cursor.is_word(0, word)) => break,
+                Token::Lt | Token::LParen => depth += 1,
+                Token::Gt | Token::RParen => depth -= 1,
+                Token::ShiftRight => depth -= 2,
+                // `STRUCT<>` is one token.
+                Token::Neq | Token::Word(_) | Token::Number(..) | Token::Comma | Token::Colon | Token::SingleQuotedString(_) => {}
+                _ => return self.cursor.expected("the type of a column"),
+            }
+            self.cursor.skip(1);
+        }
+        let text = self.cursor.text_since(from);
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// Moves over `( … )`.
+    pub(super) fn balanced(&mut self) -> Result<(), Diagnostic> {
+        self.cursor.expect_symbol(&Token::LParen)?;
+        let mut depth = 1_usize;
+        while depth > 0 {
+            match self.cursor.peek(0) {
+                Some(Token::LParen) => depth += 1,
+                Some(Token::RParen) => depth -= 1,
+                Some(_) => {}
+                None => return self.cursor.expected("`)`"),
+            }
+            self.cursor.skip(1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,378 @@
+//! The statements of a pipeline's SQL files: one recursive descent over our grammar, one file per group of statements.
+//!
+//! Every statement is read for itself: an error is noted, its dataset becomes incomplete, and the next statement is read.
+
+mod cdc;
+mod create;
+mod dataset;
+mod elements;
+mod flow;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sqlparser::{ast, tokenizer::Token};
+
+use super::{
+    Configuration, Dataset, Definitions, Flow, Query, SourceFile,
+    cursor::{Cursor, WrittenName},
+    properties,
+    relations::{Versions, normalise},
+    scan,
+    substitute::{Placed, Substituted, substitute},
+    tokens::{Tokens, tokenize},
+};
+use crate::{
+    name::{DatasetName, Namespace},
+    origin::{Diagnostic, Origin, Severity},
+};
+
+pub(super) use elements::Refusals;
+
+/// Reads one SQL file into `out`: datasets, flows, and all its errors and lints.
+pub fn parse_sql(file: &SourceFile, defaults: &Namespace, configuration: &Configuration, out: &mut Definitions) {
+    let mut reader = FileReader {
+        file,
+        defaults,
+        configuration,
+        namespace: defaults.clone(),
+        variables: BTreeMap::new(),
+        settings: BTreeMap::new(),
+        is_notebook: scan::is_notebook(&file.text),
+        out,
+    };
+    for piece in scan::pieces(&file.text) {
+        reader.statement(&piece);
+    }
+}
+
+/// Parses a single query of `floe sql`, where `VERSION AS OF` is allowed. `file.path` is what messages call the text.
+pub fn parse_query(file: &SourceFile, namespace: &Namespace, configuration: &Configuration) -> Result<Query, Diagnostic> {
+    let pieces = scan::pieces(&file.text);
+    let [piece] = pieces.as_slice() else {
+        let message = format!("expected one query, found {} statements", pieces.len());
+        return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", message).at(&Origin::new(file.path.clone(), 1, 1)));
+    };
+    let source = Placed {
+        file: file.path.clone(),
+        text: &file.text,
+        range: piece.range.clone(),
+        comments: &piece.comments,
+        locate: &|line, column| (line, column),
+    };
+    query_of(&source, Versions::Allowed, namespace, &|key| configuration.get(key).map(str::to_string)).map_err(|mut findings| {
+        findings.retain(|found| found.severity == Severity::Error);
+        findings.into_iter().next().unwrap_or_else(|| Diagnostic::error("INTERNAL_ERROR", "the query was refused without a reason"))
+    })
+}
+
+/// The query of a text that holds nothing else, or all that is wrong with it.
+pub(super) fn query_of(
+    source: &Placed<'_>,
+    versions: Versions,
+    namespace: &Namespace,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Query, Vec<Diagnostic>> {
+    let (mut cursor, mut findings) = cursor_of(source, versions, lookup).map_err(|found| vec![found])?;
+    if !cursor.is_query() {
+        findings.push(unsupported(&cursor, "only queries are read here", "write SELECT …"));
+        return Err(findings);
+    }
+    match cursor.query(namespace) {
+        Ok(query) if findings.iter().all(|found| found.severity == Severity::Lint) => Ok(query),
+        Ok(_) => Err(findings),
+        Err(found) => {
+            findings.push(found);
+            Err(findings)
+        }
+    }
+}
+
+/// Parses one expression, for example a sequence or a condition of `AUTO CDC`; places count from the start of `text`.
+pub fn parse_expression(text: &str, file: &str) -> Result<ast::Expr, Diagnostic> {
+    let source = Placed { file: file.into(), text, range: 0..text.len(), comments: &[], locate: &|line, column| (line, column) };
+    expression_of(&source, &|_| None).map(|(expr, _)| expr)
+}
+
+/// The expression of a text that holds nothing else, with the text after substitution.
+pub(super) fn expression_of(source: &Placed<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Result<(ast::Expr, String), Diagnostic> {
+    let (mut cursor, findings) = cursor_of(source, Versions::Refused, lookup)?;
+    if let Some(found) = findings.into_iter().find(|found| found.severity == Severity::Error) {
+        return Err(found);
+    }
+    let found = cursor.expression()?;
+    if cursor.is_at_end() { Ok(found) } else { cursor.expected("the end of the expression") }
+}
+
+/// A cursor over a text outside of SQL files, with the keys that have no value.
+pub(super) fn cursor_of(
+    source: &Placed<'_>,
+    versions: Versions,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Cursor, Vec<Diagnostic>), Diagnostic> {
+    let substituted = substitute(source, lookup);
+    let mut findings = undefined_keys(&substituted);
+    let tokens = tokenize(&substituted, &source.file)?;
+    let mut tokens = normalise(tokens, versions, &mut findings);
+    while tokens.pieces.last().is_some_and(|piece| piece.token == Token::SemiColon) {
+        tokens.pieces.pop();
+    }
+    Ok((Cursor::new(tokens), findings))
+}
+
+fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
+    let undefined = |(key, origin): &(String, Origin)| {
+        Diagnostic::error("UNDEFINED_CONFIGURATION_KEY", format!("no value for ${{{key}}}"))
+            .help(format!("define spec.configuration.{key} or SET {key} earlier in this file"))
+            .at(origin)
+    };
+    substituted.missing.iter().map(undefined).collect()
+}
+
+fn unsupported(cursor: &Cursor, message: &str, help: &str) -> Diagnostic {
+    cursor.error("UNSUPPORTED_PIPELINE_STATEMENT", format!("{message}, found {}", cursor.found())).help(help)
+}
+
+/// What holds from one statement of a file to the next.
+struct FileReader<'a> {
+    file: &'a SourceFile,
+    defaults: &'a Namespace,
+    configuration: &'a Configuration,
+    namespace: Namespace,
+    /// All values of `SET`, for `${}`.
+    variables: BTreeMap<String, String>,
+    /// Those of them that are options of flows.
+    settings: BTreeMap<String, String>,
+    is_notebook: bool,
+    out: &'a mut Definitions,
+}
+
+impl FileReader<'_> {
+    fn statement(&mut self, piece: &scan::Piece) {
+        let source = Placed {
+            file: self.file.path.clone(),
+            text: &self.file.text,
+            range: piece.range.clone(),
+            comments: &piece.comments,
+            locate: &|line, column| (line, column),
+        };
+        let lookup = |key: &str| self.variables.get(key).cloned().or_else(|| self.configuration.get(key).map(str::to_string));
+        let code = &self.file.text[piece.code.clone()];
+        if code.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET")) && code[3..].starts_with(char::is_whitespace) {
+            let substituted = substitute(&Placed { range: piece.code.clone(), ..source }, &lookup);
+            self.set(&substituted, piece);
+            return;
+        }
+        let substituted = substitute(&source, &lookup);
+        let findings = undefined_keys(&substituted);
+        match tokenize(&substituted, &self.file.path) {
+            Ok(tokens) => {
+                for tokens in split(tokens) {
+                    self.tokens(tokens, findings.clone());
+                }
+                self.note(findings);
+            }
+            Err(found) => {
+                self.note(findings);
+                self.note([found]);
+            }
+        }
+    }
+
+    /// Adds findings, each once.
+    fn note(&mut self, findings: impl IntoIterator<Item = Diagnostic>) {
+        for found in findings {
+            if !self.out.diagnostics.contains(&found) {
+                self.out.diagnostics.push(found);
+            }
+        }
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        let before = &self.file.text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Origin::new(self.file.path.clone(), line as u32, column as u32)
+    }
+
+    /// `SET key = value`: the value is the rest of the statement as it stands.
+    fn set(&mut self, substituted: &Substituted, piece: &scan::Piece) {
+        self.note(undefined_keys(substituted));
+        let origin = self.origin(piece.code.start);
+        let Some((key, value)) = substituted.text["SET".len()..].split_once('=') else {
+            let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "expected SET key = value").at(&origin);
+            self.note([found]);
+            return;
+        };
+        let (key, value) = (unquoted(key).to_string(), unquoted(value).to_string());
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            let found = Diagnostic::error("PARSE_SYNTAX_ERROR", format!("expected SET key = value, found the key `{key}`")).at(&origin);
+            self.note([found]);
+            return;
+        }
+        match properties::flow_setting(&key) {
+            properties::Setting::Effective(known) => {
+                self.settings.insert(known, value.clone());
+            }
+            properties::Setting::Ignored(lint) => self.note([lint.at(&origin)]),
+            properties::Setting::Variable => {}
+        }
+        self.variables.insert(key, value);
+    }
+
+    fn tokens(&mut self, tokens: Tokens, undefined: Vec<Diagnostic>) {
+        let mut findings = undefined;
+        let mut cursor = Cursor::new(normalise(tokens, Versions::Refused, &mut findings));
+        if cursor.is_at_end() {
+            self.note(findings);
+            return;
+        }
+        if cursor.is_word(0, "USE") {
+            findings.extend(self.use_namespace(&mut cursor).err());
+            self.note(findings);
+            return;
+        }
+        if self.is_notebook && cursor.is_query() {
+            let skipped = Diagnostic::lint("W001", "a query cell of a notebook defines nothing and is skipped");
+            self.note([skipped.at(&cursor.origin())]);
+            return;
+        }
+        let mut statement = Statement {
+            cursor,
+            namespace: &self.namespace,
+            defaults: self.defaults,
+            settings: &self.settings,
+            draft: Draft { findings, ..Draft::default() },
+        };
+        if let Err(found) = statement.read() {
+            statement.draft.findings.push(found);
+        }
+        let draft = statement.draft;
+        draft.finish(self.out);
+    }
+
+    /// `USE CATALOG c`, `USE [SCHEMA | DATABASE] [c.]s`.
+    fn use_namespace(&mut self, cursor: &mut Cursor) -> Result<(), Diagnostic> {
+        cursor.skip(1);
+        if cursor.take(&["CATALOG"]) {
+            self.namespace = Namespace { catalog: cursor.ident("the name of a catalog")?, schema: "default".to_string() };
+            return cursor.expect_end();
+        }
+        let has_name = cursor.peek(1).is_some_and(|next| *next != Token::Period);
+        if has_name && (cursor.is_word(0, "SCHEMA") || cursor.is_word(0, "DATABASE")) {
+            cursor.skip(1);
+        }
+        let name = cursor.name("the name of a schema")?;
+        match name.parts.as_slice() {
+            [schema] => self.namespace.schema.clone_from(schema),
+            [catalog, schema] => self.namespace = Namespace { catalog: catalog.clone(), schema: schema.clone() },
+            _ => return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "expected schema or catalog.schema").at(&name.origin)),
+        }
+        cursor.expect_end()
+    }
+}
+
+/// Trimmed, without one pair of quotes around it.
+fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    let quote = |quote: char| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    quote('"').or_else(|| quote('\'')).or_else(|| quote('`')).unwrap_or(text)
+}
+
+/// A value put in by `${}` may hold a `;`.
+fn split(tokens: Tokens) -> Vec<Tokens> {
+    let parts = tokens.pieces.split(|piece| piece.token == Token::SemiColon).filter(|pieces| !pieces.is_empty());
+    parts
+        .map(|pieces| Tokens {
+            pieces: pieces.to_vec(),
+            text: Arc::clone(&tokens.text),
+            file: Arc::clone(&tokens.file),
+            end: tokens.end.clone(),
+        })
+        .collect()
+}
+
+/// What one statement defines, until it is known to be right.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub datasets: Vec<Dataset>,
+    pub flows: Vec<Flow>,
+    /// What it writes or declares.
+    pub names: Vec<DatasetName>,
+    pub findings: Vec<Diagnostic>,
+}
+
+impl Draft {
+    /// Registers what is right; of a statement with an error only the names.
+    pub fn finish(self, out: &mut Definitions) {
+        let is_right = self.findings.iter().all(|found| found.severity == Severity::Lint);
+        let about = self.names.first().map(ToString::to_string);
+        for found in self.findings {
+            let found = Diagnostic { dataset: found.dataset.clone().or_else(|| about.clone()), ..found };
+            let is_known =
+                |known: &Diagnostic| known.class == found.class && known.origin == found.origin && known.message == found.message;
+            if !out.diagnostics.iter().any(is_known) {
+                out.diagnostics.push(found);
+            }
+        }
+        if is_right {
+            out.datasets.extend(self.datasets);
+            out.flows.extend(self.flows);
+        } else {
+            out.incomplete.extend(self.names);
+        }
+    }
+}
+
+/// One statement while it is read.
+pub(super) struct Statement<'a> {
+    pub cursor: Cursor,
+    /// Catalog and schema in force.
+    pub namespace: &'a Namespace,
+    /// Catalog and schema of the pipeline.
+    pub defaults: &'a Namespace,
+    pub settings: &'a BTreeMap<String, String>,
+    pub draft: Draft,
+}
+
+impl Statement<'_> {
+    fn read(&mut self) -> Result<(), Diagnostic> {
+        if self.cursor.take(&["CREATE"]) {
+            return self.create();
+        }
+        if self.cursor.is_next(&["APPLY", "CHANGES"]) {
+            return self.apply_changes();
+        }
+        Err(self.unsupported(0))
+    }
+
+    /// The error for a statement that pipelines do not have; `back` tokens before the next one it began.
+    fn unsupported(&self, back: usize) -> Diagnostic {
+        let at = self.cursor.at();
+        let words = self.cursor.text_between(at - back.min(at), at + 1).to_uppercase();
+        self.cursor
+            .error("UNSUPPORTED_PIPELINE_STATEMENT", format!("{words} is not a statement of a pipeline"))
+            .help("a pipeline has CREATE STREAMING TABLE, MATERIALIZED VIEW, TEMPORARY VIEW, VIEW and FLOW, SET and USE")
+    }
+
+    /// Notes legacy syntax that stands at `origin`.
+    fn legacy(&mut self, what: &str, help: &str, origin: &Origin) {
+        self.draft.findings.push(Diagnostic::lint("W001", format!("{what} is legacy syntax")).help(help).at(origin));
+    }
+
+    fn lint(&mut self, found: Diagnostic, origin: &Origin) {
+        self.draft.findings.push(found.at(origin));
+    }
+
+    /// Resolves a name and remembers it as written by this statement.
+    fn declare(&mut self, name: &WrittenName) -> DatasetName {
+        if name.live {
+            self.legacy("LIVE.", "write the name without it", &name.origin);
+        }
+        let full = name.resolve(self.namespace);
+        self.draft.names.push(full.clone());
+        full
+    }
+}
+
+#[cfg(test)]
+mod tests;

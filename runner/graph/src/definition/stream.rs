@@ -1,0 +1,342 @@
+//! The spellings of one relation: `STREAM`, `read_stream`, `cloud_files`, `` json.`path` `` and their options.
+
+use sqlparser::tokenizer::Token;
+
+use super::{
+    reader::Reader,
+    tokens::{Piece, name_token},
+};
+use crate::origin::Diagnostic;
+
+/// File formats that can stand before a path in backticks.
+const FILE_FORMATS: [&str; 8] = ["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
+
+/// What is read: a name, or a table function with its arguments.
+pub(super) enum Inner {
+    Name(Vec<Piece>),
+    Call { name: Piece, open: Piece, arguments: Vec<Vec<Piece>>, close: Piece },
+}
+
+impl Inner {
+    pub fn into_pieces(self) -> Vec<Piece> {
+        match self {
+            Self::Name(pieces) => pieces,
+            Self::Call { name, open, arguments, close } => {
+                let mut out = vec![name, open];
+                join(arguments, &close, &mut out);
+                out.push(close);
+                out
+            }
+        }
+    }
+}
+
+fn join(arguments: Vec<Vec<Piece>>, near: &Piece, out: &mut Vec<Piece>) {
+    for (index, argument) in arguments.into_iter().enumerate() {
+        if index > 0 {
+            out.push(argument.first().unwrap_or(near).stand_in(Token::Comma));
+        }
+        out.extend(argument);
+    }
+}
+
+/// Functions whose arguments are options.
+pub(super) fn is_table_function(piece: &Piece) -> bool {
+    ["read_files", "read_kafka", "read_kinesis", "read_pubsub", "read_pulsar"].iter().any(|name| piece.is_word(name))
+}
+
+/// `STREAM t`, `STREAM(t)`, `STREAM read_files(…)`, `STREAM(read_files(…))`, each with options.
+pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let Some(word) = reader.next() else { return reader.expected("STREAM") };
+    let open = reader.take(&Token::LParen);
+    let inner = inner(reader)?;
+    changes(reader)?;
+    let mut options = Vec::new();
+    if open.is_some() {
+        while reader.take(&Token::Comma).is_some() {
+            options.push(option_of(argument(reader)?));
+        }
+        if reader.take(&Token::RParen).is_none() {
+            return reader.expected("`)` behind the source of STREAM");
+        }
+        changes(reader)?;
+    }
+    with_options(reader, &mut options)?;
+    Ok(canonical(&word, inner, options))
+}
+
+/// `STREAM(inner, options)`; options of a table function become its arguments.
+fn canonical(word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece> {
+    let mut out = vec![Piece { token: name_token("STREAM"), ..word.clone() }, word.stand_in(Token::LParen)];
+    match inner {
+        Inner::Call { name, open, mut arguments, close } => {
+            arguments.extend(options);
+            out.extend(Inner::Call { name, open, arguments, close }.into_pieces());
+        }
+        Inner::Name(pieces) => {
+            let mut arguments = vec![pieces];
+            arguments.extend(options);
+            join(arguments, word, &mut out);
+        }
+    }
+    let last = out.last().unwrap_or(word).stand_in(Token::RParen);
+    out.push(last);
+    out
+}
+
+fn inner(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
+    let Some(first) = reader.peek(0).cloned() else { return reader.expected("a table, a view or read_files") };
+    let calls = reader.is(1, &Token::LParen);
+    if first.is_word("cloud_files") && calls {
+        return cloud_files_call(reader);
+    }
+    if first.is_word("SELECT") || first.token == Token::LParen {
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "STREAM reads a table, a view or read_files, not a query");
+        return Err(found.help("put the query into a temporary view and read that with STREAM").at(&reader.origin()));
+    }
+    if is_table_function(&first) && calls {
+        return table_function(reader);
+    }
+    if calls && first.word().is_some() {
+        let name = first.word().unwrap_or_default();
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", format!("{name} cannot be read with STREAM"));
+        return Err(found.help("STREAM reads a table, a view or read_files(…)").at(&reader.origin()));
+    }
+    if first.is_word("LIVE") && reader.is(1, &Token::Period) {
+        reader.skip_live();
+    }
+    match path_relation(reader) {
+        Some(relation) => Ok(relation),
+        None => name(reader).map(Inner::Name),
+    }
+}
+
+/// `a.b.c`, in tokens that are names and nothing else.
+fn name(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let mut out = Vec::new();
+    loop {
+        match reader.peek(0).map(|piece| &piece.token) {
+            Some(Token::Word(_)) => out.extend(reader.next().map(plain)),
+            _ => return reader.expected("the name of a table or view"),
+        }
+        match reader.take(&Token::Period) {
+            Some(period) => out.push(period),
+            None => return Ok(out),
+        }
+    }
+}
+
+/// A word that the parser will not take for a keyword.
+fn plain(mut piece: Piece) -> Piece {
+    if let Token::Word(word) = &mut piece.token {
+        word.keyword = sqlparser::keywords::Keyword::NoKeyword;
+    }
+    piece
+}
+
+/// `` json.`path` `` as `read_files('path', format => 'json')`.
+pub(super) fn path_relation(reader: &mut Reader<'_, '_>) -> Option<Inner> {
+    let (first, path) = (reader.peek(0)?.clone(), reader.peek(2)?.clone());
+    let format = first.word().map(str::to_lowercase).filter(|format| FILE_FORMATS.contains(&format.as_str()))?;
+    let is_path = reader.is(1, &Token::Period) && path.quoted_word().is_some() && !reader.is(3, &Token::Period);
+    if !is_path {
+        return None;
+    }
+    reader.at += 3;
+    let value = path.word().unwrap_or_default().to_string();
+    let arguments = vec![
+        vec![Piece { token: Token::SingleQuotedString(value), ..path.clone() }],
+        option(&first, "format", Token::SingleQuotedString(format)),
+    ];
+    let name = Piece { token: name_token("read_files"), ..first.clone() };
+    Some(Inner::Call { name, open: first.stand_in(Token::LParen), arguments, close: path.stand_in(Token::RParen) })
+}
+
+/// A table function whose options get one spelling.
+pub(super) fn table_function(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
+    let name = match reader.peek(0) {
+        Some(piece) if piece.is_word("read_files") => Piece { token: name_token("read_files"), ..piece.clone() },
+        Some(piece) => {
+            let feature = piece.word().unwrap_or_default().to_lowercase();
+            return Err(Diagnostic::not_supported(&feature).at(&reader.origin()));
+        }
+        None => return reader.expected("a table function"),
+    };
+    reader.at += 1;
+    let (open, arguments, close) = call(reader)?;
+    Ok(Inner::Call { name, open, arguments: arguments.into_iter().map(option_of).collect(), close })
+}
+
+/// `( a, b, … )` split at its commas.
+fn call(reader: &mut Reader<'_, '_>) -> Result<(Piece, Vec<Vec<Piece>>, Piece), Diagnostic> {
+    let Some(open) = reader.take(&Token::LParen) else { return reader.expected("`(`") };
+    let mut arguments = Vec::new();
+    if let Some(close) = reader.take(&Token::RParen) {
+        return Ok((open, arguments, close));
+    }
+    loop {
+        arguments.push(argument(reader)?);
+        if let Some(close) = reader.take(&Token::RParen) {
+            return Ok((open, arguments, close));
+        }
+        if reader.take(&Token::Comma).is_none() {
+            return reader.expected("`,` or `)`");
+        }
+    }
+}
+
+/// The tokens up to the next comma or the closing parenthesis of this level.
+fn argument(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let mut out = Vec::new();
+    let mut depth = 0_usize;
+    while let Some(piece) = reader.peek(0) {
+        match piece.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::Comma if depth == 0 => break,
+            Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        out.extend(reader.next());
+    }
+    if out.is_empty() { reader.expected("an argument") } else { Ok(out) }
+}
+
+/// `'cloudFiles.format' = 'json'` and the like as `format => 'json'`; anything else as it is.
+fn option_of(argument: Vec<Piece>) -> Vec<Piece> {
+    let is_arrow = |piece: &Piece| matches!(piece.token, Token::RArrow | Token::Eq);
+    let Some(arrow) = argument.iter().position(is_arrow) else { return argument };
+    let Some(key) = option_key(&argument[..arrow]) else { return argument };
+    let mut out = vec![Piece { token: name_token(&key), ..argument[0].clone() }, argument[arrow].stand_in(Token::RArrow)];
+    out.extend(argument.into_iter().skip(arrow + 1));
+    out
+}
+
+fn option_key(pieces: &[Piece]) -> Option<String> {
+    let parts: Option<Vec<&str>> = pieces.iter().step_by(2).map(|piece| piece.word().or(piece.string())).collect();
+    let is_dotted = pieces.iter().skip(1).step_by(2).all(|piece| piece.token == Token::Period) && pieces.len() % 2 == 1;
+    is_dotted.then(|| parts.map(|parts| without_prefix(&parts.join(".")))).flatten()
+}
+
+fn without_prefix(key: &str) -> String {
+    match key.get(.."cloudFiles.".len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case("cloudFiles.") => key["cloudFiles.".len()..].to_string(),
+        _ => key.to_string(),
+    }
+}
+
+/// `CHANGES FROM VERSION n` and versions inside `STREAM`: refused.
+fn changes(reader: &mut Reader<'_, '_>) -> Result<(), Diagnostic> {
+    let feature = if reader.is_word(0, "CHANGES") && reader.is_word(1, "FROM") {
+        "STREAM … CHANGES FROM VERSION"
+    } else if (reader.is_word(0, "VERSION") || reader.is_word(0, "TIMESTAMP")) && reader.is_word(1, "AS") && reader.is_word(2, "OF") {
+        "STREAM over a version of a table"
+    } else {
+        return Ok(());
+    };
+    Err(Diagnostic::not_supported(feature).at(&reader.origin()))
+}
+
+/// `WITH ('k' = 'v', …)` behind a stream.
+fn with_options(reader: &mut Reader<'_, '_>, options: &mut Vec<Vec<Piece>>) -> Result<(), Diagnostic> {
+    if reader.is_word(0, "WITH") && reader.is(1, &Token::LParen) {
+        reader.at += 1;
+        let (_, arguments, _) = call(reader)?;
+        options.extend(arguments.into_iter().map(option_of));
+    }
+    Ok(())
+}
+
+/// `read_stream('t', k => v)` as `STREAM(t, k => v)`.
+pub(super) fn read_stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let Some(word) = reader.next() else { return reader.expected("read_stream") };
+    let (_, mut arguments, _) = call(reader)?;
+    let table = match arguments.first().map(Vec::as_slice) {
+        Some([piece]) => piece.string().map(|text| (piece.clone(), text.to_string())),
+        _ => None,
+    };
+    let Some((piece, text)) = table else {
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "the first argument of read_stream is the name of a table as a string");
+        return Err(found.help("write read_stream('t', skipChangeCommits => true)").at(&reader.origin_of(&word)));
+    };
+    let mut inner = Vec::new();
+    for (index, part) in text.split('.').enumerate() {
+        if index > 0 {
+            inner.push(piece.stand_in(Token::Period));
+        }
+        inner.push(Piece { token: name_token(part.trim().trim_matches('`')), ..piece.clone() });
+    }
+    let mut options: Vec<Vec<Piece>> = arguments.drain(1..).map(option_of).collect();
+    with_options(reader, &mut options)?;
+    Ok(canonical(&word, Inner::Name(inner), options))
+}
+
+/// `cloud_files(p, f, map(…))` as `STREAM(read_files(p, format => f, …))`.
+pub(super) fn cloud_files(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let Some(word) = reader.peek(0).cloned() else { return reader.expected("cloud_files") };
+    let inner = cloud_files_call(reader)?;
+    let mut options = Vec::new();
+    with_options(reader, &mut options)?;
+    Ok(canonical(&word, inner, options))
+}
+
+fn cloud_files_call(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
+    let lint = Diagnostic::lint("W001", "cloud_files is legacy syntax").help("write STREAM read_files('path', format => '…')");
+    reader.findings.push(lint.at(&reader.origin()));
+    let Some(word) = reader.next() else { return reader.expected("cloud_files") };
+    let (open, mut old, close) = call(reader)?;
+    if old.is_empty() || old.len() > 3 {
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", format!("cloud_files takes one to three arguments, found {}", old.len()));
+        return Err(found.help("cloud_files(path, format, map('option', 'value', …))").at(&reader.origin_of(&word)));
+    }
+    let map = if old.len() == 3 { old.pop() } else { None };
+    let format = if old.len() == 2 { old.pop() } else { None };
+    let mut arguments = old;
+    if let Some(value) = format {
+        let mut pieces = vec![word.stand_in(name_token("format")), word.stand_in(Token::RArrow)];
+        pieces.extend(value);
+        arguments.push(pieces);
+    }
+    for (key, value) in map.map_or_else(|| Ok(Vec::new()), |map| map_entries(reader, map))? {
+        let mut pieces = vec![word.stand_in(name_token(&key)), word.stand_in(Token::RArrow)];
+        pieces.extend(value);
+        arguments.push(pieces);
+    }
+    // The old form reads every column as text unless it is told otherwise.
+    let is_given = |pieces: &Vec<Piece>| {
+        let key = pieces.first().and_then(Piece::word).unwrap_or_default();
+        key.eq_ignore_ascii_case("inferColumnTypes") || key.eq_ignore_ascii_case("inferSchema")
+    };
+    if !arguments.iter().skip(1).any(is_given) {
+        arguments.push(option(&word, "inferColumnTypes", Token::SingleQuotedString("false".to_string())));
+    }
+    Ok(Inner::Call { name: Piece { token: name_token("read_files"), ..word }, open, arguments, close })
+}
+
+/// The pairs of `map('k', 'v', …)`; keys without the prefix `cloudFiles.`.
+fn map_entries(reader: &Reader<'_, '_>, map: Vec<Piece>) -> Result<Vec<(String, Vec<Piece>)>, Diagnostic> {
+    let origin = map.first().map_or_else(|| reader.origin(), |piece| reader.origin_of(piece));
+    let refusal = || Diagnostic::error("PARSE_SYNTAX_ERROR", "the third argument of cloud_files is map('option', 'value', …)").at(&origin);
+    if !map.first().is_some_and(|piece| piece.is_word("map")) {
+        return Err(refusal());
+    }
+    let mut findings = Vec::new();
+    let mut inner = Reader { pieces: &map, at: 1, file: reader.file, end: &origin, findings: &mut findings };
+    let (_, values, _) = call(&mut inner)?;
+    if inner.at < map.len() || values.len() % 2 == 1 {
+        return Err(refusal());
+    }
+    let mut entries = Vec::new();
+    let mut values = values.into_iter();
+    while let (Some(key), Some(value)) = (values.next(), values.next()) {
+        match key.as_slice() {
+            [piece] if piece.string().is_some() => entries.push((without_prefix(piece.string().unwrap_or_default()), value)),
+            _ => return Err(refusal()),
+        }
+    }
+    Ok(entries)
+}
+
+/// `key => value` as tokens.
+fn option(at: &Piece, key: &str, value: Token) -> Vec<Piece> {
+    vec![at.stand_in(name_token(key)), at.stand_in(Token::RArrow), at.stand_in(value)]
+}
