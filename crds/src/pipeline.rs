@@ -168,6 +168,7 @@ pub struct Library {
 pub struct GlobLibrary {
     /// A path of a file, or a folder that ends in `/**`.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^[^*?\\\\[]+(/\\\\*\\\\*)?$')").message("glob must be a file or end in /**"))]
     pub include: String,
 }
 

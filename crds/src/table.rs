@@ -45,6 +45,8 @@ use crate::{
         .message("an External table has a location, and only an External table"),
     validation = Rule::new("self.type != 'External' || !(has(self.query) || has(self.flows) || has(self.autoCdc) || has(self.expectations) || has(self.partitionBy) || has(self.clusterBy) || has(self.refreshPolicy) || has(self.maintenance))")
         .message("an External table has a location and no definition"),
+    validation = Rule::new("self.type != 'TemporaryView' || !(has(self.flows) || self.private || has(self.columns) || has(self.constraints) || has(self.partitionBy) || has(self.clusterBy) || has(self.properties) || has(self.maintenance))")
+        .message("a TemporaryView has only a query, a comment and expectations"),
     validation = Rule::new("!(has(self.partitionBy) && has(self.clusterBy))").message("partitionBy and clusterBy exclude each other"),
     validation = Rule::new("!has(self.refreshPolicy) || self.type == 'MaterializedView'").message("refreshPolicy is for MaterializedView"),
     validation = Rule::new("!has(self.autoCdc) || self.type == 'StreamingTable'").message("autoCdc is for StreamingTable")

@@ -293,3 +293,60 @@ fn values_are_read_as_other_yaml_readers_do() {
     others.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     assert_eq!(ours, others);
 }
+
+#[test]
+fn no_text_makes_reading_panic() {
+    let seed = "# c\napiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {name: 'a''b', labels: &l {x: \"y\\n\"}}\nspec:\n  pipeline: p\n  type: External\n  \
+                query: |\n    SELECT ä,\n      b\n  comment: >-\n    x\n    y\n  location: s3://a\n  columns: [*l, {name: c}]\n---\na: !!str 1\n...\n";
+    let characters: Vec<char> = seed.chars().collect();
+    let alphabet: Vec<char> = "{}[]:,-|>'\"&*!#%@`~? \t\n\\x0é\u{0}\u{feff}".chars().collect();
+    let mut state: u64 = 1;
+    let mut random = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    for _ in 0..2000 {
+        let mut text = characters.clone();
+        for _ in 0..=random(4) {
+            let at = random(text.len().max(1));
+            match random(3) {
+                0 if !text.is_empty() => drop(text.remove(at)),
+                0 | 1 => text.insert(at, alphabet[random(alphabet.len())]),
+                _ => text.truncate(at.max(1)),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        for manifest in read(&text).manifests {
+            if let Manifest::Table(table) = manifest {
+                let query = table.document.text("/spec/query");
+                assert!(query.is_none_or(|query| query.position(1, 1).line >= 1));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cluster_says_the_same_words() {
+    let definitions: String = crate::definitions::files().unwrap().into_iter().map(|(_, text)| text.replace("\n          ", " ")).collect();
+    let words = definitions.split_whitespace().collect::<Vec<_>>().join(" ");
+    for message in [
+        "storage.uri is required in a cluster",
+        "storage.uri must be s3://, gs://, abfss:// or file:/// without credentials or query",
+        "library needs exactly one of glob, file, inline",
+        "glob must be a file or end in /**",
+        "parameter needs exactly one of value, valueFrom",
+        "minBackoffSeconds must not exceed maxBackoffSeconds",
+        "name must be at most 46 characters: it is the prefix of pod names",
+        "exactly one of query, flows, autoCdc is required",
+        "an External table has a location, and only an External table",
+        "an External table has a location and no definition",
+        "partitionBy and clusterBy exclude each other",
+        "refreshPolicy is for MaterializedView",
+        "autoCdc is for StreamingTable",
+        "flow needs exactly one of query, autoCdc",
+        "sequenceBy is required, except with snapshot",
+        "a TemporaryView has only a query, a comment and expectations",
+    ] {
+        assert!(words.contains(message), "no rule of a kind says: {message}");
+    }
+}
