@@ -286,3 +286,122 @@ fn record_json(row: &RecordBatch) -> Result<String> {
     writer.finish()?;
     Ok(String::from_utf8_lossy(&writer.into_inner()).trim_end().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{
+        arrow::datatypes::Int64Type,
+        logical_expr::{Expr, col, lit},
+        prelude::SessionContext,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows(values: &[Option<i64>]) -> RecordBatch {
+        let ids = Int64Array::from_iter_values(0..values.len() as i64);
+        RecordBatch::try_from_iter([("id", Arc::new(ids) as ArrayRef), ("n", Arc::new(Int64Array::from(values.to_vec())) as ArrayRef)])
+            .unwrap()
+    }
+
+    fn evaluator(rules: &[(&str, Expr, ExpectationAction)], schema: &Schema) -> Evaluator {
+        let state = SessionContext::new().state();
+        let df_schema = schema.clone().try_into().unwrap();
+        let expectations = rules.iter().map(|(name, predicate, action)| ResolvedExpectation {
+            name: (*name).to_string(),
+            dataset: "main.s.t".to_string(),
+            text: predicate.to_string(),
+            predicate: predicate.clone(),
+            action: *action,
+        });
+        let predicates = rules.iter().map(|(_, predicate, _)| state.create_physical_expr(predicate.clone(), &df_schema).unwrap()).collect();
+        let origin = QuarantineOrigin { flow: "f".to_string(), update_id: "u".to_string(), batch_id: 7, at_us: 1_000_000 };
+        Evaluator::new(Arc::new(Tally::new(expectations.collect())), predicates, origin)
+    }
+
+    fn ids(batch: &RecordBatch) -> Vec<i64> {
+        batch.column(0).as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    fn counts(evaluator: &Evaluator) -> Vec<(u64, u64)> {
+        evaluator.tally.data_quality().expectations.iter().map(|count| (count.passed, count.failed)).collect()
+    }
+
+    #[test]
+    fn p44_expect_drop_removes_rows() {
+        // `a` fails on 0 and 1, `b` on 1, 2 and 3: one row fails both.
+        let batch = rows(&(0..10).map(Some).collect::<Vec<_>>());
+        let (a, b) = (col("n").gt_eq(lit(2_i64)), col("n").eq(lit(0_i64)).or(col("n").gt_eq(lit(4_i64))));
+        let rules = [("a", a, ExpectationAction::Drop), ("b", b, ExpectationAction::Warn)];
+        let evaluator = evaluator(&rules, &batch.schema());
+        let sorted = evaluator.sort_rows(batch).unwrap();
+        assert_eq!(ids(&sorted.kept), [2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(counts(&evaluator), [(8, 2), (7, 3)]);
+        let quality = evaluator.tally.data_quality();
+        assert_eq!((quality.dropped_records, quality.quarantined_records), (2, 0));
+    }
+
+    #[test]
+    fn p46_null_predicate_is_violation() {
+        let batch = rows(&[Some(5), None, Some(500)]);
+        let rules = [("price", col("n").between(lit(0_i64), lit(100_i64)), ExpectationAction::Drop)];
+        let evaluator = evaluator(&rules, &batch.schema());
+        assert_eq!(ids(&evaluator.sort_rows(batch).unwrap().kept), [0]);
+        assert_eq!(counts(&evaluator), [(1, 2)]);
+    }
+
+    #[test]
+    fn failure_names_expectations_and_shows_a_record() {
+        let batch = rows(&[Some(1), Some(2), None]);
+        let rules = [("one", col("n").eq(lit(1_i64)), ExpectationAction::Fail), ("any", lit(false), ExpectationAction::Warn)];
+        let evaluator = evaluator(&rules, &batch.schema());
+        evaluator.sort_rows(batch).unwrap();
+        let failure = evaluator.tally.failure("f", true).unwrap();
+        assert_eq!(failure.class, FailureClass::Expectation);
+        let expected = "[EXPECTATION_VIOLATION] Flow 'f' failed to meet the expectation. Violated expectations: 'one' (2 of 3 records). \
+                        Output record: '{\"id\":1,\"n\":2}'";
+        assert_eq!(failure.to_string(), expected);
+        assert!(evaluator.tally.failure("f", false).unwrap().message.ends_with("Output record: '***'"));
+    }
+
+    #[test]
+    fn quarantined_rows_name_every_violated_expectation() {
+        let batch = rows(&[Some(1), None, Some(3)]);
+        let rules = [
+            ("odd", (col("n") % lit(3_i64)).eq(lit(1_i64)), ExpectationAction::Quarantine),
+            ("small", col("n").lt(lit(2_i64)), ExpectationAction::Drop),
+        ];
+        let evaluator = evaluator(&rules, &batch.schema());
+        let sorted = evaluator.sort_rows(batch).unwrap();
+        let quarantined = sorted.quarantined.unwrap();
+        assert_eq!((ids(&sorted.kept), ids(&quarantined)), (vec![0], vec![1, 2]));
+        let note = record_json(&quarantined.slice(0, 1)).unwrap();
+        assert_eq!(
+            note,
+            "{\"id\":1,\"n\":null,\"_quarantine\":{\"expectations\":[\"odd\",\"small\"],\"flow\":\"f\",\"update_id\":\"u\",\"batch_id\":7,\
+             \"at\":\"1970-01-01T00:00:01Z\"}}"
+        );
+        let quality = evaluator.tally.data_quality();
+        assert_eq!((quality.dropped_records, quality.quarantined_records), (2, 2));
+    }
+
+    proptest! {
+        #[test]
+        fn p47_quarantine_is_exact_complement(values in prop::collection::vec(prop::option::of(-3_i64..3), 0..40)) {
+            let batch = rows(&values);
+            let rules = [
+                ("positive", col("n").gt(lit(0_i64)), ExpectationAction::Quarantine),
+                ("not_one", col("n").not_eq(lit(1_i64)), ExpectationAction::Quarantine),
+            ];
+            let evaluator = evaluator(&rules, &batch.schema());
+            let sorted = evaluator.sort_rows(batch).unwrap();
+            let kept = ids(&sorted.kept);
+            let quarantined = sorted.quarantined.as_ref().map(ids).unwrap_or_default();
+            let expected: Vec<i64> = (0..).zip(&values).filter(|(_, n)| **n == Some(2)).map(|(id, _)| id).collect();
+            prop_assert_eq!(&kept, &expected);
+            let mut all = [kept, quarantined].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..values.len() as i64).collect::<Vec<_>>());
+        }
+    }
+}

@@ -19,10 +19,7 @@ use floe_graph::{
     name::DatasetName,
 };
 
-use crate::{
-    commit::TargetTable, event_log::EventLog, failure::Failure, functions::FunctionError, session::Session, source::read_failure,
-    storage::Storage,
-};
+use crate::{commit::TargetTable, failure::Failure, functions::FunctionError, session::Session, source::read_failure, storage::Storage};
 
 mod append;
 mod batch;
