@@ -8,11 +8,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
+    /// Who committed what; our counters are under `floe`.
     CommitInfo(serde_json::Map<String, serde_json::Value>),
+    /// What readers and writers must know.
     Protocol(Protocol),
+    /// Columns and properties, as a whole.
     MetaData(MetaData),
+    /// How far an application has come.
     Txn(Txn),
+    /// A file is in the table.
     Add(Add),
+    /// A file is in the table no more.
     Remove(Remove),
     /// `cdc`, `domainMetadata` and what a later protocol brings.
     #[serde(skip)]
@@ -23,10 +29,14 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Protocol {
+    /// 1, or 3 with features.
     pub min_reader_version: i32,
+    /// 2 to 4, or 7 with features.
     pub min_writer_version: i32,
+    /// With reader version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader_features: Option<Vec<String>>,
+    /// With writer version 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer_features: Option<Vec<String>>,
 }
@@ -35,17 +45,25 @@ pub struct Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetaData {
+    /// Stays with the table for ever.
     pub id: String,
+    /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The comment of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Of the data files.
     pub format: Format,
+    /// JSON text of the columns.
     pub schema_string: String,
+    /// In the order of the directories.
     #[serde(default)]
     pub partition_columns: Vec<String>,
+    /// Table properties.
     #[serde(default)]
     pub configuration: BTreeMap<String, String>,
+    /// ms since 1970
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_time: Option<i64>,
 }
@@ -53,7 +71,9 @@ pub struct MetaData {
 /// Always Parquet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
+    /// `parquet`
     pub provider: String,
+    /// Always empty.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
 }
@@ -62,8 +82,11 @@ pub struct Format {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Txn {
+    /// Who counts.
     pub app_id: String,
+    /// How far it has come.
     pub version: i64,
+    /// ms since 1970
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_updated: Option<i64>,
 }
@@ -74,16 +97,21 @@ pub struct Txn {
 pub struct Add {
     /// Relative to the table, percent-encoded as a URI.
     pub path: String,
+    /// Per partition column the value as text.
     pub partition_values: BTreeMap<String, Option<String>>,
+    /// Bytes.
     pub size: i64,
     /// ms since 1970
     pub modification_time: i64,
+    /// False if the rows were in the table before (compaction).
     pub data_change: bool,
     /// JSON text: numRecords, minValues, maxValues, nullCount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<String>,
+    /// Of other engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, Option<String>>>,
+    /// Of other engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_vector: Option<serde_json::Value>,
 }
@@ -92,17 +120,23 @@ pub struct Add {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Remove {
+    /// As in the action that added it.
     pub path: String,
     /// ms since 1970
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<i64>,
+    /// False if the rows were in the table before (compaction).
     pub data_change: bool,
+    /// True: partition values and size are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extended_file_metadata: Option<bool>,
+    /// As in the action that added it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition_values: Option<BTreeMap<String, Option<String>>>,
+    /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i64>,
+    /// Of other engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_vector: Option<serde_json::Value>,
 }

@@ -82,7 +82,7 @@ async fn replayed(location: &Location, version: i64) -> Result<Vec<Add>, Failure
             size: removed.get("size").and_then(Value::as_i64).unwrap_or_default(),
             modification_time: 0,
             data_change: true,
-            stats: view.stats().map(|stats| stats.to_string()),
+            stats: view.stats(),
             tags: None,
             deletion_vector: removed.get("deletionVector").filter(|vector| !vector.is_null()).cloned(),
         });

@@ -115,18 +115,18 @@ pub(super) async fn head(location: &Location, known: Option<KnownTable>) -> Resu
         Some(known) if known.version < newest => (Some(known.protocol), Some(known.metadata), known.version),
         _ => (None, None, -1),
     };
-    if newest - after <= MAX_TAIL {
-        if let Some(tail) = commits(location, after, newest).await? {
-            for action in tail.into_iter().flat_map(|version| version.actions) {
-                match action {
-                    Action::Protocol(new) => protocol = Some(new),
-                    Action::MetaData(new) => metadata = Some(new),
-                    _ => {}
-                }
+    if newest - after <= MAX_TAIL
+        && let Some(tail) = commits(location, after, newest).await?
+    {
+        for action in tail.into_iter().flat_map(|version| version.actions) {
+            match action {
+                Action::Protocol(new) => protocol = Some(new),
+                Action::MetaData(new) => metadata = Some(new),
+                _ => {}
             }
-            if let (Some(protocol), Some(metadata)) = (protocol, metadata) {
-                return Ok(Some(KnownTable { version: newest, protocol, metadata }));
-            }
+        }
+        if let (Some(protocol), Some(metadata)) = (protocol, metadata) {
+            return Ok(Some(KnownTable { version: newest, protocol, metadata }));
         }
     }
     head_of_snapshot(location, newest).await.map(Some)
@@ -155,10 +155,10 @@ async fn snapshot(location: &Location, version: i64) -> Result<Snapshot, Failure
 
 /// Per application id of `wanted` the newest version that the log up to `newest` records.
 pub(super) async fn transactions(location: &Location, newest: i64, wanted: &[&str]) -> Result<Vec<Option<i64>>, Failure> {
-    if newest < MAX_TAIL {
-        if let Some(all) = commits(location, -1, newest).await? {
-            return Ok(wanted.iter().map(|app_id| newest_of(&all, app_id)).collect());
-        }
+    if newest < MAX_TAIL
+        && let Some(all) = commits(location, -1, newest).await?
+    {
+        return Ok(wanted.iter().map(|app_id| newest_of(&all, app_id)).collect());
     }
     let table = location.delta()?.with_version(newest as u64);
     let table = Box::pin(table.load()).await.map_err(|error| delta_failure("open", location, error))?;

@@ -118,10 +118,10 @@ impl From<Failure> for Refused {
 async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode) -> Result<CommitOutcome, Refused> {
     // A replacement is computed anew for another reason too (a changed query over the same input versions): only a commit that was made
     // since this process opened the table counts as the same, see `check_winners`.
-    if mode == Mode::Append {
-        if let Some(version) = recorded(table, request).await? {
-            return Ok(CommitOutcome::AlreadyCommitted { version });
-        }
+    if mode == Mode::Append
+        && let Some(version) = recorded(table, request).await?
+    {
+        return Ok(CommitOutcome::AlreadyCommitted { version });
     }
     let step = request.step.unwrap_or("target");
     let request = with_counters(request, files, mode);
@@ -157,10 +157,11 @@ async fn recorded(table: &TargetTable, request: &CommitRequest) -> Result<Option
         if absent == newest {
             return Ok(None);
         }
-        if absent < newest && newest - absent <= log::MAX_TAIL {
-            if let Some(tail) = log::commits(table.location(), absent, newest).await? {
-                return Ok(holder(&tail, app_id, *version));
-            }
+        if absent < newest
+            && newest - absent <= log::MAX_TAIL
+            && let Some(tail) = log::commits(table.location(), absent, newest).await?
+        {
+            return Ok(holder(&tail, app_id, *version));
         }
     }
     let found = log::transactions(table.location(), newest, &[app_id.as_str()]).await?;
@@ -177,11 +178,11 @@ fn holder(versions: &[VersionActions], app_id: &str, version: i64) -> Option<i64
 async fn check_winners(table: &TargetTable, request: &CommitRequest, base: i64) -> Result<Option<i64>, Failure> {
     let newest = log::newest_version(table.location(), Some(base)).await?.unwrap_or(base);
     let winners = log::commits(table.location(), base, newest).await?.unwrap_or_default();
-    if let Some((app_id, version)) = request.transactions.first() {
-        if let Some(holder) = holder(&winners, app_id, *version) {
-            table.saw(newest);
-            return Ok(Some(holder));
-        }
+    if let Some((app_id, version)) = request.transactions.first()
+        && let Some(holder) = holder(&winners, app_id, *version)
+    {
+        table.saw(newest);
+        return Ok(Some(holder));
     }
     let changed =
         winners.iter().find(|entry| entry.actions.iter().any(|action| matches!(action, Action::MetaData(_) | Action::Protocol(_))));

@@ -250,10 +250,10 @@ impl TableWriter {
             return Err(parquet_failure(&self.location, &file.path, error));
         }
         let size = file.writer.bytes_written() + file.writer.in_progress_size();
-        if size as u64 >= self.options.target_file_bytes {
-            if let Some(file) = self.open.remove(&key) {
-                self.close(file).await?;
-            }
+        if size as u64 >= self.options.target_file_bytes
+            && let Some(file) = self.open.remove(&key)
+        {
+            self.close(file).await?;
         }
         self.bound_memory().await
     }

@@ -16,7 +16,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Catalog {
+    /// Format of the document.
     pub version: u32,
+    /// Written by the first update, never changed.
     pub pipeline_id: String,
     /// By lower-case full name, quarantine tables included; inactive datasets stay.
     #[serde(default)]
@@ -30,20 +32,26 @@ pub struct Catalog {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogEntry {
+    /// What the table was made for.
     pub kind: StoredKind,
+    /// True below `_floe/private`.
     #[serde(default)]
     pub private: bool,
     /// Flows that write it, by name.
     #[serde(default)]
     pub flows: Vec<String>,
+    /// The table as it was last seen.
     pub table: KnownTable,
 }
 
 /// What a table was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StoredKind {
+    /// Rows are appended by flows.
     StreamingTable,
+    /// Computed as a whole.
     MaterializedView,
+    /// Rows that violated expectations of another dataset.
     Quarantine,
 }
 

@@ -13,8 +13,11 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GenerationMetadata {
+    /// Format of the document.
     pub version: u32,
+    /// Name of the flow.
     pub flow: String,
+    /// Counts resets, from 0.
     pub generation: u64,
     /// `flow_id` of the event log: one per generation.
     pub flow_id: uuid::Uuid,
@@ -29,7 +32,9 @@ pub struct GenerationMetadata {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchOffsets {
+    /// Format of the document.
     pub version: u32,
+    /// Number of the batch, from 0 in each generation.
     pub batch: i64,
     /// What `current_timestamp()` gives in this batch, µs since 1970 UTC.
     pub timestamp_us: i64,
@@ -55,9 +60,19 @@ impl BatchOffsets {
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum SourceRange {
     /// These files, as a whole, in this order.
-    Files { files: Vec<FileEntry> },
+    Files {
+        /// In file order.
+        files: Vec<FileEntry>,
+    },
     /// The rows added by the versions after `from` up to and with `to`; without `from` the snapshot of `to`.
-    Delta { table_id: String, from: Option<i64>, to: i64 },
+    Delta {
+        /// Delta table id.
+        table_id: String,
+        /// Exclusive.
+        from: Option<i64>,
+        /// Inclusive.
+        to: i64,
+    },
     /// A batch input of a ONCE flow; what it reads is in the static versions.
     Once,
 }
@@ -68,9 +83,11 @@ pub enum SourceRange {
 pub struct FileEntry {
     /// Full URI of the file, or the path as the source names it; compared byte by byte.
     pub path: String,
+    /// Bytes.
     pub size: u64,
     /// Modification time, µs since 1970 UTC.
     pub modified_us: i64,
+    /// What the store calls the content, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
 }
@@ -79,7 +96,9 @@ pub struct FileEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StaticVersion {
+    /// Delta table id.
     pub table_id: String,
+    /// The version that is read.
     pub version: i64,
 }
 
@@ -87,7 +106,9 @@ pub struct StaticVersion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchCommit {
+    /// Format of the document.
     pub version: u32,
+    /// Number of the batch, from 0 in each generation.
     pub batch: i64,
     /// The version of the target that holds the batch; `None` if it had no rows and wrote nothing.
     pub target_version: Option<i64>,
@@ -109,7 +130,12 @@ pub enum SourcePosition {
     /// The ledger of taken files is the position.
     Files,
     /// After `version` of the table with this id.
-    Delta { table_id: String, version: i64 },
+    Delta {
+        /// Delta table id.
+        table_id: String,
+        /// Everything up to it has been read.
+        version: i64,
+    },
     /// A ONCE flow that has run.
     Done,
 }
@@ -126,14 +152,14 @@ pub(crate) fn to_compact_json(value: &impl Serialize) -> Result<Vec<u8>, Failure
 
 /// Reads the document at `place`.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8], place: &str) -> Result<T, Failure> {
-    if let Ok(Versioned { version }) = serde_json::from_slice(bytes) {
-        if version > VERSION {
-            return Err(Failure::user(
-                "STATE_FORMAT_TOO_NEW",
-                format!("{place} has format {version}; this Floe knows formats up to {VERSION}"),
-            )
-            .help("run the newer Floe that wrote it"));
-        }
+    if let Ok(Versioned { version }) = serde_json::from_slice(bytes)
+        && version > VERSION
+    {
+        return Err(Failure::user(
+            "STATE_FORMAT_TOO_NEW",
+            format!("{place} has format {version}; this Floe knows formats up to {VERSION}"),
+        )
+        .help("run the newer Floe that wrote it"));
     }
     serde_json::from_slice(bytes).map_err(|error| {
         Failure::user("STATE_FILE_CORRUPT", format!("{place} cannot be read: {error}"))

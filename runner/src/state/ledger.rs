@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -230,7 +231,7 @@ pub(super) async fn settle(
     let mut name = SegmentName { from: first.batch, to: last.batch, bytes: content.len() as u64 };
     // Merged before it is written: a kill leaves either the old segments or, beside them, the one that covers them.
     while let Some(previous) = segments.pop_if(|previous| previous.bytes < SIZE_RATIO * name.bytes) {
-        let newer = SegmentReader::new(content.into(), "a new segment".to_owned())?;
+        let newer = SegmentReader::new(&content.into(), "a new segment".to_owned())?;
         content = segment::merge(open_segment(&directory, &previous).await?, newer)?;
         name = SegmentName { from: previous.from, to: name.to, bytes: content.len() as u64 };
     }
@@ -257,7 +258,7 @@ async fn read_offsets(generation: &Location, batch: i64) -> Result<BatchOffsets,
 async fn open_segment(directory: &Location, segment: &SegmentName) -> Result<SegmentReader, Failure> {
     let place = format!("{directory}/{}", segment.file());
     match directory.get(&segment.file()).await? {
-        Some(content) => SegmentReader::new(content, place),
+        Some(content) => SegmentReader::new(&content, place),
         None => Err(Failure::user("STATE_FILE_CORRUPT", format!("{place} has disappeared"))
             .help("restore the file from a backup, or reset the checkpoint of the flow")),
     }
@@ -274,7 +275,11 @@ fn files_of(offsets: &BatchOffsets, source: &str) -> Vec<TakenFile> {
 
 /// The directory of a source's segments below `files/`: ids are URIs of any length.
 pub(super) fn directory_name(source: &str) -> String {
-    Sha256::digest(source.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut name = String::with_capacity(16);
+    for byte in Sha256::digest(source.as_bytes()).iter().take(8) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 impl SegmentName {

@@ -33,7 +33,9 @@ pub struct ResetEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StoredResetKind {
+    /// Tables are emptied and checkpoints start again.
     FullRefresh,
+    /// Checkpoints start again, rows stay.
     CheckpointReset,
 }
 

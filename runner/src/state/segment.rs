@@ -71,7 +71,7 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     /// A reader of `content`; `place` is its path for messages.
-    pub(super) fn new(content: Bytes, place: String) -> Result<Self, Failure> {
+    pub(super) fn new(content: &Bytes, place: String) -> Result<Self, Failure> {
         if !content.starts_with(MAGIC) {
             return Err(damaged(&place, "it does not begin like a ledger of this format"));
         }

@@ -17,6 +17,7 @@ const POSITION: &str = "view.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ViewPosition {
+    /// Format of the document.
     pub version: u32,
     /// The version of the view's table that the refresh wrote.
     pub own_version: i64,

@@ -11,11 +11,11 @@ use crate::failure::Failure;
 
 /// `url` for people: a path for local places, never credentials or query.
 pub(super) fn shown(url: &Url) -> String {
-    if url.scheme() == "file" {
-        if let Ok(path) = url.to_file_path() {
-            let text = path.display().to_string();
-            return if text.len() > 1 { text.trim_end_matches('/').to_owned() } else { text };
-        }
+    if url.scheme() == "file"
+        && let Ok(path) = url.to_file_path()
+    {
+        let text = path.display().to_string();
+        return if text.len() > 1 { text.trim_end_matches('/').to_owned() } else { text };
     }
     let user = if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
     format!("{}://{user}{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path().trim_end_matches('/'))

@@ -1,5 +1,7 @@
 //! Where everything stands below the storage root. Names are lower case; whatever is not safe in a path is percent-encoded.
 
+use std::fmt::Write;
+
 use floe_graph::name::DatasetName;
 use sha2::{Digest, Sha256};
 
@@ -40,14 +42,19 @@ pub fn segment(name: &str) -> String {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => encoded.push(byte.into()),
             b'.' if !only_dots => encoded.push('.'),
-            other => encoded.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(encoded, "%{other:02X}");
+            }
         }
     }
     if encoded.len() <= MAX_SEGMENT_BYTES {
         return encoded;
     }
     let hash = Sha256::digest(lower.as_bytes());
-    let short: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let mut short = String::with_capacity(16);
+    for byte in hash.iter().take(8) {
+        let _ = write!(short, "{byte:02x}");
+    }
     let mut cut = MAX_SEGMENT_BYTES - short.len() - 1;
     // Never in the middle of an encoded byte.
     while encoded.as_bytes()[cut - 1] == b'%' || encoded.as_bytes()[cut - 2] == b'%' {

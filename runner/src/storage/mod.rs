@@ -56,7 +56,9 @@ impl Storage {
 /// What became of a put that must not replace anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
+    /// It is there now, with the given content.
     Created,
+    /// Something was there and stays.
     AlreadyExists,
 }
 
