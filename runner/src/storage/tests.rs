@@ -103,3 +103,19 @@ fn errors_say_whose_fault_they_are() {
     let missing = of(StoreError::NotFound { path: "x".to_owned(), source: "gone".into() });
     assert_eq!((missing.class, missing.error.as_str()), (FailureClass::User, "PATH_NOT_FOUND"));
 }
+
+#[test]
+fn remote_stores_are_built_when_first_asked_for() {
+    let options = [("AWS_REGION", "eu-west-1"), ("AWS_ALLOW_HTTP", "true"), ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")];
+    let stores = Stores::new(options.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    let base = FilePath::new("/");
+    let bucket = stores.location_of("s3://bucket/lake/t", base).unwrap();
+    assert_eq!((bucket.path().as_ref(), bucket.to_string().as_str()), ("lake/t", "s3://bucket/lake/t"));
+    let again = stores.location_of("s3://bucket/other", base).unwrap();
+    assert!(Arc::ptr_eq(bucket.store(), again.store()), "one store per bucket");
+    let azure = stores.location_of("abfss://container@account.dfs.core.windows.net/lake", base).unwrap();
+    assert_eq!(azure.path().as_ref(), "lake");
+    assert_eq!(azure.join("a%20b").url().as_str(), "abfss://container@account.dfs.core.windows.net/lake/a%2520b/");
+    assert!(bucket.log_store().is_ok(), "delta-rs knows the scheme");
+    assert!(!format!("{stores:?}").contains("a2V5"), "options hold credentials");
+}
