@@ -34,6 +34,8 @@ pub struct ResolvedDataset {
     pub expectations: Vec<ResolvedExpectation>,
     /// Where violating rows of `QUARANTINE ROW` expectations go.
     pub quarantine: Option<DatasetName>,
+    /// The analysed query of a view, expectations included: what stands where it is read.
+    pub view: Option<LogicalPlan>,
 }
 
 impl ResolvedDataset {

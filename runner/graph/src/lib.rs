@@ -14,3 +14,4 @@ pub mod relation;
 pub mod resolve;
 pub mod schedule;
 pub mod source_options;
+mod validate;

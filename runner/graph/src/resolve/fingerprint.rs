@@ -1,0 +1,103 @@
+//! Hashes of what decides results: one per flow, one for the graph. They do not depend on files, positions or the order of definitions.
+
+use std::fmt::Write;
+
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_expr::LogicalPlan;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    analysis::{Expect, Parameters, SqlSettings, ddl},
+    graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedGraph},
+    relation::Relation,
+};
+
+/// Changes when the same plan text means other results.
+const FORMAT: &str = "floe-plan/1";
+
+/// The plan as indented text with all expressions, for people and for fingerprints.
+pub fn plan_text(plan: &LogicalPlan) -> String {
+    plan.display_indent_schema().to_string()
+}
+
+/// The fingerprint of a flow: plan, leaves, settings, secret parameters that it uses, and the rules and columns of its target.
+pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSettings, parameters: &Parameters) -> String {
+    let mut text = format!("{FORMAT}\nansi={} zone={}\n", sql.ansi, sql.time_zone);
+    let plan = plan_text(&flow.plan);
+    text.push_str(&plan);
+    let mut leaves: Vec<String> = flow.inputs.iter().map(|leaf| relation_text(leaf)).collect();
+    leaves.sort();
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\n{}\n{}\n", leaves.join("\n"), ddl::schema_text(&target.schema));
+    text.push_str(&expectations_text(&target.expectations));
+    text.push_str(&view_expectations(&flow.plan));
+    let mut hash = Sha256::new_with_prefix(text.as_bytes());
+    for (name, parameter) in
+        parameters.iter().filter(|(name, parameter)| parameter.secret && plan.to_lowercase().contains(&format!(":{name}")))
+    {
+        hash.update(name.as_bytes());
+        hash.update(parameter.value.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+fn relation_text(relation: &Relation) -> String {
+    format!("{:?} {} {:?}", relation.kind, relation.streaming, relation.options)
+}
+
+fn expectations_text(expectations: &[ResolvedExpectation]) -> String {
+    expectations.iter().fold(String::new(), |mut text, rule| {
+        let _ = writeln!(text, "{} {} {:?} {}", rule.dataset.to_lowercase(), rule.name, rule.action, rule.predicate);
+        text
+    })
+}
+
+/// The predicates of views stand in their plan nodes only by name.
+fn view_expectations(plan: &LogicalPlan) -> String {
+    let mut text = String::new();
+    let visited = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(expect) = extension.node.as_any().downcast_ref::<Expect>()
+        {
+            text.push_str(&expectations_text(&expect.expectations));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
+    text
+}
+
+/// The id of a graph.
+pub(super) fn graph_id(graph: &ResolvedGraph) -> String {
+    let mut text = String::from(FORMAT);
+    for (name, dataset) in &graph.datasets {
+        let definition = &dataset.definition;
+        let _ = write!(
+            text,
+            "\n{} {:?} {} {} {:?} {:?} {:?} {:?}\n",
+            name.key(),
+            definition.kind,
+            definition.private,
+            ddl::schema_text(&dataset.schema),
+            definition.partition_by,
+            definition.cluster_by,
+            definition.properties,
+            dataset.quarantine.as_ref().map(crate::name::DatasetName::key),
+        );
+        text.push_str(&expectations_text(&dataset.expectations));
+        if let Some(view) = &dataset.view {
+            text.push_str(&plan_text(view));
+        }
+    }
+    for flow in &graph.flows {
+        let _ = write!(text, "\n{} {} {:?} {}", flow.name.to_lowercase(), flow.target.key(), flow.kind, flow.fingerprint);
+    }
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

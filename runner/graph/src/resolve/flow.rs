@@ -1,0 +1,333 @@
+//! Datasets in order of dependency: their queries are typed, their schema is put together, their expectations are bound.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use datafusion_common::arrow::datatypes::{Schema, SchemaRef};
+use datafusion_expr::{LogicalPlan, LogicalPlanBuilder};
+
+use super::{
+    ResolveInput, fingerprint,
+    names::{Found, Names, is_temporary},
+    relation,
+    schema::{self, Output},
+    sql_settings,
+};
+use crate::{
+    analysis::{
+        AnalysedQuery, FoundRelation, ReferenceKind, RelationReference, Relations, analyse_expectation, analyse_query, check_streaming,
+        references, with_expectations,
+    },
+    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
+    graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow},
+    name::DatasetName,
+    origin::{Diagnostic, Severity},
+    validate,
+};
+
+/// Resolves dataset after dataset; a failed one fails what reads it, with the name of the root.
+pub(super) struct Resolver<'a> {
+    definitions: &'a Definitions,
+    names: &'a Names<'a>,
+    input: &'a ResolveInput,
+    /// Flows by target; views apart, because a view may have the name of a table.
+    flows: HashMap<(&'a DatasetName, bool), Vec<&'a Flow>>,
+    datasets: BTreeMap<DatasetName, ResolvedDataset>,
+    /// Temporary views that a stored dataset of the same name would hide from the map of datasets.
+    resolved_flows: Vec<ResolvedFlow>,
+    findings: Vec<Diagnostic>,
+    /// Datasets without a schema, with the dataset whose error is the root.
+    failed: HashMap<(&'a DatasetName, bool), String>,
+}
+
+struct Lookup<'a, 'b>(&'b Resolver<'a>);
+
+impl Relations for Lookup<'_, '_> {
+    fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
+        self.0.find(reference)
+    }
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(definitions: &'a Definitions, names: &'a Names<'a>, input: &'a ResolveInput) -> Self {
+        let mut flows: HashMap<(&DatasetName, bool), Vec<&Flow>> = HashMap::new();
+        for flow in &definitions.flows {
+            flows.entry((&flow.target, flow.kind == FlowKind::View)).or_default().push(flow);
+        }
+        Self {
+            definitions,
+            names,
+            input,
+            flows,
+            datasets: BTreeMap::new(),
+            resolved_flows: Vec::new(),
+            findings: Vec::new(),
+            failed: HashMap::new(),
+        }
+    }
+
+    pub(super) fn finish(self) -> (BTreeMap<DatasetName, ResolvedDataset>, Vec<ResolvedFlow>, Vec<Diagnostic>) {
+        (self.datasets, self.resolved_flows, self.findings)
+    }
+
+    /// Marks a dataset as failed without a further error.
+    pub(super) fn break_dataset(&mut self, dataset: &'a Dataset) {
+        self.fail(dataset, dataset.name.name.clone());
+    }
+
+    fn fail(&mut self, dataset: &'a Dataset, root: String) {
+        self.failed.entry((&dataset.name, is_temporary(dataset.kind))).or_insert(root);
+    }
+
+    /// Resolves one dataset; everything that it reads was resolved before or has failed.
+    pub(super) fn dataset(&mut self, dataset: &'a Dataset) {
+        let is_view = matches!(dataset.kind, DatasetKind::TemporaryView | DatasetKind::View);
+        if self.definitions.incomplete.contains(&dataset.name) {
+            return self.break_dataset(dataset);
+        }
+        if dataset.kind == DatasetKind::External {
+            let definition = Arc::new(dataset.clone());
+            let resolved = ResolvedDataset {
+                definition,
+                schema: self.external_schema(dataset),
+                expectations: Vec::new(),
+                quarantine: None,
+                view: None,
+            };
+            self.datasets.entry(dataset.name.clone()).or_insert(resolved);
+            return;
+        }
+        let flows = self.flows.get(&(&dataset.name, is_view)).cloned().unwrap_or_default();
+        match self.analysed(dataset, &flows) {
+            Ok(analysed) if is_view => self.view(dataset, &flows, analysed),
+            Ok(analysed) => self.table(dataset, &flows, analysed),
+            Err(root) => self.fail(dataset, root),
+        }
+    }
+
+    /// The schema of an external table, as far as it was looked at: nothing reads one that was not.
+    fn external_schema(&self, dataset: &Dataset) -> SchemaRef {
+        let observed = self.input.observed.get(&dataset.name.key()).and_then(|found| found.as_ref().ok());
+        observed.map_or_else(|| Arc::new(Schema::empty()), Arc::clone)
+    }
+
+    /// The typed queries of all flows, or the root of the failure after its errors were noted.
+    fn analysed(&mut self, dataset: &Dataset, flows: &[&'a Flow]) -> Result<Vec<AnalysedQuery>, String> {
+        let own = || dataset.name.name.clone();
+        if flows.is_empty() {
+            return Err(own());
+        }
+        let mut analysed = Vec::new();
+        let mut failed: Option<String> = None;
+        for flow in flows {
+            match self.analyse_flow(dataset, flow) {
+                Ok(query) => analysed.push(query),
+                Err(root) => failed = failed.or(Some(root)),
+            }
+        }
+        failed.map_or(Ok(analysed), Err)
+    }
+
+    fn analyse_flow(&mut self, dataset: &Dataset, flow: &Flow) -> Result<AnalysedQuery, String> {
+        let own = || dataset.name.name.clone();
+        if let FlowKind::AutoCdc(_) = flow.kind {
+            let refusal = Diagnostic::not_supported(&format!("AUTO CDC (flow {})", flow.name));
+            self.findings.push(refusal.at(&flow.origin).about(dataset.name.to_string()));
+            return Err(own());
+        }
+        self.inputs(dataset, flow)?;
+        let settings = sql_settings(self.input, &flow.settings);
+        let analysed = match analyse_query(&flow.query, &Lookup(self), &settings, &self.input.parameters) {
+            Ok(analysed) => analysed,
+            Err(findings) => {
+                self.note(dataset, findings);
+                return Err(own());
+            }
+        };
+        self.note(dataset, analysed.lints.clone());
+        let mut errors = check_streaming(&analysed);
+        errors.extend(validate::query_type(dataset, flow, &analysed));
+        let is_wrong = !errors.is_empty();
+        self.note(dataset, errors);
+        if is_wrong { Err(own()) } else { Ok(analysed) }
+    }
+
+    /// Notes what is wrong with the relations of a flow; a failed input makes the flow a dependent.
+    fn inputs(&mut self, dataset: &Dataset, flow: &Flow) -> Result<(), String> {
+        let mut root: Option<String> = None;
+        let mut findings = Vec::new();
+        for reference in references(&flow.query) {
+            if let Some(failed) = self.failed_input(&reference) {
+                let message = format!("{} was not analysed because of the error in {failed}", dataset.name.name);
+                findings.push(Diagnostic::error(validate::UPSTREAM, message).at(&reference.origin));
+                root = root.or(Some(failed));
+                continue;
+            }
+            findings.extend(validate::reference(dataset, &reference, self.names.named(&reference).map(|found| self.kind(found))));
+            match self.find(&reference) {
+                Ok(found) => findings.extend(relation::option_lints(&found)),
+                Err(_) if is_missing(self.names, &reference) => findings.push(self.names.unknown(&reference, Some(&flow.name))),
+                Err(finding) => findings.push(finding),
+            }
+        }
+        if findings.iter().any(|found| found.severity == Severity::Error) {
+            root = root.or_else(|| Some(dataset.name.name.clone()));
+        }
+        self.note(dataset, findings);
+        root.map_or(Ok(()), Err)
+    }
+
+    fn kind(&self, found: Found<'_>) -> DatasetKind {
+        match found {
+            Found::Dataset(_, kind) | Found::Quarantine { owner_kind: kind, .. } => kind,
+        }
+    }
+
+    fn failed_input(&self, reference: &RelationReference) -> Option<String> {
+        let found = self.names.named(reference);
+        let Some(found) = found else {
+            let ReferenceKind::Name(parts) = &reference.kind else { return None };
+            let name = super::names::full_name(parts, &reference.namespace)?;
+            return self.definitions.incomplete.get(&name).map(|name| name.name.clone());
+        };
+        let temporary = matches!(found, Found::Dataset(_, kind) if is_temporary(kind));
+        self.failed.get(&(found.needs(), temporary)).cloned()
+    }
+
+    fn find(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
+        relation::find(self.names, &self.datasets, reference, self.input)
+    }
+
+    fn note(&mut self, dataset: &Dataset, findings: impl IntoIterator<Item = Diagnostic>) {
+        let about = |found: Diagnostic| Diagnostic { dataset: found.dataset.or_else(|| Some(dataset.name.to_string())), ..found };
+        self.findings.extend(findings.into_iter().map(about));
+    }
+
+    fn view(&mut self, dataset: &'a Dataset, flows: &[&'a Flow], analysed: Vec<AnalysedQuery>) {
+        let Some((flow, query)) = flows.iter().zip(analysed).next() else { return };
+        let query = match renamed(dataset, query) {
+            Ok(query) => query,
+            Err(finding) => {
+                self.note(dataset, [*finding]);
+                return self.break_dataset(dataset);
+            }
+        };
+        let Some(expectations) = self.expectations(dataset, flow, &query) else { return self.break_dataset(dataset) };
+        let schema = Arc::clone(&query.schema);
+        let view = Some(with_expectations(query.plan, &dataset.name.to_string(), expectations.clone()));
+        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine: None, view };
+        self.datasets.insert(dataset.name.clone(), resolved);
+    }
+
+    fn table(&mut self, dataset: &'a Dataset, flows: &[&'a Flow], analysed: Vec<AnalysedQuery>) {
+        let schema = match table_schema(dataset, flows, &analysed) {
+            Ok(schema) => schema,
+            Err(findings) => {
+                self.note(dataset, findings);
+                return self.break_dataset(dataset);
+            }
+        };
+        let first = over_table(&analysed[0], &schema);
+        let Some(expectations) = self.expectations(dataset, flows[0], &first) else { return self.break_dataset(dataset) };
+        let quarantine = validate::quarantine_name(dataset);
+        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine, view: None };
+        for (flow, query) in flows.iter().zip(analysed) {
+            let resolved_flow = self.flow(flow, query, &resolved);
+            self.resolved_flows.push(resolved_flow);
+        }
+        self.datasets.insert(dataset.name.clone(), resolved);
+    }
+
+    fn flow(&self, flow: &Flow, query: AnalysedQuery, target: &ResolvedDataset) -> ResolvedFlow {
+        let settings = sql_settings(self.input, &flow.settings);
+        let mut resolved = ResolvedFlow {
+            name: flow.name.clone(),
+            target: target.definition.name.clone(),
+            kind: flow.kind.clone(),
+            plan: query.plan,
+            schema: query.schema,
+            inputs: query.leaves,
+            upstream: Vec::new(),
+            fingerprint: String::new(),
+            settings: flow.settings.clone(),
+            comment: flow.comment.clone(),
+            origin: flow.origin.clone(),
+        };
+        resolved.fingerprint = fingerprint::flow(&resolved, target, &settings, &self.input.parameters);
+        resolved
+    }
+
+    /// The bound expectations; `None` after errors were noted.
+    fn expectations(&mut self, dataset: &Dataset, flow: &Flow, output: &AnalysedQuery) -> Option<Vec<ResolvedExpectation>> {
+        let settings = sql_settings(self.input, &flow.settings);
+        let name = dataset.name.to_string();
+        let mut resolved = Vec::new();
+        let mut errors = Vec::new();
+        for expectation in &dataset.expectations {
+            match analyse_expectation(expectation, &name, output, &settings, &self.input.parameters) {
+                Ok(bound) => resolved.push(bound),
+                Err(error) => errors.push(error),
+            }
+        }
+        let is_right = errors.is_empty();
+        self.note(dataset, errors);
+        is_right.then_some(resolved)
+    }
+}
+
+/// True if the reference is a name that means nothing.
+fn is_missing(names: &Names<'_>, reference: &RelationReference) -> bool {
+    matches!(reference.kind, ReferenceKind::Name(_)) && names.named(reference).is_none()
+}
+
+/// The query as if it gave all columns of its table: what expectations are typed over.
+fn over_table(query: &AnalysedQuery, schema: &SchemaRef) -> AnalysedQuery {
+    let path_of = |name: &str| {
+        let at = query.schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name));
+        at.and_then(|at| query.paths.get(at).cloned()).unwrap_or_default()
+    };
+    let paths = schema.fields().iter().map(|field| path_of(field.name())).collect();
+    AnalysedQuery { schema: Arc::clone(schema), paths, ..query.clone() }
+}
+
+fn table_schema(dataset: &Dataset, flows: &[&Flow], analysed: &[AnalysedQuery]) -> Result<SchemaRef, Vec<Diagnostic>> {
+    let outputs: Vec<Output<'_>> =
+        flows.iter().zip(analysed).map(|(flow, query)| Output { flow: &flow.name, schema: &query.schema }).collect();
+    let inferred = schema::union(dataset, &outputs).map_err(|error| vec![error])?;
+    let schema = match &dataset.columns {
+        Some(columns) => schema::declared(dataset, columns, &inferred)?,
+        None => inferred,
+    };
+    let errors = validate::stored_schema(dataset, &schema);
+    if errors.is_empty() { Ok(schema) } else { Err(errors) }
+}
+
+/// A view with a column list gives its columns these names, by position.
+fn renamed(dataset: &Dataset, query: AnalysedQuery) -> Result<AnalysedQuery, Box<Diagnostic>> {
+    let Some(columns) = &dataset.columns else { return Ok(query) };
+    if columns.len() != query.schema.fields().len() {
+        let message =
+            format!("view {} declares {} columns, but its query gives {}", dataset.name.name, columns.len(), query.schema.fields().len());
+        return Err(Box::new(
+            Diagnostic::error("USER_SPECIFIED_AND_INFERRED_SCHEMA_NOT_COMPATIBLE", message)
+                .at(&dataset.origin)
+                .help("declare one name per column of the query, or leave the list out"),
+        ));
+    }
+    let internal = |error: datafusion_common::DataFusionError| {
+        Box::new(Diagnostic::error("INTERNAL_ERROR", error.strip_backtrace()).at(&dataset.origin))
+    };
+    let names = columns.iter().map(|column| column.name.as_str());
+    let plan = with_column_names(query.plan.clone(), names).map_err(internal)?;
+    let fields: Vec<_> =
+        query.schema.fields().iter().zip(columns).map(|(field, column)| field.as_ref().clone().with_name(&column.name)).collect();
+    Ok(AnalysedQuery { plan, schema: Arc::new(Schema::new(fields)), ..query })
+}
+
+fn with_column_names<'n>(plan: LogicalPlan, names: impl Iterator<Item = &'n str>) -> datafusion_common::Result<LogicalPlan> {
+    let columns = plan.schema().columns();
+    let exprs: Vec<_> = columns.into_iter().zip(names).map(|(column, name)| datafusion_expr::Expr::Column(column).alias(name)).collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}

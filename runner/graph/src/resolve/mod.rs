@@ -1,0 +1,172 @@
+//! Definitions become a resolved graph: every name bound, every query typed, flows in topological order, or every error at once.
+
+mod fingerprint;
+mod flow;
+mod names;
+mod order;
+mod relation;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use datafusion_common::arrow::datatypes::SchemaRef;
+
+use crate::{
+    analysis::{FoundRelation, Parameters, RelationReference, Relations, SqlSettings, references},
+    definition::{Dataset, DatasetKind, Definitions},
+    graph::{ResolvedFlow, ResolvedGraph},
+    name::{DatasetName, Namespace},
+    origin::{Diagnostic, Severity},
+    relation::Relation,
+    validate,
+};
+
+use flow::Resolver;
+use names::Names;
+
+pub use fingerprint::plan_text;
+pub(crate) use names::near_names;
+pub use schema::quarantine_schema;
+pub(crate) use schema::same_type;
+
+/// What the definitions alone do not say: schemas of tables that other programs write, values of parameters, defaults of the pipeline.
+#[derive(Clone, Debug)]
+pub struct ResolveInput {
+    /// By `Relation::source_id` of what `needed_observations` named; an error stands where it is read.
+    pub observed: BTreeMap<String, Result<SchemaRef, Diagnostic>>,
+    /// Values of `:name`.
+    pub parameters: Parameters,
+    /// `spec.configuration` with `--conf` over it.
+    pub configuration: BTreeMap<String, String>,
+    /// Table properties of every dataset; the dataset's own value wins.
+    pub properties: BTreeMap<String, String>,
+    /// Default namespace of the pipeline: where names are short.
+    pub namespace: Namespace,
+    /// `spec.eventLog.name`: no dataset may have it.
+    pub event_log: String,
+    /// Prefixes of source paths and what is read instead; the longest match wins.
+    pub path_mappings: Vec<(String, String)>,
+}
+
+impl Default for ResolveInput {
+    fn default() -> Self {
+        Self {
+            observed: BTreeMap::new(),
+            parameters: Parameters::default(),
+            configuration: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            namespace: Namespace { catalog: "main".to_string(), schema: "default".to_string() },
+            event_log: "event_log".to_string(),
+            path_mappings: Vec::new(),
+        }
+    }
+}
+
+/// The relations whose schema has to be looked up in storage before `resolve`: external tables and tables by location, each once.
+pub fn needed_observations(definitions: &Definitions, input: &ResolveInput) -> Vec<Relation> {
+    let names = Names::new(definitions);
+    let mut seen = HashSet::new();
+    let mut needed = Vec::new();
+    for flow in &definitions.flows {
+        for reference in references(&flow.query) {
+            if let Some(relation) = relation::observable(&names, &reference, input)
+                && seen.insert(relation.source_id())
+            {
+                needed.push(relation);
+            }
+        }
+    }
+    needed
+}
+
+/// The graph without errors, or all errors, roots before dependents. Lints of `definitions` are kept.
+pub fn resolve(definitions: Definitions, input: &ResolveInput) -> Result<ResolvedGraph, Vec<Diagnostic>> {
+    let definitions = with_default_properties(definitions, input);
+    let mut findings = definitions.diagnostics.clone();
+    findings.extend(validate::definitions(&definitions, input));
+    let names = Names::new(&definitions);
+    let order = order::order(&definitions, &names);
+    findings.extend(order.cycles.iter().cloned());
+
+    let mut resolver = Resolver::new(&definitions, &names, input);
+    for name in order.broken {
+        resolver.break_dataset(name);
+    }
+    for dataset in order.datasets {
+        resolver.dataset(dataset);
+    }
+    let (datasets, mut flows, more) = resolver.finish();
+    findings.extend(more);
+    order::connect(&mut flows, &datasets);
+    let flows = order::topological(flows);
+    findings.extend(validate::resolved(&datasets, &flows, input));
+
+    let (errors, lints) = sorted_findings(findings);
+    if !errors.is_empty() {
+        return Err(errors.into_iter().chain(lints).collect());
+    }
+    let mut graph = ResolvedGraph { id: String::new(), datasets, flows, lints };
+    graph.id = fingerprint::graph_id(&graph);
+    Ok(graph)
+}
+
+/// Looks up relations of a resolved graph: for queries that are no part of it (`floe sql`).
+#[derive(Debug)]
+pub struct GraphRelations<'a> {
+    graph: &'a ResolvedGraph,
+    input: &'a ResolveInput,
+    names: Names<'a>,
+}
+
+impl<'a> GraphRelations<'a> {
+    /// The relations of `graph`; `input` is the one that it was resolved with.
+    pub fn new(graph: &'a ResolvedGraph, input: &'a ResolveInput) -> Self {
+        Self { graph, input, names: Names::of_graph(graph) }
+    }
+}
+
+impl Relations for GraphRelations<'_> {
+    fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
+        relation::find(&self.names, &self.graph.datasets, reference, self.input)
+    }
+}
+
+/// The SQL settings of a flow: those of the pipeline with its own `SET` values over them.
+pub fn sql_settings(input: &ResolveInput, own: &BTreeMap<String, String>) -> SqlSettings {
+    SqlSettings::from_settings(input.configuration.iter().chain(own))
+}
+
+fn with_default_properties(mut definitions: Definitions, input: &ResolveInput) -> Definitions {
+    let stored = |dataset: &&mut Dataset| matches!(dataset.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView);
+    for dataset in definitions.datasets.iter_mut().filter(stored) {
+        for (key, value) in &input.properties {
+            let has_own = dataset.properties.keys().any(|own| own.eq_ignore_ascii_case(key));
+            if !has_own {
+                dataset.properties.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    definitions
+}
+
+/// Errors and lints, each once: errors of files first in the order of their places, dependents of other errors last.
+fn sorted_findings(findings: Vec<Diagnostic>) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    let once = findings.into_iter().filter(|found| seen.insert((found.class.clone(), found.message.clone(), found.origin.clone())));
+    let (mut errors, mut lints): (Vec<_>, Vec<_>) = once.partition(|found| found.severity == Severity::Error);
+    let by_place = |found: &Diagnostic| (found.class == validate::UPSTREAM, found.origin.is_none(), found.origin.clone());
+    errors.sort_by_key(by_place);
+    lints.sort_by_key(by_place);
+    (errors, lints)
+}
+
+/// Datasets that flows of the graph write, with the flows.
+pub(crate) fn writers(flows: &[ResolvedFlow]) -> BTreeMap<&DatasetName, BTreeSet<usize>> {
+    let mut writers: BTreeMap<&DatasetName, BTreeSet<usize>> = BTreeMap::new();
+    for (at, flow) in flows.iter().enumerate() {
+        writers.entry(&flow.target).or_default().insert(at);
+    }
+    writers
+}

@@ -1,0 +1,251 @@
+//! One relation of a query becomes a leaf of its plan, a view that is inlined, or an error.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion_common::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::{
+    ResolveInput,
+    names::{Found, Names},
+    schema::quarantine_schema,
+};
+use crate::{
+    analysis::{FoundRelation, ReferenceKind, RelationReference, ddl, is_streaming},
+    definition::DatasetKind,
+    graph::ResolvedDataset,
+    name::DatasetName,
+    origin::Diagnostic,
+    relation::{Relation, RelationKind, RelationSource},
+    source_options,
+};
+
+type Datasets = BTreeMap<DatasetName, ResolvedDataset>;
+
+/// The relation whose schema storage must tell, if the reference is one.
+pub(super) fn observable(names: &Names<'_>, reference: &RelationReference, input: &ResolveInput) -> Option<Relation> {
+    match (&reference.kind, names.named(reference)) {
+        (ReferenceKind::DeltaPath(location), _) => Some(delta(reference, None, &mapped(location, input))),
+        (_, Some(Found::Dataset(name, DatasetKind::External))) => {
+            Some(delta(reference, Some(name.clone()), &mapped(names.location(name)?, input)))
+        }
+        _ => None,
+    }
+}
+
+/// What the reference means. Everything that it reads must be in `datasets`.
+pub(super) fn find(
+    names: &Names<'_>,
+    datasets: &Datasets,
+    reference: &RelationReference,
+    input: &ResolveInput,
+) -> Result<FoundRelation, Diagnostic> {
+    match &reference.kind {
+        ReferenceKind::Name(_) => {}
+        ReferenceKind::DeltaPath(_) => return observed(names, reference, input),
+        ReferenceKind::Files { path } => return files(reference, path, input),
+        ReferenceKind::EventLog => {
+            return Err(Diagnostic::not_supported("the event log in a query of the pipeline")
+                .at(&reference.origin)
+                .help("read it with floe sql or floe events"));
+        }
+    }
+    let found = names.named(reference).ok_or_else(|| names.unknown(reference, None))?;
+    match found {
+        Found::Dataset(_, DatasetKind::External) => observed(names, reference, input),
+        Found::Dataset(name, DatasetKind::StreamingTable) => stored(reference, name, schema_of(datasets, name)?),
+        Found::Dataset(name, DatasetKind::MaterializedView) => {
+            refuse_stream(reference, "a materialized view: it is replaced, not appended to")?;
+            stored(reference, name, schema_of(datasets, name)?)
+        }
+        Found::Dataset(name, DatasetKind::View) => {
+            refuse_stream(reference, "a view, which is read as a whole")?;
+            view(datasets, name, reference)
+        }
+        Found::Dataset(name, DatasetKind::TemporaryView) => view(datasets, name, reference),
+        Found::Quarantine { name, owner, owner_kind } => {
+            if owner_kind == DatasetKind::MaterializedView {
+                refuse_stream(reference, "the quarantine table of a materialized view: it is replaced, not appended to")?;
+            }
+            stored(reference, name, quarantine_schema(&schema_of(datasets, owner)?))
+        }
+    }
+}
+
+fn schema_of(datasets: &Datasets, name: &DatasetName) -> Result<SchemaRef, Diagnostic> {
+    let missing = || Diagnostic::error("INTERNAL_ERROR", format!("{name} was read before it was resolved"));
+    datasets.get(name).map(|dataset| Arc::clone(&dataset.schema)).ok_or_else(missing)
+}
+
+fn refuse_stream(reference: &RelationReference, what: &str) -> Result<(), Diagnostic> {
+    if !reference.streaming {
+        return Ok(());
+    }
+    Err(Diagnostic::error("STREAMING_SOURCE_NOT_APPEND_ONLY", format!("STREAM({}): {what}", reference.text()))
+        .at(&reference.origin)
+        .help("read it without STREAM, in a materialized view or as the static side of a join"))
+}
+
+fn view(datasets: &Datasets, name: &DatasetName, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
+    let missing = || Diagnostic::error("INTERNAL_ERROR", format!("{name} was read before it was resolved"));
+    let plan = datasets.get(name).and_then(|dataset| dataset.view.clone()).ok_or_else(missing)?;
+    if let Some(option) = reference.options.keys().next() {
+        return Err(Diagnostic::not_supported(&format!("option `{option}` of a read of view {}", name.name))
+            .at(&reference.origin)
+            .help("set the option where the view reads its table"));
+    }
+    if reference.streaming && !is_streaming(&plan) {
+        return Err(Diagnostic::error("STREAMING_SOURCE_NOT_APPEND_ONLY", format!("STREAM({}): a batch view", reference.text()))
+            .at(&reference.origin)
+            .help("read it without STREAM, or use STREAM inside the view"));
+    }
+    Ok(FoundRelation::View { plan })
+}
+
+fn stored(reference: &RelationReference, name: &DatasetName, schema: SchemaRef) -> Result<FoundRelation, Diagnostic> {
+    leaf(reference, RelationKind::Dataset { name: name.clone() }, schema)
+}
+
+/// A relation that needs no more than its own schema; the options of a stream are checked.
+fn leaf(reference: &RelationReference, kind: RelationKind, schema: SchemaRef) -> Result<FoundRelation, Diagnostic> {
+    let mut options = reference.options.clone();
+    let version = options.remove("versionasof");
+    if options.contains_key("timestampasof") {
+        return Err(Diagnostic::not_supported("TIMESTAMP AS OF").at(&reference.origin).help("use VERSION AS OF"));
+    }
+    let relation = Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) };
+    let relation = match version {
+        None => relation,
+        Some(version) => at_version(relation, &version, reference)?,
+    };
+    if relation.streaming {
+        source_options::delta_stream_options(&relation).map_err(first)?;
+    } else if let Some(option) = relation.options.keys().next() {
+        let error =
+            Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("option `{option}` of {} has a meaning only with STREAM", reference.text()));
+        return Err(error.at(&reference.origin).help("read the table with STREAM, or remove the option"));
+    }
+    Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+}
+
+fn at_version(relation: Relation, version: &str, reference: &RelationReference) -> Result<Relation, Diagnostic> {
+    match (&relation.kind, version.parse::<i64>()) {
+        (RelationKind::Delta { name, location, .. }, Ok(version)) if !relation.streaming => {
+            let kind = RelationKind::Delta { name: name.clone(), location: location.clone(), version: Some(version) };
+            Ok(Relation { kind, ..relation })
+        }
+        _ => Err(Diagnostic::not_supported("VERSION AS OF here")
+            .at(&reference.origin)
+            .help("time travel works on tables of other programs with a version number, without STREAM")),
+    }
+}
+
+fn delta(reference: &RelationReference, name: Option<DatasetName>, location: &str) -> Relation {
+    Relation {
+        kind: RelationKind::Delta { name, location: location.to_string(), version: None },
+        streaming: reference.streaming,
+        options: BTreeMap::new(),
+        origin: Some(reference.origin.clone()),
+    }
+}
+
+fn observed(names: &Names<'_>, reference: &RelationReference, input: &ResolveInput) -> Result<FoundRelation, Diagnostic> {
+    let unknown =
+        || Diagnostic::error("TABLE_OR_VIEW_NOT_FOUND", format!("the table {} was not looked at", reference.text())).at(&reference.origin);
+    let relation = observable(names, reference, input).ok_or_else(unknown)?;
+    match input.observed.get(&relation.source_id()) {
+        Some(Ok(schema)) => leaf(reference, relation.kind, Arc::clone(schema)),
+        Some(Err(finding)) => Err(finding.clone().at(&reference.origin)),
+        None => Err(unknown()),
+    }
+}
+
+fn files(reference: &RelationReference, path: &str, input: &ResolveInput) -> Result<FoundRelation, Diagnostic> {
+    let format = match reference.options.get("format") {
+        Some(format) => format.to_lowercase(),
+        None if reference.streaming => {
+            return Err(Diagnostic::error("CF_SOURCE_FORMAT_REQUIRED", "STREAM read_files needs a format")
+                .at(&reference.origin)
+                .help("add format => 'json', 'csv', 'parquet', 'text' or 'binaryFile'"));
+        }
+        None => format_of_suffix(path).ok_or_else(|| {
+            Diagnostic::error("UNKNOWN_FILE_FORMAT", format!("the format of {path} cannot be told from its suffix"))
+                .at(&reference.origin)
+                .help("add format => 'json', 'csv', 'parquet', 'text' or 'binaryFile'")
+        })?,
+    };
+    let mut options = reference.options.clone();
+    options.remove("format");
+    let kind = RelationKind::Files { path: mapped(path, input), format: format.clone() };
+    let relation = Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) };
+    source_options::file_options(&relation).map_err(first)?;
+    let schema = file_schema(reference, &format)?;
+    Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+}
+
+/// Lints about the options of a file relation; errors come with `find`.
+pub(super) fn option_lints(found: &FoundRelation) -> Vec<Diagnostic> {
+    match found {
+        FoundRelation::Leaf(source) if matches!(source.relation.kind, RelationKind::Files { .. }) => {
+            source_options::file_options(&source.relation).map(|(_, lints)| lints).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn file_schema(reference: &RelationReference, format: &str) -> Result<SchemaRef, Diagnostic> {
+    if let Some(text) = reference.options.get("schema") {
+        return match ddl::parse_schema(text) {
+            Ok(schema) if schema.fields().is_empty() => {
+                Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "the schema of read_files has no column").at(&reference.origin))
+            }
+            Ok(schema) => Ok(Arc::new(schema)),
+            Err(error) => Err(Diagnostic::error("PARSE_SYNTAX_ERROR", error.to_string())
+                .at(&reference.origin)
+                .help("a schema is written like 'id BIGINT, name STRING, tags ARRAY<STRING>'")),
+        };
+    }
+    match format {
+        "text" => Ok(Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]))),
+        "binaryfile" => Ok(Arc::new(Schema::new(vec![
+            Field::new("path", DataType::Utf8, true),
+            Field::new("modificationTime", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+            Field::new("length", DataType::Int64, true),
+            Field::new("content", DataType::Binary, true),
+        ]))),
+        _ => Err(Diagnostic::not_supported("read_files without a schema (schema inference)")
+            .at(&reference.origin)
+            .help("add schema => 'name TYPE, …' to read_files")),
+    }
+}
+
+fn format_of_suffix(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    let name = [".gz", ".bz2", ".zst", ".snappy"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name).to_string();
+    let format = match name.rsplit_once('.')?.1 {
+        "json" | "jsonl" | "ndjson" => "json",
+        "csv" | "tsv" => "csv",
+        "parquet" => "parquet",
+        "txt" | "text" | "log" => "text",
+        _ => return None,
+    };
+    Some(format.to_string())
+}
+
+/// The path with its longest mapped prefix replaced.
+fn mapped(path: &str, input: &ResolveInput) -> String {
+    let fits =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'));
+    let longest = input.path_mappings.iter().filter(|(prefix, _)| fits(prefix)).max_by_key(|(prefix, _)| prefix.len());
+    match longest {
+        Some((prefix, uri)) => {
+            let rest = path[prefix.len()..].trim_start_matches('/');
+            if rest.is_empty() { uri.clone() } else { format!("{}/{rest}", uri.trim_end_matches('/')) }
+        }
+        None => path.to_string(),
+    }
+}
+
+fn first(findings: Vec<Diagnostic>) -> Diagnostic {
+    let error = findings.into_iter().find(|found| found.severity == crate::origin::Severity::Error);
+    error.unwrap_or_else(|| Diagnostic::error("INTERNAL_ERROR", "an error without a text"))
+}

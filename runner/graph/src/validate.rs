@@ -1,0 +1,62 @@
+//! The rules of a graph, each its own function: what is wrong with the definitions alone, with a typed query, with the whole graph.
+
+mod dataset;
+mod flow;
+mod property;
+
+use std::collections::BTreeMap;
+
+use floe_crds::state::ExpectationAction;
+
+pub(crate) use dataset::stored_schema;
+pub(crate) use flow::{query_type, reference};
+
+use crate::{
+    definition::{Dataset, Definitions},
+    graph::{ResolvedDataset, ResolvedFlow},
+    name::DatasetName,
+    origin::Diagnostic,
+    resolve::ResolveInput,
+};
+
+/// The class of errors that only follow from another one.
+pub(crate) const UPSTREAM: &str = "UPSTREAM_ANALYSIS_FAILED";
+
+/// Everything that can be said before any query is typed.
+pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
+    let mut findings = dataset::duplicates(definitions, input);
+    findings.extend(flow::duplicates(definitions));
+    findings.extend(dataset::empty_pipeline(definitions));
+    findings.extend(flow::targets(definitions));
+    findings.extend(property::configuration(input));
+    for declared in &definitions.datasets {
+        findings.extend(dataset::without_flow(declared, definitions));
+        findings.extend(dataset::several_queries(declared, definitions));
+        findings.extend(dataset::expectations(declared));
+        findings.extend(dataset::layout(declared));
+        findings.extend(dataset::refresh_policy(declared));
+        findings.extend(property::table(declared));
+    }
+    for flow in &definitions.flows {
+        findings.extend(property::flow(flow));
+    }
+    findings
+}
+
+/// Everything that needs the resolved graph.
+pub(crate) fn resolved(
+    datasets: &BTreeMap<DatasetName, ResolvedDataset>,
+    flows: &[ResolvedFlow],
+    _input: &ResolveInput,
+) -> Vec<Diagnostic> {
+    flows.iter().flat_map(|resolved| flow::resettable_dependency(resolved, datasets)).collect()
+}
+
+/// The name of the quarantine table of a dataset that has one.
+pub(crate) fn quarantine_name(dataset: &Dataset) -> Option<DatasetName> {
+    let rules = dataset.expectations.iter().filter(|rule| rule.action == ExpectationAction::Quarantine);
+    let mut into: Vec<Option<&DatasetName>> = rules.map(|rule| rule.quarantine_into.as_ref()).collect();
+    into.sort_by_key(|name| name.is_none());
+    let first = into.first()?;
+    Some(first.cloned().unwrap_or_else(|| DatasetName { name: format!("{}_quarantine", dataset.name.name), ..dataset.name.clone() }))
+}

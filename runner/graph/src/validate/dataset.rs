@@ -1,0 +1,245 @@
+//! Rules about datasets: names, kinds, expectations, columns, layout.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
+use floe_crds::state::ExpectationAction;
+
+use super::quarantine_name;
+use crate::{
+    definition::{Dataset, DatasetKind, Definitions, RefreshPolicy},
+    name::DatasetName,
+    origin::{Diagnostic, Origin},
+    resolve::{ResolveInput, near_names},
+};
+
+/// What a column of a table must not have in its name.
+const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
+
+fn is_stored(dataset: &Dataset) -> bool {
+    matches!(dataset.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
+}
+
+fn kind_text(kind: DatasetKind) -> &'static str {
+    match kind {
+        DatasetKind::StreamingTable => "streaming table",
+        DatasetKind::MaterializedView => "materialized view",
+        DatasetKind::TemporaryView => "temporary view",
+        DatasetKind::View => "view",
+        DatasetKind::External => "external table",
+    }
+}
+
+/// PIPELINE_DUPLICATE_IDENTIFIERS.OUTPUT: one name for two datasets, quarantine tables and the event log included.
+pub(super) fn duplicates(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
+    let mut first: BTreeMap<(DatasetName, bool), (&Origin, String)> = BTreeMap::new();
+    let mut errors = Vec::new();
+    let named = definitions.datasets.iter().map(|dataset| {
+        let temporary = dataset.kind == DatasetKind::TemporaryView;
+        ((dataset.name.clone(), temporary), &dataset.origin, kind_text(dataset.kind).to_string())
+    });
+    let quarantine = definitions.datasets.iter().filter_map(|dataset| {
+        let name = quarantine_name(dataset)?;
+        Some(((name, false), &dataset.origin, format!("quarantine table of {}", dataset.name.name)))
+    });
+    for (name, origin, what) in named.chain(quarantine) {
+        if !name.1 && name.0.name.eq_ignore_ascii_case(&input.event_log) {
+            let message = format!("{what} {} has the name of the event log", name.0);
+            errors.push(duplicate(message, origin, &name.0).help("choose another name, or change spec.eventLog.name"));
+        }
+        match first.get(&name) {
+            None => {
+                first.insert(name, (origin, what));
+            }
+            Some((other, other_what)) => {
+                let kind = if what == *other_what { what } else { format!("{other_what} and {what}") };
+                let message = format!("two definitions of {kind} {}: {other}, {origin}", name.0);
+                errors.push(duplicate(message, origin, &name.0).help("remove one of them or give it another name"));
+            }
+        }
+    }
+    errors
+}
+
+fn duplicate(message: String, origin: &Origin, name: &DatasetName) -> Diagnostic {
+    Diagnostic::error("PIPELINE_DUPLICATE_IDENTIFIERS.OUTPUT", message).at(origin).about(name.to_string())
+}
+
+/// RUN_EMPTY_PIPELINE: nothing would be stored.
+pub(super) fn empty_pipeline(definitions: &Definitions) -> Option<Diagnostic> {
+    let has_incomplete = !definitions.incomplete.is_empty();
+    if has_incomplete || definitions.datasets.iter().any(is_stored) || has_errors(definitions) {
+        return None;
+    }
+    let error = Diagnostic::error("RUN_EMPTY_PIPELINE", "no table is defined (temporary views do not count)");
+    Some(error.help("define a streaming table or a materialized view in one of the files of the project"))
+}
+
+fn has_errors(definitions: &Definitions) -> bool {
+    definitions.diagnostics.iter().any(|found| found.severity == crate::origin::Severity::Error)
+}
+
+/// PIPELINE_DATASET_WITHOUT_FLOW: nothing writes the dataset.
+pub(super) fn without_flow(dataset: &Dataset, definitions: &Definitions) -> Option<Diagnostic> {
+    let has_flow = definitions.flows.iter().any(|flow| flow.target == dataset.name);
+    if dataset.kind == DatasetKind::External || has_flow || definitions.incomplete.contains(&dataset.name) {
+        return None;
+    }
+    let message = format!("{} {} has no flow", kind_text(dataset.kind), dataset.name.name);
+    let error = Diagnostic::error("PIPELINE_DATASET_WITHOUT_FLOW", message).at(&dataset.origin).about(dataset.name.to_string());
+    Some(error.help("add AS query or CREATE FLOW"))
+}
+
+/// MATERIALIZED_VIEW_WITH_MULTIPLE_QUERIES.
+pub(super) fn several_queries(dataset: &Dataset, definitions: &Definitions) -> Option<Diagnostic> {
+    if dataset.kind != DatasetKind::MaterializedView {
+        return None;
+    }
+    let flows: Vec<&str> = definitions
+        .flows
+        .iter()
+        .filter(|flow| flow.target == dataset.name && flow.kind != crate::definition::FlowKind::View)
+        .map(|flow| flow.name.as_str())
+        .collect();
+    if flows.len() < 2 {
+        return None;
+    }
+    let message = format!("materialized view {} has flows {}; exactly one is allowed", dataset.name.name, flows.join(", "));
+    let error = Diagnostic::error("MATERIALIZED_VIEW_WITH_MULTIPLE_QUERIES", message).at(&dataset.origin).about(dataset.name.to_string());
+    Some(error.help("combine the queries with UNION ALL, or make it a streaming table"))
+}
+
+/// EXPECTATION_DUPLICATE_NAME, EXPECTATION_NOT_ALLOWED, QUARANTINE_NOT_ALLOWED_ON_VIEW, two names of one quarantine table.
+pub(super) fn expectations(dataset: &Dataset) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    let mut first: HashMap<String, &Origin> = HashMap::new();
+    let mut into: Option<&DatasetName> = None;
+    for rule in &dataset.expectations {
+        let mut error = |class: &str, message: String, help: &str| {
+            errors.push(Diagnostic::error(class, message).at(&rule.origin).about(dataset.name.to_string()).help(help));
+        };
+        if let Some(other) = first.insert(rule.name.to_lowercase(), &rule.origin) {
+            let message = format!("two expectations of {} are named {}: {other}, {}", dataset.name.name, rule.name, rule.origin);
+            error("EXPECTATION_DUPLICATE_NAME", message, "give one of them another name");
+        }
+        if matches!(dataset.kind, DatasetKind::View | DatasetKind::External) {
+            let message = format!("{} {} cannot have expectations", kind_text(dataset.kind), dataset.name.name);
+            error("EXPECTATION_NOT_ALLOWED", message, "put the expectation on a table, a materialized view or a temporary view");
+        }
+        if rule.action != ExpectationAction::Quarantine {
+            continue;
+        }
+        if matches!(dataset.kind, DatasetKind::View | DatasetKind::TemporaryView) {
+            let message = format!(
+                "expectation {} of view {} cannot quarantine rows: each reader would write them again",
+                rule.name, dataset.name.name
+            );
+            error("QUARANTINE_NOT_ALLOWED_ON_VIEW", message, "put the expectation on the table that reads the view");
+        }
+        if let (Some(own), Some(other)) = (&rule.quarantine_into, into)
+            && own != other
+        {
+            let message = format!("rows of {} go to one quarantine table, but {other} and {own} are named", dataset.name.name);
+            error("QUARANTINE_INTO_CONFLICT", message, "name the same table in all expectations of the dataset");
+        }
+        into = into.or(rule.quarantine_into.as_ref());
+    }
+    errors
+}
+
+/// PARTITIONED BY together with CLUSTER BY.
+pub(super) fn layout(dataset: &Dataset) -> Option<Diagnostic> {
+    if dataset.partition_by.is_empty() || dataset.cluster_by.is_empty() {
+        return None;
+    }
+    let message = format!("{} has PARTITIONED BY and CLUSTER BY", dataset.name.name);
+    let error = Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).at(&dataset.origin);
+    Some(error.about(dataset.name.to_string()).help("keep one of them"))
+}
+
+/// `REFRESH POLICY INCREMENTAL` needs incremental maintenance.
+pub(super) fn refresh_policy(dataset: &Dataset) -> Option<Diagnostic> {
+    let text = match dataset.refresh_policy {
+        RefreshPolicy::Auto | RefreshPolicy::Full => return None,
+        RefreshPolicy::Incremental => "REFRESH POLICY INCREMENTAL",
+        RefreshPolicy::IncrementalStrict => "REFRESH POLICY INCREMENTAL STRICT",
+    };
+    let refusal = Diagnostic::not_supported(text).at(&dataset.origin).about(dataset.name.to_string());
+    Some(refusal.help("leave the policy out (AUTO) or use REFRESH POLICY FULL"))
+}
+
+/// Whether the columns can be stored in a plain Delta table, partitioned and sorted as declared.
+pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    let about = |error: Diagnostic| error.at(&dataset.origin).about(dataset.name.to_string());
+    let mut seen = HashMap::new();
+    for field in schema.fields() {
+        if seen.insert(field.name().to_lowercase(), ()).is_some() {
+            let error = Diagnostic::error("COLUMN_ALREADY_EXISTS", format!("{} has two columns {}", dataset.name.name, field.name()));
+            errors.push(about(error).help("give one of them an alias"));
+        }
+        if field.name().contains(FORBIDDEN) || field.name().is_empty() {
+            let error = Diagnostic::error(
+                "MISSING_ALIAS",
+                format!("column `{}` of {} cannot be stored under that name", field.name(), dataset.name.name),
+            );
+            errors.push(about(error).help("give the expression an alias without blanks and without , ; { } ( ) ="));
+        }
+        if let Some(what) = not_storable(field.data_type()) {
+            let error =
+                Diagnostic::error("DELTA_UNSUPPORTED_DATA_TYPE", format!("column {} of {} has {what}", field.name(), dataset.name.name));
+            errors.push(about(error).help("cast it to a type that can be stored, for example CAST(NULL AS STRING)"));
+        }
+    }
+    if schema.fields().is_empty() {
+        errors.push(about(Diagnostic::error("DELTA_EMPTY_SCHEMA", format!("{} has no column", dataset.name.name))));
+    }
+    errors.extend(layout_columns(dataset, schema));
+    errors
+}
+
+fn not_storable(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Null => Some("no type (VOID)"),
+        DataType::Interval(_) | DataType::Duration(_) => Some("the type INTERVAL"),
+        DataType::List(field) | DataType::LargeList(field) | DataType::Map(field, _) => not_storable(field.data_type()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| not_storable(field.data_type())),
+        _ => None,
+    }
+}
+
+fn layout_columns(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
+    let find = |name: &String| schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name));
+    let mut errors = Vec::new();
+    let mut error = |class: &str, message: String, help: String| {
+        errors.push(Diagnostic::error(class, message).at(&dataset.origin).about(dataset.name.to_string()).help(help));
+    };
+    let columns = dataset.partition_by.iter().map(|name| (name, "PARTITIONED BY", "DELTA_PARTITION_COLUMN_NOT_FOUND"));
+    let columns = columns.chain(dataset.cluster_by.iter().map(|name| (name, "CLUSTER BY", "DELTA_CLUSTERING_COLUMN_MISSING")));
+    for (name, clause, missing) in columns {
+        let Some(field) = find(name) else {
+            let near = near_names(name, schema.fields().iter().map(|field| field.name().clone()));
+            let help =
+                if near.is_empty() { "name a column of the table".to_string() } else { format!("did you mean {}?", near.join(", ")) };
+            error(missing, format!("{clause} of {} names {name}, which is no column of it", dataset.name.name), help);
+            continue;
+        };
+        let simple = !field.data_type().is_nested() && !matches!(field.data_type(), DataType::Binary);
+        let sortable = simple && (clause == "PARTITIONED BY" || *field.data_type() != DataType::Boolean);
+        if !sortable {
+            let class = if clause == "CLUSTER BY" {
+                "DELTA_CLUSTERING_COLUMNS_DATATYPE_NOT_SUPPORTED"
+            } else {
+                "INVALID_PARTITION_COLUMN_DATA_TYPE"
+            };
+            let message =
+                format!("{clause} of {} names {name} of type {}", dataset.name.name, crate::analysis::ddl::type_text(field.data_type()));
+            error(class, message, "use numeric, string, date or timestamp columns".to_string());
+        }
+    }
+    if !dataset.partition_by.is_empty() && dataset.partition_by.len() >= schema.fields().len() {
+        let message = format!("all columns of {} are partition columns", dataset.name.name);
+        error("ALL_PARTITION_COLUMNS_NOT_ALLOWED", message, "leave at least one column out of PARTITIONED BY".to_string());
+    }
+    errors
+}
