@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use datafusion::error::DataFusionError;
+use floe_graph::origin::Diagnostic;
 use object_store::Error as StoreError;
 
 use crate::failure::Failure;
@@ -13,6 +14,16 @@ pub fn read_failure(error: DataFusionError) -> Result<Failure, DataFusionError> 
         Ok(failure) => Ok(failure),
         Err(error) => store_failure(&error).map(|failure| failure.caused_by(error.to_string())).ok_or(error),
     }
+}
+
+/// Refused options as a failure. Validation finds them first; here they come only from queries that no graph has checked.
+pub fn invalid_options(diagnostics: Vec<Diagnostic>) -> Failure {
+    let Some(first) = diagnostics.first() else { return Failure::internal("options were refused without a reason") };
+    let mut failure = Failure::user(first.class.clone(), first.message.clone());
+    failure.origin.clone_from(&first.origin);
+    failure.help.clone_from(&first.help);
+    failure.diagnostics = diagnostics;
+    failure
 }
 
 /// Takes our own failure out of the wrappers of the engine.

@@ -8,5 +8,5 @@ pub mod files;
 
 pub use counters::{ReadCounters, ReadTotals};
 pub use delta::{DeltaPlan, DeltaSource, ObservedTable, PlannedRange, SkippedCommit};
-pub use failure::read_failure;
+pub use failure::{invalid_options, read_failure};
 pub use files::FileSource;

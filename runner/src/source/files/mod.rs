@@ -1,9 +1,22 @@
 //! `read_files`: a directory or glob of JSON, CSV, Parquet, text or binary files, on this machine or in an object store.
 
 mod batches;
+mod binary;
+mod columns;
+mod csv;
+mod csv_fields;
+mod csv_values;
 mod discover;
 mod glob;
+mod json;
+mod lines;
 mod location;
+mod open;
+mod parquet;
+mod reader;
+mod scan;
+mod snappy;
+mod text;
 
 use std::{path::Path, sync::Arc};
 
@@ -13,8 +26,11 @@ use floe_graph::{
     source_options::{FileReadOptions, file_options},
 };
 
-use self::location::FileRoot;
-use super::ReadCounters;
+use self::{
+    location::FileRoot,
+    scan::{FileRead, FileTable},
+};
+use super::{ReadCounters, invalid_options};
 use crate::{failure::Failure, state::FileEntry, storage::Stores};
 
 pub use batches::{listing_fingerprint, split_batches};
@@ -71,21 +87,9 @@ impl FileSource {
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
-        let _ = (files, schema, counters);
-        Err(Failure::internal("files cannot be read yet"))
+        let read = FileRead { root: self.root.clone(), options: self.options.clone(), time_zone: self.time_zone.clone() };
+        Ok(Arc::new(FileTable::new(read, files, schema, Arc::clone(counters))))
     }
-}
-
-/// Validation finds these first; here they come only from `floe sql` and the like.
-pub fn invalid_options(diagnostics: Vec<floe_graph::origin::Diagnostic>) -> Failure {
-    let mut failure = match diagnostics.first() {
-        Some(first) => Failure::user(first.class.clone(), first.message.clone()),
-        None => Failure::internal("options were refused without a reason"),
-    };
-    failure.origin = diagnostics.first().and_then(|first| first.origin.clone());
-    failure.help = diagnostics.first().and_then(|first| first.help.clone());
-    failure.diagnostics = diagnostics;
-    failure
 }
 
 #[cfg(test)]

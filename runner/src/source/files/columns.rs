@@ -1,0 +1,197 @@
+//! Which columns of a scan come from the content of a file and which are constants of the file: its path and facts.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{
+        array::{
+            ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
+        },
+        compute::cast,
+        datatypes::{DataType, Field, Schema, SchemaRef},
+    },
+    common::scalar::ScalarValue,
+};
+use floe_graph::source_options::PartitionColumns;
+
+use super::location::decode;
+use crate::{failure::Failure, state::FileEntry};
+
+/// The hidden column with the facts of the file.
+const METADATA: &str = "_metadata";
+/// Hive's directory name for NULL.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The projected columns of a scan.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    output: SchemaRef,
+    /// The columns that the content gives, in the order of the output.
+    content: SchemaRef,
+    sources: Vec<Column>,
+}
+
+#[derive(Clone, Debug)]
+enum Column {
+    /// Column of the content at this index.
+    Content(usize),
+    Metadata,
+    /// The value of `name=value` in the path; where a path has none, the content would have to say it, which is NULL.
+    Partition,
+}
+
+/// The constants of one file: one value per output column that is not content.
+pub(super) struct FileConstants(Vec<Option<ScalarValue>>);
+
+impl Columns {
+    /// The columns of `schema` at `projection`, where `in_path` are the columns that paths give.
+    pub(super) fn new(schema: &SchemaRef, projection: &[usize], in_path: &[String]) -> Result<Self, Failure> {
+        let output = schema.project(projection).map_err(|error| Failure::internal(format!("a file scan has no such column: {error}")))?;
+        let mut content = Vec::new();
+        let sources = output
+            .fields()
+            .iter()
+            .map(|field| {
+                if is_metadata(field) {
+                    Column::Metadata
+                } else if in_path.iter().any(|part| part.eq_ignore_ascii_case(field.name())) {
+                    Column::Partition
+                } else {
+                    content.push(Arc::clone(field));
+                    Column::Content(content.len() - 1)
+                }
+            })
+            .collect();
+        Ok(Self { output: Arc::new(output), content: Arc::new(Schema::new(content)), sources })
+    }
+
+    pub(super) fn output(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    pub(super) fn content(&self) -> &SchemaRef {
+        &self.content
+    }
+
+    /// The constants of `file`.
+    pub(super) fn constants(&self, file: &FileEntry) -> Result<FileConstants, Failure> {
+        let values = partition_values(&file.path);
+        let constant = |(field, source): (&Arc<Field>, &Column)| match source {
+            Column::Content(_) => Ok(None),
+            Column::Metadata => metadata_of(file, field.data_type()).map(Some),
+            Column::Partition => Ok(Some(partition_value(&values, field))),
+        };
+        self.output.fields().iter().zip(&self.sources).map(constant).collect::<Result<_, _>>().map(FileConstants)
+    }
+
+    /// The output batch of a batch of content.
+    pub(super) fn complete(&self, content: &RecordBatch, constants: &FileConstants) -> Result<RecordBatch, Failure> {
+        let rows = content.num_rows();
+        let column = |((source, constant), field): ((&Column, &Option<ScalarValue>), &Arc<Field>)| -> Result<ArrayRef, Failure> {
+            match (source, constant) {
+                (Column::Content(index), _) => fitted(content.column(*index), field.data_type()),
+                (_, Some(value)) => value.to_array_of_size(rows).map_err(|error| Failure::internal(error.to_string())),
+                (_, None) => Ok(new_null_array(field.data_type(), rows)),
+            }
+        };
+        let arrays = self.sources.iter().zip(&constants.0).zip(self.output.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), arrays, &options).map_err(|error| {
+            Failure::user("FILE_SCHEMA_NOT_COMPATIBLE", format!("the files do not fit the schema of the relation: {error}"))
+                .help("columns of files may be NULL; leave NOT NULL out of the schema of read_files")
+        })
+    }
+}
+
+/// Decoders make nested fields nullable; the declared type may say otherwise.
+fn fitted(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Failure> {
+    if array.data_type() == data_type {
+        return Ok(Arc::clone(array));
+    }
+    cast(array, data_type).map_err(|error| Failure::user("FILE_SCHEMA_NOT_COMPATIBLE", format!("the files do not fit the schema: {error}")))
+}
+
+fn is_metadata(field: &Field) -> bool {
+    field.name() == METADATA && matches!(field.data_type(), DataType::Struct(_))
+}
+
+/// The columns that content alone can give: neither from the path nor the hidden column.
+pub(super) fn content_schema(schema: &Schema, in_path: &[String]) -> Schema {
+    let of_content = |field: &&Arc<Field>| !is_metadata(field) && !in_path.iter().any(|part| part.eq_ignore_ascii_case(field.name()));
+    Schema::new(schema.fields().iter().filter(of_content).cloned().collect::<Vec<_>>())
+}
+
+/// The names of the columns that the paths of `files` give, of those that are wanted.
+pub(super) fn partition_columns(files: &[FileEntry], wanted: &PartitionColumns) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    match wanted {
+        PartitionColumns::Named(wanted) => names.clone_from(wanted),
+        PartitionColumns::All => {
+            let mut last = "";
+            for file in files {
+                let directory = file.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                if directory != last && directory.contains('=') {
+                    let found = partition_values(&file.path).into_iter().map(|(name, _)| name);
+                    names.extend(found.collect::<Vec<_>>());
+                    names.sort_unstable();
+                    names.dedup();
+                }
+                last = directory;
+            }
+        }
+    }
+    names
+}
+
+/// The `name=value` directories of a URI, decoded.
+fn partition_values(uri: &str) -> Vec<(String, String)> {
+    let path = uri.split_once("://").map_or(uri, |(_, path)| path);
+    let directories = path.rsplit_once('/').map_or("", |(directories, _)| directories);
+    let text = |part: &str| String::from_utf8_lossy(&decode(part)).into_owned();
+    let pairs = directories.split('/').filter_map(|part| part.split_once('='));
+    // Hive encodes odd characters in the name of the directory, and the URI encodes that name once more.
+    pairs.filter(|(name, _)| !name.is_empty()).map(|(name, value)| (text(&text(name)), text(&text(value)))).collect()
+}
+
+/// The value for `field`; NULL if the path has none or another type.
+fn partition_value(values: &[(String, String)], field: &Field) -> ScalarValue {
+    let null = || ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null);
+    match values.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(field.name())) {
+        Some((_, value)) if value != HIVE_NULL => {
+            ScalarValue::Utf8(Some(value.clone())).cast_to(field.data_type()).unwrap_or_else(|_| null())
+        }
+        _ => null(),
+    }
+}
+
+/// The struct of facts with the fields that `data_type` asks for.
+fn metadata_of(file: &FileEntry, data_type: &DataType) -> Result<ScalarValue, Failure> {
+    let DataType::Struct(fields) = data_type else { return Err(Failure::internal("_metadata is no struct")) };
+    let size = file.size as i64;
+    let fact = |name: &str| -> Option<ArrayRef> {
+        let number = |value: i64| Some(Arc::new(Int64Array::from(vec![value])) as ArrayRef);
+        match name {
+            "file_path" => Some(Arc::new(StringArray::from(vec![file.path.as_str()]))),
+            "file_name" => Some(Arc::new(StringArray::from(vec![file_name(&file.path)]))),
+            "file_size" | "file_block_length" => number(size),
+            "file_block_start" => number(0),
+            "file_modification_time" => Some(Arc::new(TimestampMicrosecondArray::from(vec![file.modified_us]).with_timezone("UTC"))),
+            _ => None,
+        }
+    };
+    let arrays = fields
+        .iter()
+        .map(|field| match fact(field.name()) {
+            Some(array) => fitted(&array, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), 1)),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    StructArray::try_new(fields.clone(), arrays, None)
+        .map(|row| ScalarValue::Struct(Arc::new(row)))
+        .map_err(|error| Failure::internal(format!("_metadata does not have the fields that were asked for: {error}")))
+}
+
+fn file_name(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    String::from_utf8_lossy(&decode(name)).into_owned()
+}

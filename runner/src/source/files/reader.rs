@@ -1,0 +1,63 @@
+//! The readers of the formats behind one face: the content of a file as batches of the needed columns.
+
+use datafusion::arrow::array::RecordBatch;
+use floe_graph::source_options::FileFormat;
+
+use super::{
+    binary::BinaryReader,
+    csv::CsvReader,
+    json::JsonReader,
+    open::{ReadError, SourceFile},
+    parquet::ParquetReader,
+    scan::ScanTask,
+    text::TextReader,
+};
+use crate::failure::Failure;
+
+/// Rows of one batch.
+pub(super) const BATCH_ROWS: usize = 16 * 1024;
+/// Bytes of content after which a batch ends early, so that long records do not make huge batches.
+pub(super) const BATCH_BYTES: usize = 32 << 20;
+
+/// Takes the batches of a file.
+pub(super) type Emit<'a> = dyn FnMut(RecordBatch) -> Result<(), ReadError> + 'a;
+
+/// What one file gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileCounts {
+    pub rows: u64,
+    pub corrupt: u64,
+}
+
+/// The reader of a scan's format; lives for all files of a partition.
+pub(super) enum ContentReader {
+    Json(Box<JsonReader>),
+    Csv(Box<CsvReader>),
+    Parquet(ParquetReader),
+    Text(TextReader),
+    Binary(BinaryReader),
+}
+
+impl ContentReader {
+    pub(super) fn new(task: &ScanTask) -> Result<Self, Failure> {
+        let content = task.columns.content();
+        Ok(match task.read.options.format {
+            FileFormat::Json => Self::Json(Box::new(JsonReader::new(content, &task.read)?)),
+            FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(content, &task.file_schema, &task.read)?)),
+            FileFormat::Parquet => Self::Parquet(ParquetReader::new(content)),
+            FileFormat::Text => Self::Text(TextReader::new(content)),
+            FileFormat::BinaryFile => Self::Binary(BinaryReader::new(content)),
+        })
+    }
+
+    /// Gives all batches of `file` to `emit`.
+    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
+        match self {
+            Self::Json(reader) => reader.read(file, emit),
+            Self::Csv(reader) => reader.read(file, emit),
+            Self::Parquet(reader) => reader.read(file, emit),
+            Self::Text(reader) => reader.read(file, emit),
+            Self::Binary(reader) => reader.read(file, emit),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The scan of a fixed list of files: one partition per core, files read one after the other on a blocking thread, batches handed over
+//! through a short channel, so that memory stays bounded and decoding runs beside the rest of the plan.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    catalog::{Session, TableProvider},
+    error::{DataFusionError, Result as EngineResult},
+    execution::{SendableRecordBatchStream, TaskContext},
+    logical_expr::{Expr, TableType},
+    physical_plan::{
+        ExecutionPlan,
+        empty::EmptyExec,
+        stream::RecordBatchReceiverStreamBuilder,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
+};
+use floe_graph::source_options::{FileFormat, FileReadOptions};
+use tokio::{runtime::Handle, sync::mpsc::Sender};
+
+use super::{
+    columns::{Columns, content_schema, partition_columns},
+    location::FileRoot,
+    open::{ReadError, SourceFile},
+    reader::{ContentReader, FileCounts},
+};
+use crate::{
+    failure::Failure,
+    source::counters::{ReadCounters, ScanCounters},
+    state::FileEntry,
+};
+
+/// Batches that wait for the consumer, per partition.
+const WAITING_BATCHES: usize = 2;
+
+/// What every scan of one relation knows.
+#[derive(Debug)]
+pub(super) struct FileRead {
+    pub root: FileRoot,
+    pub options: FileReadOptions,
+    pub time_zone: String,
+}
+
+/// A fixed list of files as a table.
+pub(super) struct FileTable {
+    read: Arc<FileRead>,
+    files: Vec<FileEntry>,
+    schema: SchemaRef,
+    in_path: Vec<String>,
+    counters: Arc<ReadCounters>,
+}
+
+impl fmt::Debug for FileTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileTable({}, {} files)", self.read.root.id(), self.files.len())
+    }
+}
+
+impl FileTable {
+    pub(super) fn new(read: FileRead, files: Vec<FileEntry>, schema: SchemaRef, counters: Arc<ReadCounters>) -> Self {
+        let in_path = partition_columns(&files, &read.options.partition_columns);
+        Self { read: Arc::new(read), files, schema, in_path, counters }
+    }
+}
+
+#[async_trait]
+impl TableProvider for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns = Columns::new(&self.schema, &projection, &self.in_path).map_err(engine_error)?;
+        let schema = Arc::clone(columns.output());
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let task = Arc::new(ScanTask {
+            read: Arc::clone(&self.read),
+            columns,
+            file_schema: Arc::new(content_schema(&self.schema, &self.in_path)),
+            counters: self.counters.start(),
+        });
+        let partition = |files| Arc::new(Partition { task: Arc::clone(&task), files }) as Arc<dyn PartitionStream>;
+        let partitions = balanced(&self.files, state.config().target_partitions()).into_iter().map(partition).collect();
+        Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, None, [], false, limit)?))
+    }
+}
+
+/// Files in at most `count` groups of about equal size, each in the order of the list.
+fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<FileEntry>> {
+    let count = count.clamp(1, files.len().max(1));
+    let mut largest_first: Vec<usize> = (0..files.len()).collect();
+    largest_first.sort_by_key(|index| std::cmp::Reverse(files[*index].size));
+    let mut groups: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
+    for index in largest_first {
+        if let Some(group) = groups.iter_mut().min_by_key(|(size, members)| (*size, members.len())) {
+            // A file costs something even if it is empty.
+            group.0 += files[index].size + 1024;
+            group.1.push(index);
+        }
+    }
+    let in_order = |(_, mut members): (u64, Vec<usize>)| {
+        members.sort_unstable();
+        members.into_iter().map(|index| files[index].clone()).collect()
+    };
+    groups.into_iter().map(in_order).collect()
+}
+
+/// What the partitions of one scan share.
+#[derive(Debug)]
+pub(super) struct ScanTask {
+    pub read: Arc<FileRead>,
+    pub columns: Columns,
+    /// All columns that the content of a file has, needed or not: CSV columns have a position.
+    pub file_schema: SchemaRef,
+    counters: Arc<ScanCounters>,
+}
+
+/// The files of one partition.
+#[derive(Debug)]
+struct Partition {
+    task: Arc<ScanTask>,
+    files: Vec<FileEntry>,
+}
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        self.task.columns.output()
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(self.schema()), WAITING_BATCHES);
+        let target = builder.tx();
+        let (task, files, runtime) = (Arc::clone(&self.task), self.files.clone(), Handle::current());
+        builder.spawn_blocking(move || task.run(&files, &runtime, &target).map_err(engine_error));
+        builder.build()
+    }
+}
+
+impl ScanTask {
+    fn run(&self, files: &[FileEntry], runtime: &Handle, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), Failure> {
+        let mut reader = ContentReader::new(self)?;
+        for entry in files {
+            let place = self.read.root.place_of(&entry.path)?;
+            let file = SourceFile { entry, place, runtime: runtime.clone() };
+            match self.run_file(&mut reader, &file, target) {
+                Ok(counts) => {
+                    self.counters.add_rows(counts.rows, counts.corrupt);
+                    self.counters.add_file(entry.size);
+                }
+                Err(ReadError::Stopped) => return Ok(()),
+                Err(ReadError::Missing) if self.read.options.ignore_missing_files => self.counters.add_missing_file(),
+                Err(ReadError::Missing) => return Err(vanished(&entry.path)),
+                Err(ReadError::Corrupt(reason)) => return Err(unreadable(&entry.path, &reason)),
+                Err(ReadError::Failed(failure)) => return Err(*failure),
+            }
+        }
+        Ok(())
+    }
+
+    fn run_file(
+        &self,
+        reader: &mut ContentReader,
+        file: &SourceFile<'_>,
+        target: &Sender<EngineResult<RecordBatch>>,
+    ) -> Result<FileCounts, ReadError> {
+        // An unreadable file must leave no row behind, and how far it can be read is known only at its end.
+        if self.read.options.ignore_corrupt_files && self.needs_check(file) {
+            match reader.read(file, &mut |_| Ok(())) {
+                Err(ReadError::Corrupt(reason)) => {
+                    tracing::warn!(file = %file.entry.path, %reason, "unreadable file skipped");
+                    self.counters.add_corrupt_file(&file.entry.path);
+                    *reader = ContentReader::new(self)?;
+                    return Ok(FileCounts::default());
+                }
+                checked => checked?,
+            };
+        }
+        let constants = self.columns.constants(file.entry)?;
+        reader.read(file, &mut |content| {
+            let batch = self.columns.complete(&content, &constants)?;
+            target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped)
+        })
+    }
+
+    /// True for files whose bytes can turn out to be broken in the middle.
+    fn needs_check(&self, file: &SourceFile<'_>) -> bool {
+        let compressed = [".gz", ".gzip", ".bz2", ".zst", ".zstd", ".snappy"];
+        let path = file.entry.path.to_ascii_lowercase();
+        self.read.options.format == FileFormat::Parquet || compressed.iter().any(|suffix| path.ends_with(suffix))
+    }
+}
+
+fn vanished(path: &str) -> Failure {
+    Failure::user("FILE_NOT_EXIST", format!("{path} was there when it was listed and is gone now"))
+        .help("restore the file, or set ignoreMissingFiles => true to go on without it")
+}
+
+fn unreadable(path: &str, reason: &str) -> Failure {
+    Failure::user("FAILED_READ_FILE.NO_HINT", format!("{path} cannot be read: {reason}"))
+        .help("repair or remove the file, or set ignoreCorruptFiles => true to skip such files")
+}
+
+/// A failure on its way through the engine; `read_failure` takes it out again.
+pub(in crate::source) fn engine_error(failure: Failure) -> DataFusionError {
+    DataFusionError::External(Box::new(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_balanced_by_size_and_keep_the_order() {
+        let files: Vec<_> = [10_000, 9_000, 1_000, 1_000, 0]
+            .iter()
+            .enumerate()
+            .map(|(n, size)| FileEntry { path: n.to_string(), size: *size, modified_us: 0, etag: None })
+            .collect();
+        let names = |count| -> Vec<Vec<String>> {
+            balanced(&files, count).into_iter().map(|group| group.into_iter().map(|file| file.path).collect()).collect()
+        };
+        assert_eq!(names(2), [vec!["0", "3"], vec!["1", "2", "4"]]);
+        assert_eq!(names(9).len(), 5);
+    }
+}
