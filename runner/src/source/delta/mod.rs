@@ -1,5 +1,13 @@
 //! Delta tables as inputs: what was appended since a position, and all rows at a version.
 
+mod changes;
+mod observe;
+mod scan;
+mod snapshot;
+mod stream;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
@@ -8,18 +16,23 @@ use floe_graph::source_options::DeltaStreamOptions;
 use super::ReadCounters;
 use crate::{failure::Failure, state::SourceRange, storage::Location};
 
+pub use observe::ObservedTable;
+
 /// One Delta table as an input. `name` is what messages say.
 #[derive(Clone, Debug)]
 pub struct DeltaSource {
     name: String,
     location: Location,
+    /// Written by Floe: it has neither column mapping nor deletion vectors that other writers made.
+    managed: bool,
 }
 
 /// What a stream has to read: micro-batches in order, and commits that are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeltaPlan {
+    /// The id of the table that the ranges belong to.
     pub table_id: String,
-    /// Never empty ranges, but for one that only sets the first position (`startingVersion => 'latest'`).
+    /// A range without files only moves the position: a first start at the newest version, or nothing but skipped commits.
     pub ranges: Vec<PlannedRange>,
     /// Commits that `skipChangeCommits` leaves out as a whole: a WARN event each.
     pub skipped: Vec<SkippedCommit>,
@@ -30,38 +43,37 @@ pub struct DeltaPlan {
 pub struct PlannedRange {
     /// Always `SourceRange::Delta`.
     pub range: SourceRange,
+    /// Data files to read.
     pub files: u64,
+    /// Their size.
     pub bytes: u64,
 }
 
 /// A commit that updated or deleted rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedCommit {
+    /// Its version.
     pub version: i64,
-    /// Rows that it added, as far as its statistics say.
+    /// Rows that it added and that are not read, as far as its statistics say.
     pub rows: u64,
-}
-
-/// What planning needs of an external table.
-#[derive(Clone, Debug)]
-pub struct ObservedTable {
-    pub table_id: String,
-    pub version: i64,
-    pub schema: SchemaRef,
-    pub partition_by: Vec<String>,
 }
 
 impl DeltaSource {
     /// The table at `location`. Reads nothing.
     pub fn new(name: impl Into<String>, location: Location) -> Self {
-        Self { name: name.into(), location }
+        Self { name: name.into(), location, managed: false }
+    }
+
+    /// The same table, known to be a dataset of this pipeline: spares a look at its metadata.
+    #[must_use]
+    pub fn managed(self) -> Self {
+        Self { managed: true, ..self }
     }
 
     /// The micro-batches from `position` (table id and version, after the last batch) up to `newest`; without a position where
-    /// `options` say. Reads one log entry per new version.
+    /// `options` say. Without news it reads nothing, else one log entry per new version.
     pub async fn plan(&self, options: &DeltaStreamOptions, position: Option<(&str, i64)>, newest: i64) -> Result<DeltaPlan, Failure> {
-        let _ = (options, position, newest, &self.name, &self.location);
-        Err(Failure::internal("tables cannot be streamed yet"))
+        stream::plan(self, options, position, newest).await
     }
 
     /// The rows that the versions after `from` up to and with `to` appended; without `from` all rows of version `to`.
@@ -72,24 +84,23 @@ impl DeltaSource {
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
-        let _ = (options, from, to, schema, counters);
-        Err(Failure::internal("tables cannot be streamed yet"))
+        let Some(from) = from else { return self.at_version(to, schema, counters).await };
+        let files = stream::appended_files(self, options, from, to).await?;
+        Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
     }
 
     /// All rows of `version`.
-    pub async fn at_version(
-        &self,
-        version: i64,
-        schema: SchemaRef,
-        counters: &Arc<ReadCounters>,
-    ) -> Result<Arc<dyn TableProvider>, Failure> {
-        let _ = (version, schema, counters);
-        Err(Failure::internal("tables cannot be read yet"))
+    pub async fn at_version(&self, version: i64, schema: SchemaRef, counters: &Arc<ReadCounters>) -> Result<Arc<dyn TableProvider>, Failure> {
+        match snapshot::active_files(self, version).await? {
+            snapshot::Snapshot::Plain(files) => {
+                Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
+            }
+            snapshot::Snapshot::Mapped => snapshot::mapped_provider(self, version, &schema).await,
+        }
     }
 
     /// Schema, id and version of the table, at `version` or the newest. `None` if there is no table.
     pub async fn observe(&self, version: Option<i64>) -> Result<Option<ObservedTable>, Failure> {
-        let _ = version;
-        Err(Failure::internal("tables cannot be observed yet"))
+        observe::observe(self, version).await
     }
 }

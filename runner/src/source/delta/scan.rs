@@ -1,0 +1,163 @@
+//! A plain scan over data files of a table: no replay of the log, filters pushed down, whole files skipped by partition.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::datatypes::{Field, Schema, SchemaRef},
+    catalog::{Session, TableProvider},
+    common::{Statistics, scalar::ScalarValue},
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::DefaultParquetFileReaderFactory},
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    error::Result as EngineResult,
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
+};
+use object_store::ObjectMeta;
+
+use super::changes::DataFile;
+use crate::{
+    failure::Failure,
+    source::{ReadCounters, files::decoded_path},
+    storage::Location,
+};
+
+/// Data files as a table.
+pub(super) struct DataFiles {
+    location: Location,
+    files: Vec<DataFile>,
+    schema: SchemaRef,
+    /// Columns of `schema` that the log gives, not the files.
+    partition_columns: Vec<Arc<Field>>,
+    counters: Arc<ReadCounters>,
+}
+
+impl fmt::Debug for DataFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataFiles({}, {} files)", self.location, self.files.len())
+    }
+}
+
+impl DataFiles {
+    pub(super) fn new(location: &Location, files: Vec<DataFile>, schema: SchemaRef, counters: Arc<ReadCounters>) -> Result<Self, Failure> {
+        if let Some(elsewhere) = files.iter().find(|file| file.path.contains("://")) {
+            let text = format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);
+            return Err(Failure::user("FEATURE_NOT_SUPPORTED", text).help("make a full copy of the table and read that"));
+        }
+        let names: BTreeSet<&String> = files.iter().flat_map(|file| file.partition_values.keys()).collect();
+        let partition_columns = schema.fields().iter().filter(|field| names.contains(field.name())).cloned().collect();
+        // What the stored columns are is the table's business; here every column may be missing in an old file.
+        Ok(Self { location: location.clone(), files, schema, partition_columns, counters })
+    }
+
+    fn is_partition(&self, name: &str) -> bool {
+        self.partition_columns.iter().any(|field| field.name() == name)
+    }
+
+    fn table_schema(&self) -> TableSchema {
+        let of_file = |field: &&Arc<Field>| !self.is_partition(field.name());
+        let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+        let file_schema = Schema::new(self.schema.fields().iter().filter(of_file).map(nullable).collect::<Vec<_>>());
+        TableSchema::new(Arc::new(file_schema), self.partition_columns.clone())
+    }
+
+    fn partitioned_file(&self, file: &DataFile, unknown: &Arc<Statistics>) -> PartitionedFile {
+        let value = |field: &Arc<Field>| partition_value(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
+        let values: Vec<ScalarValue> = self.partition_columns.iter().map(value).collect();
+        let has_null = values.iter().any(ScalarValue::is_null);
+        let found = PartitionedFile::new_from_meta(ObjectMeta {
+            location: self.location.child(&decoded_path(&file.path)),
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: file.size,
+            e_tag: None,
+            version: None,
+        })
+        .with_partition_values(values);
+        // The engine takes partition values for never NULL and would drop such files from `IS NULL`.
+        if self.partition_columns.is_empty() || has_null { found } else { found.with_statistics(Arc::clone(unknown)) }
+    }
+
+    fn count(&self) {
+        let counters = self.counters.start();
+        for file in &self.files {
+            counters.add_file(file.size);
+            counters.add_rows(file.rows.unwrap_or_default(), 0);
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for DataFiles {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// The scan skips what it can; the filter above it stays.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> EngineResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        self.count();
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?))));
+        }
+        let table_schema = self.table_schema();
+        let unknown = Arc::new(Statistics::new_unknown(table_schema.file_schema()));
+        let indices = projection
+            .iter()
+            .map(|index| table_schema.table_schema().index_of(self.schema.field(*index).name()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let files = self.files.iter().map(|file| self.partitioned_file(file, &unknown)).collect();
+        // The source brings its own store, so nothing has to be registered in the session.
+        let reader = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(state.table_options().parquet.clone())
+            .with_parquet_file_reader_factory(Arc::new(reader));
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(balanced(files, state.config().target_partitions()))
+            .with_projection_indices(Some(indices))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// Files in at most `count` groups of about equal size.
+fn balanced(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
+    let count = count.clamp(1, files.len().max(1));
+    files.sort_by_key(|file| std::cmp::Reverse(file.object_meta.size));
+    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = (0..count).map(|_| (0, Vec::new())).collect();
+    for file in files {
+        if let Some((size, members)) = groups.iter_mut().min_by_key(|(size, members)| (*size, members.len())) {
+            *size += file.object_meta.size;
+            members.push(file);
+        }
+    }
+    groups.into_iter().map(|(_, members)| FileGroup::new(members)).collect()
+}
+
+/// The value of a partition column as the log writes it; empty text is NULL.
+fn partition_value(text: Option<&str>, field: &Field) -> ScalarValue {
+    let null = || ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null);
+    match text {
+        Some(text) if !text.is_empty() => ScalarValue::Utf8(Some(text.to_owned())).cast_to(field.data_type()).unwrap_or_else(|_| null()),
+        _ => null(),
+    }
+}
