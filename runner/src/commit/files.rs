@@ -20,7 +20,7 @@ use crate::{
 const MAX_LOOK_BACK: i64 = 12;
 
 /// The active files of `version`. A view's own commits tell without a replay of the log; other tables are opened by delta-rs.
-pub(super) async fn active(location: &Location, version: i64) -> Result<Vec<Add>, Failure> {
+pub async fn active(location: &Location, version: i64) -> Result<Vec<Add>, Failure> {
     match recent(location, version).await? {
         Some(files) => Ok(files),
         None => replayed(location, version).await,

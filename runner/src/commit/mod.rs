@@ -2,7 +2,7 @@
 
 pub mod action;
 mod alter;
-mod files;
+pub mod files;
 pub mod fit;
 mod log;
 mod partition;

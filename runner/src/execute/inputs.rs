@@ -158,7 +158,8 @@ pub fn file_source(execution: &Execution, relation: &Relation) -> Result<FileSou
 
 /// The source of a Delta relation.
 pub fn delta_source(execution: &Execution, relation: &Relation) -> Result<DeltaSource, Failure> {
-    Ok(DeltaSource::new(relation.source_id(), location(execution, relation)?))
+    let source = DeltaSource::new(relation.source_id(), location(execution, relation)?);
+    Ok(if matches!(relation.kind, RelationKind::Dataset { .. }) { source.managed() } else { source })
 }
 
 /// What a checkpoint knows a stream by: the canonical URI of files, the full name or location of a table.
@@ -233,7 +234,7 @@ async fn stream_provider(
     match range {
         Some(SourceRange::Files { files }) => file_source(execution, relation)?.provider(files.clone(), schema, counters),
         Some(SourceRange::Delta { from, to, .. }) => {
-            let options = delta_stream_options(relation).map_err(crate::source::files::invalid_options)?;
+            let options = delta_stream_options(relation).map_err(crate::source::invalid_options)?;
             delta_source(execution, relation)?.appended(&options, (*from, *to), schema, counters).await
         }
         // A stream that has nothing in this micro-batch (another one has), or a source that was added after the batch was planned.

@@ -90,11 +90,14 @@ impl DeltaSource {
     }
 
     /// All rows of `version`.
-    pub async fn at_version(&self, version: i64, schema: SchemaRef, counters: &Arc<ReadCounters>) -> Result<Arc<dyn TableProvider>, Failure> {
+    pub async fn at_version(
+        &self,
+        version: i64,
+        schema: SchemaRef,
+        counters: &Arc<ReadCounters>,
+    ) -> Result<Arc<dyn TableProvider>, Failure> {
         match snapshot::active_files(self, version).await? {
-            snapshot::Snapshot::Plain(files) => {
-                Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
-            }
+            snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?)),
             snapshot::Snapshot::Mapped => snapshot::mapped_provider(self, version, &schema).await,
         }
     }

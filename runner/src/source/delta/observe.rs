@@ -22,11 +22,8 @@ pub(super) async fn observe(source: &DeltaSource, version: Option<i64>) -> Resul
     let Some(table) = TargetTable::open(&source.location, None).await? else { return Ok(None) };
     let newest = table.version();
     if let Some(wanted) = version.filter(|wanted| *wanted < 0 || *wanted > newest) {
-        return Err(Failure::user(
-            "DELTA_VERSION_NOT_FOUND",
-            format!("{} has no version {wanted}; the newest is {newest}", source.name),
-        )
-        .help("name a version between the oldest kept one and the newest"));
+        return Err(Failure::user("DELTA_VERSION_NOT_FOUND", format!("{} has no version {wanted}; the newest is {newest}", source.name))
+            .help("name a version between the oldest kept one and the newest"));
     }
     Ok(Some(ObservedTable {
         table_id: table.id().to_owned(),

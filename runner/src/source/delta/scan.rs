@@ -46,7 +46,8 @@ impl fmt::Debug for DataFiles {
 impl DataFiles {
     pub(super) fn new(location: &Location, files: Vec<DataFile>, schema: SchemaRef, counters: Arc<ReadCounters>) -> Result<Self, Failure> {
         if let Some(elsewhere) = files.iter().find(|file| file.path.contains("://")) {
-            let text = format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);
+            let text =
+                format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);
             return Err(Failure::user("FEATURE_NOT_SUPPORTED", text).help("make a full copy of the table and read that"));
         }
         let names: BTreeSet<&String> = files.iter().flat_map(|file| file.partition_values.keys()).collect();

@@ -209,7 +209,8 @@ fn replaced(source: &DeltaSource, known: &str, found: &str) -> Failure {
         "{} was dropped and made again since the last update: the stream has read table id {known}, now there is {found}",
         source.name
     );
-    Failure::user("STREAMING_SOURCE_REPLACED", text).help("reset the checkpoint of the flow to read the new table from its beginning, or refresh the target fully")
+    Failure::user("STREAMING_SOURCE_REPLACED", text)
+        .help("reset the checkpoint of the flow to read the new table from its beginning, or refresh the target fully")
 }
 
 fn not_contiguous(source: &DeltaSource, from: i64, to: i64) -> Failure {

@@ -30,9 +30,10 @@ use self::{
     location::FileRoot,
     scan::{FileRead, FileTable},
 };
-use super::{ReadCounters, invalid_options};
+use super::ReadCounters;
 use crate::{failure::Failure, state::FileEntry, storage::Stores};
 
+pub use super::failure::invalid_options;
 pub use batches::{listing_fingerprint, split_batches};
 
 /// Percent-decoded text of a URI or of a path in a log.
