@@ -67,8 +67,7 @@ impl AggregateImplementation {
     }
 
     fn inner_return(&self, fields: &[FieldRef]) -> Result<FieldRef> {
-        let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
-        Ok(Arc::new(Field::new(self.spec.name, self.inner.return_type(&types)?, true)))
+        self.inner.return_field(fields)
     }
 
     fn conversion(&self, outer: &[FieldRef], inner: &[FieldRef], returns: DataType) -> Conversion {

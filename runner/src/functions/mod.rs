@@ -8,9 +8,12 @@ mod arithmetic;
 mod bind;
 mod call;
 mod cast;
+mod collection;
 mod encoding;
 mod error;
 pub mod json;
+mod json_functions;
+mod map_functions;
 mod math;
 mod number;
 mod own_aggregate;
@@ -35,4 +38,12 @@ static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
     encoding::KERNELS,
     time_functions::KERNELS,
     time_text::KERNELS,
+    collection::KERNELS,
+    map_functions::KERNELS,
+    json_functions::KERNELS,
 ];
+
+#[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@
 
 mod column;
 mod nested;
+mod path;
 mod scan;
+mod write;
 
 use std::sync::Arc;
 
@@ -25,7 +27,11 @@ use crate::functions::temporal::{
     zone::{UTC, Zone},
 };
 
-pub use self::scan::{MAX_DEPTH, Malformed};
+pub(in crate::functions) use self::write::{WriteOptions, write_value};
+pub use self::{
+    path::JsonPath,
+    scan::{MAX_DEPTH, Malformed},
+};
 
 /// What happens to a malformed record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,584 @@
+//! Functions on arrays. Results are lists of places in the values of the arguments, gathered at the end.
+
+use std::{cmp::Ordering, collections::HashSet, ops::Range, sync::Arc};
+
+use datafusion::{
+    arrow::{
+        array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StructArray, UInt64Array},
+        buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
+        compute::{SortOptions, cast, concat, is_null, nullif, take},
+        datatypes::{DataType, Int64Type},
+        row::{RowConverter, Rows, SortField},
+    },
+    common::Result,
+};
+
+use super::{
+    aggregate::unexpected,
+    call::{Answer, Call, Kernel, gather},
+    cast::{Rules, cast_array},
+    encoding::concat_texts,
+    error::FunctionError,
+};
+
+/// Kernels of this subject.
+pub(super) static KERNELS: &[(&str, Kernel)] = &[
+    ("array", array),
+    ("concat", concat_any),
+    ("reverse", reverse),
+    ("size", |call| {
+        let value = call.array(0)?;
+        let ranges = ranges(&value)?;
+        call.ints(|row| Some(ranges(row)?.len() as i32))
+    }),
+    ("array_contains", array_contains),
+    ("array_position", array_position),
+    ("array_distinct", |call| keep(call, 1, |sides| sides.distinct())),
+    ("array_union", |call| keep(call, 2, |sides| sides.union())),
+    ("array_intersect", |call| keep(call, 2, |sides| sides.among(true))),
+    ("array_except", |call| keep(call, 2, |sides| sides.among(false))),
+    ("arrays_overlap", arrays_overlap),
+    ("array_append", |call| with_value(call, false)),
+    ("array_prepend", |call| with_value(call, true)),
+    ("array_remove", array_remove),
+    ("array_compact", |call| select(call, |values, range| Ok(range.filter(|item| values.is_valid(*item)).collect()))),
+    ("array_repeat", array_repeat),
+    ("array_join", array_join),
+    ("array_max", |call| extreme(call, Ordering::Greater)),
+    ("array_min", |call| extreme(call, Ordering::Less)),
+    ("array_sort", |call| sorted(call, false)),
+    ("sort_array", |call| sorted(call, true)),
+    ("slice", slice),
+    ("flatten", flatten),
+    ("sequence", sequence),
+    ("get", |call| item(call, Counting::FromZero, false)),
+    ("$item", item_or_value),
+    ("element_at", |call| element_at(call, call.settings.ansi)),
+    ("try_element_at", |call| element_at(call, false)),
+    ("$field", field),
+    ("$with_position", with_position),
+    ("$null_if_empty", |call| {
+        let value = call.array(0)?;
+        let ranges = ranges(&value)?;
+        let mut lists = Lists::new(call.rows);
+        for row in 0..call.rows {
+            match ranges(row).filter(|range| !range.is_empty()) {
+                Some(range) => lists.push(range.map(|item| Some(item as u64))),
+                None => lists.push(std::iter::once(None)),
+            }
+        }
+        lists.finish(value.as_list::<i32>().values(), call.returns)
+    }),
+];
+
+/// Lists that are built as places in an array of values.
+pub(super) struct Lists {
+    items: Vec<Option<u64>>,
+    offsets: Vec<i32>,
+    valid: Vec<bool>,
+}
+
+impl Lists {
+    pub fn new(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { items: Vec::with_capacity(rows), offsets, valid: Vec::with_capacity(rows) }
+    }
+
+    pub fn push(&mut self, items: impl IntoIterator<Item = Option<u64>>) {
+        self.items.extend(items);
+        self.close(true);
+    }
+
+    pub fn push_null(&mut self) {
+        self.close(false);
+    }
+
+    fn close(&mut self, valid: bool) {
+        self.offsets.push(i32::try_from(self.items.len()).unwrap_or(i32::MAX));
+        self.valid.push(valid);
+    }
+
+    /// The places, where the lists end, and which lists are no NULL.
+    pub fn parts(self) -> Result<(Vec<Option<u64>>, OffsetBuffer<i32>, Option<NullBuffer>)> {
+        if i32::try_from(self.items.len()).is_err() {
+            return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", "the arrays of one batch have too many elements").into());
+        }
+        let nulls = NullBuffer::from(self.valid);
+        Ok((self.items, OffsetBuffer::new(ScalarBuffer::from(self.offsets)), (nulls.null_count() > 0).then_some(nulls)))
+    }
+
+    pub fn finish(self, values: &ArrayRef, returns: &DataType) -> Answer {
+        let DataType::List(field) = returns else { return Err(unexpected("a function on arrays")) };
+        let (items, offsets, nulls) = self.parts()?;
+        let values = gather(values, items)?;
+        let values = if values.data_type() == field.data_type() { values } else { cast(&values, field.data_type())? };
+        Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, values, nulls)?))
+    }
+}
+
+/// Where the items of a row lie; nothing for NULL.
+pub(super) fn ranges(array: &ArrayRef) -> Result<impl Fn(usize) -> Option<Range<usize>> + use<>> {
+    let offsets = match array.data_type() {
+        DataType::List(_) => array.as_list::<i32>().offsets().clone(),
+        DataType::Map(..) => array.as_map().offsets().clone(),
+        _ => return Err(unexpected("a function on arrays")),
+    };
+    let nulls = array.nulls().cloned();
+    Ok(move |row: usize| {
+        let valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        let bounds = valid.then(|| offsets.get(row).zip(offsets.get(row + 1))).flatten();
+        bounds.map(|(start, end)| *start as usize..*end as usize)
+    })
+}
+
+/// Values in a form that compares them, of any type.
+pub(super) fn comparable(arrays: &[&ArrayRef]) -> Result<Vec<Rows>> {
+    let Some(first) = arrays.first() else { return Ok(Vec::new()) };
+    let converter = RowConverter::new(vec![SortField::new(first.data_type().clone())])?;
+    arrays.iter().map(|array| Ok(converter.convert_columns(&[Arc::clone(array)])?)).collect()
+}
+
+fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&arrays)?)
+}
+
+fn array(call: &Call<'_>) -> Answer {
+    let columns = (0..call.args.len()).map(|index| call.array(index)).collect::<Result<Vec<_>>>()?;
+    let DataType::List(field) = call.returns else { return Err(unexpected(call.name)) };
+    let values = if columns.is_empty() { datafusion::arrow::array::new_empty_array(field.data_type()) } else { joined(&columns)? };
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        lists.push((0..columns.len()).map(|column| Some((column * call.rows + row) as u64)));
+    }
+    lists.finish(&values, call.returns)
+}
+
+fn concat_any(call: &Call<'_>) -> Answer {
+    if !matches!(call.returns, DataType::List(_)) {
+        return concat_texts(call);
+    }
+    let arrays = (0..call.args.len()).map(|index| call.array(index)).collect::<Result<Vec<_>>>()?;
+    let values: Vec<ArrayRef> = arrays.iter().map(|array| Arc::clone(array.as_list::<i32>().values())).collect();
+    let mut base = 0;
+    let mut sides = Vec::new();
+    for (array, values) in arrays.iter().zip(&values) {
+        sides.push((ranges(array)?, base));
+        base += values.len();
+    }
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let parts: Option<Vec<Range<usize>>> =
+            sides.iter().map(|(ranges, base)| ranges(row).map(|range| range.start + base..range.end + base)).collect();
+        match parts {
+            Some(parts) => lists.push(parts.into_iter().flatten().map(|item| Some(item as u64))),
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(&joined(&values)?, call.returns)
+}
+
+/// A list of chosen items per row that is not NULL.
+fn select(call: &Call<'_>, choose: impl Fn(&ArrayRef, Range<usize>) -> Result<Vec<usize>>) -> Answer {
+    let value = call.array(0)?;
+    let values = value.as_list::<i32>().values();
+    let ranges = ranges(&value)?;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        match ranges(row) {
+            Some(range) => lists.push(choose(values, range)?.into_iter().map(|item| Some(item as u64))),
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(values, call.returns)
+}
+
+fn reverse(call: &Call<'_>) -> Answer {
+    if matches!(call.returns, DataType::List(_)) {
+        return select(call, |_, range| Ok(range.rev().collect()));
+    }
+    let text = call.text(0)?;
+    call.texts(|row| Some(text.at(row)?.chars().rev().collect::<String>()))
+}
+
+/// Items of the array and the value that they are compared with, both of the value's type.
+fn items_and_value(call: &Call<'_>) -> Result<(ArrayRef, ArrayRef, Rows, Rows)> {
+    let (array, value) = (call.array(0)?, call.array(1)?);
+    let items = cast(array.as_list::<i32>().values(), value.data_type())?;
+    let mut rows = comparable(&[&items, &value])?.into_iter();
+    let (Some(left), Some(right)) = (rows.next(), rows.next()) else { return Err(unexpected(call.name)) };
+    Ok((items, value, left, right))
+}
+
+fn array_contains(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let ranges = ranges(&array)?;
+    let (items, value, left, right) = items_and_value(call)?;
+    call.booleans(|row| {
+        let range = ranges(row).filter(|_| value.is_valid(row))?;
+        let found = range.clone().any(|item| left.row(item) == right.row(row));
+        if !found && range.clone().any(|item| items.is_null(item)) { None } else { Some(found) }
+    })
+}
+
+fn array_position(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let ranges = ranges(&array)?;
+    let (_, value, left, right) = items_and_value(call)?;
+    call.longs(|row| {
+        let mut range = ranges(row).filter(|_| value.is_valid(row))?;
+        Some(range.position(|item| left.row(item) == right.row(row)).map_or(0, |place| place as i64 + 1))
+    })
+}
+
+fn array_remove(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let ranges = ranges(&array)?;
+    let (_, value, left, right) = items_and_value(call)?;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        match ranges(row).filter(|_| value.is_valid(row)) {
+            Some(range) => lists.push(range.filter(|item| left.row(*item) != right.row(row)).map(|item| Some(item as u64))),
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(array.as_list::<i32>().values(), call.returns)
+}
+
+/// The items of one row of one or two arrays; the second's places come after all values of the first.
+struct Sides<'r> {
+    left: Range<usize>,
+    right: Range<usize>,
+    rows: &'r Rows,
+}
+
+impl Sides<'_> {
+    fn first_ones(&self, items: impl Iterator<Item = usize>) -> Vec<usize> {
+        let mut seen = HashSet::new();
+        items.filter(|item| seen.insert(self.rows.row(*item))).collect()
+    }
+
+    fn distinct(&self) -> Vec<usize> {
+        self.first_ones(self.left.clone())
+    }
+
+    fn union(&self) -> Vec<usize> {
+        self.first_ones(self.left.clone().chain(self.right.clone()))
+    }
+
+    fn among(&self, wanted: bool) -> Vec<usize> {
+        let others: HashSet<_> = self.right.clone().map(|item| self.rows.row(item)).collect();
+        self.first_ones(self.left.clone().filter(|item| others.contains(&self.rows.row(*item)) == wanted))
+    }
+}
+
+fn keep(call: &Call<'_>, arrays: usize, choose: impl Fn(&Sides<'_>) -> Vec<usize>) -> Answer {
+    let left = call.array(0)?;
+    let right = if arrays == 2 { call.array(1)? } else { Arc::clone(&left) };
+    let (left_values, right_values) = (left.as_list::<i32>().values(), right.as_list::<i32>().values());
+    let values = joined(&[Arc::clone(left_values), Arc::clone(right_values)])?;
+    let rows = comparable(&[&values])?.into_iter().next().ok_or_else(|| unexpected(call.name))?;
+    let (left_ranges, right_ranges) = (ranges(&left)?, ranges(&right)?);
+    let base = left_values.len();
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        match left_ranges(row).zip(right_ranges(row)) {
+            Some((left, right)) => {
+                let sides = Sides { left, right: right.start + base..right.end + base, rows: &rows };
+                lists.push(choose(&sides).into_iter().map(|item| Some(item as u64)));
+            }
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(&values, call.returns)
+}
+
+fn arrays_overlap(call: &Call<'_>) -> Answer {
+    let (left, right) = (call.array(0)?, call.array(1)?);
+    let (left_values, right_values) = (left.as_list::<i32>().values(), right.as_list::<i32>().values());
+    let rows = comparable(&[left_values, right_values])?;
+    let [left_rows, right_rows] = rows.as_slice() else { return Err(unexpected(call.name)) };
+    let (left_ranges, right_ranges) = (ranges(&left)?, ranges(&right)?);
+    call.booleans(|row| {
+        let (left, right) = left_ranges(row).zip(right_ranges(row))?;
+        let others: HashSet<_> = right.clone().filter(|item| right_values.is_valid(*item)).map(|item| right_rows.row(item)).collect();
+        if left.clone().any(|item| left_values.is_valid(item) && others.contains(&left_rows.row(item))) {
+            return Some(true);
+        }
+        let holes = left.clone().any(|item| left_values.is_null(item)) || right.clone().any(|item| right_values.is_null(item));
+        if holes && !left.is_empty() && !right.is_empty() { None } else { Some(false) }
+    })
+}
+
+fn with_value(call: &Call<'_>, first: bool) -> Answer {
+    let array = call.array(0)?;
+    let items = array.as_list::<i32>().values();
+    let value = cast(&call.array(1)?, items.data_type())?;
+    let values = joined(&[Arc::clone(items), value])?;
+    let ranges = ranges(&array)?;
+    let base = items.len() as u64;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let Some(range) = ranges(row) else {
+            lists.push_null();
+            continue;
+        };
+        let own = range.map(|item| Some(item as u64));
+        let added = std::iter::once(Some(base + row as u64));
+        if first { lists.push(added.chain(own)) } else { lists.push(own.chain(added)) }
+    }
+    lists.finish(&values, call.returns)
+}
+
+fn array_repeat(call: &Call<'_>) -> Answer {
+    let (value, count) = (call.array(0)?, call.int(1)?);
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        match count.at(row) {
+            Some(count) => lists.push(std::iter::repeat_n(Some(row as u64), count.max(0) as usize)),
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(&value, call.returns)
+}
+
+fn array_join(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let rules = Rules { ansi: call.settings.ansi, fractions: false, zone: call.settings.zone };
+    let texts = cast_array(array.as_list::<i32>().values(), &DataType::Utf8, &rules)?;
+    let texts = texts.as_string::<i32>();
+    let delimiter = call.text(1)?;
+    let replacement = if call.has(2) { Some(call.text(2)?) } else { None };
+    let ranges = ranges(&array)?;
+    call.texts(|row| {
+        let (range, delimiter) = (ranges(row)?, delimiter.at(row)?);
+        let replacement = replacement.as_ref().map_or(Some(None), |replacement| replacement.at(row).map(Some))?;
+        let parts = range.filter_map(|item| if texts.is_valid(item) { Some(texts.value(item)) } else { replacement });
+        Some(parts.collect::<Vec<_>>().join(delimiter))
+    })
+}
+
+fn extreme(call: &Call<'_>, wanted: Ordering) -> Answer {
+    let array = call.array(0)?;
+    let values = array.as_list::<i32>().values();
+    let rows = comparable(&[values])?.into_iter().next().ok_or_else(|| unexpected(call.name))?;
+    let ranges = ranges(&array)?;
+    let best = |row: usize| {
+        let items = ranges(row)?.filter(|item| values.is_valid(*item));
+        items.reduce(|best, item| if rows.row(item).cmp(&rows.row(best)) == wanted { item } else { best }).map(|item| item as u64)
+    };
+    gather(values, (0..call.rows).map(best).collect())
+}
+
+fn sorted(call: &Call<'_>, nulls_are_least: bool) -> Answer {
+    let ascending = if call.has(1) { Some(call.boolean(1)?) } else { None };
+    let array = call.array(0)?;
+    let values = array.as_list::<i32>().values();
+    let converter = |options: SortOptions| -> Result<Rows> {
+        let field = SortField::new_with_options(values.data_type().clone(), options);
+        Ok(RowConverter::new(vec![field])?.convert_columns(&[Arc::clone(values)])?)
+    };
+    let up = converter(SortOptions { descending: false, nulls_first: nulls_are_least })?;
+    let down = converter(SortOptions { descending: true, nulls_first: false })?;
+    let ranges = ranges(&array)?;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let ascending = ascending.as_ref().map_or(Some(true), |ascending| ascending.at(row));
+        match ranges(row).zip(ascending) {
+            Some((range, ascending)) => {
+                let rows = if ascending { &up } else { &down };
+                let mut items: Vec<usize> = range.collect();
+                items.sort_by(|left, right| rows.row(*left).cmp(&rows.row(*right)));
+                lists.push(items.into_iter().map(|item| Some(item as u64)));
+            }
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(values, call.returns)
+}
+
+fn slice(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let (start, length) = (call.int(1)?, call.int(2)?);
+    let ranges = ranges(&array)?;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let (Some(range), Some(start), Some(length)) = (ranges(row), start.at(row), length.at(row)) else {
+            lists.push_null();
+            continue;
+        };
+        if start == 0 {
+            return Err(FunctionError::new("INVALID_PARAMETER_VALUE.START", "slice counts from 1 or -1, not from 0").into());
+        }
+        if length < 0 {
+            return Err(FunctionError::new("INVALID_PARAMETER_VALUE.LENGTH", "the length of slice must not be negative").into());
+        }
+        let total = range.len() as i64;
+        let first = if start > 0 { i64::from(start) - 1 } else { total + i64::from(start) };
+        let items = if first < 0 || first >= total { 0..0 } else { first..(first + i64::from(length)).min(total) };
+        lists.push(items.map(|item| Some(range.start as u64 + item as u64)));
+    }
+    lists.finish(array.as_list::<i32>().values(), call.returns)
+}
+
+fn flatten(call: &Call<'_>) -> Answer {
+    let array = call.array(0)?;
+    let inner = array.as_list::<i32>().values();
+    if !matches!(inner.data_type(), DataType::List(_)) {
+        return Err(FunctionError::new("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", "flatten takes an array of arrays").into());
+    }
+    let (outer_ranges, inner_ranges) = (ranges(&array)?, ranges(inner)?);
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let parts = outer_ranges(row).and_then(|range| range.map(&inner_ranges).collect::<Option<Vec<_>>>());
+        match parts {
+            Some(parts) => lists.push(parts.into_iter().flatten().map(|item| Some(item as u64))),
+            None => lists.push_null(),
+        }
+    }
+    lists.finish(inner.as_list::<i32>().values(), call.returns)
+}
+
+/// Most elements that one `sequence` may have.
+const MAX_SEQUENCE: i64 = 10_000_000;
+
+fn sequence(call: &Call<'_>) -> Answer {
+    let (start, stop) = (call.long(0)?, call.long(1)?);
+    let step = if call.has(2) { Some(call.long(2)?) } else { None };
+    let mut numbers: Vec<i64> = Vec::new();
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let (Some(start), Some(stop)) = (start.at(row), stop.at(row)) else {
+            lists.push_null();
+            continue;
+        };
+        let step = match &step {
+            Some(step) => match step.at(row) {
+                Some(step) => step,
+                None => {
+                    lists.push_null();
+                    continue;
+                }
+            },
+            None if start <= stop => 1,
+            None => -1,
+        };
+        let wrong_way = (step > 0 && start > stop) || (step < 0 && start < stop) || (step == 0 && start != stop);
+        if wrong_way {
+            let message = format!("sequence from {start} to {stop} never ends with the step {step}");
+            return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
+        }
+        let count = if step == 0 { 1 } else { (i128::from(stop) - i128::from(start)) / i128::from(step) + 1 };
+        if count > i128::from(MAX_SEQUENCE) {
+            let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
+            return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
+        }
+        let base = numbers.len() as u64;
+        numbers.extend((0..count as i64).map(|place| start + place * step));
+        lists.push((0..count as u64).map(|place| Some(base + place)));
+    }
+    let numbers: ArrayRef = Arc::new(datafusion::arrow::array::PrimitiveArray::<Int64Type>::from(numbers));
+    lists.finish(&numbers, call.returns)
+}
+
+/// Where an index begins to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    FromZero,
+    /// From 1, negative from the end.
+    FromOne,
+}
+
+fn item(call: &Call<'_>, counting: Counting, strict: bool) -> Answer {
+    let (array, index) = (call.array(0)?, call.long(1)?);
+    let ranges = ranges(&array)?;
+    let mut items = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let (Some(range), Some(index)) = (ranges(row), index.at(row)) else {
+            items.push(None);
+            continue;
+        };
+        let total = range.len() as i64;
+        let place = match counting {
+            Counting::FromZero => index,
+            Counting::FromOne if index == 0 => {
+                return Err(FunctionError::new(
+                    "INVALID_INDEX_OF_ZERO",
+                    "the index 0 of element_at is invalid: elements count from 1 or -1",
+                )
+                .into());
+            }
+            Counting::FromOne if index > 0 => index - 1,
+            Counting::FromOne => total.saturating_add(index),
+        };
+        let found = (0..total).contains(&place);
+        if strict && !found {
+            let class = if counting == Counting::FromZero { "INVALID_ARRAY_INDEX" } else { "INVALID_ARRAY_INDEX_IN_ELEMENT_AT" };
+            return Err(FunctionError::new(class, format!("the index {index} is out of bounds: the array has {total} elements")).into());
+        }
+        items.push(found.then(|| (range.start as i64 + place) as u64));
+    }
+    gather(array.as_list::<i32>().values(), items)
+}
+
+fn item_or_value(call: &Call<'_>) -> Answer {
+    match call.data_type(0) {
+        DataType::Map(..) => super::map_functions::value_of_key(call),
+        _ => item(call, Counting::FromZero, call.settings.ansi),
+    }
+}
+
+fn element_at(call: &Call<'_>, strict: bool) -> Answer {
+    match call.data_type(0) {
+        DataType::Map(..) => super::map_functions::value_of_key(call),
+        _ => item(call, Counting::FromOne, strict),
+    }
+}
+
+fn struct_field(array: &ArrayRef, name: &str) -> Answer {
+    let group = array.as_struct();
+    let column = group.column_by_name(name).ok_or_else(|| unexpected("a field"))?;
+    if group.null_count() == 0 { Ok(Arc::clone(column)) } else { Ok(nullif(column, &is_null(group)?)?) }
+}
+
+fn field(call: &Call<'_>) -> Answer {
+    let name = call.literal(1).unwrap_or_default();
+    let value = call.array(0)?;
+    let DataType::List(_) = value.data_type() else { return struct_field(&value, name) };
+    let list = value.as_list::<i32>();
+    let DataType::List(item) = call.returns else { return Err(unexpected(call.name)) };
+    let values = struct_field(list.values(), name)?;
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned())?))
+}
+
+fn with_position(call: &Call<'_>) -> Answer {
+    let value = call.array(0)?;
+    let ranges = ranges(&value)?;
+    let mut lists = Lists::new(call.rows);
+    let mut positions = Vec::new();
+    for row in 0..call.rows {
+        match ranges(row) {
+            Some(range) => {
+                positions.extend(0..range.len() as i32);
+                lists.push(range.map(|item| Some(item as u64)));
+            }
+            None => lists.push_null(),
+        }
+    }
+    let DataType::List(item) = call.returns else { return Err(unexpected(call.name)) };
+    let DataType::Struct(fields) = item.data_type() else { return Err(unexpected(call.name)) };
+    let (items, offsets, nulls) = lists.parts()?;
+    let items = UInt64Array::from(items);
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(positions))];
+    match value.data_type() {
+        DataType::Map(..) => {
+            let map = value.as_map();
+            columns.push(take(map.keys(), &items, None)?);
+            columns.push(take(map.values(), &items, None)?);
+        }
+        _ => columns.push(take(value.as_list::<i32>().values(), &items, None)?),
+    }
+    let entries: ArrayRef = Arc::new(StructArray::try_new(fields.clone(), columns, None)?);
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, entries, nulls)?))
+}
