@@ -61,6 +61,11 @@ impl Cursor {
         self.parser.index().min(self.tokens.len())
     }
 
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
     pub fn is_at_end(&self) -> bool {
         self.at() >= self.tokens.len()
     }

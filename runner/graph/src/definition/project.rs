@@ -1,11 +1,18 @@
 //! What a project is made of, as texts: SQL files, `Table` manifests and configuration, all collected into `Definitions`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use floe_crds::manifest::TableManifest;
 
-use super::{Definitions, parse_sql, table_manifest};
-use crate::name::Namespace;
+use super::{
+    Definitions, Flow, FlowKind, parse_sql,
+    properties::{Setting, pipeline_setting},
+    table_manifest,
+};
+use crate::{name::Namespace, origin::Diagnostic};
 
 /// A file of the project; `path` is relative to its root with `/` as separator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +74,29 @@ impl Project {
         for (path, manifest) in &self.tables {
             table_manifest(path, manifest, &self.namespace, &self.configuration, &mut out);
         }
+        self.lint(&mut out);
         out
     }
+
+    /// What only shows when everything is read: W002, and keys of the configuration.
+    fn lint(&self, out: &mut Definitions) {
+        let writes = |flow: &&Flow| matches!(flow.kind, FlowKind::Append | FlowKind::Once);
+        let with_dataset: BTreeSet<String> =
+            out.flows.iter().filter(writes).filter(|flow| flow.with_dataset).map(|f| f.target.key()).collect();
+        let is_further = |flow: &&Flow| !flow.with_dataset && with_dataset.contains(&flow.target.key());
+        let lints: Vec<Diagnostic> = out.flows.iter().filter(is_further).map(further_flow).collect();
+        out.diagnostics.extend(lints);
+        for key in self.configuration.values.keys() {
+            if let Setting::Ignored(lint) = pipeline_setting(key) {
+                out.diagnostics.push(Diagnostic { message: format!("spec.configuration: {}", lint.message), ..lint });
+            }
+        }
+    }
+}
+
+fn further_flow(flow: &Flow) -> Diagnostic {
+    Diagnostic::lint("W002", format!("flow {} writes to {}, which has a query of its own", flow.name, flow.target.name))
+        .help("both append; if that is not meant, leave one of them out")
+        .at(&flow.origin)
+        .about(flow.target.to_string())
 }

@@ -50,7 +50,7 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
     let Some(word) = reader.next() else { return reader.expected("STREAM") };
     let open = reader.take(&Token::LParen);
     let inner = inner(reader)?;
-    changes(reader)?;
+    changes(reader);
     let mut options = Vec::new();
     if open.is_some() {
         while reader.take(&Token::Comma).is_some() {
@@ -59,14 +59,14 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
         if reader.take(&Token::RParen).is_none() {
             return reader.expected("`)` behind the source of STREAM");
         }
-        changes(reader)?;
+        changes(reader);
     }
     with_options(reader, &mut options)?;
-    Ok(canonical(&word, inner, options))
+    Ok(canonical(reader, &word, inner, options))
 }
 
-/// `STREAM(inner, options)`; options of a table function become its arguments.
-fn canonical(word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece> {
+/// `STREAM(inner, options)`; options of a table function become its arguments. The last token read ends it in the text.
+fn canonical(reader: &Reader<'_, '_>, word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece> {
     let mut out = vec![Piece { token: name_token("STREAM"), ..word.clone() }, word.stand_in(Token::LParen)];
     match inner {
         Inner::Call { name, open, mut arguments, close } => {
@@ -79,8 +79,7 @@ fn canonical(word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece>
             join(arguments, word, &mut out);
         }
     }
-    let last = out.last().unwrap_or(word).stand_in(Token::RParen);
-    out.push(last);
+    out.push(reader.pieces.get(reader.at - 1).unwrap_or(word).stand_in(Token::RParen));
     out
 }
 
@@ -154,15 +153,12 @@ pub(super) fn path_relation(reader: &mut Reader<'_, '_>) -> Option<Inner> {
 
 /// A table function whose options get one spelling.
 pub(super) fn table_function(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
-    let name = match reader.peek(0) {
-        Some(piece) if piece.is_word("read_files") => Piece { token: name_token("read_files"), ..piece.clone() },
-        Some(piece) => {
-            let feature = piece.word().unwrap_or_default().to_lowercase();
-            return Err(Diagnostic::not_supported(&feature).at(&reader.origin()));
-        }
-        None => return reader.expected("a table function"),
-    };
-    reader.at += 1;
+    if !reader.is_word(0, "read_files") {
+        let feature = reader.peek(0).and_then(Piece::word).unwrap_or("a table function").to_lowercase();
+        reader.refuse(&feature);
+    }
+    let Some(name) = reader.next() else { return reader.expected("a table function") };
+    let name = Piece { token: name_token(&name.word().unwrap_or_default().to_lowercase()), ..name };
     let (open, arguments, close) = call(reader)?;
     Ok(Inner::Call { name, open, arguments: arguments.into_iter().map(option_of).collect(), close })
 }
@@ -224,16 +220,16 @@ fn without_prefix(key: &str) -> String {
     }
 }
 
-/// `CHANGES FROM VERSION n` and versions inside `STREAM`: refused.
-fn changes(reader: &mut Reader<'_, '_>) -> Result<(), Diagnostic> {
-    let feature = if reader.is_word(0, "CHANGES") && reader.is_word(1, "FROM") {
-        "STREAM … CHANGES FROM VERSION"
+/// `CHANGES FROM VERSION n` and versions inside `STREAM`: refused and left out.
+fn changes(reader: &mut Reader<'_, '_>) {
+    if reader.is_word(0, "CHANGES") && reader.is_word(1, "FROM") {
+        reader.refuse("STREAM … CHANGES FROM VERSION");
     } else if (reader.is_word(0, "VERSION") || reader.is_word(0, "TIMESTAMP")) && reader.is_word(1, "AS") && reader.is_word(2, "OF") {
-        "STREAM over a version of a table"
+        reader.refuse("STREAM over a version of a table");
     } else {
-        return Ok(());
-    };
-    Err(Diagnostic::not_supported(feature).at(&reader.origin()))
+        return;
+    }
+    reader.at += 4;
 }
 
 /// `WITH ('k' = 'v', …)` behind a stream.
@@ -267,7 +263,7 @@ pub(super) fn read_stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Dia
     }
     let mut options: Vec<Vec<Piece>> = arguments.drain(1..).map(option_of).collect();
     with_options(reader, &mut options)?;
-    Ok(canonical(&word, Inner::Name(inner), options))
+    Ok(canonical(reader, &word, Inner::Name(inner), options))
 }
 
 /// `cloud_files(p, f, map(…))` as `STREAM(read_files(p, format => f, …))`.
@@ -276,7 +272,7 @@ pub(super) fn cloud_files(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Dia
     let inner = cloud_files_call(reader)?;
     let mut options = Vec::new();
     with_options(reader, &mut options)?;
-    Ok(canonical(&word, inner, options))
+    Ok(canonical(reader, &word, inner, options))
 }
 
 fn cloud_files_call(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {

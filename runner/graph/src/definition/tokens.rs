@@ -113,6 +113,9 @@ fn push(pieces: &mut Vec<Piece>, mut piece: Piece, text: &str) {
                 piece.range.start = raw.range.start;
             }
         }
+        // Spark's `!` binds like its `NOT`, and `==` is its `=`.
+        Token::ExclamationMark => piece.token = Token::make_keyword("NOT"),
+        Token::DoubleEq => piece.token = Token::Eq,
         Token::Word(word) if word.quote_style.is_some() => word.value = word.value.replace("``", "`"),
         Token::Word(word) => {
             if let Some(number) = number(&word.value) {

@@ -76,3 +76,72 @@ fn offset(text: &str, line: u32, column: u32) -> usize {
     let rest = rest.split('\n').next().unwrap_or(rest);
     start + rest.char_indices().nth((column.max(1) - 1) as usize).map_or(rest.len(), |(at, _)| at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::Origin;
+
+    const SILVER: &str = "-- silver\nCREATE STREAMING TABLE t\nAS SELECT a\tFORM é STREAM(x);\n";
+
+    fn sources() -> Sources {
+        let mut sources = Sources::default();
+        sources.insert("transformations/2_silver.sql", SILVER);
+        sources
+    }
+
+    fn found(line: u32, column: u32) -> Diagnostic {
+        Diagnostic::error("PARSE_SYNTAX_ERROR", "expected AS, found `FORM`").at(&Origin::new("transformations/2_silver.sql", line, column))
+    }
+
+    #[test]
+    fn an_error_shows_its_place_an_excerpt_and_help() {
+        let text = render(&[found(3, 13).help("write FROM")], &sources(), false);
+        insta::assert_snapshot!(text, @r"
+        error[PARSE_SYNTAX_ERROR]: expected AS, found `FORM`
+         --> transformations/2_silver.sql:3:13
+          |
+        3 | AS SELECT a    FORM é STREAM(x);
+          |                ^^^^
+          |
+          = help: write FROM
+        ");
+        assert!(render(&[found(3, 13)], &sources(), true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn findings_are_ordered_by_file_and_line() {
+        let lint = Diagnostic::lint("W001", "LIVE is legacy syntax").at(&Origin::new("transformations/1_bronze.sql", 7, 2));
+        let nowhere = Diagnostic::error("RUN_EMPTY_PIPELINE", "no table or sink is defined");
+        let text = render(&[nowhere, found(3, 18), found(2, 1), lint], &sources(), false);
+        insta::assert_snapshot!(text, @r"
+        warning[W001]: LIVE is legacy syntax
+        --> transformations/1_bronze.sql:7:2
+
+        error[PARSE_SYNTAX_ERROR]: expected AS, found `FORM`
+         --> transformations/2_silver.sql:2:1
+          |
+        2 | CREATE STREAMING TABLE t
+          | ^^^^^^
+
+        error[PARSE_SYNTAX_ERROR]: expected AS, found `FORM`
+         --> transformations/2_silver.sql:3:18
+          |
+        3 | AS SELECT a    FORM é STREAM(x);
+          |                     ^
+
+        error[RUN_EMPTY_PIPELINE]: no table or sink is defined
+        ");
+    }
+
+    #[test]
+    fn places_outside_of_the_text_do_no_harm() {
+        for (line, column) in [(0, 0), (1, 100), (4, 1), (5, 1), (99, 99), (u32::MAX, u32::MAX)] {
+            assert!(
+                render(&[found(line, column)], &sources(), false).starts_with("error[PARSE_SYNTAX_ERROR]: expected AS"),
+                "{line}:{column}"
+            );
+        }
+        assert_eq!(render(&[], &sources(), true), "");
+    }
+}

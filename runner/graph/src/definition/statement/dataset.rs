@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::Token;
 
-use super::{Refusals, Statement};
+use super::Statement;
 use crate::{
     definition::{Dataset, DatasetKind, Flow, FlowKind, RefreshPolicy, properties},
     name::DatasetName,
@@ -92,7 +92,9 @@ impl Statement<'_> {
             seen.push(clause);
         }
         if seen.contains(&"PARTITIONED BY") && seen.contains(&"CLUSTER BY") {
-            self.draft.findings.push(Refusals::partitioned_and_clustered(&dataset.name.name).at(&dataset.origin));
+            let message = format!("{} has both partition and clustering columns", dataset.name.name);
+            let found = Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).help("keep one of them");
+            self.draft.findings.push(found.at(&dataset.origin));
         }
         Ok(())
     }
@@ -124,7 +126,9 @@ impl Statement<'_> {
         }
         if self.cursor.take(&["LOCATION"]) {
             self.cursor.string("a location as a string")?;
-            self.draft.findings.push(Refusals::location(&dataset.name.name).at(&origin));
+            let message = format!("the location of {} is derived from spec.storage.uri", dataset.name.name);
+            let help = "leave LOCATION out; a table that the pipeline only reads is a Table manifest of type External";
+            self.draft.findings.push(Diagnostic::error("LOCATION_NOT_ALLOWED", message).help(help).at(&origin));
             return Ok(Some("LOCATION"));
         }
         if self.cursor.is_next(&["WITH", "ROW", "FILTER"]) {

@@ -10,25 +10,6 @@ use crate::{
     origin::Diagnostic,
 };
 
-/// Errors that SQL and manifests share.
-pub(in crate::definition) struct Refusals;
-
-impl Refusals {
-    pub fn location(dataset: &str) -> Diagnostic {
-        Diagnostic::error("LOCATION_NOT_ALLOWED", format!("the location of {dataset} is derived from spec.storage.uri"))
-            .help("leave LOCATION out; a table that the pipeline only reads is declared by a Table manifest of type External")
-    }
-
-    pub fn partitioned_and_clustered(dataset: &str) -> Diagnostic {
-        let message = format!("{dataset} has both partition and clustering columns");
-        Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).help("keep one of them")
-    }
-
-    pub fn check() -> Diagnostic {
-        Diagnostic::not_supported("CHECK constraint").help("use CONSTRAINT name EXPECT (…) ON VIOLATION FAIL UPDATE")
-    }
-}
-
 impl Statement<'_> {
     /// `( element, … )`.
     pub(super) fn elements(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
@@ -52,7 +33,8 @@ impl Statement<'_> {
             return self.expectation(dataset);
         }
         if is("CHECK") && self.cursor.is_symbol(named + 1, &Token::LParen) {
-            self.draft.findings.push(Refusals::check().at(&self.cursor.origin()));
+            let help = "use CONSTRAINT name EXPECT (…) ON VIOLATION FAIL UPDATE";
+            self.draft.findings.push(Diagnostic::not_supported("CHECK constraint").help(help).at(&self.cursor.origin()));
             self.cursor.skip(named + 1);
             return self.balanced();
         }

@@ -26,7 +26,7 @@ use crate::{
     origin::{Diagnostic, Origin, Severity},
 };
 
-pub(super) use elements::Refusals;
+const SYNTAX: &str = "PARSE_SYNTAX_ERROR";
 
 /// Reads one SQL file into `out`: datasets, flows, and all its errors and lints.
 pub fn parse_sql(file: &SourceFile, defaults: &Namespace, configuration: &Configuration, out: &mut Definitions) {
@@ -50,7 +50,7 @@ pub fn parse_query(file: &SourceFile, namespace: &Namespace, configuration: &Con
     let pieces = scan::pieces(&file.text);
     let [piece] = pieces.as_slice() else {
         let message = format!("expected one query, found {} statements", pieces.len());
-        return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", message).at(&Origin::new(file.path.clone(), 1, 1)));
+        return Err(Diagnostic::error(SYNTAX, message).at(&Origin::new(file.path.clone(), 1, 1)));
     };
     let source = Placed {
         file: file.path.clone(),
@@ -59,64 +59,87 @@ pub fn parse_query(file: &SourceFile, namespace: &Namespace, configuration: &Con
         comments: &piece.comments,
         locate: &|line, column| (line, column),
     };
-    query_of(&source, Versions::Allowed, namespace, &|key| configuration.get(key).map(str::to_string)).map_err(|mut findings| {
-        findings.retain(|found| found.severity == Severity::Error);
-        findings.into_iter().next().unwrap_or_else(|| Diagnostic::error("INTERNAL_ERROR", "the query was refused without a reason"))
-    })
+    let mut findings = Vec::new();
+    let lookup = |key: &str| configuration.get(key).map(str::to_string);
+    let query = query_of(&source, Versions::Allowed, namespace, &lookup, &mut findings);
+    match findings.into_iter().find(|found| found.severity == Severity::Error) {
+        Some(found) => Err(found),
+        None => query.ok_or_else(|| Diagnostic::error("INTERNAL_ERROR", "the query was refused without a reason")),
+    }
 }
 
-/// The query of a text that holds nothing else, or all that is wrong with it.
+/// The query of a text that holds nothing else; `None` if it has an error, which is in `findings` then.
 pub(super) fn query_of(
     source: &Placed<'_>,
     versions: Versions,
     namespace: &Namespace,
     lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Query, Vec<Diagnostic>> {
-    let (mut cursor, mut findings) = cursor_of(source, versions, lookup).map_err(|found| vec![found])?;
-    if !cursor.is_query() {
-        findings.push(unsupported(&cursor, "only queries are read here", "write SELECT …"));
-        return Err(findings);
-    }
-    match cursor.query(namespace) {
-        Ok(query) if findings.iter().all(|found| found.severity == Severity::Lint) => Ok(query),
-        Ok(_) => Err(findings),
-        Err(found) => {
-            findings.push(found);
-            Err(findings)
-        }
-    }
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Query> {
+    let mut cursor = cursor_of(source, versions, lookup, findings)?;
+    let query = if cursor.is_query() {
+        cursor.query(namespace)
+    } else {
+        let message = format!("expected a query, found {}", cursor.found());
+        Err(cursor.error("UNSUPPORTED_PIPELINE_STATEMENT", message).help("write SELECT …"))
+    };
+    without_errors(query, findings)
 }
 
 /// Parses one expression, for example a sequence or a condition of `AUTO CDC`; places count from the start of `text`.
 pub fn parse_expression(text: &str, file: &str) -> Result<ast::Expr, Diagnostic> {
     let source = Placed { file: file.into(), text, range: 0..text.len(), comments: &[], locate: &|line, column| (line, column) };
-    expression_of(&source, &|_| None).map(|(expr, _)| expr)
+    let mut findings = Vec::new();
+    let parsed = expression_of(&source, &|_| None, &mut findings);
+    match findings.into_iter().find(|found| found.severity == Severity::Error) {
+        Some(found) => Err(found),
+        None => {
+            parsed.map(|(expr, _)| expr).ok_or_else(|| Diagnostic::error("INTERNAL_ERROR", "the expression was refused without a reason"))
+        }
+    }
 }
 
 /// The expression of a text that holds nothing else, with the text after substitution.
-pub(super) fn expression_of(source: &Placed<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Result<(ast::Expr, String), Diagnostic> {
-    let (mut cursor, findings) = cursor_of(source, Versions::Refused, lookup)?;
-    if let Some(found) = findings.into_iter().find(|found| found.severity == Severity::Error) {
-        return Err(found);
-    }
-    let found = cursor.expression()?;
-    if cursor.is_at_end() { Ok(found) } else { cursor.expected("the end of the expression") }
+pub(super) fn expression_of(
+    source: &Placed<'_>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<(ast::Expr, String)> {
+    let mut cursor = cursor_of(source, Versions::Refused, lookup, findings)?;
+    let parsed =
+        cursor.expression().and_then(|found| if cursor.is_at_end() { Ok(found) } else { cursor.expected("the end of the expression") });
+    without_errors(parsed, findings)
 }
 
-/// A cursor over a text outside of SQL files, with the keys that have no value.
+/// What was parsed, unless it or anything before has an error.
+pub(super) fn without_errors<T>(parsed: Result<T, Diagnostic>, findings: &mut Vec<Diagnostic>) -> Option<T> {
+    let has_error = findings.iter().any(|found| found.severity == Severity::Error);
+    match parsed {
+        Ok(parsed) => (!has_error).then_some(parsed),
+        Err(found) => {
+            let is_consequence = found.class == SYNTAX && findings.iter().any(|known| known.class == SYNTAX);
+            findings.extend((!is_consequence).then_some(found));
+            None
+        }
+    }
+}
+
+/// A cursor over a text outside of SQL files.
 pub(super) fn cursor_of(
     source: &Placed<'_>,
     versions: Versions,
     lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Cursor, Vec<Diagnostic>), Diagnostic> {
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Cursor> {
     let substituted = substitute(source, lookup);
-    let mut findings = undefined_keys(&substituted);
-    let tokens = tokenize(&substituted, &source.file)?;
-    let mut tokens = normalise(tokens, versions, &mut findings);
-    while tokens.pieces.last().is_some_and(|piece| piece.token == Token::SemiColon) {
-        tokens.pieces.pop();
+    findings.extend(undefined_keys(&substituted));
+    match tokenize(&substituted, &source.file) {
+        Ok(tokens) => Some(Cursor::new(normalise(tokens, versions, findings))),
+        Err(found) => {
+            findings.push(found);
+            None
+        }
     }
-    Ok((Cursor::new(tokens), findings))
 }
 
 fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
@@ -126,10 +149,6 @@ fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
             .at(origin)
     };
     substituted.missing.iter().map(undefined).collect()
-}
-
-fn unsupported(cursor: &Cursor, message: &str, help: &str) -> Diagnostic {
-    cursor.error("UNSUPPORTED_PIPELINE_STATEMENT", format!("{message}, found {}", cursor.found())).help(help)
 }
 
 /// What holds from one statement of a file to the next.
@@ -169,7 +188,6 @@ impl FileReader<'_> {
                 for tokens in split(tokens) {
                     self.tokens(tokens, findings.clone());
                 }
-                self.note(findings);
             }
             Err(found) => {
                 self.note(findings);
@@ -199,13 +217,13 @@ impl FileReader<'_> {
         self.note(undefined_keys(substituted));
         let origin = self.origin(piece.code.start);
         let Some((key, value)) = substituted.text["SET".len()..].split_once('=') else {
-            let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "expected SET key = value").at(&origin);
+            let found = Diagnostic::error(SYNTAX, "expected SET key = value").at(&origin);
             self.note([found]);
             return;
         };
         let (key, value) = (unquoted(key).to_string(), unquoted(value).to_string());
         if key.is_empty() || key.contains(char::is_whitespace) {
-            let found = Diagnostic::error("PARSE_SYNTAX_ERROR", format!("expected SET key = value, found the key `{key}`")).at(&origin);
+            let found = Diagnostic::error(SYNTAX, format!("expected SET key = value, found the key `{key}`")).at(&origin);
             self.note([found]);
             return;
         }
@@ -244,7 +262,9 @@ impl FileReader<'_> {
             draft: Draft { findings, ..Draft::default() },
         };
         if let Err(found) = statement.read() {
-            statement.draft.findings.push(found);
+            // A relation that could not be read leaves nothing that can be parsed; its own error says more.
+            let is_consequence = found.class == SYNTAX && statement.draft.findings.iter().any(|known| known.class == SYNTAX);
+            statement.draft.findings.extend((!is_consequence).then_some(found));
         }
         let draft = statement.draft;
         draft.finish(self.out);
@@ -265,7 +285,7 @@ impl FileReader<'_> {
         match name.parts.as_slice() {
             [schema] => self.namespace.schema.clone_from(schema),
             [catalog, schema] => self.namespace = Namespace { catalog: catalog.clone(), schema: schema.clone() },
-            _ => return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "expected schema or catalog.schema").at(&name.origin)),
+            _ => return Err(Diagnostic::error(SYNTAX, "expected schema or catalog.schema").at(&name.origin)),
         }
         cursor.expect_end()
     }
@@ -306,7 +326,9 @@ impl Draft {
     pub fn finish(self, out: &mut Definitions) {
         let is_right = self.findings.iter().all(|found| found.severity == Severity::Lint);
         let about = self.names.first().map(ToString::to_string);
-        for found in self.findings {
+        let mut findings = self.findings;
+        findings.sort_by(|a, b| a.origin.cmp(&b.origin));
+        for found in findings {
             let found = Diagnostic { dataset: found.dataset.clone().or_else(|| about.clone()), ..found };
             let is_known =
                 |known: &Diagnostic| known.class == found.class && known.origin == found.origin && known.message == found.message;

@@ -2,6 +2,8 @@ use super::*;
 use crate::definition::{AutoCdc, ColumnSelection, DatasetKind, FlowKind, RefreshPolicy};
 use floe_crds::state::ExpectationAction;
 
+mod examples;
+
 const NAMESPACE: (&str, &str) = ("main", "bookstore");
 
 fn namespace() -> Namespace {
@@ -107,7 +109,7 @@ AS SELECT * FROM STREAM read_files('${dataset_path}/x', format => 'json') AS r;"
     assert_eq!((flow.name.as_str(), &flow.kind, flow.with_dataset), ("s.Bronze", &FlowKind::Append, true));
     assert_eq!(flow.query.ast.to_string(), "SELECT * FROM STREAM(read_files('data/landing/x', format => 'json')) AS r");
     assert_eq!(&*flow.query.text, "SELECT * FROM STREAM read_files('data/landing/x', format => 'json') AS r");
-    assert_eq!((flow.query.origin.line, flow.query.origin.column), (9, 4));
+    assert_eq!((flow.query.origin.line, flow.query.origin.column), (8, 4));
 }
 
 #[test]
@@ -252,4 +254,282 @@ CREATE STREAMING TABLE u AS SELECT * FROM STREAM(cloud_files('p'));",
         ]
     );
     assert_eq!(findings(&out), ["W001 1:43", "W001 2:50"]);
+}
+
+#[test]
+fn p08_double_quotes_are_strings() {
+    let out = right(
+        "CREATE MATERIALIZED VIEW m COMMENT \"x\" AS SELECT `action`, \"it\\'s\" AS s FROM t WHERE action = \"start\" AND `a``b` = 'x'",
+    );
+    assert_eq!(out.datasets[0].comment.as_deref(), Some("x"));
+    assert_eq!(out.flows[0].query.ast.to_string(), "SELECT `action`, 'it''s' AS s FROM t WHERE action = 'start' AND `a``b` = 'x'");
+}
+
+#[test]
+fn p09_legacy_forms_parse() {
+    let old = "CREATE OR REFRESH STREAMING LIVE TABLE bronze AS SELECT * FROM cloud_files('p', 'json', map('inferColumnTypes', 'true'));
+CREATE LIVE TABLE gold COMMENT 'g' AS SELECT LIVE.silver.id, s.x FROM LIVE.silver s JOIN live.other o ON s.id = o.id;
+CREATE TEMPORARY LIVE VIEW v (CONSTRAINT c EXPECT (a > 0)) AS SELECT * FROM STREAM(LIVE.bronze);
+CREATE STREAMING LIVE VIEW w AS SELECT * FROM STREAM LIVE.bronze;
+CREATE INCREMENTAL LIVE TABLE silver;
+APPLY CHANGES INTO LIVE.silver FROM STREAM(LIVE.v) KEYS (id) SEQUENCE BY at STORED AS SCD TYPE 2;
+CREATE STREAM f AS AUTO CDC INTO silver2 FROM v KEYS (id) SEQUENCE BY at;
+CREATE TEMPORARY STREAMING LIVE TABLE hidden AS SELECT * FROM STREAM(bronze);";
+    let new = "CREATE STREAMING TABLE bronze AS SELECT * FROM STREAM read_files('p', format => 'json', inferColumnTypes => 'true');
+CREATE MATERIALIZED VIEW gold COMMENT 'g' AS SELECT silver.id, s.x FROM silver s JOIN other o ON s.id = o.id;
+CREATE TEMPORARY VIEW v (CONSTRAINT c EXPECT (a > 0)) AS SELECT * FROM STREAM bronze;
+CREATE TEMPORARY VIEW w AS SELECT * FROM STREAM bronze;
+CREATE STREAMING TABLE silver;
+CREATE FLOW silver AS AUTO CDC INTO silver FROM STREAM(v) KEYS (id) SEQUENCE BY at STORED AS SCD TYPE 2;
+CREATE FLOW f AS AUTO CDC INTO silver2 FROM v KEYS (id) SEQUENCE BY at;
+CREATE PRIVATE STREAMING TABLE hidden AS SELECT * FROM STREAM(bronze);";
+    let found = read(old);
+    assert_eq!(shape(&found), shape(&right(new)));
+    assert_eq!(found.diagnostics.iter().filter(|found| found.class != "W001").count(), 0);
+    let lines: Vec<_> = found.diagnostics.iter().map(|found| found.origin.as_ref().unwrap().line).collect();
+    assert_eq!(lines, [1, 1, 2, 2, 2, 2, 3, 3, 4, 4, 5, 6, 6, 6, 7, 8]);
+}
+
+#[test]
+fn p10_real_file_quirks_parse() {
+    let quirky = "create or replace materialized view x (constraint `a valid id` expect(id > 0) on violation drop row)
+  comment \"c\" -- between clauses
+  tblproperties (\"quality\" = \"gold\") /* here too */
+select *, cast(a as long) b, c::string from t -- the end";
+    let clean = "CREATE OR REFRESH MATERIALIZED VIEW x (CONSTRAINT `a valid id` EXPECT (id > 0) ON VIOLATION DROP ROW)
+  COMMENT 'c' TBLPROPERTIES ('quality' = 'gold') AS select *, cast(a as long) b, c::string from t;";
+    let found = read(quirky);
+    assert_eq!(shape(&found), shape(&right(clean)));
+    assert_eq!(findings(&found), ["W001 1:8", "W001 4:1"]);
+}
+
+#[test]
+fn p11_all_errors_at_once() {
+    let out = read_with(
+        &[
+            ("a.sql", "CREATE STREAMING TABLE a AS SELECT * FORM x;\nCREATE STREAMING TABLE a2 AS SELECT * FROM STREAM(x);"),
+            ("b.sql", "CREATE TABLE b (id INT);\nCREATE MATERIALIZED VIEW b2 AS SELECT 1 AS x;"),
+            ("c.sql", "\n\nCREATE STREAMING TABLE c (\n  CONSTRAINT d EXPECT (x >) ON VIOLATION DROP ROW) AS SELECT 1;"),
+        ],
+        &[],
+    );
+    let found: Vec<_> = out.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "[PARSE_SYNTAX_ERROR] expected the end of the statement, found `FORM` (a.sql:1:38)",
+            "[UNSUPPORTED_PIPELINE_STATEMENT] CREATE TABLE is not a statement of a pipeline (b.sql:1:8)",
+            "[PARSE_SYNTAX_ERROR] expected an expression, found `)` (c.sql:4:27)",
+        ]
+    );
+    assert_eq!(out.datasets.iter().map(|d| d.name.name.as_str()).collect::<Vec<_>>(), ["a2", "b2"]);
+    assert_eq!(out.incomplete.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+}
+
+#[test]
+fn p12_configuration_substitution() {
+    let file = SourceFile::new(
+        "a.sql",
+        "CREATE MATERIALIZED VIEW a AS SELECT '${dataset_path}' AS p; -- ${not_this}
+SET dataset_path = 'from set';
+CREATE MATERIALIZED VIEW b AS SELECT '${dataset_path}' AS p, '$${x}' AS q;
+CREATE MATERIALIZED VIEW c AS SELECT ${missing} AS p, '${other}' AS q;",
+    );
+    let one = |value: &str| BTreeMap::from([("dataset_path".to_string(), value.to_string())]);
+    let mut out = Definitions::default();
+    parse_sql(&file, &namespace(), &Configuration::new(one("from spec"), one("from --conf")), &mut out);
+    let queries: Vec<_> = out.flows.iter().map(|flow| flow.query.ast.to_string()).collect();
+    assert_eq!(queries, ["SELECT 'from --conf' AS p", "SELECT 'from set' AS p, '${x}' AS q"]);
+    let found: Vec<_> = out.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "[UNDEFINED_CONFIGURATION_KEY] no value for ${missing} (a.sql:4:38)",
+            "[UNDEFINED_CONFIGURATION_KEY] no value for ${other} (a.sql:4:56)"
+        ]
+    );
+    assert_eq!(out.diagnostics[0].help.as_deref(), Some("define spec.configuration.missing or SET missing earlier in this file"));
+}
+
+#[test]
+fn p15_set_scope_is_file() {
+    let out = read_with(
+        &[
+            ("a.sql", "SET k = t;\nSET `pipelines.TRIGGER.interval` = \"1 minute\"; CREATE MATERIALIZED VIEW a AS SELECT * FROM ${k}"),
+            (
+                "b.sql",
+                "CREATE MATERIALIZED VIEW b AS SELECT * FROM ${k}; SET spark.sql.shuffle.partitions=5; SET pipelines.nope = 1; SET x",
+            ),
+        ],
+        &[],
+    );
+    assert_eq!(findings(&out), ["UNDEFINED_CONFIGURATION_KEY 1:45", "W007 1:51", "W005 1:87", "PARSE_SYNTAX_ERROR 1:111"]);
+    assert_eq!(out.flows.len(), 1);
+    assert_eq!(out.flows[0].settings.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["pipelines.trigger.interval=1 minute"]);
+}
+
+#[test]
+fn p16_use_schema_scope() {
+    let out = read_with(
+        &[
+            (
+                "a.sql",
+                "USE SCHEMA s2; CREATE STREAMING TABLE t AS SELECT * FROM STREAM x; USE CATALOG c; CREATE STREAMING TABLE t; USE d.e; CREATE STREAMING TABLE t;",
+            ),
+            ("b.sql", "CREATE STREAMING TABLE t; USE DATABASE schema; CREATE STREAMING TABLE u;"),
+        ],
+        &[],
+    );
+    let names: Vec<_> = out.datasets.iter().map(|d| d.name.to_string()).collect();
+    assert_eq!(names, ["main.s2.t", "c.default.t", "d.e.t", "main.bookstore.t", "main.schema.u"]);
+    assert_eq!((out.flows[0].name.as_str(), out.flows[0].query.namespace.schema.as_str()), ("s2.t", "s2"));
+    assert_eq!(out.diagnostics, []);
+}
+
+#[test]
+fn p101_notebook_export() {
+    let notebook = "-- Databricks notebook source
+-- MAGIC %md
+-- MAGIC # Title; with a semicolon
+
+-- COMMAND ----------
+
+-- DBTITLE 1,Bronze
+CREATE STREAMING TABLE a AS SELECT * FROM STREAM x
+
+-- COMMAND ----------
+
+SELECT * FROM a
+
+-- COMMAND ----------
+
+CREATE MATERIALIZED VIEW b AS SELECT * FROM a;
+
+-- COMMAND ----------
+
+SET k = v";
+    let plain = "CREATE STREAMING TABLE a AS SELECT * FROM STREAM x; CREATE MATERIALIZED VIEW b AS SELECT * FROM a";
+    let found = read(notebook);
+    assert_eq!(shape(&found), shape(&right(plain)));
+    assert_eq!(findings(&found), ["W001 12:1"]);
+    assert_eq!(findings(&read("SELECT * FROM a")), ["UNSUPPORTED_PIPELINE_STATEMENT 1:1"]);
+}
+
+#[test]
+fn p105_unsupported_features_are_refused_by_name_and_place() {
+    for (text, expected) in [
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK ts DELAY OF INTERVAL 30 SECONDS WHERE x > 1", "WATERMARK 1:53"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK CAST(x AS TIMESTAMP) AS time DELAY OF '1 day'", "WATERMARK 1:53"),
+        ("CREATE STREAMING TABLE t AS SELECT DISTINCT ON (k) WITHIN WATERMARK * FROM STREAM(a)", "DISTINCT ON … WITHIN WATERMARK 1:52"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM a CHANGES FROM VERSION 3", "STREAM … CHANGES FROM VERSION 1:52"),
+        ("CREATE MATERIALIZED VIEW t AS SELECT * FROM a VERSION AS OF 3", "VERSION AS OF in a pipeline 1:47"),
+        ("CREATE MATERIALIZED VIEW t AS SELECT * FROM a FOR TIMESTAMP AS OF '2020-01-01'", "TIMESTAMP AS OF in a pipeline 1:51"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_kafka(subscribe => 'x')", "read_kafka 1:50"),
+        ("CREATE STREAMING TABLE t (a INT, CHECK (a > 0))", "CHECK constraint 1:34"),
+        ("CREATE STREAMING TABLE t (a INT, b INT GENERATED ALWAYS AS (a + f(1)))", "GENERATED ALWAYS AS of a column 1:40"),
+        ("CREATE STREAMING TABLE t (a BIGINT GENERATED BY DEFAULT AS IDENTITY, b INT)", "GENERATED … AS IDENTITY of a column 1:36"),
+        ("CREATE STREAMING TABLE t (a INT DEFAULT 5)", "DEFAULT of a column 1:33"),
+        ("CREATE STREAMING TABLE t (a INT MASK f USING COLUMNS (b), c INT)", "MASK of a column 1:33"),
+        ("CREATE STREAMING TABLE t WITH ROW FILTER f ON (a)", "WITH ROW FILTER 1:26"),
+        ("CREATE STREAMING TABLE t FLOW REPLACE WHERE a > 1 BY NAME SELECT 1", "FLOW REPLACE 1:31"),
+        ("CREATE SINK s OPTIONS (format => 'delta')", "CREATE SINK 1:8"),
+        ("CREATE FLOW f AS AUTO CDC INTO t FROM a KEYS (k) SEQUENCE BY s STORED AS BITEMPORAL", "STORED AS BITEMPORAL 1:74"),
+        ("CREATE FLOW f AS AUTO CDC INTO t FROM a KEYS (k) SYSTEM SEQUENCE BY s", "SYSTEM SEQUENCE BY 1:50"),
+        ("CREATE MATERIALIZED VIEW m SCHEDULE EVERY 1 HOUR AS SELECT 1", "SCHEDULE of a dataset 1:28"),
+    ] {
+        let out = read(text);
+        let found: Vec<_> = out
+            .diagnostics
+            .iter()
+            .map(|found| format!("{} {}", found.message, found.origin.as_ref().map(|o| format!("{}:{}", o.line, o.column)).unwrap()))
+            .collect();
+        let (feature, place) = expected.rsplit_once(' ').unwrap();
+        assert_eq!(found, [format!("{feature} is not supported in this release {place}")], "{text}");
+        assert_eq!(out.diagnostics[0].class, "FEATURE_NOT_SUPPORTED");
+        assert!(out.datasets.is_empty() && out.flows.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_have_their_class_and_place() {
+    for (text, expected) in [
+        ("CREATE STREAMING TABLE t LOCATION 's3://x' AS SELECT 1", "LOCATION_NOT_ALLOWED 1:26"),
+        ("CREATE STREAMING TABLE t PARTITIONED BY (a) CLUSTER BY (b)", "SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED 1:24"),
+        ("CREATE TEMPORARY VIEW a.b AS SELECT 1", "TEMP_VIEW_NAME_TOO_MANY_NAME_PARTS 1:23"),
+        ("CREATE VIEW v (CONSTRAINT c EXPECT (true)) AS SELECT 1", "EXPECTATION_NOT_ALLOWED 1:16"),
+        ("CREATE FLOW a.b AS INSERT INTO t BY NAME SELECT 1", "MULTIPART_FLOW_NAME_NOT_SUPPORTED 1:13"),
+        ("CREATE FLOW f AS INSERT INTO t (a) SELECT 1", "PARSE_SYNTAX_ERROR 1:32"),
+        ("CREATE TEMPORARY VIEW v PARTITIONED BY (a) AS SELECT 1", "PARSE_SYNTAX_ERROR 1:25"),
+        ("CREATE STREAMING TABLE t COMMENT 'a' COMMENT 'b'", "PARSE_SYNTAX_ERROR 1:38"),
+        ("CREATE STREAMING TABLE t AS SELECT 'a' 'b' AS c", "PARSE_SYNTAX_ERROR 1:40"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM (SELECT 1)", "PARSE_SYNTAX_ERROR 1:51"),
+        ("CREATE STREAMING TABLE t AS SELECT 'abc", "PARSE_SYNTAX_ERROR 1:36"),
+        ("CREATE STREAMING TABLE t AS SELECT 1 /* x", "PARSE_SYNTAX_ERROR 1:42"),
+        ("CREATE STREAMING TABLE t AS", "PARSE_SYNTAX_ERROR 1:28"),
+        ("CREATE STREAMING TABLE t AS SELECT a FROM", "PARSE_SYNTAX_ERROR 1:42"),
+        ("CREATE STREAMING TABLE t TBLPROPERTIES (delta.setTransactionRetentionDuration = 1)", "PROPERTY_NOT_ALLOWED 1:41"),
+        ("CREATE STREAMING TABLE t TBLPROPERTIES (a = 1, A = 2)", "DUPLICATE_KEY 1:48"),
+        ("CREATE FLOW f AS AUTO CDC INTO t FROM a KEYS (k)", "PARSE_SYNTAX_ERROR 1:34"),
+        ("CREATE FLOW f AS AUTO CDC INTO t FROM a b c KEYS (k) SEQUENCE BY s", "PARSE_SYNTAX_ERROR 1:41"),
+        ("INSERT INTO t SELECT 1", "UNSUPPORTED_PIPELINE_STATEMENT 1:1"),
+        ("CREATE STREAMING TABLE a.b.c.d", "PARSE_SYNTAX_ERROR 1:24"),
+    ] {
+        let out = read(text);
+        assert_eq!(findings(&out), [expected], "{text}: {:?}", out.diagnostics);
+    }
+    let lints =
+        read("CREATE STREAMING TABLE t (CONSTRAINT c EXPECT (a) ON VIOLATION WARN) TBLPROPERTIES ('delta.enableRowTracking' = true)");
+    assert_eq!(findings(&lints), ["W004 1:64", "W008 1:85"]);
+    assert_eq!(lints.datasets.len(), 1);
+}
+
+#[test]
+fn words_of_the_course_are_names_of_columns() {
+    let names = ["key", "value", "topic", "partition", "offset", "timestamp", "date", "time", "window", "start", "end", "year", "month"];
+    for name in names {
+        let text = format!(
+            "SELECT {name}, r.{name}, {name} AS x, a AS {name}, CAST({name} / 1000 AS TIMESTAMP) AS y FROM r WHERE {name} > 1 GROUP BY {name} ORDER BY {name}"
+        );
+        assert_eq!(query(&text), text, "{name}");
+        right(&format!(
+            "CREATE STREAMING TABLE t ({name} BIGINT NOT NULL, CONSTRAINT c EXPECT ({name} > 0)) PARTITIONED BY ({name}) AS {text}"
+        ));
+    }
+}
+
+#[test]
+fn expressions_of_the_dialect() {
+    for text in [
+        "SELECT a <=> b, NOT a, 7 DIV 2 + 1, a % b, a || b",
+        "SELECT a::STRING, CAST(a AS STRUCT<b: INT, c STRING>)",
+        "SELECT a:b.c[0], a:b.c::STRING",
+        "SELECT a RLIKE 'x', a NOT ILIKE 'y%'",
+        "SELECT INTERVAL '5 minutes', INTERVAL 7 DAYS, INTERVAL '3' DAY, ts - INTERVAL 1 HOUR",
+        "SELECT * EXCEPT (a, b) FROM t QUALIFY row_number() OVER (PARTITION BY a ORDER BY b) = 1",
+        "SELECT a, count(*) FROM t GROUP BY ALL",
+        "SELECT transform(a, x -> x + 1), filter(a, (x, i) -> x > i), exists(a, x -> x > 1)",
+        "SELECT map('a', 1), array(1, 2), struct(1 AS a, b), named_struct('a', 1), a[0].b, timestamp(x), date(x), int(x), if(a, b, c)",
+        "SELECT DISTINCT ON (a, b) * FROM STREAM(t)",
+        "SELECT a FROM t LATERAL VIEW explode(b) e AS c",
+        "SELECT a FROM t, LATERAL EXPLODE(t.b) AS e(c) JOIN u ON u.x = e.c",
+        "SELECT a FROM t LEFT SEMI JOIN u ON t.a = u.a",
+        "SELECT a FROM t LEFT ANTI JOIN u USING(a)",
+        "SELECT sha2(concat(user_id, :salt), 256) FROM IDENTIFIER(:t)",
+        "SELECT window(ts, '5 minutes', '5 minutes', '2 minutes'), window.start FROM t GROUP BY window(ts, '5 minutes')",
+        "SELECT percentile_approx(x, array(0.5, 0.9)), count(DISTINCT a, b), sum(a) FILTER (WHERE b > 1), first(x) IGNORE NULLS FROM t",
+        "SELECT DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:00', 10 BETWEEN 1 AND 2, datediff(DAY, a, b)",
+        "SELECT explode(m) AS (k, v) FROM t",
+        "SELECT * FROM VALUES (1, 'a'), (2, 'b') AS t (a, b)",
+        "SELECT * FROM t VERSION AS OF 3",
+        "SELECT * FROM table_changes('t', 1)",
+        "SELECT * FROM event_log(TABLE(t))",
+        "SELECT floor(months_between(current_date(), dob) / 12) AS age, address.* FROM t",
+        "SELECT details:flow_progress:data_quality:expectations FROM event_log",
+    ] {
+        let found = query(text);
+        assert_eq!(query(&found), found, "{text}");
+    }
+    assert_eq!(query("SELECT 10 DIV 3 + 1, !a == b, 1L, 2.5D"), "SELECT 10 DIV 3 + 1, NOT a = b, 1L, 2.5");
+    assert_eq!(query("SELECT * FROM t FOR VERSION AS OF '12' x"), "SELECT * FROM t x VERSION AS OF 12");
+    assert_eq!(query("SELECT CAST(a AS MAP<STRING, ARRAY<INT>>) -- ${y}\n;"), "SELECT CAST(a AS Map(STRING, ARRAY<INT>))");
 }
