@@ -14,8 +14,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetMarker {
+    /// Format of the document.
     pub version: u32,
+    /// The update that began it.
     pub update: String,
+    /// What it resets.
     pub resets: Vec<ResetEntry>,
 }
 
@@ -23,7 +26,9 @@ pub struct ResetMarker {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetEntry {
+    /// Full name.
     pub dataset: String,
+    /// What happens to its rows.
     pub kind: StoredResetKind,
     /// Per flow the generation that it must have at least when the reset is done.
     pub generations: std::collections::BTreeMap<String, u64>,
