@@ -5,16 +5,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use floe_crds::state::Cause;
 use floe_graph::plan::Selection;
 
-use crate::{args, event_log::Observer, storage::is_store_option};
+use crate::{args, event_log::Observer, execute::StopSignal, storage::is_store_option};
 
 /// What every command works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,22 +57,6 @@ pub struct RunSettings {
     pub observers: Vec<Arc<dyn Observer>>,
     /// Asks the update to stop after the micro-batches in hand; it ends CANCELED.
     pub stop: StopSignal,
-}
-
-/// Asks an update to stop. Clones are the same signal.
-#[derive(Clone, Debug, Default)]
-pub struct StopSignal(Arc<AtomicBool>);
-
-impl StopSignal {
-    /// No new micro-batch starts from now on.
-    pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// True after `request`.
-    pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// What the process was started with beside its arguments.

@@ -1,8 +1,219 @@
-//! `floe explain`.
+//! `floe explain`: how a dataset is computed. Nothing runs.
 
-use super::{Outcome, not_supported};
-use crate::{args::Explain, output::Terminal, settings::Environment};
+use datafusion::physical_plan::displayable;
+use floe_graph::{
+    definition::{DatasetKind, FlowKind},
+    graph::{ResolvedDataset, ResolvedFlow},
+    name::DatasetName,
+    relation::RelationKind,
+};
+use serde_json::{Value, json};
 
-pub(super) async fn explain(_: &Explain, _: &Environment, _: Terminal) -> Outcome {
-    Err(not_supported("floe explain"))
+use super::{
+    Outcome,
+    query::{Engine, PreparedQuery, find_dataset},
+};
+use crate::{
+    args::Explain,
+    commit::table,
+    failure::Failure,
+    output::{Paint, Terminal},
+    settings::{Environment, Settings},
+    state::{Checkpoint, SourcePosition},
+    update,
+};
+
+pub(super) async fn explain(explain: &Explain, environment: &Environment, terminal: Terminal) -> Outcome {
+    let settings = Settings::resolve(&explain.project, environment);
+    let resolved = Box::pin(update::resolve(&settings)).await?;
+    let engine = Engine::new(resolved, &settings)?;
+    let (name, dataset) = wanted(&engine, &explain.dataset)?;
+    let mut described = vec![];
+    for query in queries(&engine, &name, dataset) {
+        described.push(Box::pin(describe(&engine, query)).await?);
+    }
+    if terminal.is_json() {
+        let flows: Vec<Value> = described.iter().map(Described::json).collect();
+        terminal.document(&json!({
+            "dataset": name.to_string(),
+            "kind": kind(dataset.definition.kind),
+            "expectations": expectations(dataset),
+            "flows": flows,
+        }));
+    } else {
+        terminal.out(&text(&engine, &name, dataset, &described, terminal.color_out));
+    }
+    Ok(0)
+}
+
+/// The dataset with that name, or the target of the flow with that name.
+fn wanted<'a>(engine: &'a Engine, name: &str) -> Result<(DatasetName, &'a ResolvedDataset), Failure> {
+    let (graph, input) = (&engine.resolved().graph, &engine.resolved().project.input);
+    let found = find_dataset(graph, input, name).cloned().or_else(|| graph.flow(name).map(|flow| flow.target.clone()));
+    if let Some((name, dataset)) = found.and_then(|name| Some((name.clone(), graph.datasets.get(&name)?))) {
+        return Ok((name, dataset));
+    }
+    let names: Vec<String> = graph.datasets.keys().map(|name| name.short(&input.namespace)).collect();
+    let near = names.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    let help = match near {
+        Some(near) if strsim::jaro_winkler(near, name) > 0.7 => format!("did you mean {near}?"),
+        _ => format!("the pipeline declares {}", names.join(", ")),
+    };
+    Err(Failure::user("TABLE_OR_VIEW_NOT_FOUND", format!("{name} is not a dataset or flow of this pipeline")).help(help))
+}
+
+/// One query of a dataset.
+struct ExplainedQuery<'a> {
+    flow: String,
+    resolved: Option<&'a ResolvedFlow>,
+    plan: datafusion::logical_expr::LogicalPlan,
+}
+
+fn queries<'a>(engine: &'a Engine, name: &DatasetName, dataset: &'a ResolvedDataset) -> Vec<ExplainedQuery<'a>> {
+    let flows = engine.resolved().graph.flows.iter().filter(|flow| flow.target == *name);
+    let mut queries: Vec<_> =
+        flows.map(|flow| ExplainedQuery { flow: flow.name.clone(), resolved: Some(flow), plan: flow.plan.clone() }).collect();
+    if let Some(plan) = &dataset.view {
+        queries.push(ExplainedQuery { flow: name.name.clone(), resolved: None, plan: plan.clone() });
+    }
+    queries
+}
+
+/// What is said about one query.
+struct Described {
+    flow: String,
+    kind: &'static str,
+    /// Source and position of each stream.
+    sources: Vec<(String, String)>,
+    /// Static inputs with the version that the next execution would read.
+    statics: Vec<(String, String)>,
+    logical: String,
+    physical: String,
+}
+
+impl Described {
+    fn json(&self) -> Value {
+        let pairs = |pairs: &[(String, String)], key: &str| -> Vec<Value> {
+            pairs.iter().map(|(source, value)| json!({"source": source, key: value})).collect()
+        };
+        json!({
+            "flow": self.flow,
+            "kind": self.kind,
+            "sources": pairs(&self.sources, "position"),
+            "static_inputs": pairs(&self.statics, "version"),
+            "logical_plan": self.logical,
+            "physical_plan": self.physical,
+        })
+    }
+}
+
+async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Described, Failure> {
+    let schema = std::sync::Arc::new(query.plan.schema().as_arrow().clone());
+    let inputs = query.resolved.map(|flow| flow.inputs.clone()).unwrap_or_default();
+    let prepared = engine.plan(&query.plan, schema).await?;
+    let positions = match query.resolved {
+        Some(flow) if matches!(flow.kind, FlowKind::Append | FlowKind::Once) => {
+            Checkpoint::open(&engine.resolved().storage, &flow.name).await?.positions().clone()
+        }
+        _ => std::collections::BTreeMap::new(),
+    };
+    let (mut sources, mut statics) = (Vec::new(), Vec::new());
+    for relation in &inputs {
+        let id = relation.source_id();
+        if relation.streaming {
+            let position =
+                positions.iter().find(|(source, _)| source.trim_start_matches("delta:").trim_start_matches("files:").ends_with(&id));
+            sources.push((id, position.map_or_else(|| "not read yet".to_string(), |(_, position)| position_text(position))));
+        } else if let RelationKind::Files { .. } = relation.kind {
+            statics.push((id, "all files".to_string()));
+        } else {
+            let newest = table::newest_version(&engine.location(relation)?, None).await?;
+            statics.push((id, newest.map_or_else(|| "not stored yet".to_string(), |version| format!("version {version}"))));
+        }
+    }
+    let (logical, physical) = plan_texts(&prepared)?;
+    let kind = query.resolved.map_or("view", |flow| flow_kind(&flow.kind));
+    Ok(Described { flow: query.flow, kind, sources, statics, logical, physical })
+}
+
+fn position_text(position: &SourcePosition) -> String {
+    match serde_json::to_value(position) {
+        Ok(Value::Object(fields)) => fields
+            .iter()
+            .map(|(key, value)| format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_string)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Ok(value) => value.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+fn plan_texts(prepared: &PreparedQuery) -> Result<(String, String), Failure> {
+    let optimized = prepared.optimized()?;
+    Ok((optimized.display_indent().to_string(), displayable(prepared.physical.as_ref()).indent(false).to_string()))
+}
+
+/// The plans of a query, for `EXPLAIN` in `floe sql`.
+pub(super) fn plans(prepared: &PreparedQuery, color: bool) -> String {
+    match plan_texts(prepared) {
+        Ok((logical, physical)) => format!(
+            "{}\n{}\n{}\n{}",
+            Paint::Bold.on("logical plan", color),
+            indented(&logical),
+            Paint::Bold.on("physical plan", color),
+            indented(&physical)
+        ),
+        Err(failure) => failure.to_string(),
+    }
+}
+
+fn text(engine: &Engine, name: &DatasetName, dataset: &ResolvedDataset, described: &[Described], color: bool) -> String {
+    let short = name.short(&engine.resolved().project.input.namespace);
+    let title = |text: &str| Paint::Bold.on(text, color);
+    let mut lines = vec![format!("{} {} ({})", kind(dataset.definition.kind), title(&short), dataset.definition.origin)];
+    if !dataset.expectations.is_empty() {
+        lines.push(title("expectations"));
+        lines.extend(
+            dataset.expectations.iter().map(|rule| format!("  {}: {} -> {}", rule.name, rule.text, rule.action.as_str().to_lowercase())),
+        );
+    }
+    for query in described {
+        lines.push(format!("{} {} ({})", title("flow"), query.flow, query.kind));
+        lines.extend(query.sources.iter().map(|(source, position)| format!("  stream {source}: {position}")));
+        lines.extend(query.statics.iter().map(|(source, version)| format!("  static {source}: {version}")));
+        lines.push(title("logical plan"));
+        lines.push(indented(&query.logical));
+        lines.push(title("physical plan"));
+        lines.push(indented(&query.physical));
+    }
+    lines.join("\n")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn expectations(dataset: &ResolvedDataset) -> Vec<Value> {
+    let rule = |rule: &floe_graph::graph::ResolvedExpectation| json!({"name": rule.name, "expression": rule.text, "action": rule.action});
+    dataset.expectations.iter().map(rule).collect()
+}
+
+fn kind(kind: DatasetKind) -> &'static str {
+    match kind {
+        DatasetKind::StreamingTable => "streaming table",
+        DatasetKind::MaterializedView => "materialized view",
+        DatasetKind::TemporaryView => "temporary view",
+        DatasetKind::View => "view",
+        DatasetKind::External => "external table",
+    }
+}
+
+fn flow_kind(kind: &FlowKind) -> &'static str {
+    match kind {
+        FlowKind::Append => "append",
+        FlowKind::Once => "once",
+        FlowKind::Complete => "complete",
+        FlowKind::View => "view",
+        FlowKind::AutoCdc(_) => "auto CDC",
+    }
 }

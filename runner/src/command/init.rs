@@ -1,8 +1,146 @@
-//! `floe init`.
+//! `floe init`: a project that passes `floe validate` and `floe run` at once.
 
-use super::{Outcome, not_supported};
-use crate::{args::Init, output::Terminal};
+use std::{fs, path::Path};
 
-pub(super) fn init(_: &Init, _: Terminal) -> Outcome {
-    Err(not_supported("floe init"))
+use serde_json::json;
+
+use super::Outcome;
+use crate::{args::Init, failure::Failure, output::Terminal, storage::io_failure};
+
+/// A file of a template: path and content. `{name}` in a manifest becomes the name of the project.
+type TemplateFile = (&'static str, &'static [u8]);
+
+const EMPTY: &[TemplateFile] = &[
+    ("pipeline.yaml", include_bytes!("init/pipeline.yaml")),
+    ("transformations/visits.sql", include_bytes!("init/visits.sql")),
+    ("data/visits/first.json", include_bytes!("init/first.json")),
+    (".gitignore", b"/lake/\n"),
+];
+
+macro_rules! bookstore {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_bytes!(concat!("../../../examples/bookstore/", $path)))),+, (".gitignore", b"/lake/\n")]
+    };
+}
+
+const BOOKSTORE: &[TemplateFile] = bookstore![
+    "README.md",
+    "pipeline.yaml",
+    "transformations/1_ingestion.sql",
+    "transformations/2_silver.sql",
+    "transformations/4_gold.sql",
+    "data/landing/country_lookup/country_lookup.json",
+    "data/landing/kafka-raw-etl/sample-0000.json",
+    "data/landing/kafka-raw-etl/sample-0001.json",
+    "data/landing/kafka-raw-etl/sample-0002.json",
+    "data/landing/kafka-raw-etl/sample-0003.json",
+];
+
+pub(super) fn init(init: &Init, terminal: Terminal) -> Outcome {
+    let template = template(&init.template)?;
+    create(&init.directory, template)?;
+    let directory = init.directory.display();
+    if terminal.is_json() {
+        let files: Vec<&str> = template.iter().map(|(path, _)| *path).collect();
+        terminal.document(&json!({"directory": directory.to_string(), "template": init.template, "files": files}));
+    } else {
+        let files: Vec<String> = template.iter().map(|(path, _)| format!("  {directory}/{path}")).collect();
+        terminal.out(&format!("created\n{}\nnow: floe run {directory}", files.join("\n")));
+    }
+    Ok(0)
+}
+
+fn template(name: &str) -> Result<&'static [TemplateFile], Failure> {
+    match name {
+        "empty" => Ok(EMPTY),
+        "bookstore" => Ok(BOOKSTORE),
+        "gym" => Err(super::not_supported("the template gym").help("take --template bookstore")),
+        other => Err(Failure::user("UNKNOWN_TEMPLATE", format!("there is no template {other:?}")).help("take empty or bookstore")),
+    }
+}
+
+/// Writes all files of `template`, or none if one of them is there already.
+fn create(directory: &Path, template: &[TemplateFile]) -> Result<(), Failure> {
+    if let Some((taken, _)) = template.iter().find(|(path, _)| directory.join(path).exists()) {
+        let place = directory.join(taken);
+        return Err(Failure::user("FILE_ALREADY_EXISTS", format!("{} exists and is left as it is", place.display()))
+            .help("choose another directory"));
+    }
+    let name = project_name(directory);
+    for (path, content) in template {
+        let file = directory.join(path);
+        let content = if *path == "pipeline.yaml" { named(content, &name) } else { content.to_vec() };
+        let failure = |error| io_failure("write", &file.display().to_string(), error);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent).map_err(failure)?;
+        }
+        fs::write(&file, content).map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// The manifest with the name of the project.
+fn named(content: &[u8], name: &str) -> Vec<u8> {
+    String::from_utf8_lossy(content).replace("{name}", name).into_bytes()
+}
+
+/// The name of the directory as the name of a Kubernetes object: lower-case letters, digits and `-`.
+fn project_name(directory: &Path) -> String {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    let name = absolute.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name = name.trim_matches(|c: char| c == '-' || c.is_ascii_digit());
+    if name.is_empty() { "pipeline".to_string() } else { name.chars().take(50).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files_below(directory: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut open = vec![directory.to_path_buf()];
+        while let Some(current) = open.pop() {
+            for entry in fs::read_dir(current).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    found.push(path.strip_prefix(directory).unwrap().to_string_lossy().replace('\\', "/"));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn the_bookstore_template_is_the_example() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/bookstore");
+        let mut listed: Vec<String> = BOOKSTORE.iter().map(|(path, _)| (*path).to_string()).filter(|path| path != ".gitignore").collect();
+        listed.sort();
+        // What a run or the landing command leaves behind is no part of the template.
+        let made = |path: &String| path.starts_with("lake/") || path.contains("/batch-") || path == ".gitignore";
+        let shipped: Vec<String> = files_below(&example).into_iter().filter(|path| !made(path)).collect();
+        assert_eq!(listed, shipped);
+    }
+
+    #[test]
+    fn a_project_is_created_once_and_named_after_its_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("My Shop_1");
+        create(&directory, EMPTY).unwrap();
+        assert_eq!(files_below(&directory), [".gitignore", "data/visits/first.json", "pipeline.yaml", "transformations/visits.sql"]);
+        let manifest = fs::read_to_string(directory.join("pipeline.yaml")).unwrap();
+        assert!(manifest.contains("name: my-shop\n") && !manifest.contains("{name}"), "{manifest}");
+        fs::write(directory.join("pipeline.yaml"), "mine").unwrap();
+        assert_eq!(create(&directory, EMPTY).unwrap_err().error, "FILE_ALREADY_EXISTS");
+        assert_eq!(fs::read_to_string(directory.join("pipeline.yaml")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn templates_that_do_not_exist_are_refused_by_name() {
+        assert_eq!(template("gym").unwrap_err().error, "FEATURE_NOT_SUPPORTED");
+        assert_eq!(template("shop").unwrap_err().error, "UNKNOWN_TEMPLATE");
+    }
 }

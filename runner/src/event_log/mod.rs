@@ -38,14 +38,25 @@ use self::{
 };
 use crate::{failure::Failure, storage::Storage};
 
-/// Events wait this long for company.
-const FLUSH_AFTER: Duration = Duration::from_secs(5);
+/// How long the log waits.
+#[derive(Clone, Copy, Debug)]
+struct Pauses {
+    /// Events wait so long for company.
+    flush_after: Duration,
+    /// Between the last attempts to write, when the update ends.
+    closing: [Duration; 2],
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { flush_after: Duration::from_secs(5), closing: [Duration::from_millis(300), Duration::from_secs(2)] }
+    }
+}
+
 /// So many events are written at once.
 const FLUSH_EVENTS: usize = 1_000;
 /// So many events wait while the table cannot be written; beyond that METRICS go first, then the oldest.
 const MAX_BUFFERED_EVENTS: usize = 10_000;
-/// Pauses between the last attempts to write, when the update ends.
-const CLOSING_PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
 
 /// Sees every event as it is recorded, and what running flows do between events. Used for the live display.
 pub trait Observer: Send + Sync {
@@ -82,6 +93,7 @@ struct Shared {
     /// Where the marker stands that says whether this update has ended.
     storage: Option<Storage>,
     wake: Arc<Wake>,
+    pauses: Pauses,
     /// Keeps the commits of one log in order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -116,10 +128,16 @@ impl EventLog {
     /// The log of the attempt that `identity` names. Without `table` nothing is stored (dry run); see [`open`] for the usual way.
     /// Must be called within a tokio runtime if there is a table.
     pub fn start(identity: Identity, outputs: Outputs, table: Option<Arc<dyn LogTable>>) -> Self {
-        Self::with_storage(identity, outputs, table, None)
+        Self::with_storage(identity, outputs, table, None, Pauses::default())
     }
 
-    fn with_storage(identity: Identity, outputs: Outputs, table: Option<Arc<dyn LogTable>>, storage: Option<Storage>) -> Self {
+    fn with_storage(
+        identity: Identity,
+        outputs: Outputs,
+        table: Option<Arc<dyn LogTable>>,
+        storage: Option<Storage>,
+        pauses: Pauses,
+    ) -> Self {
         let state = State {
             identity,
             last_seq_no: 0,
@@ -136,10 +154,11 @@ impl EventLog {
             table,
             storage,
             wake: Arc::default(),
+            pauses,
             writing: tokio::sync::Mutex::default(),
         });
         if shared.table.is_some() {
-            tokio::spawn(write_in_background(Arc::downgrade(&shared), Arc::clone(&shared.wake)));
+            tokio::spawn(write_in_background(Arc::downgrade(&shared), Arc::clone(&shared.wake), pauses.flush_after));
         }
         Self { shared }
     }
@@ -215,7 +234,7 @@ impl EventLog {
     /// Writes what is buffered and waits for it, a few times if need be, and marks the update as ended. The last call of an update.
     pub async fn close(&self) {
         let mut written = Box::pin(self.flush()).await;
-        for pause in CLOSING_PAUSES {
+        for pause in self.shared.pauses.closing {
             if written {
                 break;
             }
@@ -234,16 +253,12 @@ impl EventLog {
     pub async fn flush(&self) -> bool {
         let Some(table) = &self.shared.table else { return true };
         let _one_at_a_time = self.shared.writing.lock().await;
-        let records: Vec<Record> = {
-            let mut state = self.lock();
-            if state.discarded > 0 {
-                let discarded = std::mem::take(&mut state.discarded);
-                drop(state);
-                self.record(Event::events_discarded(discarded));
-                state = self.lock();
-            }
-            state.buffer.drain(..).collect()
-        };
+        let mut records = self.take_buffer();
+        let discarded = std::mem::take(&mut self.lock().discarded);
+        if discarded > 0 {
+            self.record(Event::events_discarded(discarded));
+            records.extend(self.take_buffer());
+        }
         if records.is_empty() {
             return true;
         }
@@ -256,6 +271,10 @@ impl EventLog {
         drop(state);
         self.log_failed(&failure);
         false
+    }
+
+    fn take_buffer(&self) -> Vec<Record> {
+        self.lock().buffer.drain(..).collect()
     }
 
     fn log_failed(&self, failure: &Failure) {
@@ -282,12 +301,12 @@ fn is_urgent(record: &Record) -> bool {
     }
 }
 
-/// Writes the buffer 5 s after it began to fill, at once when told so, until the log is gone.
-async fn write_in_background(log: Weak<Shared>, wake: Arc<Wake>) {
+/// Writes the buffer a while after it began to fill, at once when told so, until the log is gone.
+async fn write_in_background(log: Weak<Shared>, wake: Arc<Wake>, flush_after: Duration) {
     loop {
         wake.filled.notified().await;
         tokio::select! {
-            () = tokio::time::sleep(FLUSH_AFTER) => {}
+            () = tokio::time::sleep(flush_after) => {}
             () = wake.urgent.notified() => {}
         }
         let Some(shared) = log.upgrade() else { return };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use floe_graph::name::{DatasetName, Namespace};
 
 use super::{
-    EventLog, Outputs,
+    EventLog, Outputs, Pauses,
     event::Event,
     marker::Marker,
     note::CommitNote,
@@ -37,7 +37,7 @@ pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outp
         None => Ok(Left::default()),
     };
     let table = Arc::new(DeltaLog::new(storage, &identity.pipeline_id, known.clone()));
-    let log = EventLog::with_storage(identity.clone(), outputs, Some(table), Some(storage.clone()));
+    let log = EventLog::with_storage(identity.clone(), outputs, Some(table), Some(storage.clone()), Pauses::default());
     let (left, unread) = match left {
         Ok(left) => (left, None),
         Err(failure) => (Left::default(), Some(failure)),

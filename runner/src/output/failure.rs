@@ -12,6 +12,19 @@ use crate::failure::Failure;
 const MAX_EXCERPT_FILE_BYTES: u64 = 4 << 20;
 
 impl Terminal {
+    /// Prints the failure of a query, with excerpts of its text.
+    pub fn query_failure(self, failure: &Failure, name: &str, text: &str) {
+        if self.is_json() {
+            self.document(&json!({"error": failure_json(failure)}));
+        }
+        if failure.diagnostics.is_empty() {
+            return self.err(&failure_text(failure, Path::new("."), self.color_err));
+        }
+        let mut sources = Sources::default();
+        sources.insert(name, text);
+        self.err(render(&failure.diagnostics, &sources, self.color_err).trim_end());
+    }
+
     /// Prints `failure` to standard error, with excerpts of the files of `project`; as one JSON document to standard output if asked for.
     pub fn failure(self, failure: &Failure, project: &Path) {
         if self.is_json() {

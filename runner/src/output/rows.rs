@@ -72,3 +72,15 @@ pub fn json(batches: &[RecordBatch]) -> Result<Value, ArrowError> {
     }
     serde_json::from_slice(&text).map_err(|error| ArrowError::JsonError(error.to_string()))
 }
+
+/// `batch` as one JSON object per row; fields that are NULL are absent.
+pub fn json_objects(batch: &RecordBatch) -> Result<Vec<Value>, ArrowError> {
+    let mut writer = WriterBuilder::new().with_explicit_nulls(false).build::<_, JsonArray>(Vec::new());
+    writer.write(batch)?;
+    writer.finish()?;
+    match serde_json::from_slice(&writer.into_inner()) {
+        Ok(Value::Array(rows)) => Ok(rows),
+        Ok(other) => Ok(vec![other]),
+        Err(error) => Err(ArrowError::JsonError(error.to_string())),
+    }
+}
