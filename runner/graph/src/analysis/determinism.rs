@@ -42,7 +42,7 @@ impl Facts {
                 && let Some(spec) = function::scalar(call.func.name())
             {
                 // With arguments, unix_timestamp reads no clock.
-                let reads_clock = !(spec.name == "unix_timestamp" && !call.args.is_empty());
+                let reads_clock = spec.name != "unix_timestamp" || call.args.is_empty();
                 let list = match spec.determinism {
                     Determinism::Time if reads_clock => &mut self.time_functions,
                     Determinism::Random => &mut self.random_functions,

@@ -110,3 +110,6 @@ pub fn analyse_query(
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
     query::analyse(query, relations, settings, parameters)
 }
+
+#[cfg(test)]
+mod tests;

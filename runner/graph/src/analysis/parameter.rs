@@ -1,6 +1,6 @@
 //! Named parameters `:p`: text values, bound after parsing; secret ones are never shown.
 
-use std::{any::Any, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use datafusion_common::{Result, ScalarValue, arrow::datatypes::DataType};
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit};
@@ -88,10 +88,4 @@ impl ScalarUDFImpl for SecretParameter {
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(self.value.clone()))))
     }
-}
-
-/// True if `udf` stands for a secret parameter, whose value no text may show.
-pub(crate) fn is_secret(udf: &ScalarUDF) -> bool {
-    let inner: &dyn Any = udf.inner().as_ref();
-    inner.is::<SecretParameter>()
 }

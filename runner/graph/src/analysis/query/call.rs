@@ -127,7 +127,6 @@ impl Planner<'_> {
                 self.explicit_cast(value, &function::timestamp_type(), spec.name.starts_with("try"), span)
             }
             "window" => self.window_struct(arguments, span),
-            "hex" | "xxhash64" | "typeof" => self.stub(spec.name, arguments, span),
             _ => self.stub(spec.name, arguments, span),
         }
     }
@@ -157,7 +156,7 @@ impl Planner<'_> {
             let message = format!("{} is an aggregate; it cannot stand here (WHERE, ON, GROUP BY, inside another aggregate)", spec.name);
             return self.error("INVALID_AGGREGATE", message, span);
         }
-        let inner = Scope { aggregates: false, windows: false, named: scope.named.clone(), ..*scope };
+        let inner = Scope { aggregates: false, windows: false, named_first: false, named: scope.named.clone(), ..*scope };
         let parts = self.aggregate_parts(call, spec, &inner, span)?;
         let returns = parts.returns.clone();
         let function = AggregateFunction::new_udf(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion_common::{
-    ScalarValue,
+    ScalarValue, Spans,
     arrow::datatypes::{DataType, Field},
 };
 use datafusion_expr::{
@@ -22,12 +22,15 @@ use super::{
 };
 use crate::{analysis::ddl, function};
 
+/// `IS NULL` and the like.
+type Test = fn(Box<Expr>) -> Expr;
+
 impl Planner<'_> {
     /// The typed meaning of an expression in a scope.
     pub fn expr(&mut self, expr: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
         let span = expr.span();
         match expr {
-            Sql::Identifier(ident) => self.identifier(&[ident.value.clone()], scope, span),
+            Sql::Identifier(ident) => self.identifier(std::slice::from_ref(&ident.value), scope, span),
             Sql::CompoundIdentifier(idents) => {
                 let parts: Vec<String> = idents.iter().map(|ident| ident.value.clone()).collect();
                 self.identifier(&parts, scope, span)
@@ -116,14 +119,13 @@ impl Planner<'_> {
                 }
                 self.stub(name, arguments, span)
             }
-            Sql::Struct { values, .. } => self.structure(values, scope, span),
+            Sql::Struct { values, .. } | Sql::Tuple(values) => self.structure(values, scope, span),
             Sql::Named { expr, .. } => self.expr(expr, scope),
             Sql::Array(array) => {
                 let values = array.elem.iter().map(|value| self.expr(value, scope)).collect::<Planned<_>>()?;
                 self.stub("array", values, span)
             }
             Sql::Lambda(_) => self.unsupported("a lambda function", span),
-            Sql::Tuple(values) => self.structure(values, scope, span),
             other => self.unsupported(&format!("the expression {other}"), span),
         }
     }
@@ -144,6 +146,10 @@ impl Planner<'_> {
             Resolved::Missing => match parts {
                 [name] if matches!(name.to_lowercase().as_str(), "current_timestamp" | "current_date" | "localtimestamp") => {
                     return self.stub(&name.to_lowercase(), Vec::new(), span);
+                }
+                // The tokenizer takes a number with a suffix for a word.
+                [name] if name.starts_with(|c: char| c.is_ascii_digit()) => {
+                    return self.value(&ast::Value::Number(name.clone(), false), span);
                 }
                 _ => return self.unresolved(parts, scope, span),
             },
@@ -219,14 +225,14 @@ impl Planner<'_> {
         for element in &path.path {
             match element {
                 JsonPathElem::Dot { key, quoted } if *quoted || !key.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-                    steps.push_str(&format!("['{key}']"));
+                    steps.extend(["['", key, "']"]);
                 }
-                JsonPathElem::Dot { key, .. } => steps.push_str(&format!(".{key}")),
+                JsonPathElem::Dot { key, .. } => steps.extend([".", key]),
                 JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => {
                     let key = self.expr(key, scope)?;
                     match value_of(&key.expr) {
-                        Some(ScalarValue::Int32(Some(index))) => steps.push_str(&format!("[{index}]")),
-                        Some(ScalarValue::Utf8(Some(key))) => steps.push_str(&format!("['{key}']")),
+                        Some(ScalarValue::Int32(Some(index))) => steps.extend(["[", &index.to_string(), "]"]),
+                        Some(ScalarValue::Utf8(Some(key))) => steps.extend(["['", key, "']"]),
                         _ => return self.unsupported("a JSON path with an index that is not a literal", span),
                     }
                 }
@@ -264,7 +270,7 @@ impl Planner<'_> {
     }
 
     fn is_test(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
-        let (inner, boolean, make): (&Sql, bool, fn(Box<Expr>) -> Expr) = match expr {
+        let (inner, boolean, make): (&Sql, bool, Test) = match expr {
             Sql::IsNull(inner) => (inner, false, Expr::IsNull),
             Sql::IsNotNull(inner) => (inner, false, Expr::IsNotNull),
             Sql::IsTrue(inner) => (inner, true, Expr::IsTrue),
@@ -342,7 +348,7 @@ impl Planner<'_> {
             }
             Sql::Exists { subquery, negated } => {
                 let relation = self.query(subquery, Some(scope))?;
-                let exists = Exists { subquery: self.subquery(relation), negated: *negated };
+                let exists = Exists { subquery: Self::subquery(relation), negated: *negated };
                 Ok(Typed::new(Expr::Exists(exists), DataType::Boolean))
             }
             Sql::InSubquery { expr, subquery, negated } => {
@@ -360,7 +366,7 @@ impl Planner<'_> {
                     relation.plan = self.built(plan.and_then(datafusion_expr::LogicalPlanBuilder::build), span)?;
                 }
                 let value = Box::new(self.cast(value, &common).expr);
-                let test = InSubquery { expr: value, subquery: self.subquery(relation), negated: *negated };
+                let test = InSubquery { expr: value, subquery: Self::subquery(relation), negated: *negated };
                 Ok(Typed::new(Expr::InSubquery(test), DataType::Boolean))
             }
             other => self.unsupported(&format!("the expression {other}"), span),
@@ -374,12 +380,12 @@ impl Planner<'_> {
             return self.error("INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN", message, span);
         };
         let data_type = column.data_type.clone();
-        Ok((self.subquery(relation), data_type))
+        Ok((Self::subquery(relation), data_type))
     }
 
-    fn subquery(&mut self, relation: Relation) -> Subquery {
+    fn subquery(relation: Relation) -> Subquery {
         let outer_ref_columns = relation.plan.all_out_ref_exprs();
-        Subquery { subquery: Arc::new(relation.plan), outer_ref_columns, spans: Default::default() }
+        Subquery { subquery: Arc::new(relation.plan), outer_ref_columns, spans: Spans::default() }
     }
 
     /// The arrow type of a type as SQL writes it.

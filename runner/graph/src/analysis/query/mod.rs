@@ -89,8 +89,8 @@ pub(super) fn analyse(
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
     let mut planner = Planner::new(Arc::clone(&query.file), &query.namespace, relations, settings, parameters);
     planner.uses_metadata = super::references::names_metadata(&query.ast);
-    let planned = planner.query(&query.ast, None).and_then(|relation| planner.output(relation, query.ast.span()));
-    match planned {
+    let output = planner.query(&query.ast, None).and_then(|relation| planner.output(relation, query.ast.span()));
+    match output {
         Ok(output) if planner.errors.is_empty() => Ok(AnalysedQuery { lints: planner.lints, violations: planner.violations, ..output }),
         Ok(_) => Err(planner.errors),
         Err(error) => {

@@ -63,6 +63,8 @@ pub(in crate::analysis) struct Scope<'a> {
     pub columns: &'a [Column],
     /// Asked if no column has the name: earlier select items, the `window` of GROUP BY.
     pub named: Vec<(String, Typed)>,
+    /// `named` is asked before the columns: HAVING means the output of the aggregation.
+    pub named_first: bool,
     /// Columns by the dotted path that selected them: expectations may say `o.total` for the output column `total`.
     pub paths: &'a [(Vec<String>, Column)],
     /// The scope around a subquery.
@@ -91,11 +93,16 @@ pub(super) enum Resolved<'p> {
 
 impl<'a> Scope<'a> {
     pub fn new(columns: &'a [Column], outer: Option<&'a Scope<'a>>) -> Self {
-        Self { columns, named: Vec::new(), paths: &[], outer, aggregates: false, windows: false }
+        Self { columns, named: Vec::new(), named_first: false, paths: &[], outer, aggregates: false, windows: false }
     }
 
     /// Takes the name apart: the longest qualifier first, then a plain column with fields, then aliases, then the scope around.
     pub(super) fn resolve<'p>(&self, parts: &'p [String]) -> Resolved<'p> {
+        if self.named_first
+            && let Some(found) = self.by_alias(parts)
+        {
+            return found;
+        }
         for qualifiers in (0..parts.len().min(4)).rev() {
             let (qualifier, rest) = parts.split_at(qualifiers);
             let Some((name, fields)) = rest.split_first() else { continue };
@@ -114,16 +121,20 @@ impl<'a> Scope<'a> {
         if let Some((path, column)) = self.paths.iter().find(|(path, _)| selected_by(path)) {
             return Resolved::Column { column: column.clone(), outer: false, fields: &parts[path.len()..] };
         }
-        let Some((name, fields)) = parts.split_first() else { return Resolved::Missing };
-        // The last of several aliases of one name is not what Spark takes: it refuses; the first is as good.
-        if let Some((_, value)) = self.named.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            return Resolved::Named { value: value.clone(), fields };
+        if let Some(found) = self.by_alias(parts) {
+            return found;
         }
         match self.outer.map(|outer| outer.resolve(parts)) {
             Some(Resolved::Column { column, fields, .. }) => Resolved::Column { column, outer: true, fields },
             Some(Resolved::Ambiguous(names)) => Resolved::Ambiguous(names),
             _ => Resolved::Missing,
         }
+    }
+
+    fn by_alias<'p>(&self, parts: &'p [String]) -> Option<Resolved<'p>> {
+        let (name, fields) = parts.split_first()?;
+        let (_, value) = self.named.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(Resolved::Named { value: value.clone(), fields })
     }
 
     /// Up to three names near `name`, nearest first.

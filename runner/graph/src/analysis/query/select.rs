@@ -197,15 +197,13 @@ impl Planner<'_> {
             _ => Vec::new(),
         };
         let value = self.expr(expr, scope)?;
-        // A plain column keeps the name as first written, whatever the letter case here.
-        let name = match (expr, scope.resolve(&path)) {
-            (ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_), Resolved::Column { column, fields: [], .. })
-                if column.name.eq_ignore_ascii_case(&name) && path.last() == Some(&name) =>
-            {
-                column.name
-            }
-            _ => name,
+        let Resolved::Column { column, fields, .. } = scope.resolve(&path) else {
+            return Ok(Item { name, value, path: Vec::new() });
         };
+        // A plain column keeps the name as first written, whatever the letter case here.
+        let keeps_name = fields.is_empty() && path.last() == Some(&name) && column.name.eq_ignore_ascii_case(&name);
+        let name = if keeps_name { column.name.clone() } else { name };
+        let path = column.qualifier.last().cloned().into_iter().chain([column.name]).chain(fields.iter().cloned()).collect();
         Ok(Item { name, value, path })
     }
 
@@ -263,7 +261,9 @@ impl Planner<'_> {
         let mut rest = Rest { groups: self.groups(&select.group_by, relation, items, outer)?, ..Rest::default() };
         let mut scope = Scope { named, aggregates: true, ..Scope::new(&relation.columns, outer) };
         if let Some(having) = &select.having {
+            scope.named_first = true;
             let value = self.expr(having, &scope)?;
+            scope.named_first = false;
             rest.having = Some(Typed::new(self.condition(value, "HAVING condition", having.span())?, DataType::Boolean));
         }
         scope.windows = true;

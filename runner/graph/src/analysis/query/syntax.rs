@@ -7,11 +7,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{
-    Planned, Planner, Scope, Typed,
-    literal::{scalar, text},
-    name::spark_name,
-};
+use super::{Planned, Planner, Scope, Typed, literal::text, name::spark_name};
 use crate::analysis::ddl;
 
 /// Units of `timestampdiff` and `timestampadd`, and their abbreviations.
@@ -122,11 +118,6 @@ impl Planner<'_> {
             _ => return self.unsupported(&format!("EXTRACT({field} FROM …)"), span),
         };
         self.stub(name, vec![value], span)
-    }
-
-    /// The literal 1 … as INT, for parts of rewritten calls.
-    pub fn int(value: i32) -> Typed {
-        scalar(ScalarValue::Int32(Some(value)))
     }
 }
 
