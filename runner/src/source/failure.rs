@@ -65,21 +65,26 @@ fn copy(failure: &Failure) -> Failure {
 
 /// A data file of a Delta table that is gone, or a store that does not answer.
 fn store_failure(error: &DataFusionError) -> Option<Failure> {
-    let store = find::<StoreError>(error)?;
-    Some(match store {
-        StoreError::NotFound { path, .. } => Failure::user(
-            "DATA_FILE_MISSING",
-            format!("data file {path} of a table is gone, probably removed by a vacuum"),
-        )
-        .help(
-            "reset the checkpoint of the flow or refresh it fully; keep delta.deletedFileRetentionDuration longer than the slowest reader",
-        ),
-        StoreError::PermissionDenied { path, .. } | StoreError::Unauthenticated { path, .. } => {
-            Failure::storage("STORAGE_ACCESS_DENIED", format!("cannot read {path}: access is denied"))
-                .help("give the user or role of this process the right to read there, or check its credentials")
+    match find::<StoreError>(error) {
+        Some(StoreError::NotFound { path, .. }) => Some(data_file_missing(path)),
+        Some(StoreError::PermissionDenied { path, .. } | StoreError::Unauthenticated { path, .. }) => {
+            let failure = Failure::storage("STORAGE_ACCESS_DENIED", format!("cannot read {path}: access is denied"));
+            Some(failure.help("give the user or role of this process the right to read there, or check its credentials"))
         }
-        other => Failure::transient("STORAGE_UNAVAILABLE", format!("cannot read a data file: {other}")),
-    })
+        Some(other) => Some(Failure::transient("STORAGE_UNAVAILABLE", format!("cannot read a data file: {other}"))),
+        // The Parquet reader keeps only the text of what went wrong while it fetched a footer.
+        None => {
+            let text = error.to_string();
+            let (_, rest) = text.split_once("Object at location ")?;
+            rest.split_once(" not found").map(|(path, _)| data_file_missing(path))
+        }
+    }
+}
+
+fn data_file_missing(path: &str) -> Failure {
+    Failure::user("DATA_FILE_MISSING", format!("data file {path} of a table is gone, probably removed by a vacuum")).help(
+        "reset the checkpoint of the flow or refresh it fully; keep delta.deletedFileRetentionDuration longer than the slowest reader",
+    )
 }
 
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
-    arrow::datatypes::{Field, Schema, SchemaRef},
+    arrow::{
+        array::{AsArray, RecordBatch},
+        datatypes::{Field, Schema, SchemaRef},
+    },
     catalog::{Session, TableProvider},
-    common::{Statistics, scalar::ScalarValue},
+    common::{DFSchema, scalar::ScalarValue},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::DefaultParquetFileReaderFactory},
@@ -67,20 +70,39 @@ impl DataFiles {
         TableSchema::new(Arc::new(file_schema), self.partition_columns.clone())
     }
 
-    fn partitioned_file(&self, file: &DataFile, unknown: &Arc<Statistics>) -> PartitionedFile {
+    fn partitioned_file(&self, file: &DataFile) -> PartitionedFile {
         let value = |field: &Arc<Field>| partition_value(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
-        let values: Vec<ScalarValue> = self.partition_columns.iter().map(value).collect();
-        let has_null = values.iter().any(ScalarValue::is_null);
-        let found = PartitionedFile::new_from_meta(ObjectMeta {
+        PartitionedFile::new_from_meta(ObjectMeta {
             location: self.location.child(&decoded_path(&file.path)),
             last_modified: chrono::DateTime::UNIX_EPOCH,
             size: file.size,
             e_tag: None,
             version: None,
         })
-        .with_partition_values(values);
-        // The engine takes partition values for never NULL and would drop such files from `IS NULL`.
-        if self.partition_columns.is_empty() || has_null { found } else { found.with_statistics(Arc::clone(unknown)) }
+        .with_partition_values(self.partition_columns.iter().map(value).collect())
+    }
+
+    /// Leaves out the files whose partition values no filter lets through. A filter that cannot be judged leaves all.
+    fn pruned(&self, files: Vec<PartitionedFile>, state: &dyn Session, filters: &[Expr]) -> EngineResult<Vec<PartitionedFile>> {
+        let on_partitions =
+            |filter: &&Expr| !filter.is_volatile() && filter.column_refs().iter().all(|column| self.is_partition(&column.name));
+        let filters: Vec<&Expr> = filters.iter().filter(on_partitions).collect();
+        if filters.is_empty() || self.partition_columns.is_empty() {
+            return Ok(files);
+        }
+        let schema = Arc::new(Schema::new(self.partition_columns.clone()));
+        let column = |index: usize| ScalarValue::iter_to_array(files.iter().map(|file| file.partition_values[index].clone()));
+        let columns = (0..self.partition_columns.len()).map(column).collect::<EngineResult<Vec<_>>>()?;
+        let values = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        let names = DFSchema::try_from(schema)?;
+        let mut kept = vec![true; files.len()];
+        for filter in filters {
+            let Ok(predicate) = state.create_physical_expr(filter.clone(), &names) else { continue };
+            let Ok(verdict) = predicate.evaluate(&values).and_then(|verdict| verdict.into_array(values.num_rows())) else { continue };
+            let Some(verdict) = verdict.as_boolean_opt() else { continue };
+            kept.iter_mut().zip(verdict).for_each(|(kept, verdict)| *kept &= verdict.unwrap_or(false));
+        }
+        Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect())
     }
 
     fn count(&self) {
@@ -111,21 +133,20 @@ impl TableProvider for DataFiles {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         self.count();
-        if self.files.is_empty() {
+        let files = self.pruned(self.files.iter().map(|file| self.partitioned_file(file)).collect(), state, filters)?;
+        if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?))));
         }
         let table_schema = self.table_schema();
-        let unknown = Arc::new(Statistics::new_unknown(table_schema.file_schema()));
         let indices = projection
             .iter()
             .map(|index| table_schema.table_schema().index_of(self.schema.field(*index).name()))
             .collect::<Result<Vec<_>, _>>()?;
-        let files = self.files.iter().map(|file| self.partitioned_file(file, &unknown)).collect();
         // The source brings its own store, so nothing has to be registered in the session.
         let reader = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
         let source = ParquetSource::new(table_schema)

@@ -39,6 +39,8 @@ pub(super) async fn walk(
 ) -> Result<Vec<FileEntry>, Failure> {
     let root = Arc::new(root.clone());
     let selector = Arc::new(selector);
+    // A path that ends with a slash cannot be a file, and this one may be.
+    let directory: &Path = &directory.components().collect::<PathBuf>();
     let metadata = match fs::metadata(directory) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(directory).caused_by(error)),
