@@ -249,6 +249,18 @@ impl TargetTable {
     }
 }
 
+impl KnownTable {
+    /// All columns in order: µs timestamps, Utf8 text.
+    pub fn schema(&self) -> Result<SchemaRef, Failure> {
+        schema::from_delta(&self.metadata.schema_string)
+    }
+}
+
+/// Newest version, protocol and metadata of any table, also of one that Floe could not write; `None` if there is none.
+pub async fn look(location: &Location, known: Option<KnownTable>) -> Result<Option<KnownTable>, Failure> {
+    log::head(location, known).await
+}
+
 /// The newest version of the table at `location`, or `None` if there is no table. From a known version it costs two small requests
 /// and reads no content.
 pub async fn newest_version(location: &Location, known: Option<i64>) -> Result<Option<i64>, Failure> {

@@ -124,8 +124,8 @@ pub async fn table_id(execution: &Execution, relation: &Relation, location: &Loc
     {
         return Ok(table.id().to_string());
     }
-    let opened = table::TargetTable::open(location, None).await?.ok_or_else(|| no_table(relation, location))?;
-    Ok(opened.id().to_string())
+    let found = table::look(location, None).await?.ok_or_else(|| no_table(relation, location))?;
+    Ok(found.metadata.id)
 }
 
 /// The failure for an input that is not there.

@@ -1,6 +1,7 @@
 //! Delta tables as inputs: what was appended since a position, and all rows at a version.
 
 mod changes;
+mod mapped;
 mod observe;
 mod scan;
 mod snapshot;
@@ -98,7 +99,7 @@ impl DeltaSource {
     ) -> Result<Arc<dyn TableProvider>, Failure> {
         match snapshot::active_files(self, version).await? {
             snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?)),
-            snapshot::Snapshot::Mapped => snapshot::mapped_provider(self, version, &schema).await,
+            snapshot::Snapshot::Mapped => Ok(Arc::new(mapped::MappedTable::open(self, version, schema, Arc::clone(counters)).await?)),
         }
     }
 

@@ -3,7 +3,10 @@
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::DeltaSource;
-use crate::{commit::TargetTable, failure::Failure};
+use crate::{
+    commit::{KnownTable, table},
+    failure::Failure,
+};
 
 /// An external table as it is found.
 #[derive(Clone, Debug)]
@@ -18,17 +21,38 @@ pub struct ObservedTable {
     pub partition_by: Vec<String>,
 }
 
+/// Reader features that do not change how plain data files and log entries are read, or that the library's scan knows.
+const READER_FEATURES: [&str; 4] = ["columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint"];
+
 pub(super) async fn observe(source: &DeltaSource, version: Option<i64>) -> Result<Option<ObservedTable>, Failure> {
-    let Some(table) = TargetTable::open(&source.location, None).await? else { return Ok(None) };
-    let newest = table.version();
+    let Some(table) = look(source).await? else { return Ok(None) };
+    let newest = table.version;
     if let Some(wanted) = version.filter(|wanted| *wanted < 0 || *wanted > newest) {
-        return Err(Failure::user("DELTA_VERSION_NOT_FOUND", format!("{} has no version {wanted}; the newest is {newest}", source.name))
-            .help("name a version between the oldest kept one and the newest"));
+        let text = format!("{} has no version {wanted}; the newest is {newest}", source.name);
+        return Err(Failure::user("DELTA_VERSION_NOT_FOUND", text).help("name a version between the oldest kept one and the newest"));
     }
     Ok(Some(ObservedTable {
-        table_id: table.id().to_owned(),
+        schema: table.schema()?,
+        table_id: table.metadata.id,
         version: version.unwrap_or(newest),
-        schema: table.schema().clone(),
-        partition_by: table.partition_columns().to_vec(),
+        partition_by: table.metadata.partition_columns,
     }))
+}
+
+/// The newest metadata of a table that this release can read.
+pub(super) async fn look(source: &DeltaSource) -> Result<Option<KnownTable>, Failure> {
+    let Some(table) = table::look(&source.location, None).await? else { return Ok(None) };
+    let features = table.protocol.reader_features.iter().flatten();
+    let unknown: Vec<&str> = features.map(String::as_str).filter(|feature| !READER_FEATURES.contains(feature)).collect();
+    if table.protocol.min_reader_version > 3 || !unknown.is_empty() {
+        let what = match unknown.is_empty() {
+            true => format!("reader version {}", table.protocol.min_reader_version),
+            false => format!("the reader features {}", unknown.join(", ")),
+        };
+        let text = format!("{} at {} needs {what}, which this release cannot read", source.name, source.location);
+        return Err(
+            Failure::user("DELTA_UNSUPPORTED_FEATURES_FOR_READ", text).help("drop the feature from the table, or read a copy without it")
+        );
+    }
+    Ok(Some(table))
 }

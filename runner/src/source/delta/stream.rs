@@ -6,10 +6,11 @@ use serde_json::Value;
 use super::{
     DeltaPlan, DeltaSource, PlannedRange, SkippedCommit,
     changes::{Changes, DataFile},
+    observe::look,
     snapshot::{self, Snapshot, is_mapped},
 };
 use crate::{
-    commit::{TargetTable, action::Action, table},
+    commit::{action::Action, table},
     failure::Failure,
     state::SourceRange,
 };
@@ -189,14 +190,14 @@ fn check_metadata(source: &DeltaSource, changes: &Changes, table_id: &str) -> Re
 
 /// The id of the table, and that a stream can read it.
 async fn table_id(source: &DeltaSource) -> Result<String, Failure> {
-    let table = TargetTable::open(&source.location, None).await?.ok_or_else(|| {
+    let table = look(source).await?.ok_or_else(|| {
         Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table for {} at {}", source.name, source.location))
             .help("check the location; if the table was dropped, remove the stream or make the table again and reset the checkpoint")
     })?;
-    if is_mapped(&table.known().metadata) {
+    if is_mapped(&table.metadata) {
         return Err(mapped(source));
     }
-    Ok(table.id().to_owned())
+    Ok(table.metadata.id)
 }
 
 fn mapped(source: &DeltaSource) -> Failure {

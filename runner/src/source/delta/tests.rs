@@ -302,6 +302,8 @@ async fn tables_with_column_mapping_are_read_as_a_whole_and_refused_as_a_stream(
     let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("odd; name", DataType::Int64, true)]));
     let table = source.at_version(1, Arc::clone(&schema), &counters).await.unwrap();
     assert_eq!(table.schema(), schema);
-    assert_eq!(query(table, "SELECT * FROM t").await.unwrap(), "7");
+    assert_eq!(query(Arc::clone(&table), "SELECT * FROM t").await.unwrap(), "7");
+    assert_eq!(query(table, "SELECT count(*) FROM t WHERE \"odd; name\" > 3").await.unwrap(), "1");
+    assert_eq!(counters.totals().rows, 1);
     assert_eq!(source.plan(&DEFAULT, None, 1).await.unwrap_err().error, "FEATURE_NOT_SUPPORTED");
 }
