@@ -37,8 +37,8 @@ Exit codes:
   20   a failure that another attempt may not meet (network, conflicts)
   130  Ctrl-C, 143 SIGTERM: what was committed stays, the next run goes on from there
 
-The project is a directory with a Pipeline manifest (pipeline.yaml) and SQL files (transformations/**/*.sql). PATH is that
-directory or the manifest; without it the current directory is taken.";
+PATH is a directory with a Pipeline manifest (pipeline.yaml) and SQL files (transformations/**/*.sql), or the manifest itself; \
+without PATH it is the current directory.";
 
 /// One command of the program.
 #[derive(Debug, Subcommand)]
@@ -132,9 +132,9 @@ pub enum OutputFormat {
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
     #[command(flatten)]
-    pub project: Project,
-    #[command(flatten)]
     pub selection: SelectionArguments,
+    #[command(flatten)]
+    pub project: Project,
     /// Print what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -153,7 +153,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   floe run                                 the project in the current directory
   floe run shop --refresh orders,revenue   only these two tables
-  floe run shop --full-refresh orders      empty it and read everything again (asks nothing: the data must still be in the source)
+  floe run shop --full-refresh orders      empty it, read everything again
   floe run shop --dry-run                  the plan of changes
   floe run shop --set dataset_path=/data   with another value of ${dataset_path}
   floe run shop --output json | jq .message";
@@ -259,9 +259,9 @@ Examples:
   floe events shop --since 2h --output json | jq .details")]
 pub struct Events {
     #[command(flatten)]
-    pub project: Project,
-    #[command(flatten)]
     pub filter: EventFilter,
+    #[command(flatten)]
+    pub project: Project,
     /// Go on with new events until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
@@ -369,3 +369,6 @@ fn memory_size(text: &str) -> Result<u64, String> {
 fn event_level(text: &str) -> Result<EventLevel, String> {
     EventLevel::parse(text).ok_or_else(|| "expected METRICS, INFO, WARN or ERROR".to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,10 +76,6 @@ impl Engine {
         &self.resolved
     }
 
-    pub fn session(&self) -> &Session {
-        &self.session
-    }
-
     /// Parses, types and plans `text`, which messages call `name`.
     pub async fn prepare(&self, name: &str, text: &str) -> Result<PreparedQuery, Failure> {
         let input = &self.resolved.project.input;

@@ -3,6 +3,7 @@
 //!
 //! `record` never fails and never waits for storage: a log that cannot be written must not fail an update.
 
+pub mod definition;
 pub mod event;
 pub mod flows;
 mod marker;

@@ -1,4 +1,5 @@
 //! Everything that the command line prints: results on standard output, progress and errors on standard error.
+#![expect(missing_docs, reason = "the fields say what they are")]
 
 pub mod failure;
 pub mod live;
@@ -69,6 +70,9 @@ impl Terminal {
         self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
     }
 }
+
+/// A table with a line below its header and nothing else: what people copy out of it is text.
+const HEADER_LINE_ONLY: &str = "     ──            ";
 
 /// Paints text for a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The end of an update: the closing table, the plan of changes, and one sentence that says how it went.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
 use floe_crds::state::{FlowState, UpdateState};
 use floe_graph::plan::{Change, ResetKind};
 
-use super::{Paint, counted, duration, thousands};
+use super::{HEADER_LINE_ONLY, Paint, counted, duration, thousands};
 use crate::report::{DatasetReport, UpdateReport};
 
 /// The closing table with its sentence.
@@ -12,8 +12,8 @@ pub fn closing(report: &UpdateReport, dry_run: bool, color: bool) -> String {
     let mut parts = Vec::new();
     if dry_run {
         parts.push(changes(&report.changes, color));
-    } else if !report.datasets.is_empty() && !(report.nothing_new() && report.datasets.iter().all(|dataset| dataset.dataset.is_empty())) {
-        parts.push(table(&report.datasets, color).to_string());
+    } else if !report.datasets.is_empty() {
+        parts.push(table(&report.datasets, color).trim_fmt());
     }
     parts.extend(report.notes.iter().map(|note| format!("{} {note}", Paint::Cyan.on("note:", color))));
     parts.push(sentence(report, dry_run, color));
@@ -44,8 +44,8 @@ fn sentence(report: &UpdateReport, dry_run: bool, color: bool) -> String {
 
 fn table(datasets: &[DatasetReport], color: bool) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let titles = ["dataset", "state", "rows", "dropped", "quarantined", "expectations", "version", "refresh", "time"];
+    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let titles = ["dataset", "state", "rows written", "dropped", "quarantined", "expectations", "version", "refresh", "time"];
     table.set_header(titles.map(|title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) }));
     for column in [2, 3, 4, 6, 8] {
         if let Some(column) = table.column_mut(column) {

@@ -1,6 +1,6 @@
 //! Rows of a query as a table for people or as JSON.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use datafusion::arrow::{
     array::{Array, RecordBatch},
     datatypes::{DataType, Schema},
@@ -10,7 +10,7 @@ use datafusion::arrow::{
 };
 use serde_json::Value;
 
-use super::counted;
+use super::{HEADER_LINE_ONLY, counted};
 
 /// Longest cell in a table.
 const MAX_CELL_CHARS: usize = 1_000;
@@ -18,7 +18,7 @@ const MAX_CELL_CHARS: usize = 1_000;
 /// `batches` as a table with a line that counts its rows; at most `max_rows` are shown (0 = all).
 pub fn table(schema: &Schema, batches: &[RecordBatch], max_rows: usize) -> Result<String, ArrowError> {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(schema.fields().iter().map(|field| field.name().clone()));
     for (i, field) in schema.fields().iter().enumerate() {
         if let Some(column) = table.column_mut(i)
@@ -43,7 +43,7 @@ pub fn table(schema: &Schema, batches: &[RecordBatch], max_rows: usize) -> Resul
     }
     let count = counted(total as u64, "row");
     let count = if shown < total { format!("{count}, {shown} shown (--max-rows)") } else { count };
-    if schema.fields().is_empty() { Ok(count) } else { Ok(format!("{table}\n{count}")) }
+    if schema.fields().is_empty() { Ok(count) } else { Ok(format!("{}\n{count}", table.trim_fmt())) }
 }
 
 fn cell(column: &dyn Array, row: usize, formatter: &ArrayFormatter<'_>) -> String {

@@ -1,1 +1,145 @@
+//! What people see at the end of an update.
 
+use floe_crds::state::{FlowState, UpdateState};
+use floe_graph::{
+    origin::{Diagnostic, Origin},
+    plan::{Change, ResetKind},
+};
+use insta::assert_snapshot;
+
+use super::{duration, failure::failure_text, report::closing, thousands};
+use crate::{
+    execute::expectation::ExpectationCount,
+    failure::Failure,
+    report::{DatasetReport, UpdateReport},
+};
+
+fn count(name: &str, passed: u64, failed: u64) -> ExpectationCount {
+    ExpectationCount { name: name.to_string(), dataset: "main.shop.orders".to_string(), passed, failed }
+}
+
+fn report(state: UpdateState, datasets: Vec<DatasetReport>) -> UpdateReport {
+    UpdateReport {
+        update_id: "0199".to_string(),
+        pipeline: "shop".to_string(),
+        state,
+        datasets,
+        changes: Vec::new(),
+        resets: Vec::new(),
+        notes: Vec::new(),
+        lints: Vec::new(),
+        failures: Vec::new(),
+        duration_ms: 1_234,
+    }
+}
+
+fn dataset(name: &str, state: FlowState, rows: u64) -> DatasetReport {
+    DatasetReport { dataset: name.to_string(), state: Some(state), rows_written: rows, duration_ms: 35, ..DatasetReport::default() }
+}
+
+#[test]
+fn the_closing_table_shows_every_dataset() {
+    let orders = DatasetReport {
+        dropped: 20,
+        quarantined: 5,
+        expectations: vec![count("a", 9_980, 20), count("b", 10_000, 0)],
+        version: Some(7),
+        refresh: Some("APPEND".to_string()),
+        ..dataset("orders", FlowState::Completed, 1_234_567)
+    };
+    let revenue = DatasetReport {
+        version: Some(3),
+        refresh: Some("COMPLETE_RECOMPUTE".to_string()),
+        expectations: vec![count("c", 10, 0)],
+        ..dataset("revenue", FlowState::Completed, 10)
+    };
+    let excluded = DatasetReport { duration_ms: 0, ..dataset("archive", FlowState::Excluded, 0) };
+    let text = closing(&report(UpdateState::Completed, vec![orders, revenue, excluded]), false, false);
+    assert_snapshot!(text, @"");
+}
+
+#[test]
+fn a_failed_update_says_where() {
+    let failed = dataset("orders", FlowState::Failed, 0);
+    let skipped = dataset("revenue", FlowState::Skipped, 0);
+    let mut report = report(UpdateState::Failed, vec![failed, skipped]);
+    report.failures.push(Failure::user("CAST_INVALID_INPUT", "x"));
+    assert_snapshot!(closing(&report, false, false), @"");
+    assert_eq!(report.exit_code(), 10);
+}
+
+#[test]
+fn nothing_new_is_said_in_words() {
+    let idle = DatasetReport { refresh: Some("NO_OP".to_string()), version: Some(3), ..dataset("revenue", FlowState::Completed, 0) };
+    let text = closing(&report(UpdateState::Completed, vec![dataset("orders", FlowState::Completed, 0), idle]), false, false);
+    assert!(text.ends_with("shop is up to date: nothing new (1.2 s)"), "{text}");
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_of_changes() {
+    let mut report = report(UpdateState::Completed, Vec::new());
+    report.changes = vec![
+        Change::Create { dataset: "orders".to_string() },
+        Change::Evolve { dataset: "books".to_string(), added: vec!["price DOUBLE".to_string()] },
+        Change::Recompute { dataset: "revenue".to_string(), reason: "QUERY_FINGERPRINT_CHANGED".to_string() },
+        Change::Reset { dataset: "orders".to_string(), kind: ResetKind::FullRefresh },
+        Change::Inactive { dataset: "old".to_string() },
+    ];
+    report.notes = vec!["bronze is protected and is refreshed only".to_string()];
+    assert_snapshot!(closing(&report, true, false), @r#"
+      + create orders
+      ~ add to books: price DOUBLE
+      ~ recompute revenue: QUERY_FINGERPRINT_CHANGED
+      - empty orders and process everything again
+      = old is stored but no longer declared; it stays
+    note: bronze is protected and is refreshed only
+    shop: dry run, nothing was written (1.2 s)
+    "#);
+}
+
+#[test]
+fn a_failure_names_flow_dataset_place_cause_and_what_to_do() {
+    let project = tempfile::tempdir().unwrap();
+    std::fs::write(project.path().join("a.sql"), "CREATE STREAMING TABLE t\nAS SELECT CAST(x AS INT) FROM STREAM(s);\n").unwrap();
+    let failure = Failure {
+        origin: Some(Origin::new("a.sql", 2, 11)),
+        ..Failure::user("CAST_INVALID_INPUT", "the value 'x' cannot be cast to INT").in_flow("t").about("main.shop.t").help("use try_cast")
+    };
+    let failure = failure.caused_by(std::io::Error::other("row 3"));
+    assert_snapshot!(failure_text(&failure, project.path(), false), @r#"
+    error[CAST_INVALID_INPUT]: the value 'x' cannot be cast to INT
+     --> a.sql:2:11
+      |
+    2 | AS SELECT CAST(x AS INT) FROM STREAM(s);
+      |           ^^^^
+      = flow: t
+      = dataset: main.shop.t
+      = cause: row 3
+      = help: use try_cast
+    "#);
+}
+
+#[test]
+fn p11_all_errors_are_shown_at_once() {
+    let findings =
+        ["a.sql", "b.sql", "c.sql"].map(|file| Diagnostic::error("PARSE_SYNTAX_ERROR", "expected AS").at(&Origin::new(file, 3, 1)));
+    let failure = Failure { diagnostics: findings.to_vec(), ..Failure::user("PIPELINE_GRAPH_INVALID", "3 errors") };
+    assert_snapshot!(failure_text(&failure, std::path::Path::new("/nowhere"), false), @r#"
+    error[PARSE_SYNTAX_ERROR]: expected AS
+    --> a.sql:3:1
+
+    error[PARSE_SYNTAX_ERROR]: expected AS
+    --> b.sql:3:1
+
+    error[PARSE_SYNTAX_ERROR]: expected AS
+    --> c.sql:3:1
+
+    3 errors
+    "#);
+}
+
+#[test]
+fn numbers_and_durations_are_easy_to_read() {
+    assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    assert_eq!([5, 1_234, 65_000, 3_725_000].map(duration), ["5 ms", "1.2 s", "1 min 05 s", "1 h 02 min"]);
+}

@@ -1,0 +1,91 @@
+//! What can be typed, and what `--help` teaches.
+
+use std::path::Path;
+
+use clap::{CommandFactory, Parser};
+use floe_crds::state::EventLevel;
+use floe_graph::plan::Selection;
+use insta::assert_snapshot;
+
+use super::{Arguments, Command, OutputFormat};
+use crate::settings::{Environment, RunSettings};
+
+fn parse(line: &str) -> Result<Command, clap::Error> {
+    Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.command)
+}
+
+fn help(command: &str) -> String {
+    let mut arguments = Arguments::command().term_width(100);
+    arguments.build();
+    let command = if command.is_empty() { &mut arguments } else { arguments.find_subcommand_mut(command).unwrap() };
+    command.render_long_help().to_string()
+}
+
+#[test]
+fn the_definition_of_the_arguments_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn a_run_takes_selections_and_settings() {
+    let line = "floe run shop --refresh a,b --full-refresh c --reset-checkpoint d --refresh-flow f --cascade --dry-run \
+                --set k=v=w --conf x=1 --param p=2 --memory 512Mi --storage s3://b/p --pipeline one --output json";
+    let Command::Run(run) = parse(line).unwrap() else { panic!("not a run") };
+    let settings = RunSettings::resolve(&run, &Environment::default());
+    let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let selection = Selection {
+        refresh: list(&["a", "b"]),
+        refresh_flows: list(&["f"]),
+        full_refresh: list(&["c"]),
+        full_refresh_all: false,
+        reset_checkpoints: list(&["d"]),
+        cascade: true,
+    };
+    assert_eq!(settings.selection, selection);
+    assert!(settings.dry_run && settings.json_lines && !settings.development);
+    let common = settings.settings;
+    assert_eq!(common.project, Path::new("shop"));
+    assert_eq!(common.configuration.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["k=v=w", "x=1"]);
+    assert_eq!(common.parameters.get("p").map(String::as_str), Some("2"));
+    assert_eq!(
+        (common.memory_bytes, common.storage.as_deref(), common.pipeline.as_deref()),
+        (Some(512 << 20), Some("s3://b/p"), Some("one"))
+    );
+}
+
+#[test]
+fn the_path_is_the_current_directory_if_there_is_none() {
+    let Command::Explain(explain) = parse("floe explain orders").unwrap() else { panic!("not an explain") };
+    assert_eq!((explain.dataset.as_str(), explain.project.path.as_path()), ("orders", Path::new(".")));
+    let Command::Events(events) = parse("floe events shop --level warn --type a,b -f").unwrap() else { panic!("not events") };
+    assert_eq!((events.filter.level, events.filter.update.as_str(), events.follow), (EventLevel::Warn, "latest", true));
+    let Command::Init(init) = parse("floe init shop").unwrap() else { panic!("not an init") };
+    assert_eq!((init.template.as_str(), init.display.output), ("empty", OutputFormat::Text));
+}
+
+#[test]
+fn wrong_usage_is_refused_with_code_2() {
+    for line in ["floe", "floe fly", "floe run --memory lots", "floe run --memory 1Mi", "floe run --set novalue", "floe sql -c x -f y"] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+    assert_eq!(parse("floe --help").unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn commands_of_later_releases_are_recognised() {
+    for line in ["floe test --filter x", "floe maintain --dataset a", "floe job list -o wide", "floe job --help"] {
+        assert!(matches!(parse(line), Ok(Command::Test(_) | Command::Maintain(_) | Command::Job(_))), "{line}");
+    }
+    let Command::Run(run) = parse("floe run --continuous --job nightly --request r.json").unwrap() else { panic!("not a run") };
+    assert!(run.continuous && run.job.is_some() && run.request.is_some());
+}
+
+#[test]
+fn help_teaches_the_commands() {
+    assert_snapshot!(help(""), @"");
+}
+
+#[test]
+fn help_of_run_teaches_selections() {
+    assert_snapshot!(help("run"), @"");
+}
