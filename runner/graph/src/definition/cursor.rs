@@ -1,11 +1,14 @@
 //! A cursor over the tokens of one statement: our keywords by hand, names, expressions and queries by sqlparser.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
 use sqlparser::{
-    ast,
+    ast::{self, Visit},
     parser::{Parser, ParserError},
-    tokenizer::{Token, TokenWithSpan},
+    tokenizer::{Location, Token, TokenWithSpan},
 };
 
 use super::{
@@ -232,7 +235,20 @@ impl Cursor {
         let parsed = self.parser.parse_query();
         let ast = parsed.map_err(|error| self.syntax_error(&error))?;
         self.expect_end()?;
+        self.no_unread_stream(&ast)?;
         Ok(Query { ast, text: self.text_since(from).into(), namespace: namespace.clone(), file: Arc::clone(&self.file), origin })
+    }
+
+    /// `STREAM t` that was not recognised would be a table called `stream` with the alias `t`: never let that pass.
+    fn no_unread_stream(&self, query: &ast::Query) -> Result<(), Diagnostic> {
+        match query.visit(&mut UnreadStream) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(place) => {
+                let origin = Origin::new(Arc::clone(&self.file), place.line as u32, place.column as u32);
+                let help = "write STREAM(name), or AS before the alias of a table called stream";
+                Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "STREAM is not understood here").help(help).at(&origin))
+            }
+        }
     }
 
     /// True if a query begins here.
@@ -284,6 +300,24 @@ impl Cursor {
             None => last,
         };
         Diagnostic::error("PARSE_SYNTAX_ERROR", readable(message)).at(&origin)
+    }
+}
+
+struct UnreadStream;
+
+impl ast::Visitor for UnreadStream {
+    type Break = Location;
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<Location> {
+        let ast::TableFactor::Table { name, alias: Some(alias), args: None, .. } = factor else { return ControlFlow::Continue(()) };
+        match name.0.as_slice() {
+            [ast::ObjectNamePart::Identifier(name)]
+                if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("STREAM") && !alias.explicit =>
+            {
+                ControlFlow::Break(name.span.start)
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 

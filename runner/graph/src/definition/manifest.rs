@@ -234,7 +234,14 @@ impl ManifestReader<'_> {
             self.draft.findings.push(Diagnostic::error("PARSE_SYNTAX_ERROR", message).at(&self.origin(pointer)));
             return None;
         };
-        let placed = Placed { file: Arc::clone(&self.file), text, range: piece.range.clone(), comments: &piece.comments, locate: &locate };
+        let placed = Placed {
+            file: Arc::clone(&self.file),
+            text,
+            range: piece.range.clone(),
+            start: piece.start,
+            comments: &piece.comments,
+            locate: &locate,
+        };
         let lookup = |key: &str| self.configuration.get(key).map(str::to_string);
         let mut findings = Vec::new();
         let parsed = parser(&placed, &lookup, &mut findings);

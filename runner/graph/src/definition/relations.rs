@@ -8,7 +8,7 @@ use sqlparser::tokenizer::Token;
 use super::{
     reader::Reader,
     stream,
-    tokens::{Piece, Tokens},
+    tokens::{Piece, Tokens, name_token},
 };
 use crate::origin::Diagnostic;
 
@@ -37,6 +37,24 @@ const CLAUSES: [&str; 17] = [
 const FOLLOWERS: [&str; 14] =
     ["ON", "USING", "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ANTI", "SEMI", "LATERAL", "AS", "TABLESAMPLE"];
 
+/// Units of a delay.
+const DURATION_UNITS: [&str; 14] = [
+    "SECOND",
+    "SECONDS",
+    "MINUTE",
+    "MINUTES",
+    "HOUR",
+    "HOURS",
+    "DAY",
+    "DAYS",
+    "WEEK",
+    "WEEKS",
+    "MILLISECOND",
+    "MILLISECONDS",
+    "MICROSECOND",
+    "MICROSECONDS",
+];
+
 /// True if the word cannot be the name of a relation or its alias.
 pub(super) fn ends_relation(piece: &Piece) -> bool {
     CLAUSES.iter().chain(&FOLLOWERS).any(|word| piece.is_word(word))
@@ -53,7 +71,7 @@ pub(super) enum Versions {
 pub(super) fn normalise(tokens: Tokens, versions: Versions, findings: &mut Vec<Diagnostic>) -> Tokens {
     let Tokens { pieces, text, file, end } = tokens;
     let reader = Reader { pieces: &pieces, at: 0, file: &file, end: &end, findings };
-    let mut rewriter = Rewriter { reader, out: Vec::with_capacity(pieces.len()), scopes: vec![Scope::default()], versions };
+    let mut rewriter = Rewriter { reader, out: Vec::with_capacity(pieces.len()), scopes: vec![Scope::default()], versions, laterals: 0 };
     while rewriter.reader.at < pieces.len() {
         rewriter.step();
     }
@@ -77,6 +95,8 @@ struct Rewriter<'a, 'f> {
     out: Vec<Piece>,
     scopes: Vec<Scope>,
     versions: Versions,
+    /// Lateral views that got an alias.
+    laterals: usize,
 }
 
 impl Rewriter<'_, '_> {
@@ -97,7 +117,7 @@ impl Rewriter<'_, '_> {
         if scope.from && !scope.relation && (self.watermark() || self.version()) {
             return;
         }
-        if self.live_column() || self.within_watermark() {
+        if self.live_column() || self.within_watermark() || self.lateral_view() {
             return;
         }
         let Some(piece) = self.reader.next() else { return };
@@ -126,7 +146,7 @@ impl Rewriter<'_, '_> {
                 let starts = scope.query || is_top || before.is_none_or(|before| before.token == Token::LParen);
                 *self.scope() = Scope { query: scope.query || starts, from: starts, relation: starts };
             }
-            _ if piece.is_word("JOIN") => self.scope().relation = scope.from,
+            _ if piece.is_word("JOIN") => *self.scope() = Scope { from: true, relation: true, ..scope },
             _ if piece.is_word("LATERAL") => {}
             _ if CLAUSES.iter().any(|word| piece.is_word(word)) => {
                 *self.scope() = Scope { query: scope.query, from: false, relation: false };
@@ -203,6 +223,31 @@ impl Rewriter<'_, '_> {
         is_live && !after_period
     }
 
+    /// `LATERAL VIEW [OUTER] f(…) AS c`: the parser wants a table alias before AS.
+    fn lateral_view(&mut self) -> bool {
+        if !(self.reader.is_word(0, "LATERAL") && self.reader.is_word(1, "VIEW")) {
+            return false;
+        }
+        let mut depth = 0_usize;
+        while let Some(piece) = self.reader.next() {
+            match piece.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            let ends = depth == 0 && piece.token == Token::RParen;
+            self.out.push(piece);
+            if ends {
+                break;
+            }
+        }
+        if let Some(next) = self.reader.peek(0).filter(|next| next.is_word("AS")) {
+            self.laterals += 1;
+            self.out.push(next.stand_in(name_token(&format!("__lateral_{}", self.laterals))));
+        }
+        true
+    }
+
     fn within_watermark(&mut self) -> bool {
         let found = self.reader.is_word(0, "WITHIN") && self.reader.is_word(1, "WATERMARK");
         if found {
@@ -240,23 +285,7 @@ impl Rewriter<'_, '_> {
         while self.reader.peek(0).is_some_and(|piece| matches!(piece.token, Token::Minus | Token::Number(..)) || piece.string().is_some()) {
             self.reader.at += 1;
         }
-        const UNITS: [&str; 14] = [
-            "SECOND",
-            "SECONDS",
-            "MINUTE",
-            "MINUTES",
-            "HOUR",
-            "HOURS",
-            "DAY",
-            "DAYS",
-            "WEEK",
-            "WEEKS",
-            "MILLISECOND",
-            "MILLISECONDS",
-            "MICROSECOND",
-            "MICROSECONDS",
-        ];
-        let is_unit = |piece: &Piece| UNITS.iter().any(|unit| piece.is_word(unit));
+        let is_unit = |piece: &Piece| DURATION_UNITS.iter().any(|unit| piece.is_word(unit));
         if self.reader.peek(0).is_some_and(is_unit) {
             self.reader.at += 1;
         }

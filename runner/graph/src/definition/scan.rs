@@ -10,6 +10,28 @@ pub(super) struct Piece {
     pub comments: Vec<Range<usize>>,
     /// First to last byte that is neither blank nor comment.
     pub code: Range<usize>,
+    /// Where `range` begins.
+    pub start: Place,
+}
+
+/// Line and column in a text, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+impl Place {
+    /// Where a text begins.
+    pub const START: Self = Self { line: 1, column: 1 };
+
+    /// The place behind `text` that begins here.
+    pub fn after(self, text: &str) -> Self {
+        text.chars().fold(self, |place, character| match character {
+            '\n' => Self { line: place.line + 1, column: 1 },
+            _ => Self { column: place.column + 1, ..place },
+        })
+    }
 }
 
 /// True for a notebook exported as SQL.
@@ -20,7 +42,8 @@ pub(super) fn is_notebook(text: &str) -> bool {
 
 /// The statements of a file, without those that hold nothing but comments.
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
-    let mut scanner = Scanner { text, notebook: is_notebook(text), pieces: Vec::new(), start: 0, comments: Vec::new(), code: None };
+    let mut scanner =
+        Scanner { text, notebook: is_notebook(text), pieces: Vec::new(), start: 0, place: Place::START, comments: Vec::new(), code: None };
     scanner.run();
     scanner.pieces
 }
@@ -30,6 +53,8 @@ struct Scanner<'a> {
     notebook: bool,
     pieces: Vec<Piece>,
     start: usize,
+    /// Where `start` is.
+    place: Place,
     comments: Vec<Range<usize>>,
     code: Option<Range<usize>>,
 }
@@ -38,7 +63,7 @@ impl Scanner<'_> {
     fn run(&mut self) {
         let bytes = self.text.as_bytes();
         let mut at = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        self.start = at;
+        self.begin(at);
         while at < bytes.len() {
             let end = match (bytes[at], bytes.get(at + 1)) {
                 (b'-', Some(b'-')) => self.line_comment(at),
@@ -67,9 +92,14 @@ impl Scanner<'_> {
     fn finish(&mut self, end: usize, next: usize) {
         let comments = std::mem::take(&mut self.comments);
         if let Some(code) = self.code.take() {
-            self.pieces.push(Piece { range: self.start..end, comments, code });
+            self.pieces.push(Piece { range: self.start..end, comments, code, start: self.place });
         }
-        self.start = next;
+        self.begin(next);
+    }
+
+    fn begin(&mut self, at: usize) {
+        self.place = self.place.after(&self.text[self.start..at]);
+        self.start = at;
     }
 
     fn line_comment(&mut self, at: usize) -> usize {

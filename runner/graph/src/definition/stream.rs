@@ -14,17 +14,26 @@ const FILE_FORMATS: [&str; 8] = ["json", "csv", "parquet", "text", "binaryfile",
 /// What is read: a name, or a table function with its arguments.
 pub(super) enum Inner {
     Name(Vec<Piece>),
-    Call { name: Piece, open: Piece, arguments: Vec<Vec<Piece>>, close: Piece },
+    /// `head` is the name with its parenthesis.
+    Call {
+        head: [Box<Piece>; 2],
+        arguments: Vec<Vec<Piece>>,
+        close: Box<Piece>,
+    },
 }
 
 impl Inner {
+    fn call(name: Piece, open: Piece, arguments: Vec<Vec<Piece>>, close: Piece) -> Self {
+        Self::Call { head: [Box::new(name), Box::new(open)], arguments, close: Box::new(close) }
+    }
+
     pub fn into_pieces(self) -> Vec<Piece> {
         match self {
             Self::Name(pieces) => pieces,
-            Self::Call { name, open, arguments, close } => {
-                let mut out = vec![name, open];
+            Self::Call { head, arguments, close } => {
+                let mut out: Vec<Piece> = head.into_iter().map(|piece| *piece).collect();
                 join(arguments, &close, &mut out);
-                out.push(close);
+                out.push(*close);
                 out
             }
         }
@@ -69,9 +78,9 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
 fn canonical(reader: &Reader<'_, '_>, word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece> {
     let mut out = vec![Piece { token: name_token("STREAM"), ..word.clone() }, word.stand_in(Token::LParen)];
     match inner {
-        Inner::Call { name, open, mut arguments, close } => {
+        Inner::Call { head, mut arguments, close } => {
             arguments.extend(options);
-            out.extend(Inner::Call { name, open, arguments, close }.into_pieces());
+            out.extend(Inner::Call { head, arguments, close }.into_pieces());
         }
         Inner::Name(pieces) => {
             let mut arguments = vec![pieces];
@@ -148,7 +157,7 @@ pub(super) fn path_relation(reader: &mut Reader<'_, '_>) -> Option<Inner> {
         option(&first, "format", Token::SingleQuotedString(format)),
     ];
     let name = Piece { token: name_token("read_files"), ..first.clone() };
-    Some(Inner::Call { name, open: first.stand_in(Token::LParen), arguments, close: path.stand_in(Token::RParen) })
+    Some(Inner::call(name, first.stand_in(Token::LParen), arguments, path.stand_in(Token::RParen)))
 }
 
 /// A table function whose options get one spelling.
@@ -160,7 +169,7 @@ pub(super) fn table_function(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagn
     let Some(name) = reader.next() else { return reader.expected("a table function") };
     let name = Piece { token: name_token(&name.word().unwrap_or_default().to_lowercase()), ..name };
     let (open, arguments, close) = call(reader)?;
-    Ok(Inner::Call { name, open, arguments: arguments.into_iter().map(option_of).collect(), close })
+    Ok(Inner::call(name, open, arguments.into_iter().map(option_of).collect(), close))
 }
 
 /// `( a, b, … )` split at its commas.
@@ -292,7 +301,7 @@ fn cloud_files_call(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
         pieces.extend(value);
         arguments.push(pieces);
     }
-    for (key, value) in map.map_or_else(|| Ok(Vec::new()), |map| map_entries(reader, map))? {
+    for (key, value) in map.map_or_else(|| Ok(Vec::new()), |map| map_entries(reader, &map))? {
         let mut pieces = vec![word.stand_in(name_token(&key)), word.stand_in(Token::RArrow)];
         pieces.extend(value);
         arguments.push(pieces);
@@ -305,18 +314,18 @@ fn cloud_files_call(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
     if !arguments.iter().skip(1).any(is_given) {
         arguments.push(option(&word, "inferColumnTypes", Token::SingleQuotedString("false".to_string())));
     }
-    Ok(Inner::Call { name: Piece { token: name_token("read_files"), ..word }, open, arguments, close })
+    Ok(Inner::call(Piece { token: name_token("read_files"), ..word }, open, arguments, close))
 }
 
 /// The pairs of `map('k', 'v', …)`; keys without the prefix `cloudFiles.`.
-fn map_entries(reader: &Reader<'_, '_>, map: Vec<Piece>) -> Result<Vec<(String, Vec<Piece>)>, Diagnostic> {
+fn map_entries(reader: &Reader<'_, '_>, map: &[Piece]) -> Result<Vec<(String, Vec<Piece>)>, Diagnostic> {
     let origin = map.first().map_or_else(|| reader.origin(), |piece| reader.origin_of(piece));
     let refusal = || Diagnostic::error("PARSE_SYNTAX_ERROR", "the third argument of cloud_files is map('option', 'value', …)").at(&origin);
     if !map.first().is_some_and(|piece| piece.is_word("map")) {
         return Err(refusal());
     }
     let mut findings = Vec::new();
-    let mut inner = Reader { pieces: &map, at: 1, file: reader.file, end: &origin, findings: &mut findings };
+    let mut inner = Reader { pieces: map, at: 1, file: reader.file, end: &origin, findings: &mut findings };
     let (_, values, _) = call(&mut inner)?;
     if inner.at < map.len() || values.len() % 2 == 1 {
         return Err(refusal());

@@ -4,14 +4,17 @@ use std::ops::Range;
 
 use sqlparser::tokenizer::Location;
 
+use super::scan::Place;
 use crate::origin::Origin;
 
 /// A text whose characters stand at known places of a file.
 pub(super) struct Placed<'a> {
     pub file: std::sync::Arc<str>,
     pub text: &'a str,
-    /// Byte range of `text` that is read; the rest only counts for the places.
+    /// Byte range of `text` that is read.
     pub range: Range<usize>,
+    /// Where the range begins in `text`.
+    pub start: Place,
     /// Ranges that are copied as they are.
     pub comments: &'a [Range<usize>],
     /// Line and column of the file for a line and column of `text`.
@@ -70,34 +73,24 @@ fn key_of(rest: &str) -> Option<&str> {
 struct Writer<'a> {
     source: &'a Placed<'a>,
     at: usize,
-    line: u32,
-    column: u32,
+    here: Place,
     out: Substituted,
 }
 
 impl<'a> Writer<'a> {
     fn new(source: &'a Placed<'a>) -> Self {
         let out = Substituted { text: String::new(), characters: Vec::new(), lines: vec![0], missing: Vec::new() };
-        let mut writer = Self { source, at: 0, line: 1, column: 1, out };
-        writer.skip(source.range.start);
-        writer
+        Self { source, at: source.range.start, here: source.start, out }
     }
 
     /// Moves over `length` bytes of the source.
     fn skip(&mut self, length: usize) {
-        let passed = &self.source.text[self.at..(self.at + length).min(self.source.text.len())];
-        for character in passed.chars() {
-            if character == '\n' {
-                (self.line, self.column) = (self.line + 1, 1);
-            } else {
-                self.column += 1;
-            }
-        }
+        self.here = self.here.after(&self.source.text[self.at..self.at + length]);
         self.at += length;
     }
 
     fn place(&self) -> Location {
-        let (line, column) = (self.source.locate)(self.line, self.column);
+        let (line, column) = (self.source.locate)(self.here.line, self.here.column);
         Location { line: line.into(), column: column.into() }
     }
 
@@ -128,17 +121,16 @@ impl<'a> Writer<'a> {
 
     fn key(&mut self, key: &str, lookup: &dyn Fn(&str) -> Option<String>) {
         let length = key.len() + "${}".len();
-        match lookup(key.trim()) {
-            Some(value) => self.replace(length, &value),
-            None => {
-                let place = self.place();
-                let origin = Origin::new(self.source.file.clone(), place.line as u32, place.column as u32);
-                self.out.missing.push((key.trim().to_string(), origin));
-                // A name in its place lets the statement be read to its end, so that other errors show too.
-                let stand_in: String = key.trim().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
-                self.replace(length, if stand_in.is_empty() { "_" } else { &stand_in });
-            }
+        if let Some(value) = lookup(key.trim()) {
+            self.replace(length, &value);
+            return;
         }
+        let place = self.place();
+        let origin = Origin::new(self.source.file.clone(), place.line as u32, place.column as u32);
+        self.out.missing.push((key.trim().to_string(), origin));
+        // A name in its place lets the statement be read to its end, so that other errors show too.
+        let stand_in: String = key.trim().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+        self.replace(length, if stand_in.is_empty() { "_" } else { &stand_in });
     }
 
     fn finish(mut self) -> Substituted {
@@ -154,8 +146,14 @@ mod tests {
 
     fn run(text: &str) -> Substituted {
         let comments: Vec<_> = text.find("--").map(|at| at..text.len()).into_iter().collect();
-        let source =
-            Placed { file: "a.sql".into(), text, range: 0..text.len(), comments: &comments, locate: &|line, column| (line, column) };
+        let source = Placed {
+            file: "a.sql".into(),
+            text,
+            range: 0..text.len(),
+            start: Place::START,
+            comments: &comments,
+            locate: &|line, column| (line, column),
+        };
         substitute(&source, &|key| (key == "path").then(|| "s3://x\n/${y}".to_string()))
     }
 

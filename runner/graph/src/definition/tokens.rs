@@ -193,7 +193,9 @@ mod tests {
     use super::{super::substitute::Placed, *};
 
     fn strings(text: &str) -> Vec<String> {
-        let source = Placed { file: "a.sql".into(), text, range: 0..text.len(), comments: &[], locate: &|line, column| (line, column) };
+        let start = super::super::scan::Place::START;
+        let source =
+            Placed { file: "a.sql".into(), text, range: 0..text.len(), start, comments: &[], locate: &|line, column| (line, column) };
         let tokens = tokenize(&super::super::substitute::substitute(&source, &|_| None), &"a.sql".into()).unwrap();
         tokens.pieces.iter().filter_map(|piece| piece.string().map(str::to_string)).collect()
     }

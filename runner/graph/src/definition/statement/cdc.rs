@@ -52,7 +52,7 @@ impl Statement<'_> {
     fn source(&mut self, streaming: bool) -> Result<Query, Diagnostic> {
         let from = self.cursor.at();
         let mut depth = 0_usize;
-        while !self.cursor.is_at_end() && !(depth == 0 && self.cursor.is_word(0, "KEYS")) {
+        while !self.cursor.is_at_end() && (depth > 0 || !self.cursor.is_word(0, "KEYS")) {
             match self.cursor.peek(0) {
                 Some(Token::LParen) => depth += 1,
                 Some(Token::RParen) => depth = depth.saturating_sub(1),

@@ -15,22 +15,22 @@ impl Statement<'_> {
         let origin = self.cursor.origin();
         let private = self.cursor.take(&["PRIVATE"]);
         if self.cursor.take(&["STREAMING", "TABLE"]) {
-            return self.dataset(Shape { kind: DatasetKind::StreamingTable, private, is_legacy: false, origin });
+            return self.dataset(&Shape { kind: DatasetKind::StreamingTable, private, is_legacy: false, origin });
         }
         if self.cursor.take(&["MATERIALIZED", "VIEW"]) {
-            return self.dataset(Shape { kind: DatasetKind::MaterializedView, private, is_legacy: false, origin });
+            return self.dataset(&Shape { kind: DatasetKind::MaterializedView, private, is_legacy: false, origin });
         }
         if private {
             return self.cursor.expected("STREAMING TABLE or MATERIALIZED VIEW");
         }
         if self.cursor.take(&["TEMPORARY", "VIEW"]) || self.cursor.take(&["TEMP", "VIEW"]) {
-            return self.dataset(Shape { kind: DatasetKind::TemporaryView, private, is_legacy: false, origin });
+            return self.dataset(&Shape { kind: DatasetKind::TemporaryView, private, is_legacy: false, origin });
         }
         if self.cursor.take(&["VIEW"]) {
-            return self.dataset(Shape { kind: DatasetKind::View, private, is_legacy: false, origin });
+            return self.dataset(&Shape { kind: DatasetKind::View, private, is_legacy: false, origin });
         }
         if let Some(shape) = self.legacy_shape()? {
-            return self.dataset(shape);
+            return self.dataset(&shape);
         }
         if self.cursor.take(&["FLOW"]) || self.cursor.is_word(0, "STREAM") {
             return self.create_flow(&origin);

@@ -37,7 +37,7 @@ impl Shape {
 
 impl Statement<'_> {
     /// Everything from `IF NOT EXISTS` to the end of the statement.
-    pub(super) fn dataset(&mut self, shape: Shape) -> Result<(), Diagnostic> {
+    pub(super) fn dataset(&mut self, shape: &Shape) -> Result<(), Diagnostic> {
         self.cursor.take(&["IF", "NOT", "EXISTS"]);
         let written = self.cursor.name("a name")?;
         let name = self.declare(&written);
@@ -64,8 +64,8 @@ impl Statement<'_> {
         if self.cursor.is_symbol(0, &Token::LParen) && !self.is_missing_as() {
             self.elements(&mut dataset)?;
         }
-        self.clauses(&shape, &mut dataset)?;
-        let flow = self.tail(&shape, &name)?;
+        self.clauses(shape, &mut dataset)?;
+        let flow = self.tail(shape, &name)?;
         self.draft.datasets.push(dataset);
         self.draft.flows.extend(flow);
         Ok(())

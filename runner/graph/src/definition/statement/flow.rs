@@ -70,7 +70,7 @@ impl Statement<'_> {
             let once = self.cursor.take(&["ONCE"]) || before;
             let target = self.target()?;
             let query = self.by_name()?;
-            return Ok(self.separate_flow(target, append(once), query));
+            return Ok(self.separate_flow(&target, append(once), query));
         }
         let is_legacy = self.cursor.take(&["APPLY", "CHANGES"]);
         if is_legacy {
@@ -81,7 +81,7 @@ impl Statement<'_> {
             self.cursor.expect(&["INTO"])?;
             let target = self.target()?;
             let (cdc, query) = self.auto_cdc(once)?;
-            return Ok(self.separate_flow(target, FlowKind::AutoCdc(Box::new(cdc)), query));
+            return Ok(self.separate_flow(&target, FlowKind::AutoCdc(Box::new(cdc)), query));
         }
         self.cursor.expected("INSERT INTO or AUTO CDC INTO")
     }
@@ -94,15 +94,15 @@ impl Statement<'_> {
         self.cursor.expect(&["INTO"])?;
         let target = self.target()?;
         let (cdc, query) = self.auto_cdc(false)?;
-        let mut flow = self.separate_flow(target, FlowKind::AutoCdc(Box::new(cdc)), query);
+        let mut flow = self.separate_flow(&target, FlowKind::AutoCdc(Box::new(cdc)), query);
         flow.origin = origin;
         self.draft.flows.push(flow);
         Ok(())
     }
 
-    fn separate_flow(&self, target: DatasetName, kind: FlowKind, query: Query) -> Flow {
+    fn separate_flow(&self, target: &DatasetName, kind: FlowKind, query: Query) -> Flow {
         let origin = query.origin.clone();
-        Flow { with_dataset: false, ..self.flow_of_dataset(&target, kind, query, origin) }
+        Flow { with_dataset: false, ..self.flow_of_dataset(target, kind, query, origin) }
     }
 
     fn target(&mut self) -> Result<DatasetName, Diagnostic> {

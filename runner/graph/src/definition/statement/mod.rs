@@ -17,7 +17,7 @@ use super::{
     cursor::{Cursor, WrittenName},
     properties,
     relations::{Versions, normalise},
-    scan,
+    scan::{self, Place},
     substitute::{Placed, Substituted, substitute},
     tokens::{Tokens, tokenize},
 };
@@ -56,6 +56,7 @@ pub fn parse_query(file: &SourceFile, namespace: &Namespace, configuration: &Con
         file: file.path.clone(),
         text: &file.text,
         range: piece.range.clone(),
+        start: piece.start,
         comments: &piece.comments,
         locate: &|line, column| (line, column),
     };
@@ -88,7 +89,14 @@ pub(super) fn query_of(
 
 /// Parses one expression, for example a sequence or a condition of `AUTO CDC`; places count from the start of `text`.
 pub fn parse_expression(text: &str, file: &str) -> Result<ast::Expr, Diagnostic> {
-    let source = Placed { file: file.into(), text, range: 0..text.len(), comments: &[], locate: &|line, column| (line, column) };
+    let source = Placed {
+        file: file.into(),
+        text,
+        range: 0..text.len(),
+        start: Place::START,
+        comments: &[],
+        locate: &|line, column| (line, column),
+    };
     let mut findings = Vec::new();
     let parsed = expression_of(&source, &|_| None, &mut findings);
     match findings.into_iter().find(|found| found.severity == Severity::Error) {
@@ -171,21 +179,23 @@ impl FileReader<'_> {
             file: self.file.path.clone(),
             text: &self.file.text,
             range: piece.range.clone(),
+            start: piece.start,
             comments: &piece.comments,
             locate: &|line, column| (line, column),
         };
         let lookup = |key: &str| self.variables.get(key).cloned().or_else(|| self.configuration.get(key).map(str::to_string));
         let code = &self.file.text[piece.code.clone()];
         if code.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET")) && code[3..].starts_with(char::is_whitespace) {
-            let substituted = substitute(&Placed { range: piece.code.clone(), ..source }, &lookup);
-            self.set(&substituted, piece);
+            let start = piece.start.after(&self.file.text[piece.range.start..piece.code.start]);
+            let substituted = substitute(&Placed { range: piece.code.clone(), start, ..source }, &lookup);
+            self.set(&substituted, &Origin::new(self.file.path.clone(), start.line, start.column));
             return;
         }
         let substituted = substitute(&source, &lookup);
         let findings = undefined_keys(&substituted);
         match tokenize(&substituted, &self.file.path) {
             Ok(tokens) => {
-                for tokens in split(tokens) {
+                for tokens in split(&tokens) {
                     self.tokens(tokens, findings.clone());
                 }
             }
@@ -205,25 +215,17 @@ impl FileReader<'_> {
         }
     }
 
-    fn origin(&self, at: usize) -> Origin {
-        let before = &self.file.text[..at];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Origin::new(self.file.path.clone(), line as u32, column as u32)
-    }
-
     /// `SET key = value`: the value is the rest of the statement as it stands.
-    fn set(&mut self, substituted: &Substituted, piece: &scan::Piece) {
+    fn set(&mut self, substituted: &Substituted, origin: &Origin) {
         self.note(undefined_keys(substituted));
-        let origin = self.origin(piece.code.start);
         let Some((key, value)) = substituted.text["SET".len()..].split_once('=') else {
-            let found = Diagnostic::error(SYNTAX, "expected SET key = value").at(&origin);
+            let found = Diagnostic::error(SYNTAX, "expected SET key = value").at(origin);
             self.note([found]);
             return;
         };
         let (key, value) = (unquoted(key).to_string(), unquoted(value).to_string());
         if key.is_empty() || key.contains(char::is_whitespace) {
-            let found = Diagnostic::error(SYNTAX, format!("expected SET key = value, found the key `{key}`")).at(&origin);
+            let found = Diagnostic::error(SYNTAX, format!("expected SET key = value, found the key `{key}`")).at(origin);
             self.note([found]);
             return;
         }
@@ -231,7 +233,7 @@ impl FileReader<'_> {
             properties::Setting::Effective(known) => {
                 self.settings.insert(known, value.clone());
             }
-            properties::Setting::Ignored(lint) => self.note([lint.at(&origin)]),
+            properties::Setting::Ignored(lint) => self.note([lint.at(origin)]),
             properties::Setting::Variable => {}
         }
         self.variables.insert(key, value);
@@ -299,7 +301,7 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// A value put in by `${}` may hold a `;`.
-fn split(tokens: Tokens) -> Vec<Tokens> {
+fn split(tokens: &Tokens) -> Vec<Tokens> {
     let parts = tokens.pieces.split(|piece| piece.token == Token::SemiColon).filter(|pieces| !pieces.is_empty());
     parts
         .map(|pieces| Tokens {

@@ -3,6 +3,7 @@ use crate::definition::{AutoCdc, ColumnSelection, DatasetKind, FlowKind, Refresh
 use floe_crds::state::ExpectationAction;
 
 mod examples;
+mod queries;
 
 const NAMESPACE: (&str, &str) = ("main", "bookstore");
 
@@ -198,45 +199,6 @@ CREATE FLOW o AS AUTO CDC ONCE INTO t FROM history KEYS (id) SEQUENCE BY at;",
         ["SELECT * FROM STREAM(customers_cdc)", "SELECT * FROM STREAM(books_raw)", "SELECT * FROM src.snap", "SELECT * FROM history"]
     );
     assert_eq!((out.flows[0].query.origin.line, out.flows[0].query.origin.column), (1, 39));
-}
-
-#[test]
-fn every_spelling_of_a_stream_becomes_one() {
-    for (written, read) in [
-        ("STREAM a", "STREAM(a)"),
-        ("STREAM(a)", "STREAM(a)"),
-        ("STREAM c.s.a AS x", "STREAM(c.s.a) AS x"),
-        ("stream a x", "STREAM(a) x"),
-        (
-            "STREAM a WITH ('skipChangeCommits' = 'true', startingVersion => 3)",
-            "STREAM(a, skipChangeCommits => 'true', startingVersion => 3)",
-        ),
-        ("STREAM(a, skipChangeCommits => true)", "STREAM(a, skipChangeCommits => true)"),
-        ("read_stream('s.a', skipChangeCommits => true)", "STREAM(s.a, skipChangeCommits => true)"),
-        (
-            "STREAM read_files('p', 'cloudFiles.format' => 'json', header = true)",
-            "STREAM(read_files('p', format => 'json', header => true))",
-        ),
-        ("STREAM(read_files('p'))", "STREAM(read_files('p'))"),
-        ("STREAM read_files('p') WITH ('maxFilesPerTrigger' = '5')", "STREAM(read_files('p', maxFilesPerTrigger => '5'))"),
-        ("json.`/a/b`", "read_files('/a/b', format => 'json')"),
-        ("STREAM csv.`/a` c", "STREAM(read_files('/a', format => 'csv')) c"),
-        ("delta.`s3://x/y`", "delta.`s3://x/y`"),
-        ("b, STREAM a", "b, STREAM(a)"),
-        ("b JOIN STREAM a ON b.x = a.x, STREAM c", "b JOIN STREAM(a) ON b.x = a.x, STREAM(c)"),
-        ("(SELECT * FROM STREAM a) AS q", "(SELECT * FROM STREAM(a)) AS q"),
-        ("stream", "stream"),
-        ("stream JOIN a ON true", "stream JOIN a ON true"),
-        ("`stream` a", "`stream` a"),
-    ] {
-        assert_eq!(query(&format!("SELECT * FROM {written}")), format!("SELECT * FROM {read}"), "{written}");
-    }
-    assert_eq!(query("SELECT stream b, stream FROM t"), "SELECT stream AS b, stream FROM t");
-    assert_eq!(
-        query("SELECT extract(YEAR FROM d), a IS DISTINCT FROM b FROM t"),
-        "SELECT EXTRACT(YEAR FROM d), a IS DISTINCT FROM b FROM t"
-    );
-    assert_eq!(query("FROM STREAM a SELECT x"), "FROM STREAM(a) SELECT x");
 }
 
 #[test]
@@ -481,55 +443,4 @@ fn mistakes_have_their_class_and_place() {
         read("CREATE STREAMING TABLE t (CONSTRAINT c EXPECT (a) ON VIOLATION WARN) TBLPROPERTIES ('delta.enableRowTracking' = true)");
     assert_eq!(findings(&lints), ["W004 1:64", "W008 1:85"]);
     assert_eq!(lints.datasets.len(), 1);
-}
-
-#[test]
-fn words_of_the_course_are_names_of_columns() {
-    let names = ["key", "value", "topic", "partition", "offset", "timestamp", "date", "time", "window", "start", "end", "year", "month"];
-    for name in names {
-        let text = format!(
-            "SELECT {name}, r.{name}, {name} AS x, a AS {name}, CAST({name} / 1000 AS TIMESTAMP) AS y FROM r WHERE {name} > 1 GROUP BY {name} ORDER BY {name}"
-        );
-        assert_eq!(query(&text), text, "{name}");
-        right(&format!(
-            "CREATE STREAMING TABLE t ({name} BIGINT NOT NULL, CONSTRAINT c EXPECT ({name} > 0)) PARTITIONED BY ({name}) AS {text}"
-        ));
-    }
-}
-
-#[test]
-fn expressions_of_the_dialect() {
-    for text in [
-        "SELECT a <=> b, NOT a, 7 DIV 2 + 1, a % b, a || b",
-        "SELECT a::STRING, CAST(a AS STRUCT<b: INT, c STRING>)",
-        "SELECT a:b.c[0], a:b.c::STRING",
-        "SELECT a RLIKE 'x', a NOT ILIKE 'y%'",
-        "SELECT INTERVAL '5 minutes', INTERVAL 7 DAYS, INTERVAL '3' DAY, ts - INTERVAL 1 HOUR",
-        "SELECT * EXCEPT (a, b) FROM t QUALIFY row_number() OVER (PARTITION BY a ORDER BY b) = 1",
-        "SELECT a, count(*) FROM t GROUP BY ALL",
-        "SELECT transform(a, x -> x + 1), filter(a, (x, i) -> x > i), exists(a, x -> x > 1)",
-        "SELECT map('a', 1), array(1, 2), struct(1 AS a, b), named_struct('a', 1), a[0].b, timestamp(x), date(x), int(x), if(a, b, c)",
-        "SELECT DISTINCT ON (a, b) * FROM STREAM(t)",
-        "SELECT a FROM t LATERAL VIEW explode(b) e AS c",
-        "SELECT a FROM t, LATERAL EXPLODE(t.b) AS e(c) JOIN u ON u.x = e.c",
-        "SELECT a FROM t LEFT SEMI JOIN u ON t.a = u.a",
-        "SELECT a FROM t LEFT ANTI JOIN u USING(a)",
-        "SELECT sha2(concat(user_id, :salt), 256) FROM IDENTIFIER(:t)",
-        "SELECT window(ts, '5 minutes', '5 minutes', '2 minutes'), window.start FROM t GROUP BY window(ts, '5 minutes')",
-        "SELECT percentile_approx(x, array(0.5, 0.9)), count(DISTINCT a, b), sum(a) FILTER (WHERE b > 1), first(x) IGNORE NULLS FROM t",
-        "SELECT DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:00', 10 BETWEEN 1 AND 2, datediff(DAY, a, b)",
-        "SELECT explode(m) AS (k, v) FROM t",
-        "SELECT * FROM VALUES (1, 'a'), (2, 'b') AS t (a, b)",
-        "SELECT * FROM t VERSION AS OF 3",
-        "SELECT * FROM table_changes('t', 1)",
-        "SELECT * FROM event_log(TABLE(t))",
-        "SELECT floor(months_between(current_date(), dob) / 12) AS age, address.* FROM t",
-        "SELECT details:flow_progress:data_quality:expectations FROM event_log",
-    ] {
-        let found = query(text);
-        assert_eq!(query(&found), found, "{text}");
-    }
-    assert_eq!(query("SELECT 10 DIV 3 + 1, !a == b, 1L, 2.5D"), "SELECT 10 DIV 3 + 1, NOT a = b, 1L, 2.5");
-    assert_eq!(query("SELECT * FROM t FOR VERSION AS OF '12' x"), "SELECT * FROM t x VERSION AS OF 12");
-    assert_eq!(query("SELECT CAST(a AS MAP<STRING, ARRAY<INT>>) -- ${y}\n;"), "SELECT CAST(a AS Map(STRING, ARRAY<INT>))");
 }
