@@ -100,3 +100,32 @@ fn further_flow(flow: &Flow) -> Diagnostic {
         .at(&flow.origin)
         .about(flow.target.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lints_of_the_whole_project() {
+        let text = "CREATE STREAMING TABLE t AS SELECT * FROM STREAM a; CREATE STREAMING TABLE u;";
+        let flows =
+            "CREATE FLOW f AS INSERT INTO T BY NAME SELECT * FROM STREAM b; CREATE FLOW g AS INSERT INTO u BY NAME SELECT * FROM STREAM b;";
+        let values =
+            [("pipelines.reset.alowed", "x"), ("spark.executor.memory", "1g"), ("path", "p"), ("pipelines.numUpdateRetryAttempts", "1")];
+        let project = Project {
+            namespace: Namespace { catalog: "main".to_string(), schema: "default".to_string() },
+            configuration: Configuration::new(values.map(|(k, v)| (k.to_string(), v.to_string())).into(), BTreeMap::new()),
+            sql: vec![SourceFile::new("b.sql", flows), SourceFile::new("a.sql", text)],
+            tables: Vec::new(),
+        };
+        let found: Vec<_> = project.definitions().diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "[W002] flow f writes to T, which has a query of its own (b.sql:1:13)",
+                "[W005] spec.configuration: unknown key pipelines.reset.alowed",
+                "[W007] spec.configuration: spark.executor.memory is a setting of Spark and has no effect",
+            ]
+        );
+    }
+}
