@@ -70,7 +70,7 @@ pub struct Later {
 #[derive(Clone, Debug, Args)]
 pub struct Project {
     /// Project directory or Pipeline manifest
-    #[arg(default_value = ".", value_name = "PATH")]
+    #[arg(default_value = ".", value_name = "PATH", help_heading = None)]
     pub path: PathBuf,
     #[command(flatten)]
     pub common: Common,
@@ -131,10 +131,6 @@ pub enum OutputFormat {
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
-    #[command(flatten)]
-    pub selection: SelectionArguments,
-    #[command(flatten)]
-    pub project: Project,
     /// Print what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -147,6 +143,10 @@ pub struct Run {
     pub job: Option<String>,
     #[arg(long, hide = true, value_name = "FILE")]
     pub request: Option<String>,
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+    #[command(flatten)]
+    pub project: Project,
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -192,14 +192,14 @@ Examples:
   floe validate shop
   floe validate shop --offline --strict    in CI: without storage, lints count as errors")]
 pub struct Validate {
-    #[command(flatten)]
-    pub project: Project,
     /// Skip what needs storage, and say what was skipped
     #[arg(long)]
     pub offline: bool,
     /// Lints are errors
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub project: Project,
 }
 
 /// Show the flow graph
@@ -212,11 +212,11 @@ Examples:
   floe graph shop --format mermaid         for a Markdown page
   floe graph shop --format dot | dot -Tsvg -o graph.svg")]
 pub struct Graph {
-    #[command(flatten)]
-    pub project: Project,
     /// Form of the graph
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<GraphFormat>,
+    #[command(flatten)]
+    pub project: Project,
 }
 
 /// Forms of the graph.
@@ -258,13 +258,13 @@ Examples:
   floe events shop -f                      while another process runs the update
   floe events shop --since 2h --output json | jq .details")]
 pub struct Events {
+    /// Go on with new events until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
     #[command(flatten)]
     pub filter: EventFilter,
     #[command(flatten)]
     pub project: Project,
-    /// Go on with new events until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
 }
 
 /// Which events.
@@ -301,8 +301,6 @@ Examples:
   floe sql shop -f report.sql --output json
   floe sql shop                            a prompt")]
 pub struct Sql {
-    #[command(flatten)]
-    pub project: Project,
     /// Statement to run
     #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
     pub command: Option<String>,
@@ -312,6 +310,8 @@ pub struct Sql {
     /// Most rows that are printed as text; 0 = all
     #[arg(long, value_name = "ROWS", default_value_t = 1000)]
     pub max_rows: usize,
+    #[command(flatten)]
+    pub project: Project,
 }
 
 /// Create a project that runs

@@ -82,7 +82,47 @@ fn commands_of_later_releases_are_recognised() {
 
 #[test]
 fn help_teaches_the_commands() {
-    assert_snapshot!(help(""), @"");
+    assert_snapshot!(help(""), @r#"
+    Declarative data pipelines: SQL files and manifests become Delta tables that are kept up to date,
+    incrementally and exactly once
+
+    Usage: floe <COMMAND>
+
+    Commands:
+      run       Bring the pipeline's tables up to date
+      validate  Check the project without running it
+      graph     Show the flow graph
+      explain   Show how a dataset is computed
+      events    Read the event log
+      sql       Query tables, views and the event log
+      init      Create a project that runs
+
+    Options:
+      -h, --help
+              Print help
+
+      -V, --version
+              Print version
+
+    Examples:
+      floe init shop --template bookstore     a project that runs at once
+      floe run shop                           bring all its tables up to date
+      floe run shop                           again: only what is new is read
+      floe sql shop -c 'SELECT * FROM books'  look at a table
+      floe events shop --level WARN           what the last update found unusual
+
+    Exit codes:
+      0    done
+      2    wrong usage of the command line
+      10   an error in the project, its data or its use (also internal errors)
+      11   an expectation with ON VIOLATION FAIL UPDATE was violated
+      12   storage or credentials
+      20   a failure that another attempt may not meet (network, conflicts)
+      130  Ctrl-C, 143 SIGTERM: what was committed stays, the next run goes on from there
+
+    PATH is a directory with a Pipeline manifest (pipeline.yaml) and SQL files
+    (transformations/**/*.sql), or the manifest itself; without PATH it is the current directory.
+    "#);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
     marker::Marker,
     note::CommitNote,
     record::Identity,
-    table::{DeltaLog, FlushNote, InstanceNote},
+    table::{DeltaLog, FlushNote, InstanceNote, LogTable},
 };
 use crate::{
     commit::{action::Action, table},
@@ -24,7 +24,8 @@ const MAX_COMMITS_READ: i64 = 10_000;
 
 /// The event log of an update on `storage`: closes what a dead runner left, then records the events of `identity`.
 ///
-/// `catalog` names the tables that may hold commits of the dead runner. Never fails: what cannot be read is told to the observers.
+/// The caller holds the lock of the storage: an update that has not ended is taken for dead. `catalog` names the tables that may hold
+/// commits of the dead runner. Never fails: what cannot be read is told to the observers.
 pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outputs: Outputs) -> EventLog {
     let (previous, unreadable) = match Marker::read(storage).await {
         Ok(previous) => (previous, None),
@@ -36,18 +37,18 @@ pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outp
         Some(marker) => Box::pin(left_behind(storage, catalog, marker)).await,
         None => Ok(Left::default()),
     };
-    let table = Arc::new(DeltaLog::new(storage, &identity.pipeline_id, known.clone()));
-    let log = EventLog::with_storage(identity.clone(), outputs, Some(table), Some(storage.clone()), Pauses::default());
+    let table = Arc::new(DeltaLog::new(storage, &identity.pipeline_id, known));
+    let log = EventLog::with_storage(identity.clone(), outputs, Some(Arc::clone(&table) as _), Some(storage.clone()), Pauses::default());
     let (left, unread) = match left {
         Ok(left) => (left, None),
         Err(failure) => (Left::default(), Some(failure)),
     };
     if let Some(marker) = dead {
         log.record_left(left, &marker, &identity);
+        // Before the marker names this update: if it dies too, nobody would look for the one before it.
+        Box::pin(log.flush()).await;
     }
-    // The marker keeps the version from which a later recovery has to read, also that of an earlier dead runner whose events are not
-    // written yet: they are in the same flush as the first events of this one.
-    let marked = Marker { event_log: known, ..Marker::of(&identity) }.write(storage).await;
+    let marked = Marker { event_log: table.known().await, ..Marker::of(&identity) }.write(storage).await;
     for failure in unreadable.into_iter().chain(unread).chain(marked.err()) {
         log.log_failed(&failure);
     }

@@ -530,6 +530,22 @@ async fn e16_dangling_update_closed() {
 }
 
 #[tokio::test]
+async fn a_runner_that_dies_while_it_recovers_leaves_both_updates_to_be_closed() {
+    let place = place().await;
+    for update in ["u1", "u2"] {
+        // Each begins (and recovers the one before) and dies before its first flush.
+        let log = place.log(update).await;
+        log.record(Event::update_progress(update, UpdateState::Running));
+        drop(log);
+    }
+    let third = place.log("u3").await;
+    third.record(Event::update_progress("u3", UpdateState::Completed));
+    third.close().await;
+    let closed: Vec<_> = place.stored().await.into_iter().filter(|event| event.3.contains("(recovered)")).map(|event| event.0).collect();
+    assert_eq!(closed, ["u1/1", "u2/1"]);
+}
+
+#[tokio::test]
 async fn e17_a_further_attempt_goes_on_with_the_update() {
     let place = place().await;
     let first = place.log("u1").await;

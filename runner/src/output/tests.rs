@@ -55,7 +55,14 @@ fn the_closing_table_shows_every_dataset() {
     };
     let excluded = DatasetReport { duration_ms: 0, ..dataset("archive", FlowState::Excluded, 0) };
     let text = closing(&report(UpdateState::Completed, vec![orders, revenue, excluded]), false, false);
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+     dataset   state       rows written   dropped   quarantined   expectations               version   refresh               time
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     orders    completed      1,234,567        20             5   19,980 passed, 20 failed         7   append               35 ms
+     revenue   completed             10                           10 passed                        3   complete recompute   35 ms
+     archive   excluded
+    shop is up to date: 1,234,577 rows written (1.2 s)
+    "#);
 }
 
 #[test]
@@ -64,7 +71,13 @@ fn a_failed_update_says_where() {
     let skipped = dataset("revenue", FlowState::Skipped, 0);
     let mut report = report(UpdateState::Failed, vec![failed, skipped]);
     report.failures.push(Failure::user("CAST_INVALID_INPUT", "x"));
-    assert_snapshot!(closing(&report, false, false), @"");
+    assert_snapshot!(closing(&report, false, false), @r#"
+     dataset   state     rows written   dropped   quarantined   expectations   version   refresh    time
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────
+     orders    failed               0                                                              35 ms
+     revenue   skipped
+    shop failed in 1 dataset (1.2 s); update 0199
+    "#);
     assert_eq!(report.exit_code(), 10);
 }
 
