@@ -17,10 +17,15 @@ const MIN_FILE_AGE_DAYS: i64 = 14;
 /// Formats of files that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileFormat {
+    /// One document per line, or per file.
     Json,
+    /// Separated values.
     Csv,
+    /// Columns by name.
     Parquet,
+    /// Column `value`, one row per line.
     Text,
+    /// One row per file.
     BinaryFile,
 }
 
@@ -49,6 +54,7 @@ pub enum PartitionColumns {
 /// How many files or commits one micro-batch takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
+    /// At least 1.
     pub max_files: usize,
     /// Soft: a batch has at least one file.
     pub max_bytes: Option<u64>,
@@ -63,26 +69,40 @@ impl Default for BatchLimits {
 /// JSON: one document per line, or one document or array per file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonReadOptions {
+    /// A document may span lines; a file is one document or an array of them.
     pub multi_line: bool,
     /// Java patterns, as written.
     pub timestamp_format: Option<String>,
+    /// As `timestamp_format`.
     pub date_format: Option<String>,
+    /// For inference only.
     pub primitives_as_string: bool,
+    /// Field names are compared with their letter case.
     pub case_sensitive: bool,
 }
 
 /// CSV, with Spark's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvReadOptions {
+    /// The first record names the columns.
     pub header: bool,
+    /// Between fields.
     pub separator: u8,
+    /// Around fields.
     pub quote: Option<u8>,
+    /// Before a quote that belongs to the field.
     pub escape: Option<u8>,
+    /// Text that means NULL.
     pub null_value: String,
+    /// Records left out at the beginning of each file, before the header.
     pub skip_rows: usize,
+    /// Records that begin with it are left out.
     pub comment: Option<u8>,
+    /// Quoted fields may hold line ends.
     pub multi_line: bool,
+    /// Java patterns, as written.
     pub timestamp_format: Option<String>,
+    /// As `timestamp_format`.
     pub date_format: Option<String>,
 }
 
@@ -91,28 +111,43 @@ pub struct CsvReadOptions {
 pub struct FileFilter {
     /// Glob over the name of a file.
     pub name_pattern: Option<String>,
+    /// Directories below the path too.
     pub recursive: bool,
     /// Epoch microseconds, exclusive on both sides.
     pub modified_after: Option<i64>,
+    /// As `modified_after`.
     pub modified_before: Option<i64>,
     /// Older files are ignored, in microseconds.
     pub max_age: Option<i64>,
 }
 
 /// All options of one `read_files`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own that users name")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReadOptions {
+    /// Of all files.
     pub format: FileFormat,
+    /// For malformed records.
     pub mode: ParseMode,
+    /// Takes the text of malformed records if the schema has it.
     pub corrupt_record_column: String,
+    /// False: files of the first listing are recorded as seen, not read.
     pub include_existing_files: bool,
+    /// True: a known file that changed is read again.
     pub allow_overwrites: bool,
+    /// Of one micro-batch.
     pub limits: BatchLimits,
+    /// At discovery.
     pub filter: FileFilter,
+    /// Columns from the path.
     pub partition_columns: PartitionColumns,
+    /// Unreadable files are skipped as a whole.
     pub ignore_corrupt_files: bool,
+    /// Files that are gone are skipped.
     pub ignore_missing_files: bool,
+    /// For JSON.
     pub json: JsonReadOptions,
+    /// For CSV.
     pub csv: CsvReadOptions,
 }
 
@@ -133,8 +168,11 @@ pub enum DeltaStart {
 /// All options of one `STREAM table`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeltaStreamOptions {
+    /// A commit that updates or deletes is left out as a whole.
     pub skip_change_commits: bool,
+    /// At the first start.
     pub start: DeltaStart,
+    /// Of one micro-batch.
     pub limits: BatchLimits,
 }
 

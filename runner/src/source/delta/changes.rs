@@ -61,9 +61,10 @@ impl Changes {
 
     /// The error of a stream that meets an update or delete.
     pub(super) fn refusal(&self, table: &str) -> Failure {
-        let (class, what) = match self.added.is_empty() {
-            true => ("DELTA_SOURCE_IGNORE_DELETE", "deleted data"),
-            false => ("DELTA_SOURCE_TABLE_IGNORE_CHANGES", "a data update"),
+        let (class, what) = if self.added.is_empty() {
+            ("DELTA_SOURCE_IGNORE_DELETE", "deleted data")
+        } else {
+            ("DELTA_SOURCE_TABLE_IGNORE_CHANGES", "a data update")
         };
         let text = format!("detected {what} in the source table {table} at version {}; a stream reads tables that only grow", self.version);
         Failure::user(class, text).help(

@@ -45,9 +45,10 @@ pub(super) async fn look(source: &DeltaSource) -> Result<Option<KnownTable>, Fai
     let features = table.protocol.reader_features.iter().flatten();
     let unknown: Vec<&str> = features.map(String::as_str).filter(|feature| !READER_FEATURES.contains(feature)).collect();
     if table.protocol.min_reader_version > 3 || !unknown.is_empty() {
-        let what = match unknown.is_empty() {
-            true => format!("reader version {}", table.protocol.min_reader_version),
-            false => format!("the reader features {}", unknown.join(", ")),
+        let what = if unknown.is_empty() {
+            format!("reader version {}", table.protocol.min_reader_version)
+        } else {
+            format!("the reader features {}", unknown.join(", "))
         };
         let text = format!("{} at {} needs {what}, which this release cannot read", source.name, source.location);
         return Err(

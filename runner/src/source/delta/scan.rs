@@ -12,15 +12,20 @@ use datafusion::{
     common::{DFSchema, scalar::ScalarValue},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::DefaultParquetFileReaderFactory},
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, ParquetSource,
+            parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory},
+        },
         source::DataSourceExec,
         table_schema::TableSchema,
     },
     error::Result as EngineResult,
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    physical_plan::{ExecutionPlan, empty::EmptyExec},
+    parquet::arrow::async_reader::AsyncFileReader,
+    physical_plan::{ExecutionPlan, empty::EmptyExec, metrics::ExecutionPlanMetricsSet},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::changes::DataFile;
@@ -29,6 +34,9 @@ use crate::{
     source::{ReadCounters, files::decoded_path},
     storage::Location,
 };
+
+/// Footers read at once, where the log does not tell how many rows a file has.
+const FOOTERS_AT_ONCE: usize = 8;
 
 /// Data files as a table.
 pub(super) struct DataFiles {
@@ -67,7 +75,7 @@ impl DataFiles {
         let of_file = |field: &&Arc<Field>| !self.is_partition(field.name());
         let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
         let file_schema = Schema::new(self.schema.fields().iter().filter(of_file).map(nullable).collect::<Vec<_>>());
-        TableSchema::new(Arc::new(file_schema), self.partition_columns.clone())
+        TableSchema::builder(Arc::new(file_schema)).with_table_partition_cols(self.partition_columns.clone()).build()
     }
 
     fn partitioned_file(&self, file: &DataFile) -> PartitionedFile {
@@ -105,13 +113,26 @@ impl DataFiles {
         Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect())
     }
 
-    fn count(&self) {
+    /// Counts the rows of all files, also of those that a filter skips: what the range holds does not depend on the query.
+    async fn count(&self) -> EngineResult<()> {
         let counters = self.counters.start();
-        for file in &self.files {
-            counters.add_file(file.size);
-            counters.add_rows(file.rows.unwrap_or_default(), 0);
+        let factory = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
+        let mut footers = Vec::new();
+        for file in self.files.iter().filter(|file| file.rows.is_none()) {
+            let reader = factory.create_reader(0, self.partitioned_file(file), None, &ExecutionPlanMetricsSet::new())?;
+            footers.push(rows_in_footer(reader));
         }
+        let found: Vec<u64> = stream::iter(footers).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await?;
+        let found: u64 = found.into_iter().sum();
+        counters.add_rows(found + self.files.iter().filter_map(|file| file.rows).sum::<u64>(), 0);
+        self.files.iter().for_each(|file| counters.add_file(file.size));
+        Ok(())
     }
+}
+
+/// Other writers may leave out the statistics.
+async fn rows_in_footer(mut reader: Box<dyn AsyncFileReader + Send>) -> EngineResult<u64> {
+    Ok(reader.get_metadata(None).await?.file_metadata().num_rows().max(0) as u64)
 }
 
 #[async_trait]
@@ -137,7 +158,7 @@ impl TableProvider for DataFiles {
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        self.count();
+        self.count().await?;
         let files = self.pruned(self.files.iter().map(|file| self.partitioned_file(file)).collect(), state, filters)?;
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?))));

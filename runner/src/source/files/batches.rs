@@ -36,7 +36,8 @@ pub fn listing_fingerprint(files: &[FileEntry]) -> String {
         hash.update(file.etag.as_deref().unwrap_or_default().as_bytes());
         hash.update([0]);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let half = hash.finalize().iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    format!("{half:032x}")
 }
 
 #[cfg(test)]

@@ -19,6 +19,17 @@ use crate::{failure::Failure, state::FileEntry, storage::store_failure};
 /// After how many more files `progress` is called.
 const PROGRESS_STEP: u64 = 10_000;
 
+/// Ends of the names of files that are still being written.
+const TEMPORARY: [&str; 2] = [".tmp", "._COPYING_"];
+
+/// How far a directory matches the glob.
+#[derive(Clone, Debug)]
+enum At {
+    /// No glob restricts what is below.
+    Anywhere,
+    Within(Progress),
+}
+
 /// What of a listing is taken.
 #[derive(Debug)]
 pub(super) struct Selector {
@@ -58,32 +69,32 @@ impl Selector {
         })
     }
 
-    fn start(&self) -> Option<Progress> {
-        self.glob.as_ref().map(Glob::start)
+    fn start(&self) -> At {
+        self.glob.as_ref().map_or(At::Anywhere, |glob| At::Within(glob.start()))
     }
 
-    /// Below the directory `name`, or `None` if nothing there is taken. `at` is `None` where no glob restricts any more.
-    fn enter(&self, at: Option<&Progress>, name: &str) -> Option<Option<Progress>> {
+    /// Below the directory `name`, or `None` if nothing there is taken.
+    fn enter(&self, at: &At, name: &str) -> Option<At> {
         if is_hidden(name) && !name.contains('=') {
             return None;
         }
-        let (Some(glob), Some(at)) = (&self.glob, at) else {
-            return self.recursive.then_some(None);
+        let (Some(glob), At::Within(at)) = (&self.glob, at) else {
+            return self.recursive.then_some(At::Anywhere);
         };
         if glob.is_complete(at) && !self.recursive {
             return None;
         }
         let next = glob.step(at, name);
-        (!next.is_dead()).then_some(Some(next))
+        (!next.is_dead()).then_some(At::Within(next))
     }
 
     /// True if the file `name` in a directory reached at `at` is taken, by its name.
-    fn takes_name(&self, at: Option<&Progress>, name: &str) -> bool {
-        if is_hidden(name) || name.ends_with(".tmp") || name.ends_with("._COPYING_") {
+    fn takes_name(&self, at: &At, name: &str) -> bool {
+        if is_hidden(name) || TEMPORARY.iter().any(|suffix| name.ends_with(suffix)) {
             return false;
         }
         let in_glob = match (&self.glob, at) {
-            (Some(glob), Some(at)) => glob.is_complete(&glob.step(at, name)),
+            (Some(glob), At::Within(at)) => glob.is_complete(&glob.step(at, name)),
             _ => true,
         };
         in_glob && self.name.as_ref().is_none_or(|matcher| matcher.is_match(name))
@@ -98,12 +109,12 @@ impl Selector {
         let (directories, name) = relative.rsplit_once('/').unwrap_or(("", relative));
         let mut at = self.start();
         for directory in directories.split('/').filter(|part| !part.is_empty()) {
-            match self.enter(at.as_ref(), directory) {
+            match self.enter(&at, directory) {
                 Some(next) => at = next,
                 None => return false,
             }
         }
-        self.takes_name(at.as_ref(), name)
+        self.takes_name(&at, name)
     }
 }
 

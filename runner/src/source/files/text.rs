@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::{
-    array::{RecordBatch, RecordBatchOptions, StringBuilder, new_null_array},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array},
     datatypes::SchemaRef,
 };
 
@@ -57,9 +57,12 @@ impl TextReader {
             return Ok(());
         }
         let lines = Arc::new(self.lines.finish());
-        let columns = self.content.fields().iter().map(|field| match field.name().eq_ignore_ascii_case("value") {
-            true => Arc::clone(&lines) as _,
-            false => new_null_array(field.data_type(), self.rows),
+        let columns = self.content.fields().iter().map(|field| {
+            if field.name().eq_ignore_ascii_case("value") {
+                Arc::clone(&lines) as ArrayRef
+            } else {
+                new_null_array(field.data_type(), self.rows)
+            }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.content), columns.collect(), &options);

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{PROGRESS_STEP, Progress, Selector};
+use super::{At, PROGRESS_STEP, Selector};
 use crate::{failure::Failure, source::files::location::FileRoot, state::FileEntry, storage::io_failure};
 
 /// Threads that look at files; more do not help a file system.
@@ -20,7 +20,7 @@ const ENTRIES_PER_THREAD: usize = 256;
 /// A directory that is still to be read.
 struct Directory {
     path: PathBuf,
-    at: Option<Progress>,
+    at: At,
 }
 
 /// What one entry turned out to be.
@@ -94,9 +94,7 @@ fn read_level(root: &FileRoot, base: &Path, selector: &Selector, level: Vec<Dire
     let threads = thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS);
     let chunk = entries.len().div_ceil(threads).max(ENTRIES_PER_THREAD);
     let looks: Vec<Result<Vec<Found>, Failure>> = thread::scope(|scope| {
-        let look_all = |chunk: &[(DirEntry, Arc<Option<Progress>>)]| {
-            chunk.iter().map(|(entry, at)| look(root, base, selector, entry, (**at).as_ref())).collect()
-        };
+        let look_all = |chunk: &[(DirEntry, Arc<At>)]| chunk.iter().map(|(entry, at)| look(root, base, selector, entry, at)).collect();
         let chunks: Vec<_> = entries.chunks(chunk).map(|chunk| scope.spawn(move || look_all(chunk))).collect();
         chunks.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::internal("a listing thread died")))).collect()
     });
@@ -112,7 +110,7 @@ fn read_level(root: &FileRoot, base: &Path, selector: &Selector, level: Vec<Dire
     Ok((files, directories))
 }
 
-fn look(root: &FileRoot, base: &Path, selector: &Selector, entry: &DirEntry, at: Option<&Progress>) -> Result<Found, Failure> {
+fn look(root: &FileRoot, base: &Path, selector: &Selector, entry: &DirEntry, at: &At) -> Result<Found, Failure> {
     let file_name = entry.file_name();
     let name = file_name.to_string_lossy();
     let kind = entry.file_type();
