@@ -269,7 +269,8 @@ fn no_version(reference: &RelationReference) -> Failure {
 pub(super) fn invalid(findings: Vec<Diagnostic>) -> Failure {
     let first = findings.iter().find(|finding| finding.severity == Severity::Error).or(findings.first());
     let (class, message) = first.map_or(("INTERNAL_ERROR", ""), |finding| (finding.class.as_str(), finding.message.as_str()));
-    Failure { diagnostics: findings.clone(), ..Failure::user(class, message) }
+    let failure = Failure::user(class, message);
+    Failure { diagnostics: findings, ..failure }
 }
 
 /// The leaves of a plan, each once.
