@@ -1,18 +1,141 @@
 //! Facts from storage that planning needs, gathered cheaply: schemas of foreign tables, the catalog, newest versions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use datafusion::arrow::datatypes::SchemaRef;
-use floe_graph::{graph::ResolvedGraph, origin::Diagnostic, plan::StoredState, relation::Relation};
+use floe_graph::{
+    definition::{DatasetKind, FlowKind},
+    graph::{ResolvedDataset, ResolvedGraph},
+    name::DatasetName,
+    origin::Diagnostic,
+    plan::{StoredState, StoredTable},
+    relation::{Relation, RelationKind},
+};
+use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{failure::Failure, state::catalog::Catalog, storage::Storage};
+use crate::{
+    commit::{KnownTable, TargetTable, properties::PIPELINE_ID},
+    failure::Failure,
+    source::DeltaSource,
+    state::{
+        Checkpoint,
+        catalog::{Catalog, CatalogEntry, StoredKind},
+        view,
+    },
+    storage::{Storage, layout, parse_uri},
+};
+
+/// Small reads that wait for storage at once.
+pub const CONCURRENT_READS: usize = 32;
 
 /// The schema of every relation that resolution needs, by source id. What cannot be read is an error where it is used.
-pub async fn source_schemas(_storage: &Storage, _relations: &[Relation]) -> BTreeMap<String, Result<SchemaRef, Diagnostic>> {
-    BTreeMap::new()
+pub async fn source_schemas(storage: &Storage, root: &Path, relations: &[Relation]) -> BTreeMap<String, Result<SchemaRef, Diagnostic>> {
+    let observed = stream::iter(relations).map(|relation| async move {
+        let schema = Box::pin(source_schema(storage, root, relation)).await.map_err(|failure| diagnostic(failure, relation));
+        (relation.source_id(), schema)
+    });
+    observed.buffer_unordered(CONCURRENT_READS).collect().await
+}
+
+async fn source_schema(storage: &Storage, root: &Path, relation: &Relation) -> Result<SchemaRef, Failure> {
+    let RelationKind::Delta { location, version, .. } = &relation.kind else {
+        return Err(Failure::internal(format!("{} has no schema to look up", relation.source_id())));
+    };
+    let location = storage.stores().location(&parse_uri(location, root)?)?;
+    let table = DeltaSource::new(relation.source_id(), location.clone()).observe(*version).await?;
+    let missing = || Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table at {location}")).help("check the location");
+    Ok(table.ok_or_else(missing)?.schema)
+}
+
+fn diagnostic(failure: Failure, relation: &Relation) -> Diagnostic {
+    let found = Diagnostic::error(failure.error, failure.message);
+    let found = if let Some(help) = failure.help { found.help(help) } else { found };
+    match &relation.origin {
+        Some(origin) => found.at(origin),
+        None => found,
+    }
 }
 
 /// What storage holds for the graph. Reads the catalog and newest version numbers; opens only tables that the catalog does not know.
-pub async fn stored_state(_storage: &Storage, _graph: &ResolvedGraph, _catalog: Option<&Catalog>) -> Result<StoredState, Failure> {
-    Err(Failure::internal("observation is not there yet"))
+pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Option<&Catalog>) -> Result<StoredState, Failure> {
+    let mut state = StoredState { pipeline_id: catalog.map(|catalog| catalog.pipeline_id.clone()), ..StoredState::default() };
+    let stored = graph.datasets.values().filter(|dataset| is_stored(dataset));
+    let looks = stream::iter(stored).map(|dataset| stored_table(storage, dataset, catalog));
+    let tables: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    state.tables = tables.into_iter().flatten().collect();
+    state.inactive = inactive(graph, catalog);
+    let batch_flows = graph.flows.iter().filter(|flow| matches!(flow.kind, FlowKind::Complete | FlowKind::Once));
+    let looks = stream::iter(batch_flows).map(|flow| async move {
+        if flow.kind == FlowKind::Once {
+            let checkpoint = Checkpoint::open(storage, &flow.name).await?;
+            let done = checkpoint.pending().is_none() && checkpoint.next_batch() > 0;
+            return Ok::<_, Failure>((flow.name.clone(), None, done));
+        }
+        let fingerprint = view::read(storage, &flow.name).await?.map(|position| position.fingerprint);
+        Ok((flow.name.clone(), fingerprint, false))
+    });
+    let flows: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    for (flow, fingerprint, done) in flows {
+        if done {
+            state.completed_once.push(flow.clone());
+        }
+        if let Some(fingerprint) = fingerprint {
+            state.fingerprints.insert(flow, fingerprint);
+        }
+    }
+    state.completed_once.sort();
+    Ok(state)
+}
+
+/// True for datasets that have a table of this pipeline.
+pub fn is_stored(dataset: &ResolvedDataset) -> bool {
+    matches!(dataset.definition.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
+}
+
+async fn stored_table(
+    storage: &Storage,
+    dataset: &ResolvedDataset,
+    catalog: Option<&Catalog>,
+) -> Result<Option<(DatasetName, StoredTable)>, Failure> {
+    let name = &dataset.definition.name;
+    let entry = catalog.and_then(|catalog| catalog.datasets.get(&name.key()));
+    let location = storage.at(&layout::table_path(name, dataset.definition.private));
+    let known = entry.map(|entry| entry.table.clone());
+    let Some(table) = TargetTable::open(&location, known).await? else { return Ok(None) };
+    let stored = StoredTable {
+        kind: entry.and_then(kind),
+        pipeline_id: table.properties().get(PIPELINE_ID).cloned(),
+        table_id: table.id().to_string(),
+        version: table.version(),
+        schema: table.schema().clone(),
+        partition_by: table.partition_columns().to_vec(),
+        properties: table.properties().clone(),
+    };
+    Ok(Some((name.clone(), stored)))
+}
+
+fn kind(entry: &CatalogEntry) -> Option<DatasetKind> {
+    match entry.kind {
+        StoredKind::StreamingTable => Some(DatasetKind::StreamingTable),
+        StoredKind::MaterializedView => Some(DatasetKind::MaterializedView),
+        StoredKind::Quarantine => None,
+    }
+}
+
+fn inactive(graph: &ResolvedGraph, catalog: Option<&Catalog>) -> Vec<DatasetName> {
+    let declared = |key: &str| graph.datasets.values().any(|dataset| is_stored(dataset) && dataset.definition.name.key() == key);
+    let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
+    let left = entries.filter(|(key, entry)| entry.kind != StoredKind::Quarantine && !declared(key));
+    left.filter_map(|(key, _)| parse_key(key)).collect()
+}
+
+/// `catalog.schema.name` of the catalog's keys.
+pub fn parse_key(key: &str) -> Option<DatasetName> {
+    let mut parts = key.splitn(3, '.').map(str::to_string);
+    Some(DatasetName { catalog: parts.next()?, schema: parts.next()?, name: parts.next()? })
+}
+
+/// What the catalog knows of a table.
+pub fn known<'a>(catalog: &'a Catalog, name: &DatasetName) -> Option<&'a KnownTable> {
+    catalog.datasets.get(&name.key()).map(|entry| &entry.table)
 }

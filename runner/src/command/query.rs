@@ -167,7 +167,7 @@ impl Engine {
                 unknown.push(Relation { kind, streaming: false, options: BTreeMap::new(), origin });
             }
         }
-        input.observed.extend(observe::source_schemas(&self.resolved.storage, &unknown).await);
+        input.observed.extend(observe::source_schemas(&self.resolved.storage, &self.resolved.project.root, &unknown).await);
         Ok(Observed { input, versions })
     }
 

@@ -107,7 +107,8 @@ fn run_to_the_end(project: &Project, place: &str) {
 
 #[test]
 fn p54_killed_at_every_step_of_the_protocol() {
-    let cases: Vec<(String, &str)> = failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| (format!("{name}={hit}"), *name))).collect();
+    let cases: Vec<(String, &str)> =
+        failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| (format!("{name}={hit}"), *name))).collect();
     let next = AtomicUsize::new(0);
     let reached = AtomicUsize::new(0);
     let work = || {
@@ -160,7 +161,13 @@ fn p54_killed_at_random_moments() {
 #[test]
 fn p96_second_runner_refused() {
     let project = project();
-    let mut first = project.floe("run", &[]).env("FLOE_FAILPOINTS", "offsets::after=pause").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = project
+        .floe("run", &[])
+        .env("FLOE_FAILPOINTS", "offsets::after=pause")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let lock = project.path().join("lake/_floe/lock");
     while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
         thread::sleep(Duration::from_millis(20));

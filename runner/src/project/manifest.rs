@@ -1,0 +1,113 @@
+//! The Pipeline manifest of a project: found in a folder or named directly, with the Table manifests beside it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use floe_crds::manifest::{self, Manifest, PipelineManifest, TableManifest};
+use floe_graph::origin::Diagnostic;
+
+use super::{diagnostics, invalid};
+use crate::{failure::Failure, storage::io_failure};
+
+/// What the manifests of the root folder say.
+pub struct Found {
+    pub root: PathBuf,
+    pub pipeline: PipelineManifest,
+    pub tables: Vec<(Arc<str>, TableManifest)>,
+}
+
+/// The pipeline at `path`, which is a project folder or a manifest in it. `wanted` chooses if there are several.
+pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
+    let metadata = fs::metadata(path).map_err(|error| missing(path, error))?;
+    let (root, files) =
+        if metadata.is_dir() { (path.to_path_buf(), manifests_in(path)?) } else { (parent(path), vec![path.to_path_buf()]) };
+    let (mut pipelines, mut tables, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    for file in &files {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = fs::read_to_string(file).map_err(|error| io_failure("read", &file.display().to_string(), error))?;
+        let reading = manifest::read(&text);
+        findings.extend(diagnostics(&name, reading.findings));
+        for document in reading.manifests {
+            match document {
+                Manifest::Pipeline(pipeline) => pipelines.push(*pipeline),
+                Manifest::Table(table) => tables.push((Arc::from(name.as_str()), *table)),
+                Manifest::Other(_) => {}
+            }
+        }
+    }
+    if !findings.is_empty() {
+        return Err(invalid(findings));
+    }
+    Ok(Found { root, pipeline: choose(pipelines, wanted, path)?, tables })
+}
+
+/// The Table manifests of one YAML file, and what is wrong in it.
+pub fn tables(path: &str, text: &str) -> (Vec<(Arc<str>, TableManifest)>, Vec<Diagnostic>) {
+    let reading = manifest::read(text);
+    let table = |document| match document {
+        Manifest::Table(table) => Some((Arc::from(path), *table)),
+        Manifest::Pipeline(_) | Manifest::Other(_) => None,
+    };
+    (reading.manifests.into_iter().filter_map(table).collect(), diagnostics(path, reading.findings))
+}
+
+fn choose(mut pipelines: Vec<PipelineManifest>, wanted: Option<&str>, path: &Path) -> Result<PipelineManifest, Failure> {
+    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+    match wanted {
+        Some(wanted) => {
+            let at = names.iter().position(|name| name == wanted).ok_or_else(|| {
+                Failure::user("PIPELINE_NOT_FOUND", format!("{} has no pipeline {wanted}", path.display())).help(if names.is_empty() {
+                    "write a Pipeline manifest".to_string()
+                } else {
+                    format!("it has: {}", names.join(", "))
+                })
+            })?;
+            Ok(pipelines.swap_remove(at))
+        }
+        None if pipelines.len() > 1 => {
+            Err(Failure::user("PIPELINE_AMBIGUOUS", format!("{} has several pipelines: {}", path.display(), names.join(", ")))
+                .help("choose one with --pipeline NAME"))
+        }
+        None => pipelines.pop().ok_or_else(|| no_pipeline(path)),
+    }
+}
+
+fn no_pipeline(path: &Path) -> Failure {
+    let empty = path.is_dir() && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let what = if empty { "is empty" } else { "has no Pipeline manifest" };
+    Failure::user("PIPELINE_NOT_FOUND", format!("{} {what}", path.display()))
+        .help("a project needs a *.yaml with apiVersion: floe.dev/v1alpha1 and kind: Pipeline; `floe init DIR` writes one to begin with")
+}
+
+fn missing(path: &Path, error: std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Failure::user("PROJECT_NOT_FOUND", format!("there is no project at {}", path.display()))
+            .help("give the folder of a project or its Pipeline manifest; `floe init DIR` makes a new one");
+    }
+    io_failure("read", &path.display().to_string(), error)
+}
+
+fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error| io_failure("read", &folder.display().to_string(), error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_yaml && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn parent(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_path_buf(),
+        None => PathBuf::from("."),
+    }
+}
