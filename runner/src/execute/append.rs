@@ -122,7 +122,7 @@ impl AppendRun<'_> {
         let listing = source.list(Utc::now().timestamp_micros(), &|_| {}).await?;
         let listed = listing.len() as u64;
         let overwrites = if source.options().allow_overwrites { Overwrites::ReadAgain } else { Overwrites::Ignore };
-        let unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
+        let mut unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
         if unseen.overwritten > 0 && overwrites == Overwrites::Ignore {
             self.warn(
                 "FILES_OVERWRITTEN",
@@ -140,14 +140,14 @@ impl AppendRun<'_> {
         });
         let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
         let ranges = source
-            .batches(unseen.files.clone())
+            .batches(std::mem::take(&mut unseen.files))
             .into_iter()
             .map(|files| {
                 let (count, bytes) = (files.len() as u64, size(&files));
                 (SourceRange::Files { files }, count, bytes)
             })
             .collect();
-        self.listings.push((id.to_string(), Unseen { files: Vec::new(), ..unseen }));
+        self.listings.push((id.to_string(), unseen));
         Ok(ranges)
     }
 
