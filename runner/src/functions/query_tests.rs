@@ -169,7 +169,7 @@ async fn generators_give_rows() {
         ),
         ("SELECT posexplode(array('a', 'b')) AS (p, c)", &["0 | a", "1 | b"]),
         ("SELECT explode(map('k', 1, 'l', 2))", &["k | 1", "l | 2"]),
-        ("SELECT inline(array(struct(1 AS a, 'x' AS b), struct(2, 'y')))", &["1 | x", "2 | y"]),
+        ("SELECT inline(array(struct(1 AS a, 'x' AS b), struct(2 AS a, 'y' AS b)))", &["1 | x", "2 | y"]),
         (
             "SELECT o.id, b.book.n, c.t FROM VALUES (1, array(struct(1 AS k, 5 AS n), struct(2 AS k, 6 AS n))) AS o(id, books),
              LATERAL EXPLODE(o.books) AS b(book) INNER JOIN VALUES (2, 'two') AS c(k, t) ON b.book.k = c.k",
