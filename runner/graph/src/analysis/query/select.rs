@@ -28,9 +28,6 @@ struct Item {
     path: Vec<String>,
 }
 
-/// Index of the select item that is a generator, and its columns.
-type Generated = (usize, Vec<Column>);
-
 /// What comes after the items, planned in the same scope.
 #[derive(Default)]
 struct Rest {
@@ -91,7 +88,7 @@ impl Planner<'_> {
         relation: Relation,
         projection: &[SelectItem],
         outer: Option<&Scope<'_>>,
-    ) -> Planned<(Relation, Option<Generated>)> {
+    ) -> Planned<(Relation, Option<(usize, Vec<Column>)>)> {
         let mut found = None;
         for (index, item) in projection.iter().enumerate() {
             let (expr, names) = match item {
@@ -138,7 +135,7 @@ impl Planner<'_> {
         &mut self,
         projection: &[SelectItem],
         relation: &Relation,
-        (named, generated): (Vec<(String, Typed)>, Option<Generated>),
+        (named, generated): (Vec<(String, Typed)>, Option<(usize, Vec<Column>)>),
         outer: Option<&Scope<'_>>,
     ) -> Planned<Vec<Item>> {
         let mut scope = Scope { named, aggregates: true, windows: true, ..Scope::new(&relation.columns, outer) };

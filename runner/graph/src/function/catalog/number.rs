@@ -29,11 +29,16 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "ceil",
         &[P::Number],
-        R::OfTypes(whole),
+        R::Custom(|types, _| Ok(whole(types))),
         "Least whole number that is not smaller; DOUBLE to BIGINT (saturating), DECIMAL to scale 0.",
     )
     .aliases(&["ceiling"]),
-    FunctionSpec::scalar("floor", &[P::Number], R::OfTypes(whole), "Greatest whole number that is not greater, types as ceil."),
+    FunctionSpec::scalar(
+        "floor",
+        &[P::Number],
+        R::Custom(|types, _| Ok(whole(types))),
+        "Greatest whole number that is not greater, types as ceil.",
+    ),
     FunctionSpec::scalar(
         "round",
         &[P::Number, P::Int],
@@ -74,7 +79,6 @@ fn whole(types: &[DataType]) -> DataType {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape of all computations")]
 fn rounded(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
     let Some(DataType::Decimal128(precision, scale)) = types.first() else {
         return Ok(types.first().cloned().unwrap_or(DataType::Null));
