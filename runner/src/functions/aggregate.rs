@@ -81,11 +81,11 @@ impl AggregateImplementation {
         }
     }
 
-    fn with_inner<T>(&self, args: &AccumulatorArgs<'_>, make: impl FnOnce(AccumulatorArgs<'_>) -> Result<T>) -> Result<(T, Conversion)> {
+    fn with_inner<T>(&self, args: &AccumulatorArgs<'_>, build: impl FnOnce(AccumulatorArgs<'_>) -> Result<T>) -> Result<(T, Conversion)> {
         let fields = self.inner_fields(args.expr_fields);
         let return_field = self.inner_return(&fields)?;
         let conversion = self.conversion(args.expr_fields, &fields, args.return_field.data_type().clone());
-        let made = make(AccumulatorArgs { return_field, expr_fields: &fields, ..copy_args(args) })?;
+        let made = build(AccumulatorArgs { return_field, expr_fields: &fields, ..copy_args(args) })?;
         Ok((made, conversion))
     }
 }

@@ -61,7 +61,7 @@ impl Binder {
             },
             Expr::AggregateFunction(AggregateFunction { func, params }) => match func.inner().downcast_ref::<AggregateStub>() {
                 Some(stub) => {
-                    let func = self.aggregate(stub)?;
+                    let func = aggregate(stub)?;
                     Ok(Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params })))
                 }
                 None => Ok(Transformed::no(Expr::AggregateFunction(AggregateFunction { func, params }))),
@@ -69,11 +69,11 @@ impl Binder {
             Expr::WindowFunction(mut function) => {
                 let bound = match &function.fun {
                     WindowFunctionDefinition::AggregateUDF(func) => match func.inner().downcast_ref::<AggregateStub>() {
-                        Some(stub) => Some(WindowFunctionDefinition::AggregateUDF(self.aggregate(stub)?)),
+                        Some(stub) => Some(WindowFunctionDefinition::AggregateUDF(aggregate(stub)?)),
                         None => None,
                     },
                     WindowFunctionDefinition::WindowUDF(func) => match func.inner().downcast_ref::<WindowStub>() {
-                        Some(stub) => Some(WindowFunctionDefinition::WindowUDF(self.window(stub)?)),
+                        Some(stub) => Some(WindowFunctionDefinition::WindowUDF(window(stub)?)),
                         None => None,
                     },
                 };
@@ -105,16 +105,16 @@ impl Binder {
         let settings = self.settings(&stub.settings)?;
         Ok(Arc::new(ScalarUDF::new_from_impl(ScalarImplementation::new(stub.spec, settings, kernel))))
     }
+}
 
-    fn aggregate(&mut self, stub: &AggregateStub) -> Result<Arc<AggregateUDF>> {
-        let implementation = AggregateImplementation::new(stub.spec).ok_or_else(|| missing(stub.spec))?;
-        Ok(Arc::new(AggregateUDF::new_from_impl(implementation)))
-    }
+fn aggregate(stub: &AggregateStub) -> Result<Arc<AggregateUDF>> {
+    let implementation = AggregateImplementation::new(stub.spec).ok_or_else(|| missing(stub.spec))?;
+    Ok(Arc::new(AggregateUDF::new_from_impl(implementation)))
+}
 
-    fn window(&mut self, stub: &WindowStub) -> Result<Arc<WindowUDF>> {
-        let implementation = WindowImplementation::new(stub.spec).ok_or_else(|| missing(stub.spec))?;
-        Ok(Arc::new(WindowUDF::new_from_impl(implementation)))
-    }
+fn window(stub: &WindowStub) -> Result<Arc<WindowUDF>> {
+    let implementation = WindowImplementation::new(stub.spec).ok_or_else(|| missing(stub.spec))?;
+    Ok(Arc::new(WindowUDF::new_from_impl(implementation)))
 }
 
 fn missing(spec: &FunctionSpec) -> DataFusionError {

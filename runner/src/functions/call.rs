@@ -53,10 +53,6 @@ pub(crate) struct Arg<A> {
 }
 
 impl<A> Arg<A> {
-    pub fn is_constant(&self) -> bool {
-        self.constant
-    }
-
     fn index(&self, row: usize) -> usize {
         if self.constant { 0 } else { row }
     }
@@ -168,14 +164,6 @@ impl Call<'_> {
         self.value(index)?.to_array(self.rows)
     }
 
-    /// The argument as it is: one value if it is a constant.
-    pub fn short_array(&self, index: usize) -> Result<Arg<ArrayRef>> {
-        Ok(match self.value(index)? {
-            ColumnarValue::Array(array) => Arg { array: Arc::clone(array), constant: false },
-            ColumnarValue::Scalar(scalar) => Arg { array: scalar.to_array()?, constant: true },
-        })
-    }
-
     /// The text of a constant argument; nothing if it is NULL, missing or a column.
     pub fn literal(&self, index: usize) -> Option<&str> {
         match self.args.get(index)? {
@@ -241,16 +229,6 @@ impl Call<'_> {
 
     pub fn timestamps(&self, value: impl FnMut(usize) -> Option<i64>) -> Answer {
         self.numbers::<TimestampMicrosecondType>(value)
-    }
-}
-
-impl Arg<ArrayRef> {
-    pub fn values(&self) -> &ArrayRef {
-        &self.array
-    }
-
-    pub fn row(&self, row: usize) -> usize {
-        self.index(row)
     }
 }
 

@@ -4,10 +4,10 @@ use std::{cmp::Ordering, collections::HashSet, ops::Range, sync::Arc};
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StructArray, UInt64Array},
+        array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, StructArray, UInt64Array},
         buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
         compute::{SortOptions, cast, concat, is_null, nullif, take},
-        datatypes::{DataType, Int64Type},
+        datatypes::DataType,
         row::{RowConverter, Rows, SortField},
     },
     common::Result,
@@ -33,8 +33,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("array_contains", array_contains),
     ("array_position", array_position),
-    ("array_distinct", |call| keep(call, 1, |sides| sides.distinct())),
-    ("array_union", |call| keep(call, 2, |sides| sides.union())),
+    ("array_distinct", |call| keep(call, 1, distinct)),
+    ("array_union", |call| keep(call, 2, union)),
     ("array_intersect", |call| keep(call, 2, |sides| sides.among(true))),
     ("array_except", |call| keep(call, 2, |sides| sides.among(false))),
     ("arrays_overlap", arrays_overlap),
@@ -71,6 +71,9 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
 ];
 
+/// Places of the items, where the lists end, and which lists are no NULL.
+type Parts = (Vec<Option<u64>>, OffsetBuffer<i32>, Option<NullBuffer>);
+
 /// Lists that are built as places in an array of values.
 pub(super) struct Lists {
     items: Vec<Option<u64>>,
@@ -100,7 +103,7 @@ impl Lists {
     }
 
     /// The places, where the lists end, and which lists are no NULL.
-    pub fn parts(self) -> Result<(Vec<Option<u64>>, OffsetBuffer<i32>, Option<NullBuffer>)> {
+    pub fn parts(self) -> Result<Parts> {
         if i32::try_from(self.items.len()).is_err() {
             return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", "the arrays of one batch have too many elements").into());
         }
@@ -259,18 +262,18 @@ impl Sides<'_> {
         items.filter(|item| seen.insert(self.rows.row(*item))).collect()
     }
 
-    fn distinct(&self) -> Vec<usize> {
-        self.first_ones(self.left.clone())
-    }
-
-    fn union(&self) -> Vec<usize> {
-        self.first_ones(self.left.clone().chain(self.right.clone()))
-    }
-
     fn among(&self, wanted: bool) -> Vec<usize> {
         let others: HashSet<_> = self.right.clone().map(|item| self.rows.row(item)).collect();
         self.first_ones(self.left.clone().filter(|item| others.contains(&self.rows.row(*item)) == wanted))
     }
+}
+
+fn distinct(sides: &Sides<'_>) -> Vec<usize> {
+    sides.first_ones(sides.left.clone())
+}
+
+fn union(sides: &Sides<'_>) -> Vec<usize> {
+    sides.first_ones(sides.left.clone().chain(sides.right.clone()))
 }
 
 fn keep(call: &Call<'_>, arrays: usize, choose: impl Fn(&Sides<'_>) -> Vec<usize>) -> Answer {
@@ -444,42 +447,40 @@ fn flatten(call: &Call<'_>) -> Answer {
 const MAX_SEQUENCE: i64 = 10_000_000;
 
 fn sequence(call: &Call<'_>) -> Answer {
-    let (start, stop) = (call.long(0)?, call.long(1)?);
-    let step = if call.has(2) { Some(call.long(2)?) } else { None };
+    let (first, last) = (call.long(0)?, call.long(1)?);
+    let steps = if call.has(2) { Some(call.long(2)?) } else { None };
     let mut numbers: Vec<i64> = Vec::new();
     let mut lists = Lists::new(call.rows);
     for row in 0..call.rows {
-        let (Some(start), Some(stop)) = (start.at(row), stop.at(row)) else {
+        // Without a step the sequence goes by one towards its end.
+        let step = steps.as_ref().map_or(Some(None), |steps| steps.at(row).map(Some));
+        let (Some(first), Some(last), Some(step)) = (first.at(row), last.at(row), step) else {
             lists.push_null();
             continue;
         };
-        let step = match &step {
-            Some(step) => match step.at(row) {
-                Some(step) => step,
-                None => {
-                    lists.push_null();
-                    continue;
-                }
-            },
-            None if start <= stop => 1,
-            None => -1,
-        };
-        let wrong_way = (step > 0 && start > stop) || (step < 0 && start < stop) || (step == 0 && start != stop);
-        if wrong_way {
-            let message = format!("sequence from {start} to {stop} never ends with the step {step}");
-            return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
-        }
-        let count = if step == 0 { 1 } else { (i128::from(stop) - i128::from(start)) / i128::from(step) + 1 };
-        if count > i128::from(MAX_SEQUENCE) {
-            let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
-            return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
-        }
+        let step = step.unwrap_or(if first <= last { 1 } else { -1 });
+        let count = sequence_length(first, last, step)?;
         let base = numbers.len() as u64;
-        numbers.extend((0..count as i64).map(|place| start + place * step));
+        numbers.extend((0..count).map(|place| first + place * step));
         lists.push((0..count as u64).map(|place| Some(base + place)));
     }
-    let numbers: ArrayRef = Arc::new(datafusion::arrow::array::PrimitiveArray::<Int64Type>::from(numbers));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
     lists.finish(&numbers, call.returns)
+}
+
+fn sequence_length(first: i64, last: i64, step: i64) -> Result<i64> {
+    if (step > 0 && first > last) || (step < 0 && first < last) || (step == 0 && first != last) {
+        let message = format!("sequence from {first} to {last} never ends with the step {step}");
+        return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
+    }
+    let count = if step == 0 { 1 } else { (i128::from(last) - i128::from(first)) / i128::from(step) + 1 };
+    match i64::try_from(count).ok().filter(|count| *count <= MAX_SEQUENCE) {
+        Some(count) => Ok(count),
+        None => {
+            let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
+            Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
+        }
+    }
 }
 
 /// Where an index begins to count.

@@ -84,7 +84,7 @@ impl Maps {
     }
 }
 
-fn joined(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<ArrayRef> {
+fn joined(arrays: &[ArrayRef], data_type: &DataType) -> Result<ArrayRef> {
     let arrays = arrays.iter().map(|array| cast(array, data_type)).collect::<std::result::Result<Vec<_>, _>>()?;
     if arrays.is_empty() {
         return Ok(datafusion::arrow::array::new_empty_array(data_type));
@@ -116,7 +116,7 @@ fn map_of_pairs(call: &Call<'_>) -> Answer {
             (place, place)
         }));
     }
-    maps.finish(&joined(keys, &key_type)?, &joined(values, &value_type)?, call.returns)
+    maps.finish(&joined(&keys, &key_type)?, &joined(&values, &value_type)?, call.returns)
 }
 
 fn named_struct(call: &Call<'_>) -> Answer {
@@ -220,9 +220,9 @@ fn map_concat(call: &Call<'_>) -> Answer {
             None => maps.push_null(),
         }
     }
-    let keys = arrays.iter().map(|array| Arc::clone(array.as_map().keys())).collect();
-    let values = arrays.iter().map(|array| Arc::clone(array.as_map().values())).collect();
-    maps.finish(&joined(keys, &key_type)?, &joined(values, &value_type)?, call.returns)
+    let keys: Vec<ArrayRef> = arrays.iter().map(|array| Arc::clone(array.as_map().keys())).collect();
+    let values: Vec<ArrayRef> = arrays.iter().map(|array| Arc::clone(array.as_map().values())).collect();
+    maps.finish(&joined(&keys, &key_type)?, &joined(&values, &value_type)?, call.returns)
 }
 
 /// Where the key of each row lies among all entries.

@@ -149,10 +149,7 @@ fn round_integer(value: i128, unit: i128, even: bool) -> i128 {
 }
 
 fn round(call: &Call<'_>, even: bool) -> Answer {
-    let decimals = match call.has(1) {
-        true => call.int(1)?.at(0).unwrap_or(0),
-        false => 0,
-    };
+    let decimals = if call.has(1) { call.int(1)?.at(0).unwrap_or(0) } else { 0 };
     if call.has(1) && call.int(1)?.at(0).is_none() {
         return call.nulls();
     }
@@ -213,7 +210,7 @@ fn width_bucket(call: &Call<'_>) -> Answer {
     let (value, low, high, count) = (call.double(0)?, call.double(1)?, call.double(2)?, call.long(3)?);
     call.longs(|row| {
         let (value, low, high, count) = (value.at(row)?, low.at(row)?, high.at(row)?, count.at(row)?);
-        if count <= 0 || count == i64::MAX || value.is_nan() || !low.is_finite() || !high.is_finite() || low == high {
+        if count <= 0 || count == i64::MAX || value.is_nan() || !low.is_finite() || !high.is_finite() || low.total_cmp(&high).is_eq() {
             return None;
         }
         let (value, low, high) = if low < high { (value, low, high) } else { (-value, -low, -high) };

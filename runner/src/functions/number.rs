@@ -5,8 +5,7 @@
 pub fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
     let (negative, body) = match text {
         [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
+        rest => (false, rest.strip_prefix(b"+").unwrap_or(rest)),
     };
     let exponent_at = body.iter().position(|byte| matches!(byte, b'e' | b'E'));
     let (mantissa, exponent) = match exponent_at {

@@ -84,19 +84,17 @@ impl AggregateUDFImpl for OwnAggregate {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let given = |index: usize| args.expr_fields.get(index).map_or(DataType::Null, |field| field.data_type().clone());
         if self.is_extreme() {
-            return Ok(Box::new(Extreme::new(self.kind == Kind::MaxBy, given(0), &given(1))?));
+            return Ok(Box::new(Extreme::new(self.kind == Kind::MaxBy, &given(0), &given(1))?));
         }
         let parameter = match args.exprs.get(1) {
             Some(expr) => constant(expr.evaluate(&RecordBatch::new_empty(Arc::new(args.schema.clone())))?)?,
             None => None,
         };
-        let finish = match self.kind {
-            Kind::Listagg => Finish::Join(parameter.and_then(|text| text.try_as_str().flatten().map(str::to_string)).unwrap_or_default()),
-            _ => {
-                let many = matches!(given(1), DataType::List(_));
-                let fractions = fractions(parameter)?;
-                Finish::Percentiles { fractions, many, interpolate: self.kind == Kind::Percentile }
-            }
+        let finish = if self.kind == Kind::Listagg {
+            Finish::Join(parameter.and_then(|text| text.try_as_str().flatten().map(str::to_string)).unwrap_or_default())
+        } else {
+            let many = matches!(given(1), DataType::List(_));
+            Finish::Percentiles { fractions: fractions(parameter)?, many, interpolate: self.kind == Kind::Percentile }
         };
         Ok(Box::new(Collected { data_type: given(0), arrays: Vec::new(), distinct: args.is_distinct, finish }))
     }
@@ -190,7 +188,7 @@ impl Accumulator for Collected {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.arrays.iter().map(|array| array.get_array_memory_size()).sum::<usize>()
+        size_of::<Self>() + self.arrays.iter().map(Array::get_array_memory_size).sum::<usize>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -247,10 +245,10 @@ struct Extreme {
 }
 
 impl Extreme {
-    fn new(greatest: bool, value: DataType, by: &DataType) -> Result<Self> {
+    fn new(greatest: bool, value: &DataType, by: &DataType) -> Result<Self> {
         Ok(Self {
             greatest,
-            value: ScalarValue::try_from(&value)?,
+            value: ScalarValue::try_from(value)?,
             by: ScalarValue::try_from(by)?,
             converter: RowConverter::new(vec![SortField::new(by.clone())])?,
             best: None,

@@ -79,7 +79,9 @@ fn split(call: &Call<'_>) -> Answer {
         let limit = limit.as_ref().map_or(Some(-1), |limit| limit.at(row));
         let (Some(text), Some(pattern), Some(limit)) = (text.at(row), pattern.at(row), limit) else { return Ok(false) };
         let regex = compiled.get(pattern, |pattern| compile("split", pattern))?;
-        parts(text, regex, limit).into_iter().for_each(|part| list.values().append_value(part));
+        for part in parts(text, regex, limit) {
+            list.values().append_value(part);
+        }
         Ok(true)
     })
 }
@@ -149,7 +151,7 @@ fn replacement(java: &str) -> String {
                 while let Some(digit) = letters.next_if(char::is_ascii_digit) {
                     digits.push(digit);
                 }
-                result.push_str(&format!("${{{digits}}}"));
+                result.extend(["${", &digits, "}"]);
             }
             other => result.push(other),
         }

@@ -100,9 +100,9 @@ fn initcap(text: &str) -> String {
     let mut start = true;
     for letter in text.chars() {
         if start {
-            result.extend(letter.to_uppercase())
+            result.extend(letter.to_uppercase());
         } else {
-            result.extend(letter.to_lowercase())
+            result.extend(letter.to_lowercase());
         }
         start = letter == ' ';
     }

@@ -398,7 +398,7 @@ fn window(call: &Call<'_>) -> Answer {
     let DataType::Struct(fields) = call.returns else { return call.nulls() };
     let starts: Vec<Option<i64>> = (0..call.rows).map(|row| begin(row).map(|(begin, _)| begin)).collect();
     let ends: Vec<Option<i64>> = (0..call.rows).map(|row| begin(row).map(|(begin, size)| begin + size)).collect();
-    let nulls = datafusion::arrow::buffer::NullBuffer::from_iter(starts.iter().map(Option::is_some));
+    let nulls: datafusion::arrow::buffer::NullBuffer = starts.iter().map(Option::is_some).collect();
     let column = |values: Vec<Option<i64>>| -> datafusion::arrow::array::ArrayRef {
         std::sync::Arc::new(datafusion::arrow::array::TimestampMicrosecondArray::from(values).with_timezone("UTC"))
     };

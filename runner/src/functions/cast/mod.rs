@@ -27,7 +27,7 @@ use super::{
     temporal::{DAY_US, SECOND_US, zone::Zone},
 };
 
-pub(super) use to_text::{double_text, timestamp_text};
+pub(super) use to_text::double_text;
 
 /// Kernels of this subject.
 pub(super) static KERNELS: &[(&str, Kernel)] = &[
@@ -132,7 +132,7 @@ fn number_to_timestamp(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answer
     let cast = match array.data_type() {
         DataType::Float32 | DataType::Float64 => {
             let doubles = plain(array, &DataType::Float64, rules)?;
-            mapped::<Float64Type, TimestampMicrosecondType>(&doubles, to, |seconds| micros_of(seconds))
+            mapped::<Float64Type, TimestampMicrosecondType>(&doubles, to, micros_of)
         }
         DataType::Decimal128(_, scale) => {
             let unit = 10i128.pow(u32::from(scale.unsigned_abs()));
@@ -176,19 +176,20 @@ fn between_times(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answer {
     let zone = rules.zone;
     let day = |us: i64| i32::try_from(us.div_euclid(DAY_US)).ok();
     let midnight = |days: i32| i64::from(days).checked_mul(DAY_US);
-    type Us = TimestampMicrosecondType;
     let cast = match (array.data_type(), to) {
         (D::Date32, D::Timestamp(TimeUnit::Microsecond, Some(_))) => {
-            mapped::<Date32Type, Us>(array, to, |days| zone.to_instant(midnight(days)?))
+            mapped::<Date32Type, TimestampMicrosecondType>(array, to, |days| zone.to_instant(midnight(days)?))
         }
-        (D::Date32, D::Timestamp(TimeUnit::Microsecond, None)) => mapped::<Date32Type, Us>(array, to, midnight),
-        (D::Timestamp(TimeUnit::Microsecond, Some(_)), D::Date32) => mapped::<Us, Date32Type>(array, to, |us| day(zone.to_local(us))),
-        (D::Timestamp(TimeUnit::Microsecond, None), D::Date32) => mapped::<Us, Date32Type>(array, to, day),
+        (D::Date32, D::Timestamp(TimeUnit::Microsecond, None)) => mapped::<Date32Type, TimestampMicrosecondType>(array, to, midnight),
+        (D::Timestamp(TimeUnit::Microsecond, Some(_)), D::Date32) => {
+            mapped::<TimestampMicrosecondType, Date32Type>(array, to, |us| day(zone.to_local(us)))
+        }
+        (D::Timestamp(TimeUnit::Microsecond, None), D::Date32) => mapped::<TimestampMicrosecondType, Date32Type>(array, to, day),
         (D::Timestamp(TimeUnit::Microsecond, Some(_)), D::Timestamp(TimeUnit::Microsecond, None)) => {
-            mapped::<Us, Us>(array, to, |us| Some(zone.to_local(us)))
+            mapped::<TimestampMicrosecondType, TimestampMicrosecondType>(array, to, |us| Some(zone.to_local(us)))
         }
         (D::Timestamp(TimeUnit::Microsecond, None), D::Timestamp(TimeUnit::Microsecond, Some(_))) => {
-            mapped::<Us, Us>(array, to, |us| zone.to_instant(us))
+            mapped::<TimestampMicrosecondType, TimestampMicrosecondType>(array, to, |us| zone.to_instant(us))
         }
         _ => return plain(array, to, rules),
     };

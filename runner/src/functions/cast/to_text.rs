@@ -18,8 +18,8 @@ use crate::functions::{
 
 pub(super) fn text_of(array: &ArrayRef, rules: &Rules) -> Answer {
     match array.data_type() {
-        DataType::Float64 => Ok(written(array.as_primitive::<Float64Type>().iter(), |value, text| double_text(value, text))),
-        DataType::Float32 => Ok(written(array.as_primitive::<Float32Type>().iter(), |value, text| float_text(value, text))),
+        DataType::Float64 => Ok(written(array.as_primitive::<Float64Type>().iter(), double_text)),
+        DataType::Float32 => Ok(written(array.as_primitive::<Float32Type>().iter(), float_text)),
         DataType::Date32 => Ok(written(array.as_primitive::<Date32Type>().iter(), |days, text| date_text(i64::from(days), text))),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let local = |us: i64| if zone.is_some() { rules.zone.to_local(us) } else { us };
@@ -160,7 +160,7 @@ fn date_text(days: i64, text: &mut String) {
 }
 
 /// `yyyy-MM-dd HH:mm:ss[.ffffff]` of a local time, without zeros at the end.
-pub(in crate::functions) fn timestamp_text(local_us: i64, text: &mut String) {
+fn timestamp_text(local_us: i64, text: &mut String) {
     date_text(local_us.div_euclid(DAY_US), text);
     let within = local_us.rem_euclid(DAY_US);
     let (second, micros) = (within / SECOND_US, within % SECOND_US);

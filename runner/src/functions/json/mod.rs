@@ -48,12 +48,15 @@ pub enum ParseMode {
 /// How to decode.
 #[derive(Clone, Debug)]
 pub struct DecoderOptions {
+    /// What becomes of malformed records.
     pub mode: ParseMode,
     /// Name of the STRING column that takes the text of malformed records; filled only if the schema has it.
     pub corrupt_record_column: String,
     /// What a timestamp without a zone means.
     pub time_zone: Zone,
+    /// Pattern of TIMESTAMP texts instead of the ISO forms.
     pub timestamp_format: Option<Pattern>,
+    /// Pattern of DATE texts instead of `yyyy-MM-dd`.
     pub date_format: Option<Pattern>,
     /// Compare field names with their letter case.
     pub case_sensitive: bool,
@@ -78,10 +81,22 @@ impl Default for DecoderOptions {
 /// A schema that JSON cannot fill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecoderError {
+    /// No JSON value fits the type.
     #[error("field '{field}' has type {data_type}, which JSON cannot be read into")]
-    UnsupportedType { field: String, data_type: String },
+    UnsupportedType {
+        /// Path of the field, dots between the levels.
+        field: String,
+        /// Its type.
+        data_type: String,
+    },
+    /// The column for corrupt records holds text.
     #[error("column '{name}' for corrupt records must be a STRING, but is {data_type}")]
-    CorruptRecordType { name: String, data_type: String },
+    CorruptRecordType {
+        /// Name of the column.
+        name: String,
+        /// Its type.
+        data_type: String,
+    },
 }
 
 /// What one record gave.
@@ -99,6 +114,7 @@ pub enum RecordOutcome {
 pub struct MalformedLine {
     /// Line number, from 1, since the start of the file.
     pub line: u64,
+    /// What is wrong, and where in the line.
     pub cause: Malformed,
     /// The first 200 characters of the record.
     pub excerpt: String,
@@ -210,7 +226,7 @@ impl Decoder {
         if let Column::Text(bytes) = column {
             let text = String::from_utf8_lossy(record);
             self.bytes = self.bytes.saturating_add(text.len());
-            if self.bytes <= i32::MAX as usize {
+            if i32::try_from(self.bytes).is_ok() {
                 bytes.truncate(row);
                 bytes.push(text.as_bytes());
             }

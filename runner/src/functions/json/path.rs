@@ -1,5 +1,7 @@
 //! Paths into JSON text: `details:a.b[0]` and `get_json_object`.
 
+use std::fmt::Write;
+
 use super::scan::{Malformed, Scanner, Text};
 
 /// One step of a path.
@@ -191,7 +193,10 @@ pub(in crate::functions) fn quote_into(text: &str, target: &mut String) {
             '\t' => target.push_str("\\t"),
             '\u{8}' => target.push_str("\\b"),
             '\u{c}' => target.push_str("\\f"),
-            control if control < ' ' => target.push_str(&format!("\\u{:04x}", control as u32)),
+            control if control < ' ' => {
+                // Writing into a string cannot fail.
+                let _ = write!(target, "\\u{:04x}", control as u32);
+            }
             other => target.push(other),
         }
     }

@@ -4,7 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at byte {offset}")]
 pub struct Malformed {
+    /// Byte of the record, from 0.
     pub offset: usize,
+    /// Lower-case text.
     pub reason: &'static str,
 }
 
@@ -24,7 +26,6 @@ pub struct Text<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Number<'a> {
     pub text: &'a [u8],
-    pub whole: bool,
     pub integer: Option<i64>,
 }
 
@@ -43,7 +44,7 @@ fn plain_prefix(bytes: &[u8], quote: u8, high: &mut u8) -> usize {
         let mut special = false;
         let mut seen = 0;
         for &byte in block {
-            special |= (byte == quote) | (byte == b'\\') | (byte < 0x20);
+            special |= byte == quote || byte == b'\\' || byte < 0x20;
             seen |= byte;
         }
         if special {
@@ -125,10 +126,7 @@ impl<'a> Scanner<'a> {
     /// A string; Spark takes both quotes.
     #[inline]
     pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        let quote = match self.peek() {
-            Some(byte @ (b'"' | b'\'')) => byte,
-            _ => return Err(self.malformed("expected a string")),
-        };
+        let Some(quote @ (b'"' | b'\'')) = self.peek() else { return Err(self.malformed("expected a string")) };
         self.at += 1;
         let start = self.at;
         let (mut escaped, mut high) = (false, 0u8);
@@ -165,7 +163,7 @@ impl<'a> Scanner<'a> {
         let negative = self.here() == Some(b'-');
         self.at += usize::from(negative || self.here() == Some(b'+'));
         if self.here() != Some(b'+') && (self.word(b"NaN") || self.word(b"Infinity") || self.word(b"INF")) {
-            return Ok(Number { text: self.bytes.get(start..self.at).unwrap_or_default(), whole: false, integer: None });
+            return Ok(Number { text: self.bytes.get(start..self.at).unwrap_or_default(), integer: None });
         }
         if self.bytes.get(start) == Some(&b'+') {
             self.at = start;
@@ -184,7 +182,7 @@ impl<'a> Scanner<'a> {
         }
         let text = self.bytes.get(start..self.at).unwrap_or_default();
         let integer = if whole { parse_integer(self.bytes.get(first..integer_end).unwrap_or_default(), negative) } else { None };
-        Ok(Number { text, whole, integer })
+        Ok(Number { text, integer })
     }
 
     fn fraction_and_exponent(&mut self) -> Result<bool, Malformed> {

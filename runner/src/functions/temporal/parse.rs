@@ -7,6 +7,7 @@ use super::{DAY_US, SECOND_US, checked_days, zone::Zone};
 pub struct LocalTime {
     /// Microseconds of the local time since 1970-01-01T00:00.
     pub local_us: i64,
+    /// The zone of the text, if it names one.
     pub zone: Option<Zone>,
 }
 

@@ -26,7 +26,9 @@ pub struct Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid datetime pattern '{pattern}': {reason}")]
 pub struct PatternError {
+    /// The pattern as written.
     pub pattern: String,
+    /// What is wrong with it.
     pub reason: String,
 }
 
@@ -191,10 +193,11 @@ fn format_field(letter: char, count: usize, parts: &Parts, target: &mut String) 
         'd' => number(target, i64::from(parts.day), count),
         'D' => number(target, parts.days - days_from_civil(parts.year, 1, 1) + 1, count),
         'E' => name(target, &WEEKDAYS, iso_weekday(parts.days) - 1, count),
-        'Q' | 'q' if count == 3 => target.push_str(&format!("Q{quarter}")),
+        'Q' | 'q' if count == 3 => target.extend(["Q", &quarter.to_string()]),
         'Q' | 'q' if count == 4 => {
             let ordinal = ["1st", "2nd", "3rd", "4th"].get(quarter as usize - 1).copied().unwrap_or_default();
-            target.push_str(&format!("{ordinal} quarter"));
+            target.push_str(ordinal);
+            target.push_str(" quarter");
         }
         'Q' | 'q' => number(target, quarter, count),
         'a' => target.push_str(if hour < 12 { "AM" } else { "PM" }),
@@ -219,8 +222,7 @@ fn format_zone(letter: char, count: usize, parts: &Parts, target: &mut String) {
         Zone::Fixed(_) => String::new(),
     };
     match (letter, count) {
-        ('X', _) if parts.offset == 0 => target.push('Z'),
-        ('Z', 5) if parts.offset == 0 => target.push('Z'),
+        ('X', _) | ('Z', 5) if parts.offset == 0 => target.push('Z'),
         ('V' | 'z', _) if !region.is_empty() => target.push_str(&region),
         ('O', _) | ('Z', 4) => {
             target.push_str("GMT");

@@ -8,7 +8,9 @@ use super::SECOND_US;
 /// A zone of a text: a fixed offset in seconds, or a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Zone {
+    /// Seconds ahead of UTC.
     Fixed(i64),
+    /// A region with its clock changes.
     Region(Tz),
 }
 
