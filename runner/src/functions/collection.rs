@@ -474,13 +474,11 @@ fn sequence_length(first: i64, last: i64, step: i64) -> Result<i64> {
         return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
     }
     let count = if step == 0 { 1 } else { (i128::from(last) - i128::from(first)) / i128::from(step) + 1 };
-    match i64::try_from(count).ok().filter(|count| *count <= MAX_SEQUENCE) {
-        Some(count) => Ok(count),
-        None => {
-            let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
-            Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
-        }
+    if let Some(count) = i64::try_from(count).ok().filter(|count| *count <= MAX_SEQUENCE) {
+        return Ok(count);
     }
+    let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
+    Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
 }
 
 /// Where an index begins to count.

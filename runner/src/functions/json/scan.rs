@@ -36,28 +36,65 @@ pub struct Scanner<'a> {
     at: usize,
 }
 
-/// Length of the prefix without quotes, backslashes and control characters. Blocks of 32 let the compiler use vector instructions.
-fn plain_prefix(bytes: &[u8], quote: u8, high: &mut u8) -> usize {
+/// Whether a byte ends the plain part of a string.
+fn is_special(byte: u8, quote: u8) -> bool {
+    byte == quote || byte == b'\\' || byte < 0x20
+}
+
+/// Marks the special bytes of eight by their highest bit. Marks above the lowest one may be wrong, which does not matter.
+fn special_marks(word: u64, quote: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let below_blank = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+    zero_bytes(word ^ (ONES * u64::from(quote))) | zero_bytes(word ^ (ONES * u64::from(b'\\'))) | below_blank
+}
+
+/// Looks through at most `most` words of eight bytes and gives the length of the plain part, and whether a special byte ended it.
+fn plain_words(bytes: &[u8], most: usize, quote: u8, high: &mut u64) -> (usize, bool) {
     let mut length = 0;
-    let mut blocks = bytes.chunks_exact(32);
-    for block in &mut blocks {
+    for chunk in bytes.chunks_exact(8).take(most) {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        *high |= word;
+        let marks = special_marks(word, quote);
+        if marks != 0 {
+            return (length + marks.trailing_zeros() as usize / 8, true);
+        }
+        length += 8;
+    }
+    (length, false)
+}
+
+/// Length of the prefix without quotes, backslashes and control characters. Most strings are short, so words come first; blocks of
+/// 32 let the compiler use vector instructions for the long ones.
+fn plain_prefix(bytes: &[u8], quote: u8, high: &mut u64) -> usize {
+    let (mut length, ended) = plain_words(bytes, 2, quote, high);
+    if ended {
+        return length;
+    }
+    for block in bytes.get(length..).unwrap_or_default().chunks_exact(32) {
         let mut special = false;
         let mut seen = 0;
         for &byte in block {
-            special |= byte == quote || byte == b'\\' || byte < 0x20;
+            special |= is_special(byte, quote);
             seen |= byte;
         }
         if special {
             break;
         }
-        *high |= seen;
+        *high |= u64::from(seen);
         length += 32;
     }
+    let (words, ended) = plain_words(bytes.get(length..).unwrap_or_default(), usize::MAX, quote, high);
+    length += words;
+    if ended {
+        return length;
+    }
     for &byte in bytes.get(length..).unwrap_or_default() {
-        if byte == quote || byte == b'\\' || byte < 0x20 {
+        if is_special(byte, quote) {
             break;
         }
-        *high |= byte;
+        *high |= u64::from(byte);
         length += 1;
     }
     length
@@ -129,7 +166,7 @@ impl<'a> Scanner<'a> {
         let Some(quote @ (b'"' | b'\'')) = self.peek() else { return Err(self.malformed("expected a string")) };
         self.at += 1;
         let start = self.at;
-        let (mut escaped, mut high) = (false, 0u8);
+        let (mut escaped, mut high) = (false, 0u64);
         loop {
             self.at += plain_prefix(self.bytes.get(self.at..).unwrap_or_default(), quote, &mut high);
             match self.here() {
@@ -137,7 +174,7 @@ impl<'a> Scanner<'a> {
                 Some(b'\\') if self.at + 1 < self.bytes.len() => {
                     escaped = true;
                     self.at += 2;
-                    high |= self.bytes.get(self.at - 1).copied().unwrap_or(0);
+                    high |= u64::from(self.bytes.get(self.at - 1).copied().unwrap_or(0));
                 }
                 Some(byte) if byte != b'\\' => return Err(self.malformed("control character in a string")),
                 _ => return Err(self.malformed("string without an end")),
@@ -145,7 +182,7 @@ impl<'a> Scanner<'a> {
         }
         let raw = self.bytes.get(start..self.at).unwrap_or_default();
         self.at += 1;
-        Ok(Text { raw, escaped, ascii: high < 0x80 })
+        Ok(Text { raw, escaped, ascii: high & 0x8080_8080_8080_8080 == 0 })
     }
 
     fn digits(&mut self) -> usize {

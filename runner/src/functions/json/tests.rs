@@ -148,6 +148,20 @@ fn raw_text_duplicates_and_case() {
     assert_eq!(lists.value(0).as_primitive::<Int64Type>().values().to_vec(), [2, 3]);
 }
 
+#[test]
+fn strings_of_every_length_end_where_they_end() {
+    for length in 0..100 {
+        for special in [r#"\""#, r"\n", "é", "'", ","] {
+            let text = format!("{}{}{}", "x".repeat(length), special, "y".repeat(length % 11));
+            let line = format!(r#"{{"a":"{text}","b":1}}"#);
+            let batch = decode(&[("a", DataType::Utf8), ("b", DataType::Int64)], &line);
+            let expected = text.replace(r#"\""#, "\"").replace(r"\n", "\n");
+            assert_eq!(texts(&batch, 0), [Some(expected)]);
+            assert_eq!(batch.column(1).as_primitive::<Int64Type>().value(0), 1);
+        }
+    }
+}
+
 fn with_mode(mode: ParseMode) -> Decoder {
     let fields = schema(&[("a", DataType::Int64), ("_corrupt_record", DataType::Utf8)]);
     Decoder::new(&fields, DecoderOptions { mode, ..DecoderOptions::default() }).expect("schema")
