@@ -49,11 +49,15 @@ pub fn reach(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Arms the places of `text`: `name` or `name=count`, separated by `;` or `,`.
+/// Arms the places of `text`: `name` or `name=count` to die there, `name=pause` to stay there, separated by `;` or `,`.
 pub fn configure(text: &str) -> Result<(), Failure> {
     for part in text.split([';', ',']).map(str::trim).filter(|part| !part.is_empty()) {
         let (name, count) = part.split_once('=').unwrap_or((part, "1"));
         let (name, count) = (name.trim(), count.trim());
+        if count == "pause" && ALL.contains(&name) {
+            fail::cfg(name, "pause").map_err(|error| invalid(&error))?;
+            continue;
+        }
         let wanted: u64 = count.parse().map_err(|_| invalid(&format!("{count:?} is not a number of hits")))?;
         if wanted == 0 || !ALL.contains(&name) {
             return Err(invalid(&format!("there is no place {part:?}")));

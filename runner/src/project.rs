@@ -1,44 +1,36 @@
 //! A project on disk: its Pipeline manifest, the files that its libraries name, and the definitions in them.
 
-mod library;
+mod files;
 mod manifest;
-mod parameter;
-#[cfg(test)]
-mod tests;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use floe_crds::pipeline::PipelineSpec;
+use floe_crds::{
+    manifest::{PipelineManifest, TableManifest},
+    pipeline::PipelineSpec,
+};
 use floe_graph::{
-    definition::{Configuration, Definitions, Project as Sources},
+    analysis::Parameters,
+    definition::{self, Configuration, Definitions, SourceFile},
     name::Namespace,
-    origin::Diagnostic,
+    origin::{Diagnostic, Origin, Severity},
     resolve::ResolveInput,
 };
 
-use crate::{
-    failure::Failure,
-    settings::Settings,
-    storage::{Storage, Stores, parse_uri},
-};
-
-/// Where tables are kept if neither the manifest nor the command line says so, relative to the manifest.
-const DEFAULT_STORAGE: &str = "./lake";
+use crate::{failure::Failure, settings::Settings};
 
 /// A project whose files were read and parsed. Findings stand in `definitions.diagnostics`.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// The folder of the manifest, absolute; paths in queries are relative to it.
+    /// The folder of the manifest; paths in queries are relative to it.
     pub root: PathBuf,
     /// `metadata.name` of the Pipeline.
     pub name: String,
-    /// The typed spec, defaults filled in.
+    /// The spec with its defaults.
     pub spec: PipelineSpec,
-    /// Texts of all files by path relative to `root`, for excerpts in messages.
-    pub texts: BTreeMap<String, String>,
-    /// Everything that the files define, with all findings.
+    /// All definitions, with every error and lint of every file.
     pub definitions: Definitions,
-    /// Where everything is stored: an absolute URI.
+    /// Where everything is stored: an absolute URI, or a path relative to `root` or, from the command line, to the working directory.
     pub storage: String,
     /// Parameters, configuration and defaults for `floe_graph::resolve`; nothing is observed yet.
     pub input: ResolveInput,
@@ -46,73 +38,120 @@ pub struct Project {
     pub secrets: Vec<String>,
 }
 
-impl Project {
-    /// Opens the storage of the project. Nothing is read or created.
-    pub fn open_storage(&self, settings: &Settings) -> Result<Storage, Failure> {
-        let options = self.spec.storage.iter().flat_map(|storage| storage.options.clone());
-        let stores = Stores::new(settings.store_options.iter().cloned().chain(options));
-        Storage::open(&parse_uri(&self.storage, &self.root)?, &stores)
-    }
-}
+/// The folder of tables of a project that names no storage.
+const LOCAL_STORAGE: &str = "lake";
 
 /// Finds the Pipeline at `settings.project` (a folder or a manifest), reads its files and parses them.
 pub fn load(settings: &Settings) -> Result<Project, Failure> {
-    let found = manifest::find(settings)?;
-    let mut texts = found.texts;
-    let library = library::read(&found.root, &found.pipeline.spec.libraries, &mut texts)?;
-    let (parameters, secrets) = parameter::values(&found.pipeline.spec.parameters, settings)?;
-    let spec = found.pipeline.spec;
+    let found = manifest::find(&settings.project, settings.pipeline.as_deref())?;
+    let PipelineManifest { name, spec, .. } = found.pipeline;
+    let mut texts = files::Texts::default();
+    files::collect(&found.root, &spec.libraries, &mut texts)?;
+    let mut tables: Vec<(Arc<str>, TableManifest)> = found.tables;
+    let mut findings = texts.findings;
+    for (path, text) in &texts.yaml {
+        let (more, wrong) = manifest::tables(path, text);
+        tables.extend(more);
+        findings.extend(wrong);
+    }
+    tables.retain(|(_, table)| table.spec.pipeline == name);
+    let (parameters, secrets) = parameters(&spec, settings, &mut findings);
     let namespace = Namespace { catalog: spec.catalog.clone(), schema: spec.schema.clone() };
     let configuration = Configuration::new(spec.configuration.clone(), settings.configuration.clone());
-
-    let mut tables = found.tables;
-    tables.extend(library.tables.into_iter().filter(|(_, table)| table.spec.pipeline == found.pipeline.name));
-    if library.sql.is_empty() && tables.is_empty() && library.findings.is_empty() {
-        return Err(nothing_defined(&found.root, &spec));
-    }
-    let sources = Sources { namespace: namespace.clone(), configuration: configuration.clone(), sql: library.sql, tables };
-    let mut definitions = sources.definitions();
-    definitions.diagnostics.splice(0..0, found.findings.into_iter().chain(library.findings).chain(unsupported(&spec)));
-
+    let values = configuration.values().clone();
+    let definitions = definition::Project { namespace: namespace.clone(), configuration, sql: texts.sql, tables }.definitions();
+    let definitions = with_findings(definitions, findings);
     let input = ResolveInput {
         observed: BTreeMap::new(),
         parameters,
-        configuration: configuration.values().clone(),
+        configuration: values,
         properties: spec.properties.clone(),
         namespace,
         event_log: spec.event_log.name.clone(),
         path_mappings: spec.path_mappings.iter().map(|mapping| (mapping.prefix.clone(), mapping.uri.clone())).collect(),
     };
-    let storage = storage_uri(&spec, settings, &found.root)?;
-    Ok(Project { root: found.root, name: found.pipeline.name, spec, texts, definitions, storage, input, secrets })
+    let storage = storage_of(settings, &spec, &found.root);
+    Ok(Project { root: found.root, name, spec, definitions, storage, input, secrets })
 }
 
-/// What of the spec this release refuses by name.
-fn unsupported(spec: &PipelineSpec) -> Option<Diagnostic> {
-    let sink = spec.sinks.first()?;
-    Some(
-        Diagnostic::not_supported(&format!("spec.sinks (sink {})", sink.name))
-            .help("remove the sink; tables are written below spec.storage.uri"),
-    )
+fn with_findings(mut definitions: Definitions, findings: Vec<Diagnostic>) -> Definitions {
+    definitions.diagnostics.extend(findings);
+    definitions
 }
 
-fn nothing_defined(root: &std::path::Path, spec: &PipelineSpec) -> Failure {
-    let patterns: Vec<String> = spec.libraries.iter().map(library::shown).collect();
-    let message = format!("{} of {} holds no SQL file and no Table manifest", patterns.join(", "), root.display());
-    Failure::user("PIPELINE_LIBRARY_EMPTY", message).help("add a file such as transformations/first.sql, or run `floe init` for an example")
+/// A path on the command line is relative to where the user stands, one in the manifest to the manifest.
+fn storage_of(settings: &Settings, spec: &PipelineSpec, root: &std::path::Path) -> String {
+    if let Some(given) = &settings.storage {
+        let here = std::path::absolute(given).unwrap_or_else(|_| PathBuf::from(given));
+        return if given.contains("://") { given.clone() } else { here.display().to_string() };
+    }
+    let uri = spec.storage.as_ref().map_or(LOCAL_STORAGE, |storage| storage.uri.as_str());
+    if uri.contains("://") { uri.to_string() } else { root.join(uri).display().to_string() }
 }
 
-/// `--storage` (relative to the working directory), else the manifest's (relative to the manifest).
-fn storage_uri(spec: &PipelineSpec, settings: &Settings, root: &std::path::Path) -> Result<String, Failure> {
-    let invalid = |failure: Failure| {
-        let help = failure.help.clone().unwrap_or_else(|| "use a path or a URI such as s3://bucket/folder".to_string());
-        Failure::user("PIPELINE_STORAGE_ROOT_INVALID", failure.message).help(help)
-    };
-    let url = match &settings.storage {
-        Some(uri) => {
-            parse_uri(uri, &std::path::absolute(".").map_err(|error| crate::storage::io_failure("find", "the working directory", error))?)
+/// Values by precedence: `--param`, then `FLOE_PARAM_<NAME>` of the environment, then the manifest.
+fn parameters(spec: &PipelineSpec, settings: &Settings, findings: &mut Vec<Diagnostic>) -> (Parameters, Vec<String>) {
+    let mut parameters = Parameters::default();
+    let mut secrets = Vec::new();
+    for declared in &spec.parameters {
+        let given = given_parameter(settings, &declared.name).or(declared.value.as_ref());
+        let secret = declared.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
+        match given {
+            Some(value) => {
+                parameters.set(&declared.name, value.clone(), secret);
+                if secret {
+                    secrets.push(value.clone());
+                }
+            }
+            None => findings.push(missing_parameter(&declared.name)),
         }
-        None => parse_uri(spec.storage.as_ref().map_or(DEFAULT_STORAGE, |storage| &storage.uri), root),
+    }
+    for (name, value) in &settings.parameters {
+        if parameters.get(name).is_none() {
+            parameters.set(name, value.clone(), false);
+        }
+    }
+    (parameters, secrets)
+}
+
+fn given_parameter<'a>(settings: &'a Settings, name: &str) -> Option<&'a String> {
+    let of = |values: &'a BTreeMap<String, String>| values.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    of(&settings.parameters).or_else(|| of(&settings.environment_parameters))
+}
+
+fn missing_parameter(name: &str) -> Diagnostic {
+    Diagnostic::error("UNBOUND_SQL_PARAMETER", format!("parameter {name} takes its value from the cluster, and there is none here"))
+        .help(format!("give it with --param {name}=VALUE or in the environment as FLOE_PARAM_{}", name.to_uppercase()))
+}
+
+/// All findings of one file as diagnostics.
+fn diagnostics(path: &str, findings: Vec<floe_crds::manifest::Finding>) -> Vec<Diagnostic> {
+    let diagnostic = |finding: floe_crds::manifest::Finding| Diagnostic {
+        class: finding.class.to_string(),
+        severity: Severity::Error,
+        message: finding.message,
+        origin: Some(Origin::new(path, finding.line, finding.column)),
+        dataset: None,
+        help: finding.help,
     };
-    url.map(String::from).map_err(invalid)
+    findings.into_iter().map(diagnostic).collect()
+}
+
+/// A failure that carries findings: its own text is that of the first.
+pub fn invalid(diagnostics: Vec<Diagnostic>) -> Failure {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+    let mut failure = match errors.as_slice() {
+        [only] => Failure::user(only.class.clone(), only.message.clone()),
+        [first, ..] => Failure::user("PIPELINE_GRAPH_INVALID", format!("{} errors, first: {}", errors.len(), first.message)),
+        [] => Failure::internal("a project was refused without a reason"),
+    };
+    failure.origin = errors.first().and_then(|first| first.origin.clone());
+    failure.help = errors.first().and_then(|first| first.help.clone());
+    failure.dataset = errors.first().and_then(|first| first.dataset.clone());
+    Failure { diagnostics, ..failure }
+}
+
+/// A text file of the project.
+fn source_file(path: &str, text: String) -> SourceFile {
+    SourceFile::new(path, text)
 }

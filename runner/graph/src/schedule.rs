@@ -33,8 +33,6 @@ pub struct ScheduledFlow {
     /// Flows that write one of its inputs.
     pub upstream: Vec<String>,
     pub part: Part,
-    /// The flow's own limit of retries; `None` = that of the schedule.
-    pub max_retries: Option<u32>,
 }
 
 /// What a flow does in this update.
@@ -81,9 +79,18 @@ pub enum Action {
     Finish { state: UpdateState },
 }
 
-/// True if a flow in state `from` (`None`: not yet seen) may come to `to`.
-fn is_allowed(from: Option<FlowState>, to: FlowState) -> bool {
-    from.map_or_else(|| FlowState::INITIAL.contains(&to), |from| from.may_become(to))
+/// True if a flow in state `from` (`None`: not yet seen) may come to `to` in a triggered update.
+pub fn is_allowed(from: Option<FlowState>, to: FlowState) -> bool {
+    use FlowState::{Completed, Excluded, Failed, Idle, Planning, Queued, Running, Skipped, Starting, Stopped};
+    match from {
+        None => matches!(to, Queued | Excluded),
+        Some(Queued) => matches!(to, Planning | Starting | Idle | Skipped | Stopped),
+        Some(Planning) => matches!(to, Starting | Completed | Failed | Stopped),
+        Some(Starting) => matches!(to, Running | Failed | Stopped),
+        Some(Running) => matches!(to, Completed | Failed | Stopped),
+        Some(Failed) => to == Queued,
+        Some(Idle | Completed | Skipped | Stopped | Excluded) => false,
+    }
 }
 
 /// The schedule of one update.
@@ -109,7 +116,6 @@ struct Node {
     /// Upstream flows that have not ended well yet.
     waiting_for: usize,
     attempts: u32,
-    max_retries: Option<u32>,
     /// Started and not yet ended.
     active: bool,
     /// In a terminal state.
@@ -137,7 +143,6 @@ impl Schedule {
             downstream,
             waiting_for,
             attempts: 0,
-            max_retries: flow.max_retries.or(retry.max_retries),
             active: false,
             ended: false,
         };
@@ -318,10 +323,9 @@ impl Schedule {
         self.flows[at].state = Some(FlowState::Failed);
         let retries = self.flows[at].attempts.saturating_sub(1);
         let flow = self.flows[at].name.clone();
-        let max_retries = self.flows[at].max_retries;
-        if transient && !self.stopping && max_retries.is_none_or(|most| retries < most) {
+        if transient && !self.stopping && self.retry.max_retries.is_none_or(|most| retries < most) {
             let after_ms = self.retry.backoff_ms(retries, jitter);
-            let attempts = max_retries.map(|most| most.saturating_add(1));
+            let attempts = self.retry.max_retries.map(|most| most.saturating_add(1));
             actions.push(Action::RetryLater { flow, attempt: retries + 2, attempts, after_ms });
             return;
         }

@@ -131,8 +131,6 @@ pub struct FileReadOptions {
     pub mode: ParseMode,
     /// Takes the text of malformed records if the schema has it.
     pub corrupt_record_column: String,
-    /// False: files of the first listing are recorded as seen, not read.
-    pub include_existing_files: bool,
     /// True: a known file that changed is read again.
     pub allow_overwrites: bool,
     /// Of one micro-batch.
@@ -308,6 +306,7 @@ impl OptionReader<'_> {
         };
         let findings = [
             refused("cleansource", &["off"]),
+            refused("includeexistingfiles", &["true"]),
             refused("schemaevolutionmode", &["none"]),
             refused("rescueddatacolumn", &[""]),
             refused("encoding", &["utf-8", "utf8"]),
@@ -322,7 +321,6 @@ impl OptionReader<'_> {
             format: format.unwrap_or(FileFormat::Json),
             mode: self.mode(),
             corrupt_record_column: self.text("columnnameofcorruptrecord").unwrap_or_else(|| "_corrupt_record".to_string()),
-            include_existing_files: self.flag("includeexistingfiles", true),
             allow_overwrites: self.flag("allowoverwrites", false),
             limits: self.limits(),
             filter: self.filter(),

@@ -127,5 +127,92 @@ fn help_teaches_the_commands() {
 
 #[test]
 fn help_of_run_teaches_selections() {
-    assert_snapshot!(help("run"), @"");
+    assert_snapshot!(help("run"), @r#"
+    Bring the pipeline's tables up to date
+
+    One update: new files and rows are read once, materialized views whose inputs changed are computed
+    again, everything else stays. If it is interrupted at any moment, the next run goes on without loss
+    or duplicates. Ends with a table of what was done.
+
+    Usage: floe run [OPTIONS] [PATH]
+
+    Arguments:
+      [PATH]
+              Project directory or Pipeline manifest
+              
+              [default: .]
+
+    Options:
+          --dry-run
+              Print what would be done; write nothing
+
+          --development
+              No retries, plans in the event log
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Selection:
+          --refresh <DATASETS>
+              Only these datasets (neither what they read nor what reads them)
+
+          --refresh-flow <FLOWS>
+              Only these flows
+
+          --full-refresh <DATASETS>
+              Empty these datasets, forget their checkpoints and process everything again
+
+          --full-refresh-all
+              The same for all datasets that are not protected from reset
+
+          --reset-checkpoint <DATASETS>
+              Keep the rows but forget the checkpoints: what is still in the source is appended again
+
+          --cascade
+              Also reset the streaming tables that read a reset one
+
+    Common options:
+          --storage <URI>
+              Where tables are stored, instead of spec.storage.uri: a directory, s3://…, gs://… or
+              abfss://…
+
+          --param <NAME=VALUE>
+              Value of the SQL parameter :NAME; may be repeated. FLOE_PARAM_<NAME> in the environment
+              does the same for secrets
+
+          --conf <KEY=VALUE>
+              Value that replaces ${KEY} in SQL, over spec.configuration; may be repeated
+              
+              [alias: --set]
+
+          --memory <SIZE>
+              Memory that the process may use, e.g. 512Mi, 4G [default: the limit of the container or of
+              the machine]
+
+          --pipeline <NAME>
+              Which pipeline, if PATH has several
+
+          --output <FORMAT>
+              Text for people, or JSON: for run and events one event per line, else one document
+
+              Possible values:
+              - text: For people
+              - json: For programs
+              
+              [default: text]
+
+      -q, --quiet
+              No progress, only results and errors
+
+      -v, --verbose...
+              More: every event; twice also the engine's own log
+
+    Examples:
+      floe run                                 the project in the current directory
+      floe run shop --refresh orders,revenue   only these two tables
+      floe run shop --full-refresh orders      empty it, read everything again
+      floe run shop --dry-run                  the plan of changes
+      floe run shop --set dataset_path=/data   with another value of ${dataset_path}
+      floe run shop --output json | jq .message
+    "#);
 }

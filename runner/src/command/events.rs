@@ -1,6 +1,6 @@
 //! `floe events`: what the event log says, filtered, in the order of time; with `-f` also what comes.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use datafusion::{
@@ -211,7 +211,8 @@ fn print_event(event: &Value, terminal: Terminal) {
     }
     for cause in event["error"]["exceptions"].as_array().into_iter().flatten() {
         let class = cause["class_name"].as_str().map(|class| format!("[{class}] ")).unwrap_or_default();
-        line.push_str(&format!("\n    {class}{}", cause["message"].as_str().unwrap_or_default().replace('\n', "\n    ")));
+        let message = cause["message"].as_str().unwrap_or_default().replace('\n', "\n    ");
+        let _ = write!(line, "\n    {class}{message}");
     }
     if terminal.verbose > 0 {
         line.push_str(&Paint::Dim.on(&format!("\n    {}", event["details"]), color));

@@ -167,7 +167,7 @@ impl Engine {
                 unknown.push(Relation { kind, streaming: false, options: BTreeMap::new(), origin });
             }
         }
-        input.observed.extend(observe::source_schemas(&self.resolved.storage, &self.root(), &unknown).await);
+        input.observed.extend(observe::source_schemas(&self.resolved.storage, &self.resolved.project.root, &unknown).await);
         Ok(Observed { input, versions })
     }
 
@@ -269,7 +269,8 @@ fn no_version(reference: &RelationReference) -> Failure {
 pub(super) fn invalid(findings: Vec<Diagnostic>) -> Failure {
     let first = findings.iter().find(|finding| finding.severity == Severity::Error).or(findings.first());
     let (class, message) = first.map_or(("INTERNAL_ERROR", ""), |finding| (finding.class.as_str(), finding.message.as_str()));
-    Failure { diagnostics: findings.clone(), ..Failure::user(class, message) }
+    let failure = Failure::user(class, message);
+    Failure { diagnostics: findings, ..failure }
 }
 
 /// The leaves of a plan, each once.

@@ -62,7 +62,7 @@ async fn check(settings: &Settings) -> Result<Checked, Failure> {
     } else {
         Vec::new()
     };
-    let ResolvedGraph { datasets, flows, lints, .. } = &resolved.graph;
+    let ResolvedGraph { datasets, flows, lints, .. } = resolved.graph.as_ref();
     Ok(Checked {
         pipeline: resolved.project.name.clone(),
         datasets: datasets.len(),

@@ -104,16 +104,16 @@ fn explain_text(plan: &LogicalPlan) -> String {
 fn fields(schema: &Schema) -> Vec<SchemaField> {
     let mut found = Vec::new();
     for field in schema.fields() {
-        add_field(field.name(), field.name().clone(), field.data_type(), &mut found);
+        add_field(field.name(), field.name(), field.data_type(), &mut found);
     }
     found
 }
 
-fn add_field(name: &str, path: String, data_type: &DataType, found: &mut Vec<SchemaField>) {
-    found.push(SchemaField { name: name.to_string(), path: path.clone(), data_type: type_text(data_type) });
+fn add_field(name: &str, path: &str, data_type: &DataType, found: &mut Vec<SchemaField>) {
+    found.push(SchemaField { name: name.to_string(), path: path.to_string(), data_type: type_text(data_type) });
     if let DataType::Struct(inner) = data_type {
         for field in inner {
-            add_field(field.name(), format!("{path}.{}", field.name()), field.data_type(), found);
+            add_field(field.name(), &format!("{path}.{}", field.name()), field.data_type(), found);
         }
     }
 }

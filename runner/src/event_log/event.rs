@@ -371,6 +371,7 @@ pub struct Issue {
 }
 
 /// An input of a materialized view at its pinned version.
+#[expect(clippy::struct_excessive_bools, reason = "the flags are keys of the event log's documentation")]
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SourceTable {
     pub table_name: String,

@@ -114,6 +114,12 @@ impl FlowEvents {
 impl Observer for FlowEvents {
     fn notice(&self, flow: &str, notice: FlowNotice) {
         let event = match notice {
+            FlowNotice::Identity(flow_id) => {
+                if let Some(known) = self.lock().get_mut(flow) {
+                    known.subject.flow_id = Some(flow_id);
+                }
+                return;
+            }
             FlowNotice::Moving { rows, files } => return self.log.moving(flow, rows, files),
             FlowNotice::Batch(progress) if progress.batch_id.is_none() => {
                 if let Some(known) = self.lock().get_mut(flow) {

@@ -23,7 +23,10 @@ use crate::{
     failpoint,
     failure::Failure,
     source::files::invalid_options,
-    state::{BatchCommit, BatchOffsets, Checkpoint, SourcePosition, SourceRange, StaticVersion, ledger::Overwrites},
+    state::{
+        BatchCommit, BatchOffsets, Checkpoint, SourcePosition, SourceRange, StaticVersion,
+        ledger::{Overwrites, Unseen},
+    },
 };
 
 /// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.
@@ -33,7 +36,8 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
     }
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
-    let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result };
+    let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result, seen: (None, None), listings: Vec::new() };
+    flow.notice(FlowNotice::Identity(flow.checkpoint.flow_id().to_string()));
     flow.all_batches().await?;
     Ok(flow.result)
 }
@@ -57,12 +61,17 @@ struct AppendRun<'a> {
     /// Versions of the static inputs at the last look.
     known: BTreeMap<String, StaticVersion>,
     result: FlowResult,
+    /// Versions of target and quarantine that cannot hold the batch in hand, because they were seen before it was planned. `None`: the
+    /// batch was planned by an earlier process, the log has to be asked.
+    seen: (Option<i64>, Option<i64>),
+    /// Per stream the first listing: remembered when all its files are in offsets.
+    listings: Vec<(String, Unseen)>,
 }
 
 impl AppendRun<'_> {
     async fn all_batches(&mut self) -> Result<(), FlowFailure> {
         if let Some(pending) = self.checkpoint.pending().cloned() {
-            self.execute(&pending, true, &[]).await?;
+            self.execute(&pending, &[]).await?;
         }
         let mut planned = self.plan().await?;
         while let Some(batch) = planned.pop_front() {
@@ -71,7 +80,10 @@ impl AppendRun<'_> {
                 return Ok(());
             }
             let offsets = self.record(batch).await?;
-            self.execute(&offsets, false, planned.make_contiguous()).await?;
+            self.execute(&offsets, planned.make_contiguous()).await?;
+        }
+        for (id, unseen) in &self.listings {
+            self.checkpoint.ledger(id).remember(unseen).await?;
         }
         Ok(())
     }
@@ -104,13 +116,13 @@ impl AppendRun<'_> {
         Ok(batches)
     }
 
-    async fn plan_files(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
+    async fn plan_files(&mut self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
         let started = std::time::Instant::now();
         let source = inputs::file_source(self.execution, relation)?;
         let listing = source.list(Utc::now().timestamp_micros(), &|_| {}).await?;
         let listed = listing.len() as u64;
         let overwrites = if source.options().allow_overwrites { Overwrites::ReadAgain } else { Overwrites::Ignore };
-        let unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
+        let mut unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
         if unseen.overwritten > 0 && overwrites == Overwrites::Ignore {
             self.warn(
                 "FILES_OVERWRITTEN",
@@ -127,14 +139,16 @@ impl AppendRun<'_> {
             duration_ms: started.elapsed().as_millis() as u64,
         });
         let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
-        Ok(source
-            .batches(unseen.files)
+        let ranges = source
+            .batches(std::mem::take(&mut unseen.files))
             .into_iter()
             .map(|files| {
                 let (count, bytes) = (files.len() as u64, size(&files));
                 (SourceRange::Files { files }, count, bytes)
             })
-            .collect())
+            .collect();
+        self.listings.push((id.to_string(), unseen));
+        Ok(ranges)
     }
 
     async fn plan_table(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
@@ -169,11 +183,12 @@ impl AppendRun<'_> {
         let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
         offsets.statics = self.known.clone();
         offsets.static_files = files;
+        self.seen = (Some(self.run.target.version()), self.run.quarantine.as_ref().map(|table| table.version()));
         self.checkpoint.write_offsets(offsets.clone()).await?;
         Ok(offsets)
     }
 
-    async fn execute(&mut self, offsets: &BatchOffsets, again: bool, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
+    async fn execute(&mut self, offsets: &BatchOffsets, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
         let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, counters };
         failpoint::reach("stage::before")?;
@@ -183,21 +198,21 @@ impl AppendRun<'_> {
         }
         prepared.metrics.backlog_files = Some(later.iter().map(|batch| batch.files).sum());
         prepared.metrics.backlog_bytes = Some(later.iter().map(|batch| batch.bytes).sum());
-        self.commit(offsets, again, prepared).await.map_err(FlowFailure::from)
+        self.commit(offsets, prepared).await.map_err(FlowFailure::from)
     }
 
     /// Quarantine, target, commit entry: each step is skipped if an earlier run had done it.
-    async fn commit(&mut self, offsets: &BatchOffsets, again: bool, prepared: Prepared) -> Result<(), Failure> {
+    async fn commit(&mut self, offsets: &BatchOffsets, prepared: Prepared) -> Result<(), Failure> {
         failpoint::reach("stage::after")?;
         let Prepared { staged, metrics, data_quality } = prepared;
         if let (Some(table), Some(files)) = (&self.run.quarantine, staged.quarantine)
             && files.rows > 0
         {
-            let request = self.request(offsets.batch, again, table.version(), Map::new(), "quarantine");
+            let request = self.request(offsets.batch, self.seen.1, Map::new(), "quarantine");
             transaction::append(table, files, request).await?;
         }
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
-        let version = self.commit_target(offsets.batch, again, staged.target, &progress).await?;
+        let version = self.commit_target(offsets.batch, staged.target, &progress).await?;
         let positions = self.positions_after(offsets)?;
         failpoint::reach("commit_entry::before")?;
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
@@ -209,7 +224,7 @@ impl AppendRun<'_> {
     }
 
     /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last.
-    async fn commit_target(&self, batch: i64, again: bool, files: StagedFiles, progress: &FlowProgress) -> Result<Option<i64>, Failure> {
+    async fn commit_target(&self, batch: i64, files: StagedFiles, progress: &FlowProgress) -> Result<Option<i64>, Failure> {
         let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
         if nothing {
             return Ok(self.result.total.target_version);
@@ -218,11 +233,11 @@ impl AppendRun<'_> {
         let note = CommitNote {
             update_id: self.execution.update_id.clone(),
             flow: self.run.flow.name.clone(),
-            flow_id: self.run.flow_id.clone(),
+            flow_id: self.checkpoint.flow_id().to_string(),
             dataset: self.run.flow.target.to_string(),
             progress: progress.clone(),
         };
-        let request = self.request(batch, again, target.version(), note.to_info(), "target");
+        let request = self.request(batch, self.seen.0, note.to_info(), "target");
         Ok(Some(transaction::append(target, files, request).await?.version()))
     }
 
@@ -245,13 +260,12 @@ impl AppendRun<'_> {
         Ok(positions)
     }
 
-    fn request(&self, batch: i64, again: bool, seen: i64, info: Map<String, Value>, step: &'static str) -> CommitRequest {
+    fn request(&self, batch: i64, absent_until: Option<i64>, info: Map<String, Value>, step: &'static str) -> CommitRequest {
         let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
         let parameters = json!({"outputMode": "Append", "queryId": app_id, "epochId": batch.to_string()});
         CommitRequest {
             transactions: vec![(app_id, batch)],
-            // A batch that was planned just now cannot be in a version that was seen before.
-            absent_until: (!again).then_some(seen),
+            absent_until,
             operation: "STREAMING UPDATE",
             parameters: parameters.as_object().cloned().unwrap_or_default(),
             info,
@@ -276,7 +290,7 @@ fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetr
         SourceRange::Once => json!({"description": id}),
     };
     json!({
-        "id": run.run.flow_id,
+        "id": run.checkpoint.flow_id(),
         "runId": run.execution.update_id,
         "batchId": offsets.batch,
         "timestamp": chrono::DateTime::from_timestamp_micros(offsets.timestamp_us).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),

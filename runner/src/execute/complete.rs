@@ -64,6 +64,10 @@ async fn last_refresh(execution: &Execution, run: &FlowRun) -> Result<(Option<Vi
     if newest == known {
         return Ok((position, false));
     }
+    if newest < known {
+        // The table was made again.
+        return Ok((None, true));
+    }
     let Some(since) = table::commits(location, known, newest).await? else { return Ok((None, true)) };
     let Some(last_change) = since.iter().rev().find(|commit| changes_rows(&commit.actions)) else { return Ok((position, false)) };
     let ours = recorded_position(&last_change.actions);
@@ -122,6 +126,7 @@ impl Refresh<'_> {
     async fn commit(&self, prepared: Prepared) -> Result<FlowResult, Failure> {
         failpoint::reach("stage::after")?;
         let position = self.position();
+        self.execution.observer.notice(&self.run.flow.name, FlowNotice::Identity(position.flow_id.to_string()));
         if let (Some(table), Some(files)) = (&self.run.quarantine, prepared.staged.quarantine) {
             let request = self.request(table, "quarantine", serde_json::Map::new());
             transaction::overwrite(table, files, request).await?;
@@ -170,7 +175,7 @@ impl Refresh<'_> {
         let note = CommitNote {
             update_id: self.execution.update_id.clone(),
             flow: self.run.flow.name.clone(),
-            flow_id: self.run.flow_id.clone(),
+            flow_id: position.flow_id.to_string(),
             dataset: self.run.flow.target.to_string(),
             progress: progress.clone(),
         };

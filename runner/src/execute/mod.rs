@@ -3,14 +3,9 @@
 //! bind (leaves become providers) → run → expectations in the same pass → stage → commit. The position of a flow is durable before its
 //! data, and its data carry the transaction id of the position: see `docs/design/0002-commit-protocol.md`.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
 use floe_graph::{
@@ -31,6 +26,7 @@ pub mod refresh;
 pub mod stage;
 pub mod view_expectation;
 
+use futures::FutureExt;
 use progress::{FlowFailure, FlowResult, Observer};
 
 /// What all flows of one update share.
@@ -57,13 +53,11 @@ pub struct Execution {
 #[derive(Clone, Debug)]
 pub struct FlowRun {
     pub flow: Arc<ResolvedFlow>,
-    /// `flow_id` of the event log, for the note in the commits.
-    pub flow_id: String,
     pub target: Arc<TargetTable>,
     pub quarantine: Option<Arc<TargetTable>>,
 }
 
-/// Asks running flows to stop after the micro-batch in hand.
+/// Asks running flows to stop after the micro-batch in hand. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
 pub struct StopSignal(Arc<AtomicBool>);
 
@@ -83,8 +77,8 @@ impl Execution {
     /// Brings the target of one flow up to date with what its inputs hold now.
     pub async fn run_flow(&self, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
         let outcome = match run.flow.kind {
-            FlowKind::Append | FlowKind::Once => append::run(self, run).await,
-            FlowKind::Complete => complete::run(self, run).await,
+            FlowKind::Append | FlowKind::Once => append::run(self, run).boxed().await,
+            FlowKind::Complete => complete::run(self, run).boxed().await,
             FlowKind::View | FlowKind::AutoCdc(_) => {
                 Err(Failure::internal(format!("flow {} is of a kind that is not executed", run.flow.name)).into())
             }

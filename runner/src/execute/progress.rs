@@ -106,6 +106,8 @@ pub struct RefreshPlan {
 /// What a running flow tells its watchers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FlowNotice {
+    /// `flow_id` of the event log: lasts while the flow continues incrementally.
+    Identity(String),
     /// A micro-batch was committed.
     Batch(FlowProgress),
     /// A materialized view was planned.

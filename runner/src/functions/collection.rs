@@ -57,18 +57,6 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("try_element_at", |call| element_at(call, false)),
     ("$field", field),
     ("$with_position", with_position),
-    ("$null_if_empty", |call| {
-        let value = call.array(0)?;
-        let ranges = ranges(&value)?;
-        let mut lists = Lists::new(call.rows);
-        for row in 0..call.rows {
-            match ranges(row).filter(|range| !range.is_empty()) {
-                Some(range) => lists.push(range.map(|item| Some(item as u64))),
-                None => lists.push(std::iter::once(None)),
-            }
-        }
-        lists.finish(value.as_list::<i32>().values(), call.returns)
-    }),
 ];
 
 /// Places of the items, where the lists end, and which lists are no NULL.

@@ -46,4 +46,6 @@ static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
 #[cfg(test)]
 mod plan_tests;
 #[cfg(test)]
+mod query_tests;
+#[cfg(test)]
 mod tests;

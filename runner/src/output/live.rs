@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -201,13 +202,13 @@ impl RunningFlow {
         let seconds = self.since.elapsed().as_secs_f64();
         let mut text = format!("{:>14}", counted(rows, "row"));
         if rows > 0 && seconds > 0.2 {
-            text.push_str(&format!("  {:>10}/s", thousands((rows as f64 / seconds) as u64)));
+            let _ = write!(text, "  {:>10}/s", thousands((rows as f64 / seconds) as u64));
         }
         if files > 0 {
-            text.push_str(&format!("  {}", counted(files, "file")));
+            let _ = write!(text, "  {}", counted(files, "file"));
         }
         if self.batches > 1 {
-            text.push_str(&format!("  {} committed", counted(self.batches, "batch").replace("batchs", "batches")));
+            let _ = write!(text, "  {} batches committed", thousands(self.batches));
         }
         bar.set_message(text);
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::args::{Display, OutputFormat};
 
 /// The two output streams and what they can show.
+#[expect(clippy::struct_excessive_bools, reason = "each says something else about two independent streams")]
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     pub format: OutputFormat,
@@ -110,7 +111,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

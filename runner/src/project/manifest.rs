@@ -1,143 +1,113 @@
-//! The Pipeline manifest at a path: a folder with one, or the file itself.
+//! The Pipeline manifest of a project: found in a folder or named directly, with the Table manifests beside it.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use floe_crds::manifest::{self, Finding, Manifest, PipelineManifest, TableManifest};
-use floe_graph::origin::{Diagnostic, Origin};
+use floe_crds::manifest::{self, Manifest, PipelineManifest, TableManifest};
+use floe_graph::origin::Diagnostic;
 
-use crate::{failure::Failure, settings::Settings, storage::io_failure};
+use super::{diagnostics, invalid};
+use crate::{failure::Failure, storage::io_failure};
 
-/// The Pipeline with the Table manifests beside it.
-pub(super) struct Found {
+/// What the manifests of the root folder say.
+pub struct Found {
     pub root: PathBuf,
     pub pipeline: PipelineManifest,
-    /// Of this pipeline, with the path of their file.
     pub tables: Vec<(Arc<str>, TableManifest)>,
-    pub texts: BTreeMap<String, String>,
-    /// Mistakes in manifests beside the Pipeline's.
-    pub findings: Vec<Diagnostic>,
 }
 
-/// Finds the Pipeline at `settings.project`.
-pub(super) fn find(settings: &Settings) -> Result<Found, Failure> {
-    let path =
-        std::path::absolute(&settings.project).map_err(|error| io_failure("find", &settings.project.display().to_string(), error))?;
-    let files = if path.is_dir() { manifest_files(&path)? } else { vec![path.clone()] };
-    if !path.exists() {
-        return Err(Failure::user("PROJECT_NOT_FOUND", format!("{} does not exist", settings.project.display()))
-            .help("give the folder of a project or its Pipeline manifest; `floe init DIR` makes one"));
+/// The pipeline at `path`, which is a project folder or a manifest in it. `wanted` chooses if there are several.
+pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
+    let metadata = fs::metadata(path).map_err(|error| missing(path, error))?;
+    let (root, files) =
+        if metadata.is_dir() { (path.to_path_buf(), manifests_in(path)?) } else { (parent(path), vec![path.to_path_buf()]) };
+    let (mut pipelines, mut tables, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    for file in &files {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = fs::read_to_string(file).map_err(|error| io_failure("read", &file.display().to_string(), error))?;
+        let reading = manifest::read(&text);
+        findings.extend(diagnostics(&name, reading.findings));
+        for document in reading.manifests {
+            match document {
+                Manifest::Pipeline(pipeline) => pipelines.push(*pipeline),
+                Manifest::Table(table) => tables.push((Arc::from(name.as_str()), *table)),
+                Manifest::Other(_) => {}
+            }
+        }
     }
-    let root = if path.is_dir() { path.clone() } else { path.parent().map(Path::to_path_buf).unwrap_or_default() };
-    let mut reading = Reading::default();
-    for file in files {
-        reading.file(&root, &file)?;
+    if !findings.is_empty() {
+        return Err(invalid(findings));
     }
-    reading.choose(root, settings)
+    Ok(Found { root, pipeline: choose(pipelines, wanted, path)?, tables })
 }
 
-/// YAML files directly in the folder, by name.
-fn manifest_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(folder).map_err(|error| io_failure("list", &folder.display().to_string(), error))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_yaml(path)).collect();
+/// The Table manifests of one YAML file, and what is wrong in it.
+pub fn tables(path: &str, text: &str) -> (Vec<(Arc<str>, TableManifest)>, Vec<Diagnostic>) {
+    let reading = manifest::read(text);
+    let table = |document| match document {
+        Manifest::Table(table) => Some((Arc::from(path), *table)),
+        Manifest::Pipeline(_) | Manifest::Other(_) => None,
+    };
+    (reading.manifests.into_iter().filter_map(table).collect(), diagnostics(path, reading.findings))
+}
+
+fn choose(mut pipelines: Vec<PipelineManifest>, wanted: Option<&str>, path: &Path) -> Result<PipelineManifest, Failure> {
+    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+    match wanted {
+        Some(wanted) => {
+            let at = names.iter().position(|name| name == wanted).ok_or_else(|| {
+                Failure::user("PIPELINE_NOT_FOUND", format!("{} has no pipeline {wanted}", path.display())).help(if names.is_empty() {
+                    "write a Pipeline manifest".to_string()
+                } else {
+                    format!("it has: {}", names.join(", "))
+                })
+            })?;
+            Ok(pipelines.swap_remove(at))
+        }
+        None if pipelines.len() > 1 => {
+            Err(Failure::user("PIPELINE_AMBIGUOUS", format!("{} has several pipelines: {}", path.display(), names.join(", ")))
+                .help("choose one with --pipeline NAME"))
+        }
+        None => pipelines.pop().ok_or_else(|| no_pipeline(path)),
+    }
+}
+
+fn no_pipeline(path: &Path) -> Failure {
+    let empty = path.is_dir() && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let what = if empty { "is empty" } else { "has no Pipeline manifest" };
+    Failure::user("PIPELINE_NOT_FOUND", format!("{} {what}", path.display()))
+        .help("a project needs a *.yaml with apiVersion: floe.dev/v1alpha1 and kind: Pipeline; `floe init DIR` writes one to begin with")
+}
+
+fn missing(path: &Path, error: std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Failure::user("PROJECT_NOT_FOUND", format!("there is no project at {}", path.display()))
+            .help("give the folder of a project or its Pipeline manifest; `floe init DIR` makes a new one");
+    }
+    io_failure("read", &path.display().to_string(), error)
+}
+
+fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error| io_failure("read", &folder.display().to_string(), error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_yaml && path.is_file() {
+            files.push(path);
+        }
+    }
     files.sort();
     Ok(files)
 }
 
-/// True for `.yaml` and `.yml` files that are not hidden.
-pub(super) fn is_yaml(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml"))
-}
-
-#[derive(Default)]
-struct Reading {
-    pipelines: Vec<(String, PipelineManifest)>,
-    tables: Vec<(Arc<str>, TableManifest)>,
-    texts: BTreeMap<String, String>,
-    findings: Vec<Diagnostic>,
-}
-
-impl Reading {
-    fn file(&mut self, root: &Path, path: &Path) -> Result<(), Failure> {
-        let name = relative(root, path);
-        let text = read_text(path)?;
-        let read = manifest::read(&text);
-        self.findings.extend(diagnostics(&name, read.findings));
-        for manifest in read.manifests {
-            match manifest {
-                Manifest::Pipeline(pipeline) => self.pipelines.push((name.clone(), *pipeline)),
-                Manifest::Table(table) => self.tables.push((Arc::from(name.as_str()), *table)),
-                Manifest::Other(_) => {}
-            }
-        }
-        self.texts.insert(name, text);
-        Ok(())
+fn parent(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_path_buf(),
+        None => PathBuf::from("."),
     }
-
-    fn choose(mut self, root: PathBuf, settings: &Settings) -> Result<Found, Failure> {
-        let names: Vec<String> = self.pipelines.iter().map(|(_, pipeline)| pipeline.name.clone()).collect();
-        let chosen = match &settings.pipeline {
-            Some(wanted) => names.iter().position(|name| name == wanted),
-            None if names.len() == 1 => Some(0),
-            None => None,
-        };
-        let Some(at) = chosen else { return Err(self.none_chosen(&root, settings, &names)) };
-        let (_, pipeline) = self.pipelines.swap_remove(at);
-        let tables = self.tables.into_iter().filter(|(_, table)| table.spec.pipeline == pipeline.name).collect();
-        Ok(Found { root, pipeline, tables, texts: self.texts, findings: self.findings })
-    }
-
-    fn none_chosen(self, root: &Path, settings: &Settings, names: &[String]) -> Failure {
-        let place = settings.project.display();
-        if let (Some(wanted), false) = (&settings.pipeline, names.is_empty()) {
-            return Failure::user("PIPELINE_NOT_FOUND", format!("{place} has no Pipeline {wanted}"))
-                .help(format!("it has {}", names.join(", ")));
-        }
-        if names.len() > 1 {
-            return Failure::user("PIPELINE_AMBIGUOUS", format!("{place} has several Pipelines: {}", names.join(", ")))
-                .help("choose one with --pipeline NAME, or give the path of its manifest");
-        }
-        if !self.findings.is_empty() {
-            let failure = Failure::user("PIPELINE_MANIFEST_INVALID", format!("the Pipeline manifest in {place} has mistakes"));
-            return Failure { diagnostics: self.findings, ..failure };
-        }
-        let is_empty = fs::read_dir(root).map(|mut entries| entries.next().is_none()).unwrap_or(false);
-        let message = if is_empty {
-            format!("the folder {place} is empty")
-        } else {
-            format!("{place} has no Pipeline manifest (a YAML file with kind: Pipeline and apiVersion: floe.dev/v1alpha1)")
-        };
-        Failure::user("PIPELINE_MANIFEST_NOT_FOUND", message).help("`floe init DIR` makes a project to begin with")
-    }
-}
-
-/// The path below `root` with `/`, as messages say it; a file elsewhere keeps its whole path.
-pub(super) fn relative(root: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path);
-    path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
-}
-
-/// A text file; a byte order mark is left out.
-pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
-    let bytes = fs::read(path).map_err(|error| io_failure("read", &path.display().to_string(), error))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::user("FILE_NOT_READABLE", format!("{} is not UTF-8 text", path.display())).help("save the file as UTF-8"))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
-}
-
-/// Findings in a manifest as diagnostics of that file.
-pub(super) fn diagnostics(file: &str, findings: Vec<Finding>) -> Vec<Diagnostic> {
-    let diagnostic = |finding: Finding| {
-        let found = Diagnostic::error(finding.class, finding.message).at(&Origin::new(file, finding.line, finding.column));
-        match finding.help {
-            Some(help) => found.help(help),
-            None => found,
-        }
-    };
-    findings.into_iter().map(diagnostic).collect()
 }

@@ -254,7 +254,11 @@ impl Checkpoint {
         let entries: Vec<String> =
             old.iter().map(|batch| offsets_entry(*batch)).chain(self.commits.range(..=limit).map(|batch| commit_entry(*batch))).collect();
         let directory = &self.directory;
-        stream::iter(&entries).map(|entry| directory.delete(entry)).buffer_unordered(PARALLEL_READS).try_collect::<()>().await?;
+        stream::iter(entries)
+            .map(|entry| async move { directory.delete(&entry).await })
+            .buffer_unordered(PARALLEL_READS)
+            .try_collect::<()>()
+            .await?;
         self.offsets = self.offsets.split_off(&(limit + 1));
         self.commits = self.commits.split_off(&(limit + 1));
         self.recent = self.recent.split_off(&(limit + 1));

@@ -34,6 +34,7 @@ pub use streaming::{check_streaming, is_streaming, stream_leaves};
 /// One relation that a query names, as far as its text tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationReference {
+    /// What is named.
     pub kind: ReferenceKind,
     /// Read with `STREAM`.
     pub streaming: bool,
@@ -41,6 +42,7 @@ pub struct RelationReference {
     pub options: std::collections::BTreeMap<String, String>,
     /// Where unqualified names are looked up.
     pub namespace: Namespace,
+    /// Where it stands.
     pub origin: Origin,
 }
 
@@ -52,7 +54,10 @@ pub enum ReferenceKind {
     /// `` delta.`uri` ``.
     DeltaPath(String),
     /// `read_files(path, …)` or `` json.`path` `` (then `format` is among the options).
-    Files { path: String },
+    Files {
+        /// Directory, file or glob, as written.
+        path: String,
+    },
     /// `event_log` as a table function. The plain name `event_log` is a `Name`.
     EventLog,
 }
@@ -81,12 +86,16 @@ pub enum FoundRelation {
     /// Something that is read. File sources come without `_metadata`; analysis adds it where the query names it.
     Leaf(RelationSource),
     /// A view: its analysed plan (with its expectations, see `with_expectations`) is inlined.
-    View { plan: LogicalPlan },
+    View {
+        /// Closed: its columns have no qualifiers and differ.
+        plan: LogicalPlan,
+    },
 }
 
 /// A typed query.
 #[derive(Clone, Debug)]
 pub struct AnalysedQuery {
+    /// Leaves are `RelationSource`s, functions are stand-ins.
     pub plan: LogicalPlan,
     /// Output columns, names and types exactly as a table of this query gets them. All are nullable.
     pub schema: SchemaRef,
@@ -96,6 +105,7 @@ pub struct AnalysedQuery {
     pub leaves: Vec<Arc<Relation>>,
     /// True if one of the leaves is read as a stream.
     pub streaming: bool,
+    /// W003, W010.
     pub lints: Vec<Diagnostic>,
     /// What a streaming query may not do; see `check_streaming`.
     pub(crate) violations: Vec<Diagnostic>,

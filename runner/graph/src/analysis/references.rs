@@ -1,6 +1,10 @@
 //! What a query reads, from its text alone.
 
-use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use sqlparser::{
     ast::{self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Spanned, TableFactor, Visit, Visitor},
@@ -13,6 +17,9 @@ use crate::{
     name::Namespace,
     origin::{Diagnostic, Origin},
 };
+
+/// Named arguments: lower-case key and text.
+type Options = BTreeMap<String, String>;
 
 /// Formats that may stand before a path: `` json.`path` ``.
 const FILE_FORMATS: &[&str] = &["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
@@ -142,13 +149,7 @@ impl Reader<'_> {
     }
 
     fn build(self, kind: ReferenceKind, span: Span) -> RelationReference {
-        RelationReference {
-            kind,
-            streaming: false,
-            options: Default::default(),
-            namespace: self.namespace.clone(),
-            origin: self.origin(span),
-        }
+        RelationReference { kind, streaming: false, options: Options::new(), namespace: self.namespace.clone(), origin: self.origin(span) }
     }
 
     fn named(self, name: &ast::ObjectName) -> Option<RelationReference> {
@@ -256,13 +257,9 @@ impl Reader<'_> {
     }
 
     /// The path (first unnamed argument, or `path =>`) and the named ones.
-    fn arguments(
-        self,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<(Option<String>, std::collections::BTreeMap<String, String>), Box<Diagnostic>> {
+    fn arguments(self, args: &[FunctionArg], span: Span) -> Result<(Option<String>, Options), Box<Diagnostic>> {
         let mut path = None;
-        let mut options = std::collections::BTreeMap::new();
+        let mut options = Options::new();
         for arg in args {
             let (key, value) = match arg {
                 FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (option_key(&name.value), value),

@@ -6,7 +6,7 @@ mod cursor;
 mod dialect;
 mod manifest;
 mod project;
-pub(crate) mod properties;
+mod properties;
 mod reader;
 mod relations;
 mod scan;

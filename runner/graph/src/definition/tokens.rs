@@ -135,12 +135,12 @@ fn inner(written: &str) -> &str {
     written.get(1..written.len().saturating_sub(1)).unwrap_or_default()
 }
 
-/// `5D`, `7BD`, `3S` …: a number with a type suffix that the tokenizer takes for a name.
+/// `5D`, `7BD`, `3S` …: a number with a type suffix that the tokenizer takes for a name. The suffix stays: it is the type.
 fn number(word: &str) -> Option<&str> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = word[digits.len()..].to_ascii_uppercase();
     let is_number = digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-    (is_number && ["D", "BD", "F", "S", "Y"].contains(&suffix.as_str())).then_some(digits)
+    (is_number && ["D", "BD", "F", "L", "S", "Y"].contains(&suffix.as_str())).then_some(word)
 }
 
 /// Resolves backslash escapes and doubled quotes.
@@ -208,8 +208,8 @@ mod tests {
 
     #[test]
     fn numbers_may_have_a_type() {
-        assert_eq!(number("5D"), Some("5"));
-        assert_eq!(number("12bd"), Some("12"));
+        assert_eq!(number("5D"), Some("5D"));
+        assert_eq!(number("12bd"), Some("12bd"));
         assert_eq!(number("2024_sales"), None);
         assert_eq!(number("d"), None);
     }

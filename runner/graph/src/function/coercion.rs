@@ -55,13 +55,11 @@ pub fn casts_implicitly(from: &DataType, to: &DataType) -> bool {
         (from, D::Utf8) => is_atomic(from),
         (D::Utf8, to) => is_atomic(to) && !matches!(to, D::Interval(_)),
         (from, to) if from.is_numeric() && to.is_numeric() => true,
-        (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) => true,
-        (D::List(from), D::List(to)) => casts_implicitly(from.data_type(), to.data_type()),
+        (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) | (D::Interval(_), D::Interval(_)) => true,
+        (D::List(from), D::List(to)) | (D::Map(from, _), D::Map(to, _)) => casts_implicitly(from.data_type(), to.data_type()),
         (D::Struct(from), D::Struct(to)) => {
             from.len() == to.len() && from.iter().zip(to).all(|(f, t)| casts_implicitly(f.data_type(), t.data_type()))
         }
-        (D::Map(from, _), D::Map(to, _)) => casts_implicitly(from.data_type(), to.data_type()),
-        (D::Interval(_), D::Interval(_)) => true,
         _ => false,
     }
 }

@@ -48,6 +48,9 @@ pub enum Param {
     TextLiteral,
 }
 
+/// Computes a result type from argument types and literal arguments.
+pub type Computation = fn(&[DataType], &[Option<ScalarValue>]) -> Result<DataType, SignatureError>;
+
 /// The type of a result.
 #[derive(Clone, Copy)]
 pub enum Returns {
@@ -65,14 +68,17 @@ pub enum Returns {
     Element(usize),
     /// An array of the type of the argument at this position.
     ArrayOf(usize),
+    /// Computed from the cast argument types alone.
+    OfTypes(fn(&[DataType]) -> DataType),
     /// Computed from the cast argument types and the literal arguments.
-    Custom(fn(&[DataType], &[Option<ScalarValue>]) -> Result<DataType, SignatureError>),
+    Custom(Computation),
 }
 
 impl fmt::Debug for Returns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Custom(_) => f.write_str("Custom"),
+            Self::OfTypes(_) => f.write_str("OfTypes"),
             Self::Text => f.write_str("Text"),
             Self::Binary => f.write_str("Binary"),
             Self::Boolean => f.write_str("Boolean"),
@@ -167,6 +173,7 @@ impl FunctionSpec {
                 other => other,
             },
             Returns::ArrayOf(i) => array_of(argument(i)),
+            Returns::OfTypes(of_types) => of_types(arguments),
             Returns::Custom(custom) => custom(arguments, literals)?,
         })
     }
@@ -208,6 +215,24 @@ impl FunctionSpec {
 }
 
 impl Param {
+    /// True if the argument stays as it is.
+    fn takes(self, given: &DataType) -> bool {
+        use DataType as D;
+        match self {
+            Self::Any => true,
+            Self::TextOrBinary => matches!(given, D::Binary),
+            Self::Number => given.is_numeric(),
+            Self::Integer => given.is_integer(),
+            Self::DateOrTimestamp | Self::TextOrTime => matches!(given, D::Date32 | D::Timestamp(..)),
+            Self::Array | Self::ArrayOrText => matches!(given, D::List(_)),
+            Self::Map => matches!(given, D::Map(..)),
+            Self::Collection => matches!(given, D::List(_) | D::Map(..)),
+            Self::Struct => matches!(given, D::Struct(_)),
+            Self::Interval => matches!(given, D::Interval(_)),
+            _ => false,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Any => "a value",
@@ -246,36 +271,19 @@ fn element_type(arguments: &mut [DataType], given: &DataType) -> Option<DataType
 /// The type that an argument of type `given` is cast to, `None` if it does not fit at all.
 fn wanted_type(param: Param, given: &DataType) -> Option<DataType> {
     use DataType as D;
-    let keep = || Some(given.clone());
+    if param.takes(given) {
+        return Some(given.clone());
+    }
     match param {
-        Param::Any => keep(),
-        Param::Text | Param::TextLiteral => Some(D::Utf8),
+        Param::Text | Param::TextLiteral | Param::TextOrBinary | Param::TextOrTime | Param::ArrayOrText => Some(D::Utf8),
         Param::Binary => Some(D::Binary),
-        Param::TextOrBinary if matches!(given, D::Binary) => keep(),
-        Param::TextOrBinary => Some(D::Utf8),
         Param::Boolean => Some(D::Boolean),
         Param::Int => Some(D::Int32),
-        Param::Long => Some(D::Int64),
-        Param::Double => Some(D::Float64),
-        Param::Number if given.is_numeric() => keep(),
-        Param::Number => Some(D::Float64),
-        Param::Integer if given.is_integer() => keep(),
-        Param::Integer => Some(D::Int64),
+        Param::Long | Param::Integer => Some(D::Int64),
+        Param::Double | Param::Number => Some(D::Float64),
         Param::Date => Some(D::Date32),
-        Param::Timestamp => Some(timestamp()),
-        Param::DateOrTimestamp if matches!(given, D::Date32 | D::Timestamp(..)) => keep(),
-        Param::DateOrTimestamp => Some(timestamp()),
-        Param::TextOrTime if matches!(given, D::Date32 | D::Timestamp(..)) => keep(),
-        Param::TextOrTime => Some(D::Utf8),
-        Param::Array if matches!(given, D::List(_)) => keep(),
-        Param::Array if given.is_null() => Some(array_of(D::Null)),
-        Param::ArrayOrText if matches!(given, D::List(_)) => keep(),
-        Param::ArrayOrText => Some(D::Utf8),
-        Param::Map if matches!(given, D::Map(..)) => keep(),
-        Param::Collection if matches!(given, D::List(_) | D::Map(..)) => keep(),
-        Param::Collection if given.is_null() => Some(array_of(D::Null)),
-        Param::Struct if matches!(given, D::Struct(_)) => keep(),
-        Param::Interval if matches!(given, D::Interval(_)) => keep(),
-        Param::Array | Param::Map | Param::Collection | Param::Struct | Param::Interval | Param::Same | Param::Element => None,
+        Param::Timestamp | Param::DateOrTimestamp => Some(timestamp()),
+        Param::Array | Param::Collection if given.is_null() => Some(array_of(D::Null)),
+        Param::Array | Param::Collection | Param::Map | Param::Struct | Param::Interval | Param::Same | Param::Element | Param::Any => None,
     }
 }

@@ -87,11 +87,11 @@ fn signature(spec: &FunctionSpec) -> Signature {
     Signature::user_defined(volatility)
 }
 
-fn coerced(spec: &FunctionSpec, types: &[DataType]) -> Result<Vec<DataType>> {
+fn coerced(spec: &FunctionSpec, types: &[DataType]) -> Vec<DataType> {
     match spec.typing(types, &[]) {
-        Ok(typing) => Ok(typing.arguments),
+        Ok(typing) => typing.arguments,
         // Planning has cast the arguments; a literal-dependent function cannot be typed a second time without its literals.
-        Err(_) => Ok(types.to_vec()),
+        Err(_) => types.to_vec(),
     }
 }
 
@@ -107,7 +107,7 @@ impl ScalarUDFImpl for ScalarStub {
         &self.signature
     }
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(self.spec, types)
+        Ok(coerced(self.spec, types))
     }
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         returned(self.spec, types, &[])
@@ -130,7 +130,7 @@ impl AggregateUDFImpl for AggregateStub {
         &self.signature
     }
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(self.spec, types)
+        Ok(coerced(self.spec, types))
     }
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         returned(self.spec, types, &[])
@@ -151,7 +151,7 @@ impl WindowUDFImpl for WindowStub {
         &self.signature
     }
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(self.spec, types)
+        Ok(coerced(self.spec, types))
     }
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
         let types: Vec<DataType> = args.input_fields().iter().map(|field| field.data_type().clone()).collect();

@@ -5,7 +5,7 @@ use super::*;
 const RETRY: RetryPolicy = RetryPolicy { max_retries: Some(2), min_backoff_ms: 5_000, max_backoff_ms: 8_000 };
 
 fn flow(name: &str, upstream: &[&str], part: Part) -> ScheduledFlow {
-    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part, max_retries: None }
+    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part }
 }
 
 fn started(actions: &[Action]) -> Vec<&str> {
@@ -110,7 +110,6 @@ fn graphs() -> impl Strategy<Value = (Vec<ScheduledFlow>, usize, Vec<Step>, Opti
         let build = |(at, (upstream, part)): (usize, (Vec<prop::sample::Index>, u8))| ScheduledFlow {
             name: format!("f{at}"),
             upstream: if at == 0 { Vec::new() } else { upstream.iter().map(|up| format!("f{}", up.index(at))).collect() },
-            max_retries: None,
             part: match part {
                 0 => Part::Excluded,
                 1 => Part::Idle,

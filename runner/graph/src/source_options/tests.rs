@@ -13,7 +13,7 @@ fn defaults_are_those_of_the_specification() {
     assert_eq!(options.limits, BatchLimits { max_files: 1000, max_bytes: None });
     assert_eq!(options.mode, ParseMode::Permissive);
     assert_eq!(options.corrupt_record_column, "_corrupt_record");
-    assert!(options.include_existing_files && options.filter.recursive && !options.allow_overwrites);
+    assert!(options.filter.recursive && !options.allow_overwrites);
     assert_eq!((options.csv.separator, options.csv.quote, options.csv.escape), (b',', Some(b'"'), Some(b'\\')));
 }
 
@@ -48,6 +48,8 @@ fn unknown_option_names_the_nearest() {
 
 #[test]
 fn later_features_are_refused_by_name_and_all_errors_are_shown() {
+    let excluded = file_options(&relation(&[("includeexistingfiles", "false")])).unwrap_err();
+    assert_eq!(excluded[0].class, "FEATURE_NOT_SUPPORTED");
     let read = relation(&[("rescueddatacolumn", "_rescued"), ("cleansource", "DELETE"), ("mode", "x"), ("header", "maybe")]);
     let errors = file_options(&read).unwrap_err();
     let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();

@@ -74,22 +74,25 @@ impl Planner<'_> {
         if let Some(digits) = upper.strip_suffix("BD") {
             return decimal(digits).map_or_else(invalid, Ok);
         }
-        if let Some(digits) = upper.strip_suffix('D') {
-            return digits.parse().map(|value| scalar(ScalarValue::Float64(Some(value)))).or_else(|_| invalid());
+        let parsed = match upper.chars().last() {
+            Some('D') => upper.trim_end_matches('D').parse().ok().map(|value| ScalarValue::Float64(Some(value))),
+            Some('F') => upper.trim_end_matches('F').parse().ok().map(|value| ScalarValue::Float32(Some(value))),
+            Some('S') => upper.trim_end_matches('S').parse().ok().map(|value| ScalarValue::Int16(Some(value))),
+            Some('Y') => upper.trim_end_matches('Y').parse().ok().map(|value| ScalarValue::Int8(Some(value))),
+            _ if upper.contains('E') => upper.parse().ok().map(|value| ScalarValue::Float64(Some(value))),
+            _ => upper
+                .parse()
+                .map(|value| ScalarValue::Int32(Some(value)))
+                .or_else(|_| upper.parse().map(|value| ScalarValue::Int64(Some(value))))
+                .ok(),
+        };
+        match parsed {
+            Some(value) => Ok(scalar(value)),
+            None => decimal(&upper).map_or_else(invalid, Ok),
         }
-        if upper.contains('E') {
-            return upper.parse().map(|value| scalar(ScalarValue::Float64(Some(value)))).or_else(|_| invalid());
-        }
-        if let Ok(value) = upper.parse::<i32>() {
-            return Ok(scalar(ScalarValue::Int32(Some(value))));
-        }
-        if let Ok(value) = upper.parse::<i64>() {
-            return Ok(scalar(ScalarValue::Int64(Some(value))));
-        }
-        decimal(&upper).map_or_else(invalid, Ok)
     }
 
-    /// `INTERVAL 7 DAYS`, `INTERVAL '10 minutes'`, `INTERVAL '3' DAY`, `INTERVAL '1 day 2 hours'`.
+    /// `INTERVAL 7 DAYS``, `INTERVAL '10 minutes'`, `INTERVAL '3' DAY`, `INTERVAL '1 day 2 hours'`.
     pub fn interval(&self, interval: &ast::Interval, span: Span) -> Planned<Typed> {
         if interval.last_field.is_some() {
             return self.unsupported("INTERVAL … TO …", span);

@@ -183,7 +183,7 @@ impl Planner<'_> {
             (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) if minus => {
                 self.unsupported("the difference of two times as an interval; use datediff or timestampdiff", span)
             }
-            (l, _) if matches!(l, D::Date32 | D::Timestamp(..)) => self.mismatch(sign, &right.data_type, "an INTERVAL", span),
+            (D::Date32 | D::Timestamp(..), _) => self.mismatch(sign, &right.data_type, "an INTERVAL", span),
             _ if minus => self.arithmetic("$subtract", Operator::Minus, left, right, span),
             _ => self.arithmetic("$add", Operator::Plus, left, right, span),
         }
@@ -341,12 +341,11 @@ fn is_plain(from: &DataType, to: &DataType) -> bool {
         (D::Null, _) => true,
         (f, t) if rank(f).is_some() && rank(t).is_some() => rank(f) <= rank(t),
         (f, D::Float32 | D::Float64) if rank(f).is_some() => true,
-        (D::Float32, D::Float64) => true,
-        (D::Decimal128(..), D::Float64) => true,
+        (D::Float32 | D::Decimal128(..), D::Float64)
+        | (D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::Boolean | D::Date32, D::Utf8)
+        | (D::Utf8, D::Binary) => true,
         (f, D::Decimal128(precision, scale)) => coercion::decimal_shape(f)
             .is_some_and(|(p, s)| s <= *scale && i16::from(p) - i16::from(s) <= i16::from(*precision) - i16::from(*scale)),
-        (D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::Boolean | D::Date32, D::Utf8) => true,
-        (D::Utf8, D::Binary) => true,
         _ => false,
     }
 }
@@ -364,11 +363,10 @@ fn castable(from: &DataType, to: &DataType) -> bool {
         (from, to) if from.is_numeric() => to.is_numeric() || matches!(to, D::Timestamp(_, Some(_))),
         (D::Timestamp(_, Some(_)), to) if to.is_numeric() => true,
         (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) => true,
-        (D::List(from), D::List(to)) => castable(from.data_type(), to.data_type()),
+        (D::List(from), D::List(to)) | (D::Map(from, _), D::Map(to, _)) => castable(from.data_type(), to.data_type()),
         (D::Struct(from), D::Struct(to)) => {
             from.len() == to.len() && from.iter().zip(to).all(|(f, t)| castable(f.data_type(), t.data_type()))
         }
-        (D::Map(from, _), D::Map(to, _)) => castable(from.data_type(), to.data_type()),
         _ => false,
     }
 }

@@ -25,7 +25,7 @@ impl Planner<'_> {
     pub fn from(&mut self, tables: &[ast::TableWithJoins], outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let mut result: Option<Relation> = None;
         for table in tables {
-            result = Some(self.from_item(result, table, outer)?);
+            result = Some(self.join_item(result, table, outer)?);
         }
         match result {
             Some(relation) => Ok(relation),
@@ -34,7 +34,7 @@ impl Planner<'_> {
     }
 
     /// One item of the comma list, joined to those before it.
-    fn from_item(&mut self, left: Option<Relation>, table: &ast::TableWithJoins, outer: Option<&Scope<'_>>) -> Planned<Relation> {
+    fn join_item(&mut self, left: Option<Relation>, table: &ast::TableWithJoins, outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let keeps_right = table.joins.iter().any(|join| !keeps_left_only(&join.join_operator));
         let mut left = left;
         // `a, b RIGHT JOIN c` joins b and c first. Without such joins the order makes no difference, and LATERAL sees all before it.
@@ -53,7 +53,7 @@ impl Planner<'_> {
     }
 
     fn joined(&mut self, left: Relation, factor: &TableFactor, operator: &JoinOperator, outer: Option<&Scope<'_>>) -> Planned<Relation> {
-        let span = self.factor_span(factor);
+        let span = factor_span(factor);
         let Some((join_type, constraint)) = join_kind(operator) else {
             return self.unsupported("this kind of join", span);
         };
@@ -122,7 +122,7 @@ impl Planner<'_> {
     fn using(
         &mut self,
         names: &[String],
-        columns: &mut Vec<Column>,
+        columns: &mut [Column],
         left_count: usize,
         join_type: JoinType,
         span: Span,
@@ -158,9 +158,9 @@ impl Planner<'_> {
         let streams = (streaming::is_streaming(&left.plan), streaming::is_streaming(&right.plan));
         let origin = self.origin(span);
         let refused = match (streams, join_type) {
-            ((false, false), _) => return,
             ((true, true), _) => Diagnostic::not_supported("a join of two streams"),
-            (_, JoinType::Inner)
+            ((false, false), _)
+            | (_, JoinType::Inner)
             | ((true, false), JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti)
             | ((false, true), JoinType::Right | JoinType::RightSemi | JoinType::RightAnti) => return,
             (_, join_type) => Diagnostic::error(
@@ -173,7 +173,7 @@ impl Planner<'_> {
 
     /// A relation of FROM that is no generator. `left` is what LATERAL could see.
     fn factor(&mut self, factor: &TableFactor, left: Option<&Relation>, outer: Option<&Scope<'_>>) -> Planned<Relation> {
-        let span = self.factor_span(factor);
+        let span = factor_span(factor);
         let reader = Reader { file: &self.file, namespace: self.namespace };
         if let Some(reference) = reader.reference(factor)? {
             return self.reference(&reference, alias_of(factor), span);
@@ -188,7 +188,7 @@ impl Planner<'_> {
                 }
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
-                let relation = self.from_item(None, table_with_joins, outer)?;
+                let relation = self.join_item(None, table_with_joins, outer)?;
                 match alias {
                     Some(alias) => self.aliased(relation, alias),
                     None => Ok(relation),
@@ -231,13 +231,11 @@ impl Planner<'_> {
             Some(relation) => relation,
             None => self.found(reference, span)?,
         };
-        match alias {
-            Some(alias) => self.aliased(relation, alias),
-            None => {
-                let name = qualifier.last().cloned().unwrap_or_else(|| "__files".to_string());
-                self.named(relation, &qualifier, &name, span)
-            }
+        if let Some(alias) = alias {
+            return self.aliased(relation, alias);
         }
+        let name = qualifier.last().cloned().unwrap_or_else(|| "__files".to_string());
+        self.named(relation, &qualifier, &name, span)
     }
 
     fn found(&mut self, reference: &RelationReference, span: Span) -> Planned<Relation> {
@@ -318,14 +316,6 @@ impl Planner<'_> {
             }
         }
     }
-
-    fn factor_span(&self, factor: &TableFactor) -> Span {
-        let span = factor.span();
-        match factor {
-            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } if span.start.line == 0 => name.span(),
-            _ => span,
-        }
-    }
 }
 
 /// The alias of a table factor.
@@ -386,4 +376,12 @@ pub fn file_metadata_type() -> DataType {
         ]
         .into(),
     )
+}
+
+fn factor_span(factor: &TableFactor) -> Span {
+    let span = factor.span();
+    match factor {
+        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } if span.start.line == 0 => name.span(),
+        _ => span,
+    }
 }

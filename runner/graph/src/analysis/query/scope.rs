@@ -6,6 +6,7 @@ use datafusion_expr::Expr;
 use super::Typed;
 
 /// A column that can be named.
+#[expect(clippy::struct_field_names, reason = "it is the column of the plan")]
 #[derive(Clone, Debug)]
 pub(in crate::analysis) struct Column {
     /// As first written.

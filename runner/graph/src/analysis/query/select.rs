@@ -28,6 +28,9 @@ struct Item {
     path: Vec<String>,
 }
 
+/// Index of the select item that is a generator, and its columns.
+type Generated = (usize, Vec<Column>);
+
 /// What comes after the items, planned in the same scope.
 #[derive(Default)]
 struct Rest {
@@ -88,7 +91,7 @@ impl Planner<'_> {
         relation: Relation,
         projection: &[SelectItem],
         outer: Option<&Scope<'_>>,
-    ) -> Planned<(Relation, Option<(usize, Vec<Column>)>)> {
+    ) -> Planned<(Relation, Option<Generated>)> {
         let mut found = None;
         for (index, item) in projection.iter().enumerate() {
             let (expr, names) = match item {
@@ -135,7 +138,7 @@ impl Planner<'_> {
         &mut self,
         projection: &[SelectItem],
         relation: &Relation,
-        (named, generated): (Vec<(String, Typed)>, Option<(usize, Vec<Column>)>),
+        (named, generated): (Vec<(String, Typed)>, Option<Generated>),
         outer: Option<&Scope<'_>>,
     ) -> Planned<Vec<Item>> {
         let mut scope = Scope { named, aggregates: true, windows: true, ..Scope::new(&relation.columns, outer) };

@@ -2,7 +2,6 @@
 
 mod bookstore;
 mod clauses;
-mod dialect;
 mod errors;
 mod event_log;
 mod gym;
@@ -11,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::*;
 use crate::{
-    definition::Expectation,
+    definition::{Configuration, Expectation, SourceFile, parse_expression, parse_query},
     name::{DatasetName, Namespace},
     relation::RelationKind,
 };
@@ -104,13 +103,8 @@ pub fn namespace() -> Namespace {
 }
 
 pub fn query(sql: &str) -> Query {
-    Query {
-        ast: Box::new(dialect::query(sql)),
-        text: sql.into(),
-        namespace: namespace(),
-        file: "q.sql".into(),
-        origin: Origin::new("q.sql", 1, 1),
-    }
+    let file = SourceFile::new("q.sql", sql);
+    parse_query(&file, &namespace(), &Configuration::default()).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 pub fn parameters() -> Parameters {
@@ -123,7 +117,7 @@ pub fn parameters() -> Parameters {
 pub fn expectation(output: &AnalysedQuery, text: &str) -> Result<crate::graph::ResolvedExpectation, Diagnostic> {
     let expectation = Expectation {
         name: "rule".to_string(),
-        expr: dialect::expr(text),
+        expr: parse_expression(text, "q.sql").unwrap(),
         text: text.to_string(),
         action: floe_crds::state::ExpectationAction::Warn,
         quarantine_into: None,

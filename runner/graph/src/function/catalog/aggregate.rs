@@ -2,7 +2,7 @@
 
 use datafusion_common::arrow::datatypes::DataType;
 
-use crate::function::{FunctionSpec, Param as P, Returns as R, SignatureError, coercion::bounded_decimal, signature::array_of};
+use crate::function::{FunctionSpec, Param as P, Returns as R, coercion::bounded_decimal, signature::array_of};
 
 /// Aggregates; all but those on positions may be used with OVER, FILTER and DISTINCT.
 pub static AGGREGATES: &[FunctionSpec] = &[
@@ -11,11 +11,11 @@ pub static AGGREGATES: &[FunctionSpec] = &[
     FunctionSpec::aggregate(
         "sum",
         &[P::Number],
-        R::Custom(|types, _| sum_type(types)),
+        R::OfTypes(sum_type),
         "Sum: integers as BIGINT, FLOAT and DOUBLE as DOUBLE, DECIMAL(p,s) as DECIMAL(p+10,s). Overflow is [ARITHMETIC_OVERFLOW].",
     ),
-    FunctionSpec::aggregate("try_sum", &[P::Number], R::Custom(|types, _| sum_type(types)), "As sum, NULL on overflow."),
-    FunctionSpec::aggregate("avg", &[P::Number], R::Custom(|types, _| avg_type(types)), "Mean: DOUBLE; DECIMAL(p,s) as DECIMAL(p+4,s+4).").aliases(&["mean", "try_avg"]),
+    FunctionSpec::aggregate("try_sum", &[P::Number], R::OfTypes(sum_type), "As sum, NULL on overflow."),
+    FunctionSpec::aggregate("avg", &[P::Number], R::OfTypes(avg_type), "Mean: DOUBLE; DECIMAL(p,s) as DECIMAL(p+4,s+4).").aliases(&["mean", "try_avg"]),
     FunctionSpec::aggregate("min", &[P::Any], R::Argument(0), "Least value."),
     FunctionSpec::aggregate("max", &[P::Any], R::Argument(0), "Greatest value; NaN is the greatest number."),
     FunctionSpec::aggregate("first", &[P::Any], R::Argument(0), "Value of the first row of the group or frame, NULL included unless IGNORE NULLS (or a second argument true, which planning turns into it).")
@@ -27,11 +27,11 @@ pub static AGGREGATES: &[FunctionSpec] = &[
     FunctionSpec::aggregate("var_pop", &[P::Double], R::Double, "Variance of a population."),
     FunctionSpec::aggregate("approx_count_distinct", &[P::Any], R::Long, "Estimated number of distinct values (HyperLogLog); 0 for an empty group."),
     FunctionSpec::aggregate("median", &[P::Double], R::Double, "Exact median, interpolated."),
-    FunctionSpec::aggregate("percentile", &[P::Double, P::Any], R::Custom(|types, _| percentile_type(types, DataType::Float64)), "Exact percentile at a fraction or an array of fractions (DOUBLE), interpolated."),
+    FunctionSpec::aggregate("percentile", &[P::Double, P::Any], R::OfTypes(|types| percentile_type(types, DataType::Float64)), "Exact percentile at a fraction or an array of fractions (DOUBLE), interpolated."),
     FunctionSpec::aggregate(
         "percentile_approx",
         &[P::Number, P::Any, P::Int],
-        R::Custom(|types, _| percentile_type(types, types.first().cloned().unwrap_or(DataType::Null))),
+        R::OfTypes(|types| percentile_type(types, types.first().cloned().unwrap_or(DataType::Null))),
         "Approximate percentile at a fraction or an array of fractions; a value of the group, not interpolated. Third: accuracy (default 10000).",
     )
     .optional(1)
@@ -70,21 +70,21 @@ pub static WINDOWS: &[FunctionSpec] = &[
     .optional(2),
 ];
 
-fn sum_type(types: &[DataType]) -> Result<DataType, SignatureError> {
-    Ok(match types.first() {
+fn sum_type(types: &[DataType]) -> DataType {
+    match types.first() {
         Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 10, i32::from(*scale)),
         Some(DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => DataType::Int64,
         _ => DataType::Float64,
-    })
+    }
 }
 
-fn avg_type(types: &[DataType]) -> Result<DataType, SignatureError> {
-    Ok(match types.first() {
+fn avg_type(types: &[DataType]) -> DataType {
+    match types.first() {
         Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 4, i32::from(*scale) + 4),
         _ => DataType::Float64,
-    })
+    }
 }
 
-fn percentile_type(types: &[DataType], value: DataType) -> Result<DataType, SignatureError> {
-    Ok(if matches!(types.get(1), Some(DataType::List(_))) { array_of(value) } else { value })
+fn percentile_type(types: &[DataType], value: DataType) -> DataType {
+    if matches!(types.get(1), Some(DataType::List(_))) { array_of(value) } else { value }
 }

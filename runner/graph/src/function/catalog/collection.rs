@@ -124,10 +124,10 @@ pub static COLLECTIONS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "element_at",
         &[P::Collection, P::Any],
-        R::Custom(element),
+        R::OfTypes(element),
         "Element of an array from 1 (negative from the end; 0 is [INVALID_INDEX_OF_ZERO]), or value of a map's key. Absent: NULL, with ANSI on [INVALID_ARRAY_INDEX_IN_ELEMENT_AT] for arrays.",
     ),
-    FunctionSpec::scalar("try_element_at", &[P::Collection, P::Any], R::Custom(element), "As element_at, absent is always NULL."),
+    FunctionSpec::scalar("try_element_at", &[P::Collection, P::Any], R::OfTypes(element), "As element_at, absent is always NULL."),
     FunctionSpec::scalar("get", &[P::Array, P::Long], R::Element(0), "Element from 0; NULL out of range in both modes."),
 ];
 
@@ -166,11 +166,11 @@ pub fn map_type(key: DataType, value: DataType) -> DataType {
 }
 
 /// The type of `concat`: an array if the arguments are arrays (of one type), else text.
-pub fn concat_type(types: &[DataType], _literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
-    Ok(match types.first() {
+pub fn concat_type(types: &[DataType]) -> DataType {
+    match types.first() {
         Some(DataType::List(field)) => DataType::List(Arc::clone(field)),
         _ => DataType::Utf8,
-    })
+    }
 }
 
 fn mismatch(message: impl Into<String>) -> SignatureError {
@@ -230,11 +230,11 @@ fn entries(types: &[DataType]) -> DataType {
     array_of(DataType::Struct(vec![Field::new("key", key, false), Field::new("value", value, true)].into()))
 }
 
-fn element(types: &[DataType], _literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
-    Ok(match types.first() {
+fn element(types: &[DataType]) -> DataType {
+    match types.first() {
         Some(DataType::List(field)) => field.data_type().clone(),
         _ => pair(types).1,
-    })
+    }
 }
 
 fn from_json(_types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {

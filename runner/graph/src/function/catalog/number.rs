@@ -29,16 +29,11 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "ceil",
         &[P::Number],
-        R::Custom(|types, _| Ok(whole(types))),
+        R::OfTypes(whole),
         "Least whole number that is not smaller; DOUBLE to BIGINT (saturating), DECIMAL to scale 0.",
     )
     .aliases(&["ceiling"]),
-    FunctionSpec::scalar(
-        "floor",
-        &[P::Number],
-        R::Custom(|types, _| Ok(whole(types))),
-        "Greatest whole number that is not greater, types as ceil.",
-    ),
+    FunctionSpec::scalar("floor", &[P::Number], R::OfTypes(whole), "Greatest whole number that is not greater, types as ceil."),
     FunctionSpec::scalar(
         "round",
         &[P::Number, P::Int],
@@ -79,6 +74,7 @@ fn whole(types: &[DataType]) -> DataType {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of all computations")]
 fn rounded(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
     let Some(DataType::Decimal128(precision, scale)) = types.first() else {
         return Ok(types.first().cloned().unwrap_or(DataType::Null));

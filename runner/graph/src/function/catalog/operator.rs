@@ -66,7 +66,7 @@ pub static OPERATORS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "$item",
         &[P::Collection, P::Any],
-        R::Custom(|types, _| item(types)),
+        R::OfTypes(item),
         "a[i]: element of an array, counted from 0; i is BIGINT. Out of range gives NULL, with ANSI on [INVALID_ARRAY_INDEX]. For a map the value \
          of the key i (cast to the key type already), NULL if absent in both modes.",
     ),
@@ -96,13 +96,13 @@ pub static OPERATORS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "$with_position",
         &[P::Collection],
-        R::Custom(|types, _| with_position(types)),
+        R::OfTypes(with_position),
         "The array that posexplode unnests: array<struct<pos: int, col: T>>, or array<struct<pos: int, key: K, value: V>> for a map. pos counts \
          from 0.",
     ),
-    FunctionSpec::scalar("$null_if_empty", &[P::Array], R::Argument(0), "The array, or an array of one NULL if it is NULL or empty (what explode_outer unnests)."),
 ];
 
+#[derive(Clone, Copy)]
 enum Arithmetic {
     Add,
     Multiply,
@@ -128,12 +128,12 @@ fn arithmetic(types: &[DataType], operation: Arithmetic) -> Result<DataType, Sig
     })
 }
 
-fn item(types: &[DataType]) -> Result<DataType, SignatureError> {
-    Ok(match types.first() {
+fn item(types: &[DataType]) -> DataType {
+    match types.first() {
         Some(DataType::List(field)) => field.data_type().clone(),
         Some(DataType::Map(entries, _)) => map_types(entries.data_type()).map_or(DataType::Null, |(_, value)| value),
         _ => DataType::Null,
-    })
+    }
 }
 
 fn field(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
@@ -162,7 +162,7 @@ pub fn map_types(entries: &DataType) -> Option<(DataType, DataType)> {
     }
 }
 
-fn with_position(types: &[DataType]) -> Result<DataType, SignatureError> {
+fn with_position(types: &[DataType]) -> DataType {
     use datafusion_common::arrow::datatypes::Field;
     let mut fields = vec![Field::new("pos", DataType::Int32, false)];
     match types.first() {
@@ -173,5 +173,5 @@ fn with_position(types: &[DataType]) -> Result<DataType, SignatureError> {
         }
         _ => {}
     }
-    Ok(crate::function::signature::array_of(DataType::Struct(fields.into())))
+    crate::function::signature::array_of(DataType::Struct(fields.into()))
 }

@@ -23,7 +23,7 @@ pub static TEXT: &[FunctionSpec] = &[
         "character_length",
     ]),
     FunctionSpec::scalar("octet_length", &[P::TextOrBinary], R::Int, "Bytes of the UTF-8 text or the binary."),
-    FunctionSpec::scalar("concat", &[P::Any], R::Custom(super::collection::concat_type), "All arguments joined: as text (planning casts each to STRING), or arrays of one type; NULL if any is NULL. Without arguments the empty text.")
+    FunctionSpec::scalar("concat", &[P::Any], R::OfTypes(super::collection::concat_type), "All arguments joined: as text (planning casts each to STRING), or arrays of one type; NULL if any is NULL. Without arguments the empty text.")
         .optional(1)
         .variadic(),
     FunctionSpec::scalar(

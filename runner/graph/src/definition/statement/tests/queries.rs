@@ -87,7 +87,7 @@ fn expressions_of_the_dialect() {
         let found = query(text);
         assert_eq!(query(&found), found, "{text}");
     }
-    assert_eq!(query("SELECT 10 DIV 3 + 1, !a == b, 1L, 2.5D"), "SELECT 10 DIV 3 + 1, NOT a = b, 1L, 2.5");
+    assert_eq!(query("SELECT 10 DIV 3 + 1, !a == b, 1L, 2.5D"), "SELECT 10 DIV 3 + 1, NOT a = b, 1L, 2.5D");
     assert_eq!(query("SELECT * FROM t FOR VERSION AS OF '12' x"), "SELECT * FROM t x VERSION AS OF 12");
     assert_eq!(query("SELECT CAST(a AS MAP<STRING, ARRAY<INT>>) -- ${y}\n;"), "SELECT CAST(a AS Map(STRING, ARRAY<INT>))");
 }

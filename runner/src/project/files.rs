@@ -1,0 +1,116 @@
+//! The files that the libraries of a pipeline name. All are read before anything is analysed; their order has no meaning.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use floe_crds::pipeline::Library;
+use floe_graph::{
+    definition::SourceFile,
+    origin::{Diagnostic, Origin},
+};
+
+use super::source_file;
+use crate::{failure::Failure, storage::io_failure};
+
+/// Folders of the root that are never registered.
+const NEVER: [&str; 3] = ["explorations", "tests", "jobs"];
+
+/// The texts of a project, each file once.
+#[derive(Default)]
+pub struct Texts {
+    pub sql: Vec<SourceFile>,
+    /// Text of YAML files below the root folder, by path.
+    pub yaml: BTreeMap<String, String>,
+    /// Files that cannot be definitions.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// Reads the union of `libraries` below `root`.
+pub fn collect(root: &Path, libraries: &[Library], texts: &mut Texts) -> Result<(), Failure> {
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for library in libraries {
+        if let Some(inline) = &library.inline {
+            texts.sql.push(source_file(&inline.name, inline.sql.clone()));
+        }
+        if let Some(file) = &library.file {
+            let path = root.join(&file.path);
+            if !path.is_file() {
+                return Err(Failure::user("LIBRARY_NOT_FOUND", format!("library file {} does not exist", path.display()))
+                    .help("correct spec.libraries of the Pipeline manifest"));
+            }
+            files.insert(file.path.clone(), path);
+        }
+        if let Some(glob) = &library.glob {
+            add_glob(root, &glob.include, &mut files)?;
+        }
+    }
+    for (name, path) in files {
+        add_file(&name, &path, texts)?;
+    }
+    Ok(())
+}
+
+/// `folder/**` or one file. The default folder may be missing: definitions may be Table manifests only.
+fn add_glob(root: &Path, include: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Failure> {
+    let Some(folder) = include.strip_suffix("/**") else {
+        let path = root.join(include);
+        return match path.is_dir() {
+            true => walk(&path, include, files),
+            false if path.is_file() => {
+                files.insert(include.to_string(), path);
+                Ok(())
+            }
+            false => Err(Failure::user("LIBRARY_NOT_FOUND", format!("{} does not exist", path.display()))
+                .help("correct spec.libraries of the Pipeline manifest")),
+        };
+    };
+    let path = root.join(folder);
+    if path.is_dir() { walk(&path, folder, files) } else { Ok(()) }
+}
+
+fn walk(folder: &Path, name: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Failure> {
+    let unreadable = |error| io_failure("read", &folder.display().to_string(), error);
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let part = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        let is_root = name.is_empty() || name == ".";
+        let name = if is_root { part.clone() } else { format!("{name}/{part}") };
+        if part.starts_with('.') || (is_root && NEVER.contains(&part.as_str())) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, &name, files)?;
+        } else {
+            files.insert(name, path);
+        }
+    }
+    Ok(())
+}
+
+fn add_file(name: &str, path: &Path, texts: &mut Texts) -> Result<(), Failure> {
+    let read = || fs::read_to_string(path).map_err(|error| io_failure("read", &path.display().to_string(), error));
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    match extension.as_str() {
+        "sql" => texts.sql.push(source_file(name, read()?)),
+        "yaml" | "yml" => {
+            // Manifests in the root folder were read when the pipeline was looked for.
+            if name.contains('/') {
+                texts.yaml.insert(name.to_string(), read()?);
+            }
+        }
+        "py" | "ipynb" => texts.findings.push(
+            Diagnostic::error(
+                "PIPELINE_UNSUPPORTED_DEFINITIONS_FILE_EXTENSION",
+                format!("{name}: Python definitions are not supported in this release"),
+            )
+            .help("write the definitions in SQL, or move the file out of the folders of spec.libraries")
+            .at(&Origin::new(name, 1, 1)),
+        ),
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! RUNNING: carries out what the schedule decides. The schedule is pure; here its actions become tasks, timers and events.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use floe_crds::state::{FailureClass, FlowState, UpdateState};
+use floe_graph::{
+    definition::FlowKind,
+    graph::ResolvedFlow,
+    plan::UpdatePlan,
+    schedule::{Action, Outcome, Part, RetryPolicy, Schedule, ScheduledFlow},
+};
+use rand::Rng;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinSet,
+};
+
+use super::{Resolved, tables::Tables};
+use crate::{
+    event_log::{event::Subject, flows::FlowEvents, message::Retry},
+    execute::{
+        Execution, FlowRun, StopSignal,
+        progress::{FlowFailure, FlowNotice, FlowResult, Observer, RefreshType},
+    },
+    failure::Failure,
+    settings::RunSettings,
+};
+
+/// How often the stop signal is looked at.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// How all flows of an update ended.
+pub struct Ended {
+    pub state: UpdateState,
+    pub flows: BTreeMap<String, EndedFlow>,
+    /// Tables of the update, with the newest versions that were seen.
+    pub tables: Tables,
+}
+
+/// How one flow ended.
+#[derive(Default)]
+pub struct EndedFlow {
+    pub state: Option<FlowState>,
+    /// Sum over all attempts of the flow.
+    pub result: FlowResult,
+    pub failure: Option<FlowFailure>,
+    pub duration: Duration,
+}
+
+impl Ended {
+    /// True if any table has a new version.
+    pub fn wrote(&self) -> bool {
+        self.flows.values().any(|flow| flow.result.batches > 0)
+    }
+}
+
+/// Runs the selected flows of `plan` to their ends.
+pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, events: &Arc<FlowEvents>, settings: &RunSettings) -> Ended {
+    let (tell, told) = unbounded_channel();
+    let watch = Watch { events: Arc::clone(events), advanced: tell };
+    let execution = Execution { observer: Arc::new(watch), ..execution };
+    let schedule = Schedule::new(scheduled(resolved, plan), max_concurrent(resolved, settings), retry_policy(resolved, settings));
+    let runs = resolved.graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
+    let driver = Driver {
+        schedule,
+        tables: execution.tables.as_ref().clone(),
+        execution: Arc::new(execution),
+        events: Arc::clone(events),
+        runs,
+        tasks: JoinSet::new(),
+        timers: JoinSet::new(),
+        flows: BTreeMap::new(),
+        stop: settings.stop.clone(),
+        finished: None,
+    };
+    driver.run(told).await
+}
+
+fn scheduled(resolved: &Resolved, plan: &UpdatePlan) -> Vec<ScheduledFlow> {
+    let part = |flow: &ResolvedFlow| {
+        let is = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&flow.name));
+        let is_reset = plan.resets.iter().any(|reset| reset.flows.iter().any(|name| name.eq_ignore_ascii_case(&flow.name)));
+        match flow.kind {
+            _ if !is(&plan.selected) => Part::Excluded,
+            FlowKind::Once if is(&resolved.stored.completed_once) && !is_reset => Part::Idle,
+            FlowKind::Complete | FlowKind::Once => Part::Planned,
+            _ => Part::Streamed,
+        }
+    };
+    let flow = |flow: &ResolvedFlow| ScheduledFlow { name: flow.name.clone(), upstream: flow.upstream.clone(), part: part(flow) };
+    resolved.graph.flows.iter().map(flow).collect()
+}
+
+/// `maxConcurrentFlows`, or twice the processors, from 2 to 16.
+fn max_concurrent(resolved: &Resolved, settings: &RunSettings) -> usize {
+    match usize::try_from(resolved.project.spec.max_concurrent_flows) {
+        Ok(given) if given > 0 => given,
+        _ => (settings.settings.parallelism * 2).clamp(2, 16),
+    }
+}
+
+fn retry_policy(resolved: &Resolved, settings: &RunSettings) -> RetryPolicy {
+    let spec = &resolved.project.spec;
+    let policy = &spec.retry_policy;
+    let development = settings.development || spec.development;
+    let configured =
+        resolved.project.input.configuration.iter().find(|(key, _)| key.eq_ignore_ascii_case("pipelines.maxFlowRetryAttempts"));
+    let max_retries =
+        configured.map_or_else(|| policy.flow_retries(), |(_, value)| value.parse::<i64>().ok().and_then(|n| u32::try_from(n).ok()));
+    let seconds = |n: i32| u64::try_from(n).unwrap_or_default() * 1000;
+    RetryPolicy {
+        max_retries: if development { Some(0) } else { max_retries },
+        min_backoff_ms: seconds(policy.min_backoff_seconds),
+        max_backoff_ms: seconds(policy.max_backoff_seconds),
+    }
+}
+
+/// Forwards notices to the event log, and tells the driver when a materialized view begins to compute.
+struct Watch {
+    events: Arc<FlowEvents>,
+    advanced: UnboundedSender<String>,
+}
+
+impl Observer for Watch {
+    fn notice(&self, flow: &str, notice: FlowNotice) {
+        let computes = matches!(&notice, FlowNotice::Planned(plan) if plan.chosen != RefreshType::NoOp);
+        self.events.notice(flow, notice);
+        if computes {
+            // The driver is gone only when the update has ended.
+            let _ = self.advanced.send(flow.to_string());
+        }
+    }
+}
+
+struct Driver {
+    schedule: Schedule,
+    execution: Arc<Execution>,
+    events: Arc<FlowEvents>,
+    runs: BTreeMap<String, Arc<ResolvedFlow>>,
+    tables: Tables,
+    tasks: JoinSet<(String, Duration, Result<FlowResult, FlowFailure>)>,
+    timers: JoinSet<String>,
+    flows: BTreeMap<String, EndedFlow>,
+    stop: StopSignal,
+    finished: Option<UpdateState>,
+}
+
+impl Driver {
+    async fn run(mut self, mut told: UnboundedReceiver<String>) -> Ended {
+        for (name, flow) in &self.runs {
+            let subject = Subject::flow(name.clone(), String::new(), flow.target.to_string());
+            self.events.know(Subject { flow_id: None, ..subject });
+        }
+        let actions = self.schedule.start();
+        self.carry_out(actions);
+        let mut poll = tokio::time::interval(STOP_POLL);
+        while self.finished.is_none() {
+            let actions = tokio::select! {
+                Some(flow) = told.recv() => self.schedule.advanced(&flow, FlowState::Running),
+                Some(ended) = self.tasks.join_next() => self.task_ended(ended),
+                Some(Ok(flow)) = self.timers.join_next() => self.schedule.retry_due(&flow),
+                _ = poll.tick() => if self.stop.is_requested() { self.schedule.stop() } else { Vec::new() },
+            };
+            self.carry_out(actions);
+        }
+        let state = self.finished.unwrap_or(UpdateState::Failed);
+        Ended { state, flows: self.flows, tables: self.tables }
+    }
+
+    fn task_ended(&mut self, ended: Result<(String, Duration, Result<FlowResult, FlowFailure>), tokio::task::JoinError>) -> Vec<Action> {
+        let Ok((name, duration, outcome)) = ended else { return Vec::new() };
+        let flow = self.flows.entry(name.clone()).or_default();
+        flow.duration += duration;
+        let outcome = match outcome {
+            Ok(result) => {
+                let outcome = if result.stopped { Outcome::Stopped } else { Outcome::Completed };
+                flow.result = result;
+                flow.failure = None;
+                outcome
+            }
+            Err(failed) => {
+                let transient = failed.failure.class == FailureClass::Transient;
+                flow.failure = Some(failed);
+                Outcome::Failed { transient, jitter: rand::rng().random_range(-0.2..=0.2) }
+            }
+        };
+        self.schedule.ended(&name, outcome)
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { flow, .. } => self.start(&flow),
+                Action::Report { flow, state } => self.report(&flow, state),
+                Action::RetryLater { flow, attempt, attempts, after_ms } => {
+                    let retry = Retry { delay_seconds: after_ms.div_ceil(1000), attempt, attempts: attempts.unwrap_or(u32::MAX) };
+                    self.report_failure(&flow, Some(retry));
+                    self.timers.spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                        flow
+                    });
+                }
+                Action::Failed { flow } => self.report_failure(&flow, None),
+                Action::Skipped { flow, roots } => {
+                    self.flows.entry(flow.clone()).or_default().state = Some(FlowState::Skipped);
+                    self.events.skipped(&flow, &roots);
+                }
+                Action::StopRunning => self.stop.request(),
+                Action::Finish { state } => self.finished = Some(state),
+            }
+        }
+    }
+
+    fn report(&mut self, name: &str, state: FlowState) {
+        let flow = self.flows.entry(name.to_string()).or_default();
+        flow.state = Some(state);
+        let has_result = flow.failure.is_none() && matches!(state, FlowState::Completed | FlowState::Stopped);
+        if has_result { self.events.ended(name, &flow.result) } else { self.events.state(name, state) }
+    }
+
+    fn report_failure(&mut self, name: &str, retry: Option<Retry>) {
+        let flow = self.flows.entry(name.to_string()).or_default();
+        flow.state = Some(FlowState::Failed);
+        if let Some(failed) = &flow.failure {
+            self.events.failed(name, failed, retry);
+        }
+    }
+
+    fn start(&mut self, name: &str) {
+        let Some(flow) = self.runs.get(name) else { return };
+        let execution = Arc::clone(&self.execution);
+        let (flow, started_flow) = (Arc::clone(flow), name.to_string());
+        let is_view = flow.kind == FlowKind::Complete;
+        self.tasks.spawn(async move {
+            let started = Instant::now();
+            // The flow runs in a task of its own, so that a panic in it is a failed flow and not the end of the update.
+            let outcome = tokio::spawn(async move { Box::pin(run_one(&execution, flow)).await }).await;
+            let outcome = outcome.unwrap_or_else(|panicked| Err(Failure::internal("the flow panicked").caused_by(panicked).into()));
+            (started_flow, started.elapsed(), outcome)
+        });
+        if !is_view {
+            let actions = self.schedule.advanced(name, FlowState::Running);
+            self.carry_out(actions);
+        }
+    }
+}
+
+async fn run_one(execution: &Execution, flow: Arc<ResolvedFlow>) -> Result<FlowResult, FlowFailure> {
+    let missing = || Failure::internal(format!("the table {} was not set up", flow.target));
+    let target = Arc::clone(execution.tables.get(&flow.target).ok_or_else(missing)?);
+    let quarantine = execution.graph.datasets.get(&flow.target).and_then(|dataset| dataset.quarantine.as_ref());
+    let quarantine = quarantine.and_then(|name| execution.tables.get(name)).map(Arc::clone);
+    execution.run_flow(&FlowRun { flow, target, quarantine }).await
+}

@@ -1,0 +1,203 @@
+//! The sentence of an update: request → observe → plan → lock → reset → set up tables → execute → report.
+
+mod describe;
+mod flows;
+mod outcome;
+mod reset;
+mod tables;
+
+use std::{sync::Arc, time::Instant};
+
+use chrono::Utc;
+use floe_crds::state::UpdateState;
+use floe_graph::{
+    graph::ResolvedGraph,
+    plan::{Selection, StoredState, UpdatePlan, plan_update},
+    resolve::{self, needed_observations, sql_settings},
+};
+
+use crate::{
+    event_log::{
+        self, EventLog, Outputs,
+        event::{CancellationCause, Event},
+        flows::FlowEvents,
+        record::Identity,
+    },
+    execute::Execution,
+    failure::Failure,
+    observe,
+    project::{self, Project, invalid},
+    report::UpdateReport,
+    session::{Session, SessionLimits},
+    settings::{RunSettings, Settings},
+    state::{catalog::Catalog, lock},
+    storage::{Storage, Stores, parse_uri},
+};
+
+/// A project that was resolved against its sources and compared with what is stored. Nothing was written.
+#[derive(Debug)]
+pub struct Resolved {
+    pub project: Project,
+    pub storage: Storage,
+    pub graph: Arc<ResolvedGraph>,
+    pub catalog: Option<Catalog>,
+    pub stored: StoredState,
+}
+
+/// Reads, parses and resolves the project and looks at its storage; the failure carries all findings in `diagnostics`.
+/// What `floe validate`, `graph`, `explain` and `sql` begin with.
+pub async fn resolve(settings: &Settings) -> Result<Resolved, Failure> {
+    let project = project::load(settings)?;
+    let storage = open_storage(settings, &project)?;
+    Box::pin(resolve_project(project, storage, settings.offline)).await
+}
+
+async fn resolve_project(mut project: Project, storage: Storage, offline: bool) -> Result<Resolved, Failure> {
+    let needed = needed_observations(&project.definitions, &project.input);
+    if !offline {
+        project.input.observed = observe::source_schemas(&storage, &project.root, &needed).await;
+    }
+    let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
+    let catalog = if offline { None } else { Catalog::read(&storage).await? };
+    let stored = if offline { StoredState::default() } else { observe::stored_state(&storage, &graph, catalog.as_ref()).await? };
+    Ok(Resolved { project, storage, graph, catalog, stored })
+}
+
+/// The storage of the project.
+pub fn open_storage(settings: &Settings, project: &Project) -> Result<Storage, Failure> {
+    let mut options = settings.store_options.clone();
+    options.extend(project.spec.storage.iter().flat_map(|storage| storage.options.clone()));
+    let base = std::path::absolute(&project.root)
+        .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", project.root.display())).caused_by(error))?;
+    Storage::open(&parse_uri(&project.storage, &base)?, &Stores::new(options))
+}
+
+/// The plan of an update with `selection`: all reasons against it are in the failure's `diagnostics`.
+pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Failure> {
+    plan_update(&resolved.graph, selection, &resolved.stored).map_err(invalid)
+}
+
+/// One update. A failure that stops it before it is created (unreadable project, locked storage) is the `Err`; everything later is in the report.
+pub async fn run(settings: RunSettings) -> Result<UpdateReport, Failure> {
+    let started = Instant::now();
+    let project = project::load(&settings.settings)?;
+    let storage = open_storage(&settings.settings, &project)?;
+    if settings.dry_run || Catalog::read(&storage).await?.is_none() {
+        // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.
+        let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false)).await?;
+        let plan = plan(&resolved, &settings.selection)?;
+        if settings.dry_run {
+            return Ok(outcome::dry_run(&resolved, plan, started));
+        }
+    }
+    let update_id = uuid::Uuid::now_v7().to_string();
+    let _lock = lock::acquire(&storage, &update_id)?;
+    let catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
+    let log = Box::pin(open_log(&settings, &project, &storage, &catalog, &update_id)).await;
+    describe::created(&log, &settings, &project);
+    let update = Update { settings, storage, update_id, log: log.clone(), started };
+    let report = Box::pin(update.run(project)).await;
+    log.close().await;
+    Ok(report)
+}
+
+async fn open_log(settings: &RunSettings, project: &Project, storage: &Storage, catalog: &Catalog, update_id: &str) -> EventLog {
+    let identity = Identity {
+        update_id: update_id.to_string(),
+        attempt: 1,
+        pipeline_id: catalog.pipeline_id.clone(),
+        pipeline_name: project.name.clone(),
+        host: settings.host.clone(),
+        ..Identity::default()
+    };
+    let lines: Option<Box<dyn std::io::Write + Send>> = if settings.json_lines { Some(Box::new(std::io::stdout())) } else { None };
+    let outputs = Outputs { lines, observers: settings.observers.clone(), secrets: project.secrets.clone() };
+    event_log::open(storage, catalog, identity, outputs).await
+}
+
+/// An update that exists: from here on every end is an event and a report.
+struct Update {
+    settings: RunSettings,
+    storage: Storage,
+    update_id: String,
+    log: EventLog,
+    started: Instant,
+}
+
+impl Update {
+    async fn run(&self, project: Project) -> UpdateReport {
+        self.enter(UpdateState::Initializing);
+        let pipeline = project.name.clone();
+        match Box::pin(self.phases(project)).await {
+            Ok(report) => report,
+            Err(failure) => {
+                self.log.record(Event::update_failed(&self.update_id, &failure));
+                outcome::failed(&self.update_id, &pipeline, failure, self.started)
+            }
+        }
+    }
+
+    async fn phases(&self, project: Project) -> Result<UpdateReport, Failure> {
+        let resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
+        let plan = plan(&resolved, &self.settings.selection)?;
+        self.log.set_graph_id(&resolved.graph.id);
+        describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
+        let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
+        Box::pin(reset::finish_earlier(&resolved, &catalog, &self.log)).await?;
+        if !plan.resets.is_empty() {
+            self.enter(UpdateState::Resetting);
+            Box::pin(reset::reset(&resolved, &catalog, &plan.resets, &self.update_id, &self.log)).await?;
+        }
+        self.enter(UpdateState::SettingUpTables);
+        let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &self.log)).await?;
+        self.enter(UpdateState::Running);
+        let events = Arc::new(FlowEvents::new(self.log.clone()));
+        let execution = self.execution(&resolved, &catalog, tables, &events)?;
+        let ended = Box::pin(flows::run(execution, &resolved, &plan, &events, &self.settings)).await;
+        if ended.wrote() {
+            Box::pin(tables::remember(&resolved, &mut catalog, &ended.tables)).await?;
+        }
+        let report = outcome::report(&self.update_id, &resolved, plan, ended, self.started);
+        match (report.state, report.failures.first()) {
+            (UpdateState::Canceled, _) => self.log.record(Event::update_canceled(&self.update_id, CancellationCause::UserAction)),
+            (UpdateState::Failed, Some(failure)) => self.log.record(Event::update_failed(&self.update_id, failure)),
+            (state, _) => self.enter(state),
+        }
+        Ok(report)
+    }
+
+    fn execution(
+        &self,
+        resolved: &Resolved,
+        catalog: &Catalog,
+        tables: tables::Tables,
+        events: &Arc<FlowEvents>,
+    ) -> Result<Execution, Failure> {
+        let limits = SessionLimits {
+            memory_bytes: self.settings.settings.memory_bytes,
+            spill_directory: None,
+            parallelism: self.settings.settings.parallelism,
+        };
+        let sample_records =
+            !resolved.project.input.configuration.iter().any(|(key, value)| {
+                key.eq_ignore_ascii_case("pipelines.expectations.sampleRecords") && value.eq_ignore_ascii_case("false")
+            });
+        Ok(Execution {
+            session: Session::new(&limits)?,
+            storage: self.storage.clone(),
+            graph: Arc::clone(&resolved.graph),
+            pipeline_id: catalog.pipeline_id.clone(),
+            update_id: self.update_id.clone(),
+            observer: Arc::clone(events) as _,
+            stop: self.settings.stop.clone(),
+            tables: Arc::new(tables),
+            project: std::path::absolute(&resolved.project.root).unwrap_or_else(|_| resolved.project.root.clone()),
+            time_zone: sql_settings(&resolved.project.input, &std::collections::BTreeMap::new()).time_zone,
+            sample_records,
+        })
+    }
+
+    fn enter(&self, state: UpdateState) {
+        self.log.record(Event::update_progress(&self.update_id, state).happened_at(Utc::now()));
+    }
+}

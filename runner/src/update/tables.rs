@@ -1,0 +1,200 @@
+//! SETTING_UP_TABLES: every selected dataset has its table, with the columns of its definition, before any flow runs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use floe_graph::{
+    definition::DatasetKind,
+    graph::ResolvedDataset,
+    name::DatasetName,
+    plan::{ResetKind, UpdatePlan},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::Resolved;
+use crate::{
+    commit::{TableSpec, TargetTable, table},
+    event_log::{
+        EventLog,
+        event::{AddedColumn, Event, SchemaChange, Subject},
+    },
+    execute::expectation::quarantine_schema,
+    failure::Failure,
+    observe::{CONCURRENT_READS, is_stored, known},
+    state::catalog::{Catalog, CatalogEntry, StoredKind},
+    storage::layout,
+};
+
+/// The tables of the pipeline that exist, quarantine tables included.
+pub type Tables = BTreeMap<DatasetName, Arc<TargetTable>>;
+
+/// One table that a dataset wants.
+pub struct Wanted {
+    pub name: DatasetName,
+    pub kind: StoredKind,
+    pub private: bool,
+    pub spec: TableSpec,
+    flows: Vec<String>,
+}
+
+/// The tables of one stored dataset: its own and, if it has one, that of its quarantine.
+pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Vec<Wanted> {
+    let definition = &dataset.definition;
+    let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
+    let flows = resolved.graph.flows.iter().filter(|flow| flow.target == definition.name).map(|flow| flow.name.clone()).collect();
+    let spec = |name: &DatasetName, schema: SchemaRef| TableSpec {
+        dataset: name.to_string(),
+        location: resolved.storage.at(&layout::table_path(name, definition.private)),
+        schema,
+        partition_by: definition.partition_by.clone(),
+        properties: definition.properties.clone(),
+        comment: definition.comment.clone(),
+        pipeline_id: pipeline_id.to_string(),
+    };
+    let schema = stored_schema(dataset);
+    let own =
+        Wanted { name: definition.name.clone(), kind, private: definition.private, spec: spec(&definition.name, schema.clone()), flows };
+    let quarantine = dataset.quarantine.as_ref().map(|name| Wanted {
+        name: name.clone(),
+        kind: StoredKind::Quarantine,
+        private: definition.private,
+        spec: TableSpec {
+            comment: Some(format!("Rows kept out of {}", definition.name)),
+            ..spec(name, quarantine_schema(&nullable(&schema)))
+        },
+        flows: Vec::new(),
+    });
+    std::iter::once(own).chain(quarantine).collect()
+}
+
+/// Columns may hold NULL unless they are declared NOT NULL: what a query happens to give today must not bind the table.
+fn stored_schema(dataset: &ResolvedDataset) -> SchemaRef {
+    let columns = dataset.definition.columns.as_deref().unwrap_or_default();
+    let field = |field: &FieldRef| {
+        let declared = columns.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
+        let stored = optional(field).with_nullable(declared.is_none_or(|column| column.nullable));
+        match declared.and_then(|column| column.comment.clone()) {
+            Some(comment) => stored.with_metadata([("comment".to_string(), comment)].into()),
+            None => stored,
+        }
+    };
+    Arc::new(Schema::new(dataset.schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()))
+}
+
+/// The field without promises about NULL, at any depth.
+fn optional(field: &FieldRef) -> Field {
+    let data_type = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|f| Arc::new(optional(f))).collect::<Fields>()),
+        DataType::List(element) => DataType::List(Arc::new(optional(element))),
+        DataType::Map(entries, sorted) => DataType::Map(Arc::clone(entries), *sorted),
+        other => other.clone(),
+    };
+    Field::new(field.name(), data_type, true)
+}
+
+/// Creates or evolves the tables of all selected datasets, opens the others, and writes the catalog before the first row.
+pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalog, log: &EventLog) -> Result<Tables, Failure> {
+    let before = catalog.clone();
+    let selected = |name: &DatasetName| {
+        resolved.graph.flows.iter().any(|flow| flow.target == *name && plan.selected.iter().any(|s| s.eq_ignore_ascii_case(&flow.name)))
+    };
+    let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
+    let looks = stream::iter(stored).map(|dataset| {
+        let (before, selected) = (&before, selected(&dataset.definition.name));
+        async move {
+            let mut opened = Vec::new();
+            for wanted in wanted(resolved, dataset, &before.pipeline_id) {
+                let table = if selected {
+                    Some(Box::pin(set_up_table(&wanted, plan, before, log)).await?)
+                } else {
+                    TargetTable::open(&wanted.spec.location, known(before, &wanted.name).cloned()).await?
+                };
+                opened.extend(table.map(|table| (wanted, table)));
+            }
+            Ok::<_, Failure>(opened)
+        }
+    });
+    let opened: Vec<Vec<(Wanted, TargetTable)>> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    let mut tables = Tables::new();
+    for (wanted, table) in opened.into_iter().flatten() {
+        catalog.datasets.insert(wanted.name.key(), entry(&wanted, &table, catalog.datasets.get(&wanted.name.key())));
+        tables.insert(wanted.name, Arc::new(table));
+    }
+    if *catalog != before {
+        catalog.write(&resolved.storage).await?;
+    }
+    Ok(tables)
+}
+
+/// An entry changes only with the definition of its table: versions alone are no reason to write the catalog.
+fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) -> CatalogEntry {
+    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows: wanted.flows.clone(), table: table.known() };
+    match before {
+        Some(before) if before.table.metadata == now.table.metadata && before.table.protocol == now.table.protocol => {
+            CatalogEntry { table: before.table.clone(), ..now }
+        }
+        _ => now,
+    }
+}
+
+async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log: &EventLog) -> Result<TargetTable, Failure> {
+    let known = known(catalog, &wanted.name).cloned();
+    let is_reset =
+        plan.resets.iter().any(|reset| reset.kind == ResetKind::FullRefresh && reset.dataset.eq_ignore_ascii_case(&wanted.spec.dataset));
+    if let Some(known) = &known
+        && wanted.kind == StoredKind::StreamingTable
+        && !is_reset
+        && table::newest_version(&wanted.spec.location, Some(known.version)).await?.is_none()
+    {
+        return Err(Failure::user("TABLE_DELETED", format!("the table of {} is gone from {}", wanted.spec.dataset, wanted.spec.location))
+            .about(&wanted.spec.dataset)
+            .help("restore it, or fill it again with --full-refresh: its flows count the rows as written"));
+    }
+    let mut table = TargetTable::open_or_create(&wanted.spec, known).await?;
+    let rebuilt = wanted.kind == StoredKind::MaterializedView
+        || (wanted.kind == StoredKind::Quarantine && table.partition_columns() != wanted.spec.partition_by);
+    if rebuilt && !same_shape(&table, &wanted.spec) {
+        // The recompute replaces rows and columns in one commit; until then the old table stands.
+        return table.replaced_by(&wanted.spec);
+    }
+    let altered = table.alter(&wanted.spec).await?;
+    if !altered.added.is_empty() && !table.is_new() {
+        log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), schema_change(wanted, &altered.added, &table)));
+    }
+    Ok(table)
+}
+
+fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
+    let columns = |schema: &SchemaRef| schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>();
+    table.partition_columns() == spec.partition_by && columns(table.schema()) == columns(&spec.schema)
+}
+
+fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> SchemaChange {
+    let column = |name: &String| {
+        let field = wanted.spec.schema.fields().iter().find(|field| field.name() == name);
+        AddedColumn {
+            name: name.clone(),
+            data_type: field.map(|f| floe_graph::analysis::ddl::type_text(f.data_type())).unwrap_or_default(),
+        }
+    };
+    SchemaChange {
+        dataset: wanted.spec.dataset.clone(),
+        source: None,
+        added: added.iter().map(column).collect(),
+        schema_version: table.version(),
+    }
+}
+
+/// Writes the newest versions into the catalog, so that the next look begins near the end of each log.
+pub async fn remember(resolved: &Resolved, catalog: &mut Catalog, tables: &Tables) -> Result<(), Failure> {
+    for (name, table) in tables {
+        if let Some(entry) = catalog.datasets.get_mut(&name.key()) {
+            entry.table = table.known();
+        }
+    }
+    catalog.write(&resolved.storage).await
+}

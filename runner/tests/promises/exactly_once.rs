@@ -1,0 +1,181 @@
+//! Killed between any two steps, started again: every table and every total of the event log equals those of an undisturbed run.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt,
+    process::Stdio,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use floe_runner::failpoint;
+
+use crate::harness::Project;
+
+/// Two streams into one table, one of them through quarantine, a ONCE flow, a view over all, a second view over that.
+const SQL: &str = "
+CREATE OR REFRESH STREAMING TABLE bronze PARTITIONED BY (kind)
+AS SELECT id, kind, n FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT, kind STRING, n BIGINT', maxFilesPerTrigger => 2);
+
+CREATE TEMPORARY VIEW checked (CONSTRAINT below_90 EXPECT (n < 90)) AS SELECT id, kind, n FROM STREAM(bronze);
+
+CREATE OR REFRESH STREAMING TABLE silver (
+  CONSTRAINT has_n EXPECT (n IS NOT NULL) ON VIOLATION QUARANTINE ROW,
+  CONSTRAINT positive EXPECT (n > 0) ON VIOLATION DROP ROW
+) AS SELECT * FROM STREAM(checked);
+
+CREATE OR REFRESH STREAMING TABLE mixed;
+CREATE FLOW mixed_a AS INSERT INTO mixed BY NAME SELECT id, n FROM STREAM(silver) WHERE kind = 'a';
+CREATE FLOW mixed_b AS INSERT INTO mixed BY NAME SELECT id, n FROM STREAM(silver) WHERE kind = 'b';
+CREATE FLOW backfill AS INSERT INTO ONCE mixed BY NAME SELECT 0 - id AS id, n FROM bronze WHERE n = 5;
+
+CREATE OR REFRESH MATERIALIZED VIEW gold AS SELECT kind, count(*) AS rows, sum(n) AS total FROM silver GROUP BY kind;
+CREATE OR REFRESH MATERIALIZED VIEW top AS SELECT max(total) AS total FROM gold;
+";
+
+const FILES: u64 = 5;
+
+fn land(project: &Project, files: std::ops::Range<u64>) {
+    for file in files {
+        let line = |row: u64| {
+            let id = file * 100 + row;
+            let n = match row % 10 {
+                0 => "null".to_string(),
+                1 => "-1".to_string(),
+                _ => (id % 97).to_string(),
+            };
+            format!(r#"{{"id":{id},"kind":"{}","n":{n}}}"#, ["a", "b", "c"][(id % 3) as usize])
+        };
+        project.land(&format!("f{file:02}.json"), (0..40).map(line));
+    }
+}
+
+fn project() -> Project {
+    let project = Project::new(&[("all.sql", SQL)]);
+    land(&project, 0..FILES);
+    project
+}
+
+/// Everything that must be the same however often the process was killed.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    tables: BTreeMap<&'static str, Vec<String>>,
+    totals: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+fn outcome(project: &Project) -> Outcome {
+    let all = [
+        ("bronze", "SELECT id, kind, n FROM t"),
+        ("silver", "SELECT id, kind, n FROM t"),
+        ("silver_quarantine", "SELECT id, kind, n, _quarantine['batch_id'], _quarantine['expectations'] FROM t"),
+        ("mixed", "SELECT id, n FROM t"),
+        ("gold", "SELECT kind, rows, total FROM t"),
+        ("top", "SELECT total FROM t"),
+    ];
+    let tables = all.into_iter().map(|(name, select)| (name, project.rows(name, select))).collect();
+    Outcome { tables, totals: project.totals() }
+}
+
+static UNDISTURBED: LazyLock<Outcome> = LazyLock::new(|| {
+    let project = project();
+    project.run(&[]);
+    let outcome = outcome(&project);
+    assert_eq!(outcome.tables["bronze"].len(), 200);
+    assert_eq!(outcome.tables["silver_quarantine"].len(), 20);
+    assert_eq!(outcome.tables["silver"].len(), 160);
+    assert_eq!(outcome.totals["silver"]["dropped"], 40);
+    assert_eq!(outcome.totals["bronze"]["output"], 200);
+    outcome
+});
+
+const SIGKILL: i32 = 9;
+
+/// Starts until it ends by itself; the number of starts that were needed.
+fn run_to_the_end(project: &Project, place: &str) {
+    for _ in 0..3 {
+        let ended = project.call("run", &[]);
+        if ended.code == Some(0) {
+            return;
+        }
+        assert_eq!(ended.code, Some(0), "after a kill at {place}: {}\n{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn p54_killed_at_every_step_of_the_protocol() {
+    let cases: Vec<(String, &str)> =
+        failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| (format!("{name}={hit}"), *name))).collect();
+    let next = AtomicUsize::new(0);
+    let reached = AtomicUsize::new(0);
+    let work = || {
+        while let Some((armed, name)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let project = project();
+            let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", armed).output().unwrap();
+            match killed.status.signal() {
+                Some(signal) => assert_eq!(signal, SIGKILL, "{armed}"),
+                None => assert_eq!(killed.status.code(), Some(0), "{armed}: {}", String::from_utf8_lossy(&killed.stderr)),
+            }
+            if killed.status.signal().is_some() {
+                reached.fetch_add(1, Ordering::Relaxed);
+            }
+            run_to_the_end(&project, armed);
+            assert_eq!(outcome(&project), *UNDISTURBED, "after a kill at {name} ({armed})");
+        }
+    };
+    LazyLock::force(&UNDISTURBED);
+    thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    assert!(reached.load(Ordering::Relaxed) >= 20, "only {reached:?} places were reached");
+}
+
+#[test]
+fn p54_killed_at_random_moments() {
+    LazyLock::force(&UNDISTURBED);
+    let mut seed: u64 = 42;
+    let mut random = move || {
+        // xorshift: the same moments on every run, as far as a clock can be the same.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for _ in 0..6 {
+        let project = project();
+        for _ in 0..4 {
+            let mut child = project.floe("run", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_millis(random() % 1500));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        run_to_the_end(&project, "a random moment");
+        assert_eq!(outcome(&project), *UNDISTURBED);
+    }
+}
+
+#[test]
+fn p96_second_runner_refused() {
+    let project = project();
+    let mut first = project
+        .floe("run", &[])
+        .env("FLOE_FAILPOINTS", "offsets::after=pause")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = project.path().join("lake/_floe/lock");
+    while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let second = project.call("run", &[]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.code, Some(10), "{}", second.stderr);
+    let said = second.stderr + &second.stdout;
+    assert!(said.contains("PIPELINE_LOCKED") && said.contains(&first.id().to_string()), "{said}");
+}
