@@ -28,7 +28,8 @@ use crate::{
     session::{self, Session, SessionLimits},
     settings::{Environment, Settings},
     source::{DeltaSource, ReadCounters},
-    storage::{Location, Storage, Stores, layout, parse_uri},
+    storage::{Location, layout},
+    update,
 };
 
 /// How often `-f` looks for new events.
@@ -117,8 +118,7 @@ impl Filter {
 impl Reader {
     fn open(settings: &Settings) -> Result<Self, Failure> {
         let project = project::load(settings)?;
-        let stores = Stores::new(settings.store_options.iter().cloned());
-        let storage = Storage::open(&parse_uri(&project.storage, &project.root)?, &stores)?;
+        let storage = update::open_storage(settings, &project)?;
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
         Ok(Self { location: storage.at(layout::EVENT_LOG), session: Session::new(&limits)? })
     }
