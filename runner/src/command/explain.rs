@@ -17,7 +17,7 @@ use crate::{
     args::Explain,
     commit::table,
     failure::Failure,
-    output::{Paint, Terminal},
+    output::{Paint, Terminal, counted},
     settings::{Environment, Settings},
     state::{Checkpoint, SourcePosition},
     update,
@@ -111,19 +111,21 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
     let schema = std::sync::Arc::new(query.plan.schema().as_arrow().clone());
     let inputs = query.resolved.map(|flow| flow.inputs.clone()).unwrap_or_default();
     let prepared = engine.plan(&query.plan, schema).await?;
-    let positions = match query.resolved {
+    let checkpoint = match query.resolved {
         Some(flow) if matches!(flow.kind, FlowKind::Append | FlowKind::Once) => {
-            Checkpoint::open(&engine.resolved().storage, &flow.name).await?.positions().clone()
+            Some(Checkpoint::open(&engine.resolved().storage, &flow.name).await?)
         }
-        _ => std::collections::BTreeMap::new(),
+        _ => None,
     };
     let (mut sources, mut statics) = (Vec::new(), Vec::new());
     for relation in &inputs {
         let id = relation.source_id();
         if relation.streaming {
-            let position =
-                positions.iter().find(|(source, _)| source.trim_start_matches("delta:").trim_start_matches("files:").ends_with(&id));
-            sources.push((id, position.map_or_else(|| "not read yet".to_string(), |(_, position)| position_text(position))));
+            let position = match &checkpoint {
+                Some(checkpoint) => position(checkpoint, &engine.stream_id(relation)?).await?,
+                None => String::new(),
+            };
+            sources.push((id, position));
         } else if let RelationKind::Files { .. } = relation.kind {
             statics.push((id, "all files".to_string()));
         } else {
@@ -136,16 +138,17 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
     Ok(Described { flow: query.flow, kind, sources, statics, logical, physical })
 }
 
-fn position_text(position: &SourcePosition) -> String {
-    match serde_json::to_value(position) {
-        Ok(Value::Object(fields)) => fields
-            .iter()
-            .map(|(key, value)| format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_string)))
-            .collect::<Vec<_>>()
-            .join(", "),
-        Ok(value) => value.to_string(),
-        Err(_) => String::new(),
-    }
+/// How far a stream has been read.
+async fn position(checkpoint: &Checkpoint, source: &str) -> Result<String, Failure> {
+    Ok(match checkpoint.positions().get(source) {
+        None => "not read yet".to_string(),
+        Some(SourcePosition::Files) => {
+            let files = checkpoint.ledger(source).taken().await?.len();
+            format!("{} read", counted(files as u64, "file"))
+        }
+        Some(SourcePosition::Delta { version, .. }) => format!("read up to version {version}"),
+        Some(SourcePosition::Done) => "done".to_string(),
+    })
 }
 
 fn plan_texts(prepared: &PreparedQuery) -> Result<(String, String), Failure> {

@@ -108,7 +108,7 @@ impl Engine {
         let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
         let counters = Arc::new(ReadCounters::default());
         if let RelationKind::Files { .. } = &relation.kind {
-            let source = FileSource::new(relation, &self.root(), self.resolved.storage.stores())?;
+            let source = self.file_source(relation)?;
             let files = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
             return source.provider(files, schema, &counters);
         }
@@ -144,6 +144,19 @@ impl Engine {
                 dataset.definition.private && (dataset.definition.name == *name || dataset.quarantine.as_ref() == Some(name))
             });
         self.resolved.storage.at(&layout::table_path(name, private))
+    }
+
+    /// What a checkpoint knows a stream by.
+    pub fn stream_id(&self, relation: &Relation) -> Result<String, Failure> {
+        match &relation.kind {
+            RelationKind::Files { .. } => Ok(format!("files:{}", self.file_source(relation)?.id())),
+            _ => Ok(format!("delta:{}", relation.source_id())),
+        }
+    }
+
+    fn file_source(&self, relation: &Relation) -> Result<FileSource, Failure> {
+        let time_zone = sql_settings(&self.resolved.project.input, &BTreeMap::new()).time_zone;
+        Ok(FileSource::new(relation, &self.root(), self.resolved.storage.stores())?.with_time_zone(time_zone))
     }
 
     fn root(&self) -> PathBuf {

@@ -67,7 +67,7 @@ impl Event {
 
     /// A person or tool started or stopped something.
     pub fn user_action(action: UserAction) -> Self {
-        let message = format!("User {} did {}.", action.user_name, word(&action.action));
+        let message = format!("{} by user {}.", word(&action.action), action.user_name);
         Self::new(Subject::default(), Level::Info, message, EventDetails::UserAction(action))
     }
 

@@ -47,8 +47,7 @@ pub fn failure_text(failure: &Failure, project: &Path, color: bool) -> String {
         dataset: None,
         help: None,
     };
-    let mut text = render([&finding], &sources(std::slice::from_ref(&finding), project), color);
-    text.truncate(text.trim_end().len());
+    let mut text = rendered(std::slice::from_ref(&finding), project, color);
     let line = |text: &mut String, key: &str, value: &str| _ = write!(text, "\n  = {key}: {value}");
     if let Some(flow) = &failure.flow {
         line(&mut text, "flow", flow);
@@ -72,13 +71,18 @@ pub fn failure_text(failure: &Failure, project: &Path, color: bool) -> String {
 
 /// Errors and lints with excerpts, and how many errors there are.
 pub fn findings_text(findings: &[Diagnostic], project: &Path, color: bool) -> String {
-    let mut text = render(findings, &sources(findings, project), color);
-    text.truncate(text.trim_end().len());
+    let mut text = rendered(findings, project, color);
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     if errors > 1 {
         _ = write!(text, "\n\n{errors} errors");
     }
     text
+}
+
+fn rendered(findings: &[Diagnostic], project: &Path, color: bool) -> String {
+    let text = render(findings, &sources(findings, project), color);
+    // A help without a place has an empty margin above it.
+    text.trim_end().replace("\n |\n = help", "\n = help")
 }
 
 /// The failure as one JSON object.

@@ -103,7 +103,7 @@ fn expectations(dataset: &DatasetReport, color: bool) -> Cell {
 /// The plan of changes, one line each.
 pub fn changes(changes: &[Change], color: bool) -> String {
     if changes.is_empty() {
-        return "no change of tables".to_string();
+        return "  no table is created, changed or emptied".to_string();
     }
     changes.iter().map(|change| change_line(change, color)).collect::<Vec<_>>().join("\n")
 }
