@@ -29,6 +29,7 @@ use crate::{
     settings::{Environment, Settings},
     source::{DeltaSource, ReadCounters},
     storage::{Location, layout},
+    update,
 };
 
 /// How often `-f` looks for new events.
@@ -117,7 +118,7 @@ impl Filter {
 impl Reader {
     fn open(settings: &Settings) -> Result<Self, Failure> {
         let project = project::load(settings)?;
-        let storage = project.open_storage(settings)?;
+        let storage = update::open_storage(settings, &project)?;
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
         Ok(Self { location: storage.at(layout::EVENT_LOG), session: Session::new(&limits)? })
     }
