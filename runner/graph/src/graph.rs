@@ -1,6 +1,9 @@
 //! The resolved flow graph: every name bound, every query typed, flows in topological order.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use datafusion_common::arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use datafusion_expr::{Expr, LogicalPlan};
@@ -36,6 +39,18 @@ pub struct ResolvedDataset {
     pub quarantine: Option<DatasetName>,
     /// The analysed query of a view, expectations included: what stands where it is read.
     pub view: Option<LogicalPlan>,
+    /// What its queries name, views not inlined: the edges that people see.
+    pub reads: BTreeSet<Read>,
+}
+
+/// One direct read of a dataset's queries.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Read {
+    /// Full name of a dataset, or the canonical name of another source.
+    pub source: String,
+    /// A dataset of this graph.
+    pub is_dataset: bool,
+    pub streaming: bool,
 }
 
 impl ResolvedDataset {

@@ -1,5 +1,10 @@
 //! The plan of one update: which flows run, what is reset, what changes in storage. Complete before the first write.
 
+mod changes;
+mod selection;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use datafusion_common::arrow::datatypes::SchemaRef;
@@ -96,6 +101,13 @@ pub enum Change {
 pub type PlanResult = Result<UpdatePlan, Vec<Diagnostic>>;
 
 /// What `selection` does to what is `stored`: complete before anything is written.
-pub fn plan_update(_graph: &ResolvedGraph, _selection: &Selection, _stored: &StoredState) -> PlanResult {
-    Err(vec![Diagnostic::error("INTERNAL_ERROR", "planning is not there yet")])
+pub fn plan_update(graph: &ResolvedGraph, selection: &Selection, stored: &StoredState) -> PlanResult {
+    let chosen = selection::choose(graph, selection)?;
+    let (changes, mut errors) = changes::changes(graph, &chosen, stored);
+    errors.extend(selection::broken_streams(graph, &chosen, stored));
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let selected = graph.flows.iter().map(|flow| flow.name.clone()).filter(|name| chosen.flows.contains(&name.to_lowercase())).collect();
+    Ok(UpdatePlan { selected, resets: chosen.resets, changes, notes: chosen.notes })
 }

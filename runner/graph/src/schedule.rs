@@ -79,18 +79,9 @@ pub enum Action {
     Finish { state: UpdateState },
 }
 
-/// True if a flow in state `from` (`None`: not yet seen) may come to `to` in a triggered update.
-pub fn is_allowed(from: Option<FlowState>, to: FlowState) -> bool {
-    use FlowState::{Completed, Excluded, Failed, Idle, Planning, Queued, Running, Skipped, Starting, Stopped};
-    match from {
-        None => matches!(to, Queued | Excluded),
-        Some(Queued) => matches!(to, Planning | Starting | Idle | Skipped | Stopped),
-        Some(Planning) => matches!(to, Starting | Completed | Failed | Stopped),
-        Some(Starting) => matches!(to, Running | Failed | Stopped),
-        Some(Running) => matches!(to, Completed | Failed | Stopped),
-        Some(Failed) => to == Queued,
-        Some(Idle | Completed | Skipped | Stopped | Excluded) => false,
-    }
+/// True if a flow in state `from` (`None`: not yet seen) may come to `to`.
+fn is_allowed(from: Option<FlowState>, to: FlowState) -> bool {
+    from.map_or_else(|| FlowState::INITIAL.contains(&to), |from| from.may_become(to))
 }
 
 /// The schedule of one update.

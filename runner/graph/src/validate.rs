@@ -28,17 +28,14 @@ pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Ve
     findings.extend(flow::duplicates(definitions));
     findings.extend(dataset::empty_pipeline(definitions));
     findings.extend(flow::targets(definitions));
-    findings.extend(property::configuration(input));
-    for declared in &definitions.datasets {
+    findings.extend(property::pipeline(input));
+    for declared in definitions.datasets.iter().filter(|dataset| !definitions.incomplete.contains(&dataset.name)) {
         findings.extend(dataset::without_flow(declared, definitions));
         findings.extend(dataset::several_queries(declared, definitions));
         findings.extend(dataset::expectations(declared));
         findings.extend(dataset::layout(declared));
         findings.extend(dataset::refresh_policy(declared));
-        findings.extend(property::table(declared));
-    }
-    for flow in &definitions.flows {
-        findings.extend(property::flow(flow));
+        findings.extend(property::table(declared, input));
     }
     findings
 }

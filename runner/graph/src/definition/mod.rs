@@ -6,7 +6,7 @@ mod cursor;
 mod dialect;
 mod manifest;
 mod project;
-mod properties;
+pub(crate) mod properties;
 mod reader;
 mod relations;
 mod scan;

@@ -77,7 +77,7 @@ fn setting(name: &str, is_effective: impl Fn(&Key) -> bool, level: &str) -> Sett
 }
 
 /// What there is to say about a table property.
-pub(super) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<Diagnostic> {
+pub(crate) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<Diagnostic> {
     if has_prefix(name, "pipelines.") {
         return match PIPELINES.iter().find(|key| key.name.eq_ignore_ascii_case(name)) {
             Some(key) if key.table => Vec::new(),

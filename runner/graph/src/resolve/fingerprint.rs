@@ -28,7 +28,9 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
     let mut leaves: Vec<String> = flow.inputs.iter().map(|leaf| relation_text(leaf)).collect();
     leaves.sort();
     // Writing to a String cannot fail.
-    let _ = write!(text, "\n{}\n{}\n", leaves.join("\n"), ddl::schema_text(&target.schema));
+    let definition = &target.definition;
+    let columns = ddl::schema_text(&target.schema);
+    let _ = write!(text, "\n{}\n{columns}\n{:?} {:?}\n", leaves.join("\n"), definition.partition_by, definition.cluster_by);
     text.push_str(&expectations_text(&target.expectations));
     text.push_str(&view_expectations(&flow.plan));
     let mut hash = Sha256::new_with_prefix(text.as_bytes());

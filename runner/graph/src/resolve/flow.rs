@@ -1,7 +1,7 @@
 //! Datasets in order of dependency: their queries are typed, their schema is put together, their expectations are bound.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -21,7 +21,7 @@ use crate::{
         references, with_expectations,
     },
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
-    graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow},
+    graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow},
     name::DatasetName,
     origin::{Diagnostic, Severity},
     validate,
@@ -35,7 +35,7 @@ pub(super) struct Resolver<'a> {
     /// Flows by target; views apart, because a view may have the name of a table.
     flows: HashMap<(&'a DatasetName, bool), Vec<&'a Flow>>,
     datasets: BTreeMap<DatasetName, ResolvedDataset>,
-    /// Temporary views that a stored dataset of the same name would hide from the map of datasets.
+    temporary: BTreeMap<DatasetName, ResolvedDataset>,
     resolved_flows: Vec<ResolvedFlow>,
     findings: Vec<Diagnostic>,
     /// Datasets without a schema, with the dataset whose error is the root.
@@ -62,13 +62,18 @@ impl<'a> Resolver<'a> {
             input,
             flows,
             datasets: BTreeMap::new(),
+            temporary: BTreeMap::new(),
             resolved_flows: Vec::new(),
             findings: Vec::new(),
             failed: HashMap::new(),
         }
     }
 
-    pub(super) fn finish(self) -> (BTreeMap<DatasetName, ResolvedDataset>, Vec<ResolvedFlow>, Vec<Diagnostic>) {
+    /// All datasets, flows in no order, findings. A temporary view that hides a table of its name is left out of the datasets.
+    pub(super) fn finish(mut self) -> (BTreeMap<DatasetName, ResolvedDataset>, Vec<ResolvedFlow>, Vec<Diagnostic>) {
+        for (name, view) in self.temporary {
+            self.datasets.entry(name).or_insert(view);
+        }
         (self.datasets, self.resolved_flows, self.findings)
     }
 
@@ -95,6 +100,7 @@ impl<'a> Resolver<'a> {
                 expectations: Vec::new(),
                 quarantine: None,
                 view: None,
+                reads: BTreeSet::new(),
             };
             self.datasets.entry(dataset.name.clone()).or_insert(resolved);
             return;
@@ -197,7 +203,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn find(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
-        relation::find(self.names, &self.datasets, reference, self.input)
+        let known = relation::Known { others: &self.datasets, temporary: &self.temporary };
+        relation::find(self.names, known, reference, self.input)
     }
 
     fn note(&mut self, dataset: &Dataset, findings: impl IntoIterator<Item = Diagnostic>) {
@@ -217,8 +224,10 @@ impl<'a> Resolver<'a> {
         let Some(expectations) = self.expectations(dataset, flow, &query) else { return self.break_dataset(dataset) };
         let schema = Arc::clone(&query.schema);
         let view = Some(with_expectations(query.plan, &dataset.name.to_string(), expectations.clone()));
-        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine: None, view };
-        self.datasets.insert(dataset.name.clone(), resolved);
+        let reads = self.reads(flows);
+        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine: None, view, reads };
+        let datasets = if is_temporary(dataset.kind) { &mut self.temporary } else { &mut self.datasets };
+        datasets.insert(dataset.name.clone(), resolved);
     }
 
     fn table(&mut self, dataset: &'a Dataset, flows: &[&'a Flow], analysed: Vec<AnalysedQuery>) {
@@ -232,12 +241,31 @@ impl<'a> Resolver<'a> {
         let first = over_table(&analysed[0], &schema);
         let Some(expectations) = self.expectations(dataset, flows[0], &first) else { return self.break_dataset(dataset) };
         let quarantine = validate::quarantine_name(dataset);
-        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine, view: None };
+        let reads = self.reads(flows);
+        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine, view: None, reads };
         for (flow, query) in flows.iter().zip(analysed) {
             let resolved_flow = self.flow(flow, query, &resolved);
             self.resolved_flows.push(resolved_flow);
         }
         self.datasets.insert(dataset.name.clone(), resolved);
+    }
+
+    fn reads(&self, flows: &[&Flow]) -> BTreeSet<Read> {
+        let references = flows.iter().flat_map(|flow| references(&flow.query));
+        references.map(|reference| self.read(&reference)).collect()
+    }
+
+    fn read(&self, reference: &RelationReference) -> Read {
+        let streaming = reference.streaming;
+        let dataset = match self.names.named(reference) {
+            Some(Found::Dataset(name, _) | Found::Quarantine { name, .. }) => Some(name.to_string()),
+            None => None,
+        };
+        let other = || match self.find(reference) {
+            Ok(FoundRelation::Leaf(source)) => source.relation.source_id(),
+            _ => reference.text(),
+        };
+        Read { is_dataset: dataset.is_some(), source: dataset.unwrap_or_else(other), streaming }
     }
 
     fn flow(&self, flow: &Flow, query: AnalysedQuery, target: &ResolvedDataset) -> ResolvedFlow {

@@ -129,7 +129,8 @@ impl<'a> GraphRelations<'a> {
 
 impl Relations for GraphRelations<'_> {
     fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
-        relation::find(&self.names, &self.graph.datasets, reference, self.input)
+        let known = relation::Known { others: &self.graph.datasets, temporary: &self.graph.datasets };
+        relation::find(&self.names, known, reference, self.input)
     }
 }
 

@@ -21,6 +21,13 @@ use crate::{
 
 type Datasets = BTreeMap<DatasetName, ResolvedDataset>;
 
+/// What is resolved so far. Temporary views stand apart: one may have the name of a table, which it hides.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub others: &'a Datasets,
+    pub temporary: &'a Datasets,
+}
+
 /// The relation whose schema storage must tell, if the reference is one.
 pub(super) fn observable(names: &Names<'_>, reference: &RelationReference, input: &ResolveInput) -> Option<Relation> {
     match (&reference.kind, names.named(reference)) {
@@ -32,10 +39,10 @@ pub(super) fn observable(names: &Names<'_>, reference: &RelationReference, input
     }
 }
 
-/// What the reference means. Everything that it reads must be in `datasets`.
+/// What the reference means. Everything that it reads must be known.
 pub(super) fn find(
     names: &Names<'_>,
-    datasets: &Datasets,
+    known: Known<'_>,
     reference: &RelationReference,
     input: &ResolveInput,
 ) -> Result<FoundRelation, Diagnostic> {
@@ -52,21 +59,21 @@ pub(super) fn find(
     let found = names.named(reference).ok_or_else(|| names.unknown(reference, None))?;
     match found {
         Found::Dataset(_, DatasetKind::External) => observed(names, reference, input),
-        Found::Dataset(name, DatasetKind::StreamingTable) => stored(reference, name, schema_of(datasets, name)?),
+        Found::Dataset(name, DatasetKind::StreamingTable) => stored(reference, name, schema_of(known.others, name)?),
         Found::Dataset(name, DatasetKind::MaterializedView) => {
             refuse_stream(reference, "a materialized view: it is replaced, not appended to")?;
-            stored(reference, name, schema_of(datasets, name)?)
+            stored(reference, name, schema_of(known.others, name)?)
         }
         Found::Dataset(name, DatasetKind::View) => {
             refuse_stream(reference, "a view, which is read as a whole")?;
-            view(datasets, name, reference)
+            view(known.others, name, reference)
         }
-        Found::Dataset(name, DatasetKind::TemporaryView) => view(datasets, name, reference),
+        Found::Dataset(name, DatasetKind::TemporaryView) => view(known.temporary, name, reference),
         Found::Quarantine { name, owner, owner_kind } => {
             if owner_kind == DatasetKind::MaterializedView {
                 refuse_stream(reference, "the quarantine table of a materialized view: it is replaced, not appended to")?;
             }
-            stored(reference, name, quarantine_schema(&schema_of(datasets, owner)?))
+            stored(reference, name, quarantine_schema(&schema_of(known.others, owner)?))
         }
     }
 }

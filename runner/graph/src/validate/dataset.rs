@@ -8,6 +8,7 @@ use floe_crds::state::ExpectationAction;
 use super::quarantine_name;
 use crate::{
     definition::{Dataset, DatasetKind, Definitions, RefreshPolicy},
+    explain::kind_text,
     name::DatasetName,
     origin::{Diagnostic, Origin},
     resolve::{ResolveInput, near_names},
@@ -18,16 +19,6 @@ const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=']
 
 fn is_stored(dataset: &Dataset) -> bool {
     matches!(dataset.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
-}
-
-fn kind_text(kind: DatasetKind) -> &'static str {
-    match kind {
-        DatasetKind::StreamingTable => "streaming table",
-        DatasetKind::MaterializedView => "materialized view",
-        DatasetKind::TemporaryView => "temporary view",
-        DatasetKind::View => "view",
-        DatasetKind::External => "external table",
-    }
 }
 
 /// PIPELINE_DUPLICATE_IDENTIFIERS.OUTPUT: one name for two datasets, quarantine tables and the event log included.

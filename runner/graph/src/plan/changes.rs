@@ -1,0 +1,175 @@
+//! What an update changes in storage, and what it refuses to change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
+
+use super::{Change, ResetKind, StoredState, StoredTable, selection::Chosen};
+use crate::{
+    analysis::ddl,
+    definition::{Dataset, DatasetKind},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    name::DatasetName,
+    origin::Diagnostic,
+    resolve::{quarantine_schema, same_type},
+};
+
+/// Keys that Floe writes into every table itself.
+const OWN_PREFIX: &str = "floe.";
+
+/// The plan of changes in the order of the graph, and every reason against it.
+pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredState) -> (Vec<Change>, Vec<Diagnostic>) {
+    let mut changes: Vec<Change> =
+        chosen.resets.iter().map(|reset| Change::Reset { dataset: reset.dataset.clone(), kind: reset.kind }).collect();
+    let mut errors = Vec::new();
+    let mut seen: BTreeMap<&DatasetName, ()> = BTreeMap::new();
+    for flow in graph.flows.iter().filter(|flow| chosen.flows.contains(&flow.name.to_lowercase())) {
+        let Some(dataset) = graph.datasets.get(&flow.target) else { continue };
+        if seen.insert(&flow.target, ()).is_none() {
+            let mut comparison = Comparison { dataset, chosen, stored, changes: &mut changes, errors: &mut errors };
+            comparison.table(&flow.target, Arc::clone(&dataset.schema));
+            if let Some(quarantine) = &dataset.quarantine {
+                comparison.table(quarantine, quarantine_schema(&dataset.schema));
+            }
+        }
+        changes.extend(recompute(flow, dataset, chosen, stored));
+    }
+    changes.extend(stored.inactive.iter().map(|name| Change::Inactive { dataset: name.to_string() }));
+    (changes, errors)
+}
+
+struct Comparison<'a> {
+    dataset: &'a ResolvedDataset,
+    chosen: &'a Chosen,
+    stored: &'a StoredState,
+    changes: &'a mut Vec<Change>,
+    errors: &'a mut Vec<Diagnostic>,
+}
+
+impl Comparison<'_> {
+    /// Compares one table (the dataset's own or its quarantine table) with what is stored under its name.
+    fn table(&mut self, name: &DatasetName, schema: SchemaRef) {
+        let Some(table) = self.stored.tables.get(name) else {
+            self.changes.push(Change::Create { dataset: name.to_string() });
+            return;
+        };
+        if let Some(error) = self.foreign(name, table).or_else(|| self.other_kind(name, table)) {
+            self.errors.push(error);
+            return;
+        }
+        let definition = &self.dataset.definition;
+        // A full refresh gives the table the columns and the partitioning of the definition; a refresh of a view does so anyway.
+        let is_replaced = definition.kind == DatasetKind::MaterializedView || self.chosen.emptied.contains(&definition.name);
+        self.columns(name, table, &schema, is_replaced);
+        if !is_replaced && !same_columns(&table.partition_by, &definition.partition_by) {
+            let (from, to) = (table.partition_by.join(", "), definition.partition_by.join(", "));
+            self.errors.push(needs_full_refresh(definition, name, &format!("its partition columns were ({from}) and are now ({to})")));
+        }
+        if properties_differ(definition, table) {
+            self.changes.push(Change::Properties { dataset: name.to_string() });
+        }
+    }
+
+    fn columns(&mut self, name: &DatasetName, table: &StoredTable, schema: &SchemaRef, is_replaced: bool) {
+        let mut added = Vec::new();
+        for field in schema.fields() {
+            let stored = table.schema.fields().iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name()));
+            match stored {
+                None => added.push(field.name().clone()),
+                Some(stored) if is_replaced || fits(stored.data_type(), field.data_type(), field.name(), &mut added) => {}
+                Some(stored) => {
+                    let (from, to) = (ddl::type_text(stored.data_type()), ddl::type_text(field.data_type()));
+                    let what = format!("column {} is stored as {from} and would become {to}", field.name());
+                    self.errors.push(needs_full_refresh(&self.dataset.definition, name, &what));
+                }
+            }
+        }
+        let is_given = |column: &str| schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(column));
+        let gone: Vec<String> = table.schema.fields().iter().map(|field| field.name().clone()).filter(|column| !is_given(column)).collect();
+        if is_replaced {
+            return;
+        }
+        if !added.is_empty() {
+            self.changes.push(Change::Evolve { dataset: name.to_string(), added });
+        }
+        if !gone.is_empty() {
+            self.changes.push(Change::ColumnNoLongerProduced { dataset: name.to_string(), columns: gone });
+        }
+    }
+
+    /// TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE.
+    fn foreign(&self, name: &DatasetName, table: &StoredTable) -> Option<Diagnostic> {
+        if table.pipeline_id.is_some() && table.pipeline_id == self.stored.pipeline_id {
+            return None;
+        }
+        let whose = match &table.pipeline_id {
+            Some(id) => format!("belongs to pipeline {id}"),
+            None => "was not written by Floe".to_string(),
+        };
+        let message = format!("the table that is stored as {name} {whose}");
+        let error = Diagnostic::error("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", message).at(&self.dataset.definition.origin);
+        Some(error.about(name.to_string()).help("give the dataset another name or the pipeline another storage; nothing was changed"))
+    }
+
+    /// CANNOT_CHANGE_DATASET_TYPE.
+    fn other_kind(&self, name: &DatasetName, table: &StoredTable) -> Option<Diagnostic> {
+        let now = self.dataset.definition.kind;
+        let then = table.kind.filter(|then| *then != now)?;
+        let text = |kind| if kind == DatasetKind::StreamingTable { "a streaming table" } else { "a materialized view" };
+        let message = format!("{} is stored as {} and declared as {}", name.name, text(then), text(now));
+        let error = Diagnostic::error("CANNOT_CHANGE_DATASET_TYPE", message).at(&self.dataset.definition.origin).about(name.to_string());
+        Some(error.help("give the new dataset another name"))
+    }
+}
+
+fn needs_full_refresh(definition: &Dataset, name: &DatasetName, what: &str) -> Diagnostic {
+    Diagnostic::error("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", format!("{} does not fit any more: {what}", name.name))
+        .at(&definition.origin)
+        .about(name.to_string())
+        .help(format!("cast the column to its stored type, or run with --full-refresh {}", definition.name.name))
+}
+
+/// True if values of `new` can be written into a column of type `stored`; nested fields that must be added go to `added` as `a.b`.
+fn fits(stored: &DataType, new: &DataType, path: &str, added: &mut Vec<String>) -> bool {
+    match (stored, new) {
+        (DataType::Struct(stored), DataType::Struct(new)) => new.iter().all(|field| {
+            let path = format!("{path}.{}", field.name());
+            match stored.iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name())) {
+                None => {
+                    added.push(path);
+                    true
+                }
+                Some(stored) => fits(stored.data_type(), field.data_type(), &path, added),
+            }
+        }),
+        (stored, new) => same_type(stored, new),
+    }
+}
+
+fn same_columns(left: &[String], right: &[String]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
+}
+
+/// True if a declared property is stored with another value or not at all.
+fn properties_differ(definition: &Dataset, table: &StoredTable) -> bool {
+    definition.properties.iter().filter(|(key, _)| !key.to_lowercase().starts_with(OWN_PREFIX)).any(|(key, value)| {
+        let stored = table.properties.iter().find(|(stored, _)| stored.eq_ignore_ascii_case(key));
+        stored.is_none_or(|(_, stored)| stored != value)
+    })
+}
+
+/// Why a materialized view will certainly be computed in full, if that is known before it is looked at.
+fn recompute(flow: &ResolvedFlow, dataset: &ResolvedDataset, chosen: &Chosen, stored: &StoredState) -> Option<Change> {
+    if dataset.definition.kind != DatasetKind::MaterializedView {
+        return None;
+    }
+    let name = flow.target.to_string();
+    let is_reset = chosen.resets.iter().any(|reset| reset.dataset == name && reset.kind == ResetKind::FullRefresh);
+    let reason = match stored.fingerprints.get(&flow.name.to_lowercase()) {
+        _ if is_reset => "full refresh",
+        None => "first refresh",
+        Some(known) if *known != flow.fingerprint => "the definition changed",
+        Some(_) => return None,
+    };
+    Some(Change::Recompute { dataset: name, reason: reason.to_string() })
+}

@@ -1,0 +1,256 @@
+//! Which flows run and what is reset: names to datasets and flows, protection, consumers of what is emptied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Reset, ResetKind, Selection, StoredState};
+use crate::{
+    definition::{DatasetKind, FlowKind},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    name::DatasetName,
+    origin::Diagnostic,
+    relation::RelationKind,
+    resolve::near_names,
+};
+
+/// The selection as flows and resets.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// Lower-case names of the flows that run.
+    pub flows: BTreeSet<String>,
+    pub resets: Vec<Reset>,
+    /// Datasets that are emptied.
+    pub emptied: BTreeSet<DatasetName>,
+    pub notes: Vec<String>,
+}
+
+/// Reads the selection, or says everything that is wrong with it.
+pub(super) fn choose(graph: &ResolvedGraph, selection: &Selection) -> Result<Chosen, Vec<Diagnostic>> {
+    let by_name = !(selection.refresh.is_empty()
+        && selection.refresh_flows.is_empty()
+        && selection.full_refresh.is_empty()
+        && selection.reset_checkpoints.is_empty());
+    if selection.full_refresh_all && by_name {
+        let message = "a full refresh of everything excludes every other selection";
+        return Err(vec![
+            Diagnostic::error("CONFLICTING_PIPELINE_REFRESH_OPTIONS", message)
+                .help("use --full-refresh-all alone, or name the datasets with --full-refresh"),
+        ]);
+    }
+    let mut chooser = Chooser { graph, chosen: Chosen::default(), kinds: BTreeMap::new(), errors: Vec::new() };
+    chooser.read(selection, by_name);
+    if selection.cascade {
+        chooser.cascade();
+    }
+    chooser.finish()
+}
+
+struct Chooser<'a> {
+    graph: &'a ResolvedGraph,
+    chosen: Chosen,
+    /// What happens to each dataset that is reset; a full refresh is stronger than a checkpoint reset.
+    kinds: BTreeMap<&'a DatasetName, ResetKind>,
+    errors: Vec<Diagnostic>,
+}
+
+impl<'a> Chooser<'a> {
+    fn read(&mut self, selection: &Selection, by_name: bool) {
+        if !by_name {
+            self.chosen.flows = self.graph.flows.iter().map(|flow| flow.name.to_lowercase()).collect();
+        }
+        if selection.full_refresh_all {
+            self.full_refresh_all();
+        }
+        for name in &selection.refresh {
+            self.dataset(name).map(|name| self.select(name));
+        }
+        for name in &selection.refresh_flows {
+            self.flow(name);
+        }
+        for name in &selection.full_refresh {
+            self.reset(name, ResetKind::FullRefresh);
+        }
+        for name in &selection.reset_checkpoints {
+            self.reset(name, ResetKind::CheckpointReset);
+        }
+    }
+
+    fn full_refresh_all(&mut self) {
+        let graph = self.graph;
+        for (name, dataset) in graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)) {
+            if dataset.is_protected() {
+                let why = protection(dataset);
+                self.chosen.notes.push(format!("{} is protected by {why}: it is refreshed, not emptied", name.name));
+            } else {
+                self.kinds.insert(name, ResetKind::FullRefresh);
+            }
+        }
+    }
+
+    fn dataset(&mut self, text: &str) -> Option<&'a DatasetName> {
+        let found = find(self.graph, text);
+        if found.is_none() {
+            let names = self.graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)).map(|(name, _)| name);
+            self.unknown("dataset", text, &names.flat_map(|name| [name.name.clone(), name.to_string()]).collect::<Vec<_>>());
+        }
+        found
+    }
+
+    fn unknown(&mut self, what: &str, text: &str, names: &[String]) {
+        let error =
+            Diagnostic::error("UNKNOWN_DATASET_IN_SELECTION", format!("{text} is no {what} of this pipeline that can be refreshed"));
+        let near = near_names(text, names.iter().cloned());
+        self.errors.push(if near.is_empty() {
+            error.help("floe graph lists what the pipeline has")
+        } else {
+            error.help(format!("did you mean {}?", near.join(", ")))
+        });
+    }
+
+    fn select(&mut self, name: &DatasetName) {
+        let flows = self.graph.flows.iter().filter(|flow| flow.target == *name);
+        self.chosen.flows.extend(flows.map(|flow| flow.name.to_lowercase()));
+    }
+
+    fn flow(&mut self, text: &str) {
+        match self.graph.flow(text) {
+            Some(flow) => {
+                self.chosen.flows.insert(flow.name.to_lowercase());
+            }
+            None => {
+                let names: Vec<String> = self.graph.flows.iter().map(|flow| flow.name.clone()).collect();
+                self.unknown("flow", text, &names);
+            }
+        }
+    }
+
+    fn reset(&mut self, text: &str, kind: ResetKind) {
+        let Some(name) = self.dataset(text) else { return };
+        let dataset = &self.graph.datasets[name];
+        if dataset.is_protected() {
+            let message = format!("{} is protected by {}", name.name, protection(dataset));
+            let error = Diagnostic::error("RESET_NOT_ALLOWED", message).about(name.to_string()).at(&dataset.definition.origin);
+            self.errors.push(error.help("leave it out of the selection, or change the property first"));
+            return;
+        }
+        self.select(name);
+        // A checkpoint reset means nothing to a materialized view.
+        if kind == ResetKind::FullRefresh || dataset.definition.kind == DatasetKind::StreamingTable {
+            let strongest = self.kinds.entry(name).or_insert(kind);
+            if kind == ResetKind::FullRefresh {
+                *strongest = kind;
+            }
+        }
+    }
+
+    /// Adds all streaming consumers of what is emptied, transitively.
+    fn cascade(&mut self) {
+        let graph = self.graph;
+        loop {
+            let emptied = self.emptied();
+            let more: Vec<&DatasetName> = streaming_consumers(graph, &emptied)
+                .map(|(flow, _)| &flow.target)
+                .filter(|target| self.kinds.get(target) != Some(&ResetKind::FullRefresh))
+                .filter_map(|target| graph.datasets.get_key_value(target).map(|(name, _)| name))
+                .collect();
+            if more.is_empty() {
+                return;
+            }
+            for name in more {
+                self.kinds.insert(name, ResetKind::FullRefresh);
+                self.select(name);
+                self.chosen.notes.push(format!("{} is emptied too: it streams from an emptied table", name.name));
+            }
+        }
+    }
+
+    fn emptied(&self) -> BTreeSet<DatasetName> {
+        let empties = |name: &&DatasetName| {
+            self.kinds.get(name) == Some(&ResetKind::FullRefresh)
+                && self.graph.datasets[*name].definition.kind == DatasetKind::StreamingTable
+        };
+        self.kinds.keys().copied().filter(empties).cloned().collect()
+    }
+
+    fn finish(mut self) -> Result<Chosen, Vec<Diagnostic>> {
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        self.chosen.emptied = self.emptied();
+        self.chosen.resets = self
+            .kinds
+            .iter()
+            .map(|(name, kind)| {
+                let streams = |flow: &&ResolvedFlow| flow.target == **name && matches!(flow.kind, FlowKind::Append | FlowKind::Once);
+                let flows = self.graph.flows.iter().filter(streams).map(|flow| flow.name.clone()).collect();
+                Reset { dataset: name.to_string(), kind: *kind, flows }
+            })
+            .collect();
+        Ok(self.chosen)
+    }
+}
+
+fn is_stored(dataset: &ResolvedDataset) -> bool {
+    matches!(dataset.definition.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
+}
+
+/// The property that protects the dataset, as the user wrote it.
+fn protection(dataset: &ResolvedDataset) -> String {
+    let protects = |key: &str, value: &str| {
+        (key.eq_ignore_ascii_case("pipelines.reset.allowed") && value.eq_ignore_ascii_case("false"))
+            || (key.eq_ignore_ascii_case("delta.appendOnly") && value.eq_ignore_ascii_case("true"))
+    };
+    let mut found: Vec<String> =
+        dataset.definition.properties.iter().filter(|(k, v)| protects(k, v)).map(|(k, v)| format!("{k}={v}")).collect();
+    found.sort_by_key(|text| !text.to_lowercase().starts_with("pipelines."));
+    found.into_iter().next().unwrap_or_default()
+}
+
+/// A stored dataset by full name, `schema.name`, or a last part that only one has.
+fn find<'a>(graph: &'a ResolvedGraph, text: &str) -> Option<&'a DatasetName> {
+    let text = text.to_lowercase();
+    let stored = || graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)).map(|(name, _)| name);
+    let exact = stored().find(|name| name.key() == text);
+    exact.or_else(|| {
+        let mut ending = stored().filter(|name| name.key().ends_with(&format!(".{text}")));
+        let first = ending.next()?;
+        ending.next().is_none().then_some(first)
+    })
+}
+
+/// Flows that stream from one of `emptied`, with the table.
+fn streaming_consumers<'a>(
+    graph: &'a ResolvedGraph,
+    emptied: &'a BTreeSet<DatasetName>,
+) -> impl Iterator<Item = (&'a ResolvedFlow, &'a DatasetName)> {
+    let owner = |name: &DatasetName| {
+        emptied.iter().find(|known| *known == name || graph.datasets.get(*known).is_some_and(|d| d.quarantine.as_ref() == Some(name)))
+    };
+    graph.flows.iter().filter_map(move |flow| {
+        let streams = flow.inputs.iter().filter(|input| input.streaming);
+        let table = streams.into_iter().find_map(|input| match &input.kind {
+            RelationKind::Dataset { name } => owner(name),
+            _ => None,
+        })?;
+        Some((flow, table))
+    })
+}
+
+/// FULL_REFRESH_BREAKS_STREAM: who streams from an emptied table must be emptied too. Nobody minds a table that is not there yet.
+pub(super) fn broken_streams(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredState) -> Vec<Diagnostic> {
+    let mut broken: BTreeMap<&DatasetName, BTreeSet<&str>> = BTreeMap::new();
+    for (flow, table) in streaming_consumers(graph, &chosen.emptied) {
+        let exists = stored.tables.contains_key(table) && stored.tables.contains_key(&flow.target);
+        if exists && !chosen.emptied.contains(&flow.target) {
+            broken.entry(table).or_default().insert(&flow.name);
+        }
+    }
+    broken
+        .into_iter()
+        .map(|(table, flows)| {
+            let flows: Vec<&str> = flows.into_iter().collect();
+            let message = format!("a full refresh of {} breaks the streams of {}", table.name, flows.join(", "));
+            let error = Diagnostic::error("FULL_REFRESH_BREAKS_STREAM", message).about(table.to_string());
+            error.help("select them for a full refresh too, or add --cascade")
+        })
+        .collect()
+}

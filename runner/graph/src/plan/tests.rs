@@ -1,0 +1,232 @@
+use std::sync::Arc;
+
+use datafusion_common::arrow::datatypes::{DataType, Field, Schema};
+
+use super::*;
+use crate::{
+    definition::{self, Configuration, SourceFile},
+    name::Namespace,
+    resolve::{ResolveInput, quarantine_schema, resolve},
+};
+
+const SQL: &str = "
+CREATE OR REFRESH STREAMING TABLE bronze TBLPROPERTIES ('pipelines.reset.allowed' = 'false')
+  AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id BIGINT, name STRING');
+CREATE OR REFRESH STREAMING TABLE orders_silver (CONSTRAINT c EXPECT (id > 0) ON VIOLATION QUARANTINE ROW)
+  AS SELECT id, name FROM STREAM(bronze);
+CREATE OR REFRESH STREAMING TABLE books_sales AS SELECT id FROM STREAM(orders_silver);
+CREATE FLOW backfill AS INSERT INTO ONCE books_sales BY NAME SELECT CAST(1 AS BIGINT) AS id;
+CREATE OR REFRESH MATERIALIZED VIEW stats AS SELECT count(*) AS n FROM books_sales;
+";
+
+fn graph(sql: &str) -> ResolvedGraph {
+    let definitions = definition::Project {
+        namespace: Namespace { catalog: "main".to_string(), schema: "default".to_string() },
+        configuration: Configuration::default(),
+        sql: vec![SourceFile::new("a.sql", sql)],
+        tables: Vec::new(),
+    }
+    .definitions();
+    resolve(definitions, &ResolveInput::default()).unwrap_or_else(|errors| panic!("{errors:#?}"))
+}
+
+/// All tables as the graph wants them.
+fn stored(graph: &ResolvedGraph) -> StoredState {
+    let mut state = StoredState { pipeline_id: Some("p".to_string()), ..StoredState::default() };
+    for (name, dataset) in &graph.datasets {
+        let table = |schema| StoredTable {
+            kind: Some(dataset.definition.kind),
+            pipeline_id: Some("p".to_string()),
+            table_id: name.key(),
+            version: 1,
+            schema,
+            partition_by: dataset.definition.partition_by.clone(),
+            properties: dataset.definition.properties.clone(),
+        };
+        state.tables.insert(name.clone(), table(Arc::clone(&dataset.schema)));
+        if let Some(quarantine) = &dataset.quarantine {
+            state.tables.insert(quarantine.clone(), table(quarantine_schema(&dataset.schema)));
+        }
+    }
+    state.fingerprints = graph.flows.iter().map(|flow| (flow.name.to_lowercase(), flow.fingerprint.clone())).collect();
+    state
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+fn plan(selection: &Selection) -> PlanResult {
+    let graph = graph(SQL);
+    plan_update(&graph, selection, &stored(&graph))
+}
+
+fn only_error(selection: &Selection) -> Diagnostic {
+    let errors = plan(selection).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    errors[0].clone()
+}
+
+fn reset<'a>(plan: &'a UpdatePlan, dataset: &str) -> Option<&'a Reset> {
+    plan.resets.iter().find(|reset| reset.dataset.ends_with(dataset))
+}
+
+fn table<'a>(state: &'a mut StoredState, name: &str) -> &'a mut StoredTable {
+    state.tables.iter_mut().find(|(known, _)| known.name == name).unwrap().1
+}
+
+#[test]
+fn the_first_update_creates_everything_in_order() {
+    let graph = graph(SQL);
+    let plan = plan_update(&graph, &Selection::default(), &StoredState::default()).unwrap();
+    assert_eq!(plan.selected, ["backfill", "bronze", "orders_silver", "books_sales", "stats"].map(String::from).to_vec().as_slice());
+    let created: Vec<&str> = plan
+        .changes
+        .iter()
+        .filter_map(|change| if let Change::Create { dataset } = change { Some(dataset.as_str()) } else { None })
+        .collect();
+    let expected =
+        ["books_sales", "bronze", "orders_silver", "orders_silver_quarantine", "stats"].map(|name| format!("main.default.{name}"));
+    assert_eq!(created, expected);
+    assert!(plan.changes.contains(&Change::Recompute { dataset: "main.default.stats".to_string(), reason: "first refresh".to_string() }));
+}
+
+#[test]
+fn p03_nothing_changes_when_nothing_changed() {
+    let plan = plan(&Selection::default()).unwrap();
+    assert_eq!((plan.changes, plan.resets, plan.notes), (vec![], vec![], vec![]));
+}
+
+#[test]
+fn p67_full_refresh_all_spares_protected() {
+    let plan = plan(&Selection { full_refresh_all: true, ..Selection::default() }).unwrap();
+    assert!(reset(&plan, "bronze").is_none());
+    assert_eq!(reset(&plan, "books_sales").unwrap().flows, ["backfill", "books_sales"]);
+    assert_eq!(plan.notes, ["bronze is protected by pipelines.reset.allowed=false: it is refreshed, not emptied"]);
+    assert_eq!(plan.selected.len(), 5);
+}
+
+#[test]
+fn p68_full_refresh_of_protected_refused() {
+    for selection in [
+        Selection { full_refresh: names(&["bronze"]), ..Selection::default() },
+        Selection { reset_checkpoints: names(&["main.default.bronze"]), ..Selection::default() },
+    ] {
+        let error = only_error(&selection);
+        assert_eq!(
+            (error.class.as_str(), error.message.as_str()),
+            ("RESET_NOT_ALLOWED", "bronze is protected by pipelines.reset.allowed=false")
+        );
+    }
+}
+
+#[test]
+fn p69_full_refresh_breaks_stream_refused() {
+    let mut selection = Selection { full_refresh: names(&["orders_silver"]), ..Selection::default() };
+    let error = only_error(&selection);
+    assert_eq!(error.class, "FULL_REFRESH_BREAKS_STREAM");
+    assert_eq!(error.message, "a full refresh of orders_silver breaks the streams of books_sales");
+    selection.cascade = true;
+    let plan = plan(&selection).unwrap();
+    assert!(reset(&plan, "orders_silver").is_some() && reset(&plan, "books_sales").is_some());
+    assert_eq!(plan.selected, ["backfill", "orders_silver", "books_sales"]);
+}
+
+#[test]
+fn p70_reset_checkpoint_keeps_data() {
+    let plan = plan(&Selection { reset_checkpoints: names(&["orders_silver"]), ..Selection::default() }).unwrap();
+    let reset = reset(&plan, "orders_silver").unwrap();
+    assert_eq!((reset.kind, reset.flows.as_slice()), (ResetKind::CheckpointReset, names(&["orders_silver"]).as_slice()));
+}
+
+#[test]
+fn p71_selective_refresh() {
+    let chosen = plan(&Selection { refresh: names(&["ORDERS_SILVER"]), ..Selection::default() }).unwrap();
+    assert_eq!(chosen.selected, ["orders_silver"]);
+    let flow = plan(&Selection { refresh_flows: names(&["backfill"]), ..Selection::default() }).unwrap();
+    assert_eq!(flow.selected, ["backfill"]);
+}
+
+#[test]
+fn p72_unknown_selection() {
+    let error = only_error(&Selection { refresh: names(&["order_silver"]), ..Selection::default() });
+    assert_eq!((error.class.as_str(), error.help.as_deref()), ("UNKNOWN_DATASET_IN_SELECTION", Some("did you mean orders_silver?")));
+    let both = only_error(&Selection { full_refresh_all: true, refresh: names(&["stats"]), ..Selection::default() });
+    assert_eq!(both.class, "CONFLICTING_PIPELINE_REFRESH_OPTIONS");
+}
+
+#[test]
+fn p83_columns_are_added_and_no_longer_produced() {
+    let graph = graph(SQL);
+    let mut state = stored(&graph);
+    let orders = table(&mut state, "orders_silver");
+    orders.schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("gone", DataType::Utf8, true)]));
+    let plan = plan_update(&graph, &Selection::default(), &state).unwrap();
+    let dataset = "main.default.orders_silver".to_string();
+    assert_eq!(
+        plan.changes,
+        [
+            Change::Evolve { dataset: dataset.clone(), added: names(&["name"]) },
+            Change::ColumnNoLongerProduced { dataset, columns: names(&["gone"]) },
+        ]
+    );
+}
+
+#[test]
+fn p84_type_change_needs_full_refresh() {
+    let graph = graph(SQL);
+    let mut state = stored(&graph);
+    table(&mut state, "books_sales").schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int32, true)]));
+    let errors = plan_update(&graph, &Selection::default(), &state).unwrap_err();
+    assert_eq!(errors[0].class, "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH");
+    assert_eq!(errors[0].message, "books_sales does not fit any more: column id is stored as INT and would become BIGINT");
+    let selection = Selection { full_refresh: names(&["books_sales"]), ..Selection::default() };
+    assert_eq!(plan_update(&graph, &selection, &state).unwrap().selected, ["backfill", "books_sales"]);
+}
+
+#[test]
+fn a_change_of_partitioning_needs_a_full_refresh() {
+    let graph = graph(SQL);
+    let mut state = stored(&graph);
+    table(&mut state, "books_sales").partition_by = names(&["id"]);
+    let errors = plan_update(&graph, &Selection::default(), &state).unwrap_err();
+    assert_eq!(errors[0].message, "books_sales does not fit any more: its partition columns were (id) and are now ()");
+}
+
+#[test]
+fn p85_dataset_kind_change_refused() {
+    let graph = graph(SQL);
+    let mut state = stored(&graph);
+    table(&mut state, "books_sales").kind = Some(DatasetKind::MaterializedView);
+    for selection in [Selection::default(), Selection { full_refresh_all: true, ..Selection::default() }] {
+        let errors = plan_update(&graph, &selection, &state).unwrap_err();
+        assert_eq!(errors[0].class, "CANNOT_CHANGE_DATASET_TYPE");
+    }
+}
+
+#[test]
+fn a_foreign_table_is_left_alone() {
+    let graph = graph(SQL);
+    for other in [None, Some("q".to_string())] {
+        let mut state = stored(&graph);
+        table(&mut state, "stats").pipeline_id = other;
+        let errors = plan_update(&graph, &Selection::default(), &state).unwrap_err();
+        assert_eq!(errors[0].class, "TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE");
+    }
+}
+
+#[test]
+fn p86_p93_inactive_tables_and_changed_views_are_listed() {
+    let graph = graph(SQL);
+    let mut state = stored(&graph);
+    state.inactive = vec![DatasetName { catalog: "main".to_string(), schema: "default".to_string(), name: "old".to_string() }];
+    state.fingerprints.insert("stats".to_string(), "other".to_string());
+    let plan = plan_update(&graph, &Selection::default(), &state).unwrap();
+    assert_eq!(
+        plan.changes,
+        [
+            Change::Recompute { dataset: "main.default.stats".to_string(), reason: "the definition changed".to_string() },
+            Change::Inactive { dataset: "main.default.old".to_string() },
+        ]
+    );
+}
