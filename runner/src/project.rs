@@ -22,7 +22,7 @@ use crate::{failure::Failure, settings::Settings};
 /// A project whose files were read and parsed. Findings stand in `definitions.diagnostics`.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// The folder of the manifest; paths in queries are relative to it.
+    /// The folder of the manifest, absolute; paths in queries are relative to it.
     pub root: PathBuf,
     /// `metadata.name` of the Pipeline.
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Project {
     pub spec: PipelineSpec,
     /// All definitions, with every error and lint of every file.
     pub definitions: Definitions,
-    /// Where everything is stored: an absolute URI, or a path relative to `root` or, from the command line, to the working directory.
+    /// Where everything is stored: a URI or an absolute path.
     pub storage: String,
     /// Parameters, configuration and defaults for `floe_graph::resolve`; nothing is observed yet.
     pub input: ResolveInput,
@@ -70,8 +70,11 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
         event_log: spec.event_log.name.clone(),
         path_mappings: spec.path_mappings.iter().map(|mapping| (mapping.prefix.clone(), mapping.uri.clone())).collect(),
     };
-    let storage = storage_of(settings, &spec, &found.root);
-    Ok(Project { root: found.root, name, spec, definitions, storage, input, secrets })
+    // From here on nothing depends on where the user stands.
+    let root = std::path::absolute(&found.root)
+        .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", found.root.display())).caused_by(error))?;
+    let storage = storage_of(settings, &spec, &root);
+    Ok(Project { root, name, spec, definitions, storage, input, secrets })
 }
 
 fn with_findings(mut definitions: Definitions, findings: Vec<Diagnostic>) -> Definitions {
@@ -154,4 +157,19 @@ pub fn invalid(diagnostics: Vec<Diagnostic>) -> Failure {
 /// A text file of the project.
 fn source_file(path: &str, text: String) -> SourceFile {
     SourceFile::new(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_named_by_a_relative_path_is_stored_beside_its_manifest() {
+        let settings = Settings { project: PathBuf::from("../examples/bookstore"), ..Settings::default() };
+        let project = load(&settings).unwrap();
+        let root = std::path::absolute("../examples/bookstore").unwrap();
+        assert_eq!((project.root.as_path(), project.storage.as_str()), (root.as_path(), root.join("lake").to_str().unwrap()));
+        let elsewhere = load(&Settings { storage: Some("elsewhere".to_string()), ..settings }).unwrap();
+        assert_eq!(elsewhere.storage, std::path::absolute("elsewhere").unwrap().to_str().unwrap());
+    }
 }

@@ -67,9 +67,7 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool) 
 pub fn open_storage(settings: &Settings, project: &Project) -> Result<Storage, Failure> {
     let mut options = settings.store_options.clone();
     options.extend(project.spec.storage.iter().flat_map(|storage| storage.options.clone()));
-    let base = std::path::absolute(&project.root)
-        .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", project.root.display())).caused_by(error))?;
-    Storage::open(&parse_uri(&project.storage, &base)?, &Stores::new(options))
+    Storage::open(&parse_uri(&project.storage, &project.root)?, &Stores::new(options))
 }
 
 /// The plan of an update with `selection`: all reasons against it are in the failure's `diagnostics`.
@@ -191,7 +189,7 @@ impl Update {
             observer: Arc::clone(events) as _,
             stop: self.settings.stop.clone(),
             tables: Arc::new(tables),
-            project: std::path::absolute(&resolved.project.root).unwrap_or_else(|_| resolved.project.root.clone()),
+            project: resolved.project.root.clone(),
             time_zone: sql_settings(&resolved.project.input, &std::collections::BTreeMap::new()).time_zone,
             sample_records,
         })
