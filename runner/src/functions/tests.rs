@@ -339,6 +339,7 @@ fn session_time_zone_counts() {
 
 #[test]
 fn arithmetic_of_decimals() {
+    // Each side keeps its own precision and scale.
     let (a, b) = (decimal(1_050, 5, 2), decimal(3, 3, 0));
     assert_eq!(run("$add", &[a.clone(), b.clone()]), "13.50");
     assert_eq!(run("$multiply", &[a.clone(), decimal(15, 3, 1)]), "15.750");

@@ -328,11 +328,15 @@ impl Parser {
                 DataType::List(Arc::new(Field::new_list_field(element, true)))
             }
             "MAP" => {
-                self.expect('<')?;
+                // The SQL parser writes MAP(K, V).
+                let close = if self.take('(') { ')' } else { '>' };
+                if close == '>' {
+                    self.expect('<')?;
+                }
                 let key = self.data_type()?;
                 self.expect(',')?;
                 let value = self.data_type()?;
-                self.expect('>')?;
+                self.expect(close)?;
                 let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
                 DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
             }

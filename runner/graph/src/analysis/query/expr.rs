@@ -19,8 +19,18 @@ use super::{
     Planned, Planner, Relation, Scope, Typed,
     literal::{scalar, text, value_of},
     scope::Resolved,
+    start_of,
 };
 use crate::{analysis::ddl, function};
+
+/// Expressions nested deeper are refused: planning is recursive, and its stack must not end first.
+const MAX_DEPTH: usize = 100;
+
+/// Longest chain of binary operators. What comes after planning walks them recursively, too.
+const MAX_CHAIN: usize = 150;
+
+/// Longest chain of AND or OR.
+const MAX_CONDITIONS: usize = 1000;
 
 /// `IS NULL` and the like.
 type Test = fn(Box<Expr>) -> Expr;
@@ -28,6 +38,20 @@ type Test = fn(Box<Expr>) -> Expr;
 impl Planner<'_> {
     /// The typed meaning of an expression in a scope.
     pub fn expr(&mut self, expr: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
+        if self.depth > MAX_DEPTH {
+            return self.error("EXPRESSION_NESTED_TOO_DEEPLY", format!("more than {MAX_DEPTH} operators inside each other"), Span::empty());
+        }
+        self.depth += 1;
+        let planned = self.planned_expr(expr, scope);
+        self.depth -= 1;
+        planned
+    }
+
+    fn planned_expr(&mut self, expr: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
+        // Before its span is asked for, which walks the whole chain.
+        if let Sql::BinaryOp { .. } = expr {
+            return self.chain(expr, scope);
+        }
         let span = expr.span();
         match expr {
             Sql::Identifier(ident) => self.identifier(std::slice::from_ref(&ident.value), scope, span),
@@ -53,10 +77,6 @@ impl Planner<'_> {
                 let value = self.expr(expr, scope)?;
                 self.unary(*op, value, span)
             }
-            Sql::BinaryOp { left, op, right } => {
-                let (left, right) = (self.expr(left, scope)?, self.expr(right, scope)?);
-                self.binary(left, op, right, span)
-            }
             Sql::Function(function) => self.call(function, scope, span),
             Sql::Case { operand, conditions, else_result, .. } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope),
             Sql::Cast { kind, expr, data_type, .. } => {
@@ -74,6 +94,67 @@ impl Planner<'_> {
             }
             Sql::Like { .. } | Sql::ILike { .. } | Sql::RLike { .. } => self.pattern(expr, scope, span),
             _ => self.keyword_function(expr, scope, span),
+        }
+    }
+
+    /// `a + b + c …`, by a loop: the parser nests such chains to the left as deep as they are long.
+    fn chain(&mut self, expr: &Sql, scope: &Scope<'_>) -> Planned<Typed> {
+        let logical = |op: &BinaryOperator| matches!(op, BinaryOperator::And | BinaryOperator::Or);
+        let mut first = expr;
+        let mut rest: Vec<(&BinaryOperator, &Box<Sql>)> = Vec::new();
+        while let Sql::BinaryOp { left, op, right } = first {
+            // A chain of AND or OR ends where another operator begins.
+            if rest.first().is_some_and(|(top, _)| (logical(top) || logical(op)) && *top != op) {
+                break;
+            }
+            rest.push((op, right));
+            first = left;
+        }
+        let span = start_of(first);
+        let logical = rest.first().is_some_and(|(op, _)| logical(op));
+        let most = if logical { MAX_CONDITIONS } else { MAX_CHAIN };
+        if rest.len() > most {
+            return self.error("EXPRESSION_NESTED_TOO_DEEPLY", format!("more than {most} operators in one chain"), span);
+        }
+        if logical {
+            return self.conditions(first, rest.iter().rev().copied(), scope, span);
+        }
+        let mut value = self.expr(first, scope)?;
+        for (operator, right) in rest.into_iter().rev() {
+            let right = self.expr(right, scope)?;
+            value = self.binary(value, operator, right, span)?;
+        }
+        Ok(value)
+    }
+
+    /// `a AND b AND c …` as a balanced tree, because long ones occur and everything after planning walks trees recursively.
+    fn conditions<'s>(
+        &mut self,
+        first: &Sql,
+        rest: impl Iterator<Item = (&'s BinaryOperator, &'s Box<Sql>)>,
+        scope: &Scope<'_>,
+        span: Span,
+    ) -> Planned<Typed> {
+        let mut values = vec![self.expr(first, scope)?];
+        let mut operator = &BinaryOperator::And;
+        for (op, right) in rest {
+            operator = op;
+            values.push(self.expr(right, scope)?);
+        }
+        while values.len() > 1 {
+            let mut halved = Vec::with_capacity(values.len().div_ceil(2));
+            let mut pairs = values.into_iter();
+            while let Some(left) = pairs.next() {
+                halved.push(match pairs.next() {
+                    Some(right) => self.binary(left, operator, right, span)?,
+                    None => left,
+                });
+            }
+            values = halved;
+        }
+        match values.pop() {
+            Some(value) => Ok(value),
+            None => self.error("PARSE_SYNTAX_ERROR", "an empty condition", span),
         }
     }
 
@@ -245,7 +326,7 @@ impl Planner<'_> {
         let operand = operand.map(|operand| self.expr(operand, scope)).transpose()?;
         let mut branches: Vec<(Typed, Typed)> = Vec::new();
         for branch in conditions {
-            let span = branch.condition.span();
+            let span = start_of(&branch.condition);
             let condition = self.expr(&branch.condition, scope)?;
             let condition = match &operand {
                 Some(operand) => self.compare(operand.clone(), &BinaryOperator::Eq, condition, span)?,
@@ -254,7 +335,7 @@ impl Planner<'_> {
             branches.push((condition, self.expr(&branch.result, scope)?));
         }
         let otherwise = otherwise.map(|otherwise| self.expr(otherwise, scope)).transpose()?;
-        let span = conditions.first().map_or(Span::empty(), |branch| branch.result.span());
+        let span = conditions.first().map_or(Span::empty(), |branch| start_of(&branch.result));
         self.case_of(branches, otherwise, span)
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Planner<'a> {
     /// Names of relations in the plans, in lower case; each is given once.
     aliases: HashSet<String>,
     counter: usize,
+    /// How deep the expression is nested that is planned.
+    depth: usize,
 }
 
 /// Plans the whole query and closes it with a projection to the output names.
@@ -89,7 +91,7 @@ pub(super) fn analyse(
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
     let mut planner = Planner::new(Arc::clone(&query.file), &query.namespace, relations, settings, parameters);
     planner.uses_metadata = super::references::names_metadata(&query.ast);
-    let output = planner.query(&query.ast, None).and_then(|relation| planner.output(relation, query.ast.span()));
+    let output = planner.query(&query.ast, None).and_then(|relation| planner.output(relation, start_of_query(&query.ast.body)));
     match output {
         Ok(output) if planner.errors.is_empty() => Ok(AnalysedQuery { lints: planner.lints, violations: planner.violations, ..output }),
         Ok(_) => Err(planner.errors),
@@ -101,6 +103,24 @@ pub(super) fn analyse(
             Err(errors)
         }
     }
+}
+
+/// Where a query starts. Its own span would be computed from every expression in it.
+fn start_of_query(body: &ast::SetExpr) -> Span {
+    match body {
+        ast::SetExpr::Select(select) => select.select_token.0.span,
+        ast::SetExpr::Query(query) => start_of_query(&query.body),
+        ast::SetExpr::SetOperation { left, .. } => start_of_query(left),
+        _ => Span::empty(),
+    }
+}
+
+/// Where an expression starts. A chain of operators is nested to the left as deep as it is long, so this is a loop.
+fn start_of(mut expr: &ast::Expr) -> Span {
+    while let ast::Expr::BinaryOp { left, .. } = expr {
+        expr = left;
+    }
+    expr.span()
 }
 
 impl<'a> Planner<'a> {
@@ -124,6 +144,7 @@ impl<'a> Planner<'a> {
             errors: Vec::new(),
             aliases: HashSet::new(),
             counter: 0,
+            depth: 0,
         }
     }
 

@@ -12,7 +12,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{Column, Planned, Planner, Relation, Scope, Typed};
+use super::{Column, Planned, Planner, Relation, Scope, Typed, start_of};
 use crate::{
     analysis::{FoundRelation, ReferenceKind, RelationReference, references::Reader, streaming},
     function,
@@ -86,7 +86,7 @@ impl Planner<'_> {
             JoinConstraint::On(expr) => {
                 let scope = Scope::new(&columns, outer);
                 let on = self.expr(expr, &scope)?;
-                Some(self.condition(on, "JOIN condition", expr.span())?)
+                Some(self.condition(on, "JOIN condition", start_of(expr))?)
             }
             JoinConstraint::Using(names) => {
                 let names: Vec<String> = names
@@ -210,6 +210,10 @@ impl Planner<'_> {
             TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.to_string(),
             other => return self.unsupported(&format!("{other} in FROM"), span),
         };
+        let known = ["identifier", "range", "table_changes", "cloud_files_state", "read_kafka", "unnest"];
+        if known.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            return self.unsupported(&format!("{name}(…) in FROM"), span);
+        }
         if function::is_refused(&name) || function::scalar(&name).is_some() {
             return self.unsupported(&format!("{name} in FROM"), span);
         }

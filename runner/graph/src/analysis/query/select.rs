@@ -17,6 +17,7 @@ use super::{
     grouping::has_aggregate,
     name::{is_named, spark_name},
     scope::Resolved,
+    start_of,
 };
 use crate::{analysis::streaming, function, origin::Diagnostic};
 
@@ -54,9 +55,9 @@ impl Planner<'_> {
         if let Some(selection) = &select.selection {
             let scope = Scope::new(&relation.columns, outer);
             let condition = self.expr(selection, &scope)?;
-            let condition = self.condition(condition, "WHERE condition", selection.span())?;
+            let condition = self.condition(condition, "WHERE condition", start_of(selection))?;
             let plan = LogicalPlanBuilder::from(relation.plan).filter(condition).and_then(LogicalPlanBuilder::build);
-            relation.plan = self.built(plan, selection.span())?;
+            relation.plan = self.built(plan, start_of(selection))?;
         }
         let (relation, generated) = self.select_generator(relation, &select.projection, outer)?;
         let windows = self.group_windows(&select.group_by, &relation, outer)?;
@@ -102,7 +103,11 @@ impl Planner<'_> {
             };
             if let Some(generator) = self.generator_call(expr)? {
                 if found.is_some() {
-                    return self.error("UNSUPPORTED_GENERATOR.MULTI_GENERATOR", "only one generator is possible in a SELECT", expr.span());
+                    return self.error(
+                        "UNSUPPORTED_GENERATOR.MULTI_GENERATOR",
+                        "only one generator is possible in a SELECT",
+                        start_of(expr),
+                    );
                 }
                 found = Some((index, generator, names));
             }
@@ -173,12 +178,12 @@ impl Planner<'_> {
             SelectItem::UnnamedExpr(expr) => {
                 let name = spark_name(expr);
                 if !is_named(expr) {
-                    self.lint("W003", format!("this column has no name and is called \"{name}\"; give it one with AS"), expr.span());
+                    self.lint("W003", format!("this column has no name and is called \"{name}\"; give it one with AS"), start_of(expr));
                 }
                 Ok(vec![self.one_item(name, expr, scope)?])
             }
             SelectItem::ExprWithAlias { expr, alias } => Ok(vec![self.one_item(alias.value.clone(), expr, scope)?]),
-            SelectItem::ExprWithAliases { expr, .. } => self.unsupported("several aliases for one expression", expr.span()),
+            SelectItem::ExprWithAliases { expr, .. } => self.unsupported("several aliases for one expression", start_of(expr)),
             SelectItem::Wildcard(options) => {
                 let columns: Vec<Item> = scope.columns.iter().filter(|column| !column.hidden).map(plain_item).collect();
                 if columns.is_empty() {
@@ -332,7 +337,7 @@ impl Planner<'_> {
         let scope = Scope { named, ..Scope::new(&relation.columns, outer) };
         let mut groups = Vec::new();
         for expr in exprs {
-            let span = expr.span();
+            let span = start_of(expr);
             let group = match expr {
                 ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_) => {
                     return self.unsupported("GROUPING SETS, CUBE and ROLLUP", span);
@@ -370,7 +375,7 @@ impl Planner<'_> {
             plan = self.built(LogicalPlanBuilder::from(plan).filter(qualify.expr).and_then(LogicalPlanBuilder::build), span)?;
         }
         if let Some((_, item)) = rest.order.first() {
-            let at = item.expr.span();
+            let at = start_of(&item.expr);
             self.refuse_on_stream(&plan, "ORDER BY", at);
         }
         match &select.distinct {
@@ -431,7 +436,7 @@ impl Planner<'_> {
                     return self.error(
                         "UNRESOLVED_COLUMN.WITH_SUGGESTION",
                         "with DISTINCT, ORDER BY can only name columns of the SELECT list",
-                        item.expr.span(),
+                        start_of(&item.expr),
                     );
                 }
             }

@@ -44,6 +44,14 @@ fn operators_have_spark_s_types() {
         ("SELECT count(DISTINCT n, id) a, percentile_approx(d, array(0.5, 0.9)) b FROM t", "a BIGINT, b ARRAY<DOUBLE>"),
         ("SELECT DATE '2020-01-01' a, TIMESTAMP '2020-01-01 00:00:00' b, current_date c", "a DATE, b TIMESTAMP, c DATE"),
         ("SELECT split(UserId, ',')[0] a, element_at(xs, 1) b, size(xs) c, from_unixtime(id) e FROM t", "a STRING, b INT, c INT, e STRING"),
+        (
+            "SELECT CAST(NULL AS MAP<STRING, ARRAY<INT>>) a, CAST(NULL AS STRUCT<a: LONG, b DECIMAL(4,1)>) b",
+            "a MAP<STRING, ARRAY<INT>>, b STRUCT<a: BIGINT, b: DECIMAL(4,1)>",
+        ),
+        (
+            "SELECT CAST(at AS TIMESTAMP_NTZ) a, CAST(1 AS TINYINT) b, CAST('a' AS BINARY) c, CAST(1 AS REAL) e FROM t",
+            "a TIMESTAMP_NTZ, b TINYINT, c BINARY, e FLOAT",
+        ),
         ("SELECT round(d, 2) a, round(1.234, 1) b, abs(-3) c, -n e FROM t", "a DOUBLE, b DECIMAL(3,1), c INT, e INT"),
     ] {
         assert_eq!(known().schema(sql), wanted, "{sql}");

@@ -47,6 +47,15 @@ fn suggestions_and_several_errors() {
 }
 
 #[test]
+fn long_chains_are_planned_and_endless_ones_refused() {
+    let chain = |operator: &str, terms: usize| format!("SELECT {} AS x", vec!["1"; terms].join(operator));
+    let conditions = |terms: usize| format!("SELECT id FROM dim WHERE {}", vec!["id = 1"; terms].join(" OR "));
+    assert_eq!(known().schema(&chain(" + ", 150)), "x INT");
+    assert_eq!(known().schema(&conditions(1000)), "id BIGINT");
+    assert_eq!(known().error(&chain(" + ", 500)).class, "EXPRESSION_NESTED_TOO_DEEPLY");
+}
+
+#[test]
 fn p28_streaming_aggregation_is_refused() {
     let grouped = known().plan("SELECT id, count(*) AS n FROM STREAM(orders) GROUP BY id");
     let found = check_streaming(&grouped);
