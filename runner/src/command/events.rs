@@ -141,14 +141,20 @@ impl Reader {
         Ok(rows.first().and_then(|row| row["update_id"].as_str()).map(str::to_string))
     }
 
-    /// Prints the matching events of `log`, oldest first.
-    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: Terminal) -> Result<(), Failure> {
+    /// The matching events of `log`, oldest first.
+    async fn matching(&self, log: Arc<dyn TableProvider>, filter: &Filter) -> Result<Vec<Value>, Failure> {
         let order = [col("timestamp"), get_field(get_field(col("sequence"), "data_plane_id"), "seq_no")];
         let order = order.map(|column| SortExpr::new(column, true, false)).to_vec();
         let scan = LogicalPlanBuilder::scan("event_log", provider_as_source(log), None);
         let filtered = filter.predicates().into_iter().fold(scan, |plan, predicate| plan.and_then(|plan| plan.filter(predicate)));
         let plan = filtered.and_then(|plan| plan.sort(order)).map_err(engine_error)?;
-        for event in self.rows(plan).await?.iter().filter(|event| filter.is_about(event)) {
+        let mut found = self.rows(plan).await?;
+        found.retain(|event| filter.is_about(event));
+        Ok(found)
+    }
+
+    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: Terminal) -> Result<(), Failure> {
+        for event in self.matching(log, filter).await? {
             print_event(event, terminal);
         }
         Ok(())
@@ -190,8 +196,7 @@ impl Reader {
     }
 }
 
-fn print_event(event: &Value, terminal: Terminal) {
-    let mut event = event.clone();
+fn print_event(mut event: Value, terminal: Terminal) {
     if let Some(details) = event["details"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()) {
         event["details"] = details;
     }
@@ -274,6 +279,31 @@ mod tests {
         for wrong in ["", "h", "2x", "-1h", "yesterday"] {
             assert_eq!(shown(wrong).unwrap_err().error, "INVALID_INSTANT", "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn e24_events_command_filters() {
+        let shop = crate::command::tests::shop().await;
+        let reader = Reader::open(&shop.settings).unwrap();
+        let version = table::newest_version(&reader.location, None).await.unwrap().unwrap();
+        let log = reader.at_version(version).await.unwrap();
+        let update = reader.latest_update(&log).await.unwrap();
+        assert_eq!(update.as_ref(), Some(&shop.last_update));
+        let filter = |level: EventLevel, types: &[&str], dataset: Option<&str>| {
+            let types = types.iter().map(ToString::to_string).collect();
+            let filter = EventFilter { update: String::new(), types, level, dataset: dataset.map(str::to_string), since: None };
+            Filter::new(&filter, update.clone(), None)
+        };
+        let messages = async |filter: Filter| -> Vec<String> {
+            let found = reader.matching(Arc::clone(&log), &filter).await.unwrap();
+            found.iter().map(|event| event["message"].as_str().unwrap().to_string()).collect()
+        };
+        let flow = filter(EventLevel::Info, &["flow_progress"], Some("visits"));
+        let states = ["is QUEUED", "is STARTING", "is RUNNING", "has COMPLETED"].map(|state| format!("Flow visits {state}."));
+        assert_eq!(messages(flow).await, states);
+        assert_eq!(messages(filter(EventLevel::Warn, &[], None)).await, Vec::<String>::new());
+        let all = messages(filter(EventLevel::Metrics, &[], None)).await;
+        assert!(all.first().unwrap().starts_with("Update ") && all.last().unwrap().ends_with(" is COMPLETED."), "{all:?}");
     }
 
     #[test]

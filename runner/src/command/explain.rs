@@ -28,10 +28,7 @@ pub(super) async fn explain(explain: &Explain, environment: &Environment, termin
     let resolved = Box::pin(update::resolve(&settings)).await?;
     let engine = Engine::new(resolved, &settings)?;
     let (name, dataset) = wanted(&engine, &explain.dataset)?;
-    let mut described = vec![];
-    for query in queries(&engine, &name, dataset) {
-        described.push(Box::pin(describe(&engine, query)).await?);
-    }
+    let described = Box::pin(describe_all(&engine, &name, dataset)).await?;
     if terminal.is_json() {
         let flows: Vec<Value> = described.iter().map(Described::json).collect();
         terminal.document(&json!({
@@ -44,6 +41,15 @@ pub(super) async fn explain(explain: &Explain, environment: &Environment, termin
         terminal.out(&text(&engine, &name, dataset, &described, terminal.color_out));
     }
     Ok(0)
+}
+
+/// What is said about each query of a dataset.
+async fn describe_all(engine: &Engine, name: &DatasetName, dataset: &ResolvedDataset) -> Result<Vec<Described>, Failure> {
+    let mut described = Vec::new();
+    for query in queries(engine, name, dataset) {
+        described.push(Box::pin(describe(engine, query)).await?);
+    }
+    Ok(described)
 }
 
 /// The dataset with that name, or the target of the flow with that name.
@@ -218,5 +224,28 @@ fn flow_kind(kind: &FlowKind) -> &'static str {
         FlowKind::Complete => "complete",
         FlowKind::View => "view",
         FlowKind::AutoCdc(_) => "auto CDC",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sources_are_explained_with_their_positions() {
+        let shop = crate::command::tests::shop().await;
+        let engine = shop.engine().await;
+        let sources = async |name: &str| {
+            let (name, dataset) = wanted(&engine, name).unwrap();
+            let mut described = describe_all(&engine, &name, dataset).await.unwrap();
+            let described = described.remove(0);
+            assert!(described.physical.contains("Exec"), "{}", described.physical);
+            (described.sources, described.statics)
+        };
+        let pair = |source: &str, text: &str| vec![(source.to_string(), text.to_string())];
+        assert_eq!(sources("visits").await, (pair("data/visits", "1 file read"), vec![]));
+        assert_eq!(sources("main.default.visits_per_page").await, (vec![], pair("main.default.visits", "version 1")));
+        let unknown = wanted(&engine, "visit").unwrap_err();
+        assert_eq!((unknown.error.as_str(), unknown.help.as_deref()), ("TABLE_OR_VIEW_NOT_FOUND", Some("did you mean visits?")));
     }
 }

@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::{args::Init, failure::Failure, output::Terminal, storage::io_failure};
 
 /// A file of a template: path and content. `{name}` in a manifest becomes the name of the project.
-type TemplateFile = (&'static str, &'static [u8]);
+pub(super) type TemplateFile = (&'static str, &'static [u8]);
 
 const EMPTY: &[TemplateFile] = &[
     ("pipeline.yaml", include_bytes!("init/pipeline.yaml")),
@@ -50,7 +50,7 @@ pub(super) fn init(init: &Init, terminal: Terminal) -> Outcome {
     Ok(0)
 }
 
-fn template(name: &str) -> Result<&'static [TemplateFile], Failure> {
+pub(super) fn template(name: &str) -> Result<&'static [TemplateFile], Failure> {
     match name {
         "empty" => Ok(EMPTY),
         "bookstore" => Ok(BOOKSTORE),
@@ -60,7 +60,7 @@ fn template(name: &str) -> Result<&'static [TemplateFile], Failure> {
 }
 
 /// Writes all files of `template`, or none if one of them is there already.
-fn create(directory: &Path, template: &[TemplateFile]) -> Result<(), Failure> {
+pub(super) fn create(directory: &Path, template: &[TemplateFile]) -> Result<(), Failure> {
     if let Some((taken, _)) = template.iter().find(|(path, _)| directory.join(path).exists()) {
         let place = directory.join(taken);
         return Err(Failure::user("FILE_ALREADY_EXISTS", format!("{} exists and is left as it is", place.display()))

@@ -7,6 +7,8 @@ mod init;
 mod query;
 mod run;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

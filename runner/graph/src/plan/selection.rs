@@ -61,9 +61,7 @@ impl<'a> Chooser<'a> {
             self.full_refresh_all();
         }
         for name in &selection.refresh {
-            if let Some(name) = self.dataset(name) {
-                self.select(name);
-            }
+            self.dataset(name).map(|name| self.select(name));
         }
         for name in &selection.refresh_flows {
             self.flow(name);
@@ -114,11 +112,14 @@ impl<'a> Chooser<'a> {
     }
 
     fn flow(&mut self, text: &str) {
-        if let Some(flow) = self.graph.flow(text) {
-            self.chosen.flows.insert(flow.name.to_lowercase());
-        } else {
-            let names: Vec<String> = self.graph.flows.iter().map(|flow| flow.name.clone()).collect();
-            self.unknown("flow", text, &names);
+        match self.graph.flow(text) {
+            Some(flow) => {
+                self.chosen.flows.insert(flow.name.to_lowercase());
+            }
+            None => {
+                let names: Vec<String> = self.graph.flows.iter().map(|flow| flow.name.clone()).collect();
+                self.unknown("flow", text, &names);
+            }
         }
     }
 

@@ -61,9 +61,12 @@ impl DataFiles {
                 format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);
             return Err(Failure::user("FEATURE_NOT_SUPPORTED", text).help("make a full copy of the table and read that"));
         }
+        // What the stored columns are is the table's business; here every column may be missing in an old file. The schema of the table
+        // must say so too: plans whose logical and physical columns differ in it are refused.
+        let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+        let schema = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
         let names: BTreeSet<&String> = files.iter().flat_map(|file| file.partition_values.keys()).collect();
         let partition_columns = schema.fields().iter().filter(|field| names.contains(field.name())).cloned().collect();
-        // What the stored columns are is the table's business; here every column may be missing in an old file.
         Ok(Self { location: location.clone(), files, schema, partition_columns, counters })
     }
 
@@ -73,8 +76,7 @@ impl DataFiles {
 
     fn table_schema(&self) -> TableSchema {
         let of_file = |field: &&Arc<Field>| !self.is_partition(field.name());
-        let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
-        let file_schema = Schema::new(self.schema.fields().iter().filter(of_file).map(nullable).collect::<Vec<_>>());
+        let file_schema = Schema::new(self.schema.fields().iter().filter(of_file).cloned().collect::<Vec<_>>());
         TableSchema::builder(Arc::new(file_schema)).with_table_partition_cols(self.partition_columns.clone()).build()
     }
 
