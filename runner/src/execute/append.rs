@@ -214,7 +214,6 @@ impl AppendRun<'_> {
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
         let version = self.commit_target(offsets.batch, staged.target, &progress).await?;
         let positions = self.positions_after(offsets)?;
-        failpoint::reach("commit_entry::before")?;
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
         let progress = FlowProgress { target_version: version, ..progress };
         self.result.add(&progress);

@@ -138,7 +138,6 @@ impl Refresh<'_> {
         let version = transaction::overwrite(target, prepared.staged.target, request).await?.version();
         let progress = FlowProgress { target_version: Some(version), ..progress };
         self.execution.observer.notice(&self.run.flow.name, FlowNotice::Batch(progress.clone()));
-        failpoint::reach("mv::position")?;
         let position = ViewPosition { own_version: version, ..position };
         view::write(&self.execution.storage, &self.run.flow.name, &position).await?;
         Ok(FlowResult { total: progress, batches: 1, refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() })

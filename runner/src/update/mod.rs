@@ -136,12 +136,14 @@ impl Update {
     }
 
     async fn phases(&self, project: Project) -> Result<UpdateReport, Failure> {
-        let resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
+        let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
+        let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
+        if Box::pin(reset::finish_earlier(&resolved, &catalog, &self.log)).await? {
+            resolved.stored = observe::stored_state(&self.storage, &resolved.graph, resolved.catalog.as_ref()).await?;
+        }
         let plan = plan(&resolved, &self.settings.selection)?;
         self.log.set_graph_id(&resolved.graph.id);
         describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
-        let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
-        Box::pin(reset::finish_earlier(&resolved, &catalog, &self.log)).await?;
         if !plan.resets.is_empty() {
             self.enter(UpdateState::Resetting);
             Box::pin(reset::reset(&resolved, &catalog, &plan.resets, &self.update_id, &self.log)).await?;

@@ -16,7 +16,6 @@ use crate::{
         EventLog,
         event::{Event, OperationStatus, ResetProgress, Subject},
     },
-    failpoint,
     failure::Failure,
     observe::known,
     state::{
@@ -29,11 +28,14 @@ use crate::{
 };
 
 /// Finishes resets of updates that ended in the middle of one.
-pub async fn finish_earlier(resolved: &Resolved, catalog: &Catalog, log: &EventLog) -> Result<(), Failure> {
-    for marker in reset::unfinished(&resolved.storage).await? {
-        carry_out(resolved, catalog, &marker, log).await?;
+///
+/// Comes before planning: what is stored is only known when no reset is half done. True if there was one.
+pub async fn finish_earlier(resolved: &Resolved, catalog: &Catalog, log: &EventLog) -> Result<bool, Failure> {
+    let unfinished = reset::unfinished(&resolved.storage).await?;
+    for marker in &unfinished {
+        carry_out(resolved, catalog, marker, log).await?;
     }
-    Ok(())
+    Ok(!unfinished.is_empty())
 }
 
 /// Resets what the plan names.
@@ -60,7 +62,6 @@ async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker,
         if let (Some(dataset), StoredResetKind::FullRefresh) = (dataset, entry.kind) {
             empty(resolved, catalog, dataset, &marker.update).await?;
         }
-        failpoint::reach("reset::truncated")?;
         for (flow, generation) in &entry.generations {
             Checkpoint::open(&resolved.storage, flow).await?.start_generation_at(*generation).await?;
         }

@@ -192,8 +192,11 @@ fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> Sche
 /// Writes the newest versions into the catalog, so that the next look begins near the end of each log.
 pub async fn remember(resolved: &Resolved, catalog: &mut Catalog, tables: &Tables) -> Result<(), Failure> {
     for (name, table) in tables {
-        if let Some(entry) = catalog.datasets.get_mut(&name.key()) {
-            entry.table = table.known();
+        let Some(entry) = catalog.datasets.get_mut(&name.key()) else { continue };
+        if table.version() > entry.table.version {
+            // The log since the last look says whether the columns were replaced on the way.
+            let opened = TargetTable::open(table.location(), Some(entry.table.clone())).await?;
+            entry.table = opened.map_or_else(|| entry.table.clone(), |opened| opened.known());
         }
     }
     catalog.write(&resolved.storage).await

@@ -179,3 +179,25 @@ fn p96_second_runner_refused() {
     let said = second.stderr + &second.stdout;
     assert!(said.contains("PIPELINE_LOCKED") && said.contains(&first.id().to_string()), "{said}");
 }
+
+#[test]
+fn p74_crash_during_reset_is_completed() {
+    let undisturbed = project();
+    undisturbed.run(&[]);
+    undisturbed.run(&["--full-refresh-all"]);
+    let expected = outcome(&undisturbed).tables;
+    for armed in ["reset::marker=1", "reset::before=1", "reset::after=1", "reset::after=2", "reset::generation=1", "reset::before_unmark=1"]
+    {
+        let project = project();
+        project.run(&[]);
+        let killed = project.floe("run", &["--full-refresh-all"]).env("FLOE_FAILPOINTS", armed).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(SIGKILL), "{armed}: {}", String::from_utf8_lossy(&killed.stderr));
+        // A plain run finishes the reset that it finds, then brings everything up to date.
+        run_to_the_end(&project, armed);
+        let markers = std::fs::read_dir(project.path().join("lake/_floe/resets")).map_or(0, Iterator::count);
+        assert_eq!(markers, 0, "a marker is left after {armed}");
+        for (table, rows) in outcome(&project).tables {
+            assert!(rows == expected[table], "other rows in {table} after a kill at {armed}");
+        }
+    }
+}
