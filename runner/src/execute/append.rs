@@ -18,7 +18,7 @@ use super::{
     progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
 };
 use crate::{
-    commit::{CommitRequest, StagedFiles, table, transaction},
+    commit::{CommitOutcome, CommitRequest, StagedFiles, table, transaction},
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
@@ -212,21 +212,30 @@ impl AppendRun<'_> {
             transaction::append(table, files, request).await?;
         }
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
-        let version = self.commit_target(offsets.batch, staged.target, &progress).await?;
+        let outcome = self.commit_target(offsets.batch, staged.target, &progress).await?;
+        let version = outcome.map_or(self.result.total.target_version, |outcome| Some(outcome.version()));
+        if !matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) {
+            self.report(offsets, FlowProgress { target_version: version, ..progress });
+        }
         let positions = self.positions_after(offsets)?;
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
-        let progress = FlowProgress { target_version: version, ..progress };
-        self.result.add(&progress);
-        self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));
-        self.notice(FlowNotice::Batch(progress));
+        self.result.total.target_version = version;
         Ok(())
     }
 
+    /// Counts a batch once: by the process that committed it. If that one died before it could say so, its numbers stand in the commit,
+    /// and opening the event log has reported them.
+    fn report(&mut self, offsets: &BatchOffsets, progress: FlowProgress) {
+        self.result.add(&progress);
+        self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));
+        self.notice(FlowNotice::Batch(progress));
+    }
+
     /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last.
-    async fn commit_target(&self, batch: i64, files: StagedFiles, progress: &FlowProgress) -> Result<Option<i64>, Failure> {
+    async fn commit_target(&self, batch: i64, files: StagedFiles, progress: &FlowProgress) -> Result<Option<CommitOutcome>, Failure> {
         let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
         if nothing {
-            return Ok(self.result.total.target_version);
+            return Ok(None);
         }
         let target = &self.run.target;
         let note = CommitNote {
@@ -237,7 +246,7 @@ impl AppendRun<'_> {
             progress: progress.clone(),
         };
         let request = self.request(batch, self.seen.0, note.to_info(), "target");
-        Ok(Some(transaction::append(target, files, request).await?.version()))
+        transaction::append(target, files, request).await.map(Some)
     }
 
     /// Sources of the query now: those that it reads no more are forgotten.

@@ -1,6 +1,6 @@
 //! What an update changes in storage, and what it refuses to change.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeSet;
 
 use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
 
@@ -22,14 +22,14 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
     let mut changes: Vec<Change> =
         chosen.resets.iter().map(|reset| Change::Reset { dataset: reset.dataset.clone(), kind: reset.kind }).collect();
     let mut errors = Vec::new();
-    let mut seen: BTreeMap<&DatasetName, ()> = BTreeMap::new();
+    let mut seen: BTreeSet<&DatasetName> = BTreeSet::new();
     for flow in graph.flows.iter().filter(|flow| chosen.flows.contains(&flow.name.to_lowercase())) {
         let Some(dataset) = graph.datasets.get(&flow.target) else { continue };
-        if seen.insert(&flow.target, ()).is_none() {
+        if seen.insert(&flow.target) {
             let mut comparison = Comparison { dataset, chosen, stored, changes: &mut changes, errors: &mut errors };
-            comparison.table(&flow.target, Arc::clone(&dataset.schema));
+            comparison.table(&flow.target, &dataset.schema);
             if let Some(quarantine) = &dataset.quarantine {
-                comparison.table(quarantine, quarantine_schema(&dataset.schema));
+                comparison.table(quarantine, &quarantine_schema(&dataset.schema));
             }
         }
         changes.extend(recompute(flow, dataset, chosen, stored));
@@ -48,7 +48,7 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Compares one table (the dataset's own or its quarantine table) with what is stored under its name.
-    fn table(&mut self, name: &DatasetName, schema: SchemaRef) {
+    fn table(&mut self, name: &DatasetName, schema: &SchemaRef) {
         let Some(table) = self.stored.tables.get(name) else {
             self.changes.push(Change::Create { dataset: name.to_string() });
             return;
@@ -60,7 +60,7 @@ impl Comparison<'_> {
         let definition = &self.dataset.definition;
         // A full refresh gives the table the columns and the partitioning of the definition; a refresh of a view does so anyway.
         let is_replaced = definition.kind == DatasetKind::MaterializedView || self.chosen.emptied.contains(&definition.name);
-        self.columns(name, table, &schema, is_replaced);
+        self.columns(name, table, schema, is_replaced);
         if !is_replaced && !same_columns(&table.partition_by, &definition.partition_by) {
             let (from, to) = (table.partition_by.join(", "), definition.partition_by.join(", "));
             self.errors.push(needs_full_refresh(definition, name, &format!("its partition columns were ({from}) and are now ({to})")));

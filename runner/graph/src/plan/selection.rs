@@ -61,7 +61,9 @@ impl<'a> Chooser<'a> {
             self.full_refresh_all();
         }
         for name in &selection.refresh {
-            self.dataset(name).map(|name| self.select(name));
+            if let Some(name) = self.dataset(name) {
+                self.select(name);
+            }
         }
         for name in &selection.refresh_flows {
             self.flow(name);
@@ -112,14 +114,11 @@ impl<'a> Chooser<'a> {
     }
 
     fn flow(&mut self, text: &str) {
-        match self.graph.flow(text) {
-            Some(flow) => {
-                self.chosen.flows.insert(flow.name.to_lowercase());
-            }
-            None => {
-                let names: Vec<String> = self.graph.flows.iter().map(|flow| flow.name.clone()).collect();
-                self.unknown("flow", text, &names);
-            }
+        if let Some(flow) = self.graph.flow(text) {
+            self.chosen.flows.insert(flow.name.to_lowercase());
+        } else {
+            let names: Vec<String> = self.graph.flows.iter().map(|flow| flow.name.clone()).collect();
+            self.unknown("flow", text, &names);
         }
     }
 

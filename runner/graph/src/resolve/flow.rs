@@ -171,7 +171,7 @@ impl<'a> Resolver<'a> {
                 root = root.or(Some(failed));
                 continue;
             }
-            findings.extend(validate::reference(dataset, &reference, self.names.named(&reference).map(|found| self.kind(found))));
+            findings.extend(validate::reference(dataset, &reference, self.names.named(&reference).map(kind)));
             match self.find(&reference) {
                 Ok(found) => findings.extend(relation::option_lints(&found)),
                 Err(_) if is_missing(self.names, &reference) => findings.push(self.names.unknown(&reference, Some(&flow.name))),
@@ -183,12 +183,6 @@ impl<'a> Resolver<'a> {
         }
         self.note(dataset, findings);
         root.map_or(Ok(()), Err)
-    }
-
-    fn kind(&self, found: Found<'_>) -> DatasetKind {
-        match found {
-            Found::Dataset(_, kind) | Found::Quarantine { owner_kind: kind, .. } => kind,
-        }
     }
 
     fn failed_input(&self, reference: &RelationReference) -> Option<String> {
@@ -302,6 +296,13 @@ impl<'a> Resolver<'a> {
         let is_right = errors.is_empty();
         self.note(dataset, errors);
         is_right.then_some(resolved)
+    }
+}
+
+/// The kind of what a name means; a quarantine table is of the kind of its owner.
+fn kind(found: Found<'_>) -> DatasetKind {
+    match found {
+        Found::Dataset(_, kind) | Found::Quarantine { owner_kind: kind, .. } => kind,
     }
 }
 

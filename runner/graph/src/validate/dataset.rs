@@ -1,6 +1,6 @@
 //! Rules about datasets: names, kinds, expectations, columns, layout.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
 use floe_crds::state::ExpectationAction;
@@ -163,9 +163,9 @@ pub(super) fn refresh_policy(dataset: &Dataset) -> Option<Diagnostic> {
 pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let about = |error: Diagnostic| error.at(&dataset.origin).about(dataset.name.to_string());
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     for field in schema.fields() {
-        if seen.insert(field.name().to_lowercase(), ()).is_some() {
+        if !seen.insert(field.name().to_lowercase()) {
             let error = Diagnostic::error("COLUMN_ALREADY_EXISTS", format!("{} has two columns {}", dataset.name.name, field.name()));
             errors.push(about(error).help("give one of them an alias"));
         }
