@@ -5,6 +5,8 @@ mod flows;
 mod outcome;
 mod reset;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Instant};
 
