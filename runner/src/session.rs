@@ -6,10 +6,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
-    common::{
-        DFSchema,
-        tree_node::{Transformed, TreeNode},
-    },
+    common::{DFSchema, tree_node::Transformed},
     datasource::provider_as_source,
     error::DataFusionError,
     execution::{

@@ -35,8 +35,7 @@ impl Relation {
     /// The canonical name of the source: what a checkpoint knows it by, and what messages say.
     pub fn source_id(&self) -> String {
         match &self.kind {
-            RelationKind::Dataset { name } => name.key(),
-            RelationKind::Delta { name: Some(name), .. } => name.key(),
+            RelationKind::Dataset { name } | RelationKind::Delta { name: Some(name), .. } => name.key(),
             RelationKind::Delta { name: None, location, .. } => location.clone(),
             RelationKind::Files { path, .. } => path.clone(),
             RelationKind::EventLog => "event_log".to_string(),

@@ -122,7 +122,6 @@ pub struct FileFilter {
 }
 
 /// All options of one `read_files`.
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own that users name")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReadOptions {
     /// Of all files.

@@ -53,7 +53,7 @@ pub(crate) fn resolved(
 pub(crate) fn quarantine_name(dataset: &Dataset) -> Option<DatasetName> {
     let rules = dataset.expectations.iter().filter(|rule| rule.action == ExpectationAction::Quarantine);
     let mut into: Vec<Option<&DatasetName>> = rules.map(|rule| rule.quarantine_into.as_ref()).collect();
-    into.sort_by_key(|name| name.is_none());
+    into.sort_by_key(Option::is_none);
     let first = into.first()?;
     Some(first.cloned().unwrap_or_else(|| DatasetName { name: format!("{}_quarantine", dataset.name.name), ..dataset.name.clone() }))
 }

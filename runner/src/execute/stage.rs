@@ -92,7 +92,7 @@ pub async fn stage(
             Ok(Ok(part)) => staged = staged.and(part),
             Ok(Err(failure)) => failed = failed.or(Some(failure)),
             Err(panicked) if panicked.is_panic() => {
-                failed = failed.or_else(|| Some(Failure::internal("a query panicked").caused_by(panicked)))
+                failed = failed.or_else(|| Some(Failure::internal("a query panicked").caused_by(panicked)));
             }
             Err(_) => {}
         }

@@ -173,6 +173,7 @@ impl Call<'_> {
     }
 
     /// A NULL of the result type for every row.
+    #[expect(clippy::unnecessary_wraps, reason = "every helper gives the answer of a kernel")]
     pub fn nulls(&self) -> Answer {
         Ok(new_null_array(self.returns, self.rows))
     }
@@ -197,6 +198,7 @@ impl Call<'_> {
         Ok(Arc::new(builder.finish()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every helper gives the answer of a kernel")]
     pub fn booleans(&self, mut value: impl FnMut(usize) -> Option<bool>) -> Answer {
         Ok(Arc::new((0..self.rows).map(&mut value).collect::<BooleanArray>()))
     }

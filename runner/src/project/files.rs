@@ -96,12 +96,8 @@ fn add_file(name: &str, path: &Path, texts: &mut Texts) -> Result<(), Failure> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     match extension.as_str() {
         "sql" => texts.sql.push(source_file(name, read()?)),
-        "yaml" | "yml" => {
-            // Manifests in the root folder were read when the pipeline was looked for.
-            if name.contains('/') {
-                texts.yaml.insert(name.to_string(), read()?);
-            }
-        }
+        // Manifests in the root folder were read when the pipeline was looked for.
+        "yaml" | "yml" if name.contains('/') => _ = texts.yaml.insert(name.to_string(), read()?),
         "py" | "ipynb" => texts.findings.push(
             Diagnostic::error(
                 "PIPELINE_UNSUPPORTED_DEFINITIONS_FILE_EXTENSION",

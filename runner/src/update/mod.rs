@@ -95,7 +95,7 @@ pub async fn run(settings: RunSettings) -> Result<UpdateReport, Failure> {
     let catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
     let log = Box::pin(open_log(&settings, &project, &storage, &catalog, &update_id)).await;
     describe::created(&log, &settings, &project);
-    let update = Update { settings, storage, update_id, log: log.clone(), started };
+    let update = Update { settings, storage, id: update_id, log: log.clone(), started };
     let report = Box::pin(update.run(project)).await;
     log.close().await;
     Ok(report)
@@ -119,7 +119,7 @@ async fn open_log(settings: &RunSettings, project: &Project, storage: &Storage, 
 struct Update {
     settings: RunSettings,
     storage: Storage,
-    update_id: String,
+    id: String,
     log: EventLog,
     started: Instant,
 }
@@ -131,8 +131,8 @@ impl Update {
         match Box::pin(self.phases(project)).await {
             Ok(report) => report,
             Err(failure) => {
-                self.log.record(Event::update_failed(&self.update_id, &failure));
-                outcome::failed(&self.update_id, &pipeline, failure, self.started)
+                self.log.record(Event::update_failed(&self.id, &failure));
+                outcome::failed(&self.id, &pipeline, failure, self.started)
             }
         }
     }
@@ -148,7 +148,7 @@ impl Update {
         describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
         if !plan.resets.is_empty() {
             self.enter(UpdateState::Resetting);
-            Box::pin(reset::reset(&resolved, &catalog, &plan.resets, &self.update_id, &self.log)).await?;
+            Box::pin(reset::reset(&resolved, &catalog, &plan.resets, &self.id, &self.log)).await?;
         }
         self.enter(UpdateState::SettingUpTables);
         let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &self.log)).await?;
@@ -159,10 +159,10 @@ impl Update {
         if ended.wrote() {
             Box::pin(tables::remember(&resolved, &mut catalog, &ended.tables)).await?;
         }
-        let report = outcome::report(&self.update_id, &resolved, plan, ended, self.started);
+        let report = outcome::report(&self.id, &resolved, plan, ended, self.started);
         match (report.state, report.failures.first()) {
-            (UpdateState::Canceled, _) => self.log.record(Event::update_canceled(&self.update_id, CancellationCause::UserAction)),
-            (UpdateState::Failed, Some(failure)) => self.log.record(Event::update_failed(&self.update_id, failure)),
+            (UpdateState::Canceled, _) => self.log.record(Event::update_canceled(&self.id, CancellationCause::UserAction)),
+            (UpdateState::Failed, Some(failure)) => self.log.record(Event::update_failed(&self.id, failure)),
             (state, _) => self.enter(state),
         }
         Ok(report)
@@ -189,7 +189,7 @@ impl Update {
             storage: self.storage.clone(),
             graph: Arc::clone(&resolved.graph),
             pipeline_id: catalog.pipeline_id.clone(),
-            update_id: self.update_id.clone(),
+            update_id: self.id.clone(),
             observer: Arc::clone(events) as _,
             stop: self.settings.stop.clone(),
             tables: Arc::new(tables),
@@ -200,6 +200,6 @@ impl Update {
     }
 
     fn enter(&self, state: UpdateState) {
-        self.log.record(Event::update_progress(&self.update_id, state).happened_at(Utc::now()));
+        self.log.record(Event::update_progress(&self.id, state).happened_at(Utc::now()));
     }
 }

@@ -176,6 +176,6 @@ mod tests {
         let (offset, place) = found.place(Location { line: 2, column: 8 });
         assert_eq!((&found.text[offset..], place.line, place.column), ("b", 1, 11));
         let (offset, place) = found.place(Location { line: 2, column: 1 });
-        assert_eq!((&found.text[offset..offset + 1], place.line, place.column), ("/", 1, 2));
+        assert_eq!((&found.text[offset..=offset], place.line, place.column), ("/", 1, 2));
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn declared(dataset: &Dataset, columns: &[Column], inferred: &SchemaR
         };
         match (given, declared) {
             (None, _) => {
-                errors.push(not_compatible(dataset, inferred, &format!("its queries give no column {}", column.name)).at(&column.origin))
+                errors.push(not_compatible(dataset, inferred, &format!("its queries give no column {}", column.name)).at(&column.origin));
             }
             (Some(given), Some(declared)) if *given.data_type() != DataType::Null && !same_type(given.data_type(), &declared) => {
                 let (declared, given) = (ddl::type_text(&declared), ddl::type_text(given.data_type()));

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::{
     definition::{self, Configuration, SourceFile},
@@ -315,7 +317,7 @@ fn a_thousand_datasets_are_resolved() {
     let mut sql = BRONZE.to_string();
     for at in 0..1_000 {
         let source = if at % 10 == 0 { "bronze".to_string() } else { format!("t{}", at - 1) };
-        sql.push_str(&format!("CREATE OR REFRESH STREAMING TABLE t{at} AS SELECT id, name, at FROM STREAM({source}) WHERE id > {at};\n"));
+        _ = writeln!(sql, "CREATE OR REFRESH STREAMING TABLE t{at} AS SELECT id, name, at FROM STREAM({source}) WHERE id > {at};");
     }
     assert_eq!(resolved(&sql).flows.len(), 1_001);
 }

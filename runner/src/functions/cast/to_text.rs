@@ -71,6 +71,7 @@ fn item_text(texts: &StringArray, item: usize) -> String {
     if texts.is_valid(item) { texts.value(item).to_string() } else { "null".to_string() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every helper gives the answer of a kernel")]
 fn nested<'a>(
     array: &'a ArrayRef,
     brackets: (&str, &str),

@@ -87,7 +87,7 @@ impl DeltaSource {
     ) -> Result<Arc<dyn TableProvider>, Failure> {
         let Some(from) = from else { return self.at_version(to, schema, counters).await };
         let files = stream::appended_files(self, options, from, to).await?;
-        Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
+        Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?))
     }
 
     /// All rows of `version`.
@@ -98,7 +98,7 @@ impl DeltaSource {
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
         match snapshot::active_files(self, version).await? {
-            snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?)),
+            snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?)),
             snapshot::Snapshot::Mapped => Ok(Arc::new(mapped::MappedTable::open(self, version, schema, Arc::clone(counters)).await?)),
         }
     }

@@ -55,7 +55,7 @@ impl fmt::Debug for DataFiles {
 }
 
 impl DataFiles {
-    pub(super) fn new(location: &Location, files: Vec<DataFile>, schema: SchemaRef, counters: Arc<ReadCounters>) -> Result<Self, Failure> {
+    pub(super) fn new(location: &Location, files: Vec<DataFile>, schema: &SchemaRef, counters: Arc<ReadCounters>) -> Result<Self, Failure> {
         if let Some(elsewhere) = files.iter().find(|file| file.path.contains("://")) {
             let text =
                 format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);

@@ -1,5 +1,7 @@
 use floe_crds::manifest::{Manifest, read};
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::definition::{SourceFile, parse_sql};
 
@@ -40,8 +42,9 @@ fn shape(out: &Definitions) -> String {
         let expectations: Vec<_> =
             dataset.expectations.iter().map(|e| (&e.name, e.expr.to_string(), &e.text, e.action, &e.quarantine_into)).collect();
         let columns: Vec<_> = dataset.columns.iter().flatten().map(|c| (&c.name, &c.data_type, c.nullable, &c.comment)).collect();
-        text.push_str(&format!(
-            "{} {:?} {} {:?} {expectations:?} {columns:?} {:?} {:?} {:?} {:?}\n",
+        _ = writeln!(
+            text,
+            "{} {:?} {} {:?} {expectations:?} {columns:?} {:?} {:?} {:?} {:?}",
             dataset.name,
             dataset.kind,
             dataset.private,
@@ -50,13 +53,10 @@ fn shape(out: &Definitions) -> String {
             dataset.cluster_by,
             dataset.comment,
             dataset.properties
-        ));
+        );
     }
     for flow in &out.flows {
-        text.push_str(&format!(
-            "{} {} {:?} {} {:?} {}\n",
-            flow.name, flow.target, flow.kind, flow.query.ast, flow.query.text, flow.with_dataset
-        ));
+        _ = writeln!(text, "{} {} {:?} {} {:?} {}", flow.name, flow.target, flow.kind, flow.query.ast, flow.query.text, flow.with_dataset);
     }
     text
 }
