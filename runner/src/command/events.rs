@@ -216,8 +216,11 @@ fn print_event(mut event: Value, terminal: Terminal) {
     }
     for cause in event["error"]["exceptions"].as_array().into_iter().flatten() {
         let class = cause["class_name"].as_str().map(|class| format!("[{class}] ")).unwrap_or_default();
-        let message = cause["message"].as_str().unwrap_or_default().replace('\n', "\n    ");
-        let _ = write!(line, "\n    {class}{message}");
+        let message = cause["message"].as_str().unwrap_or_default();
+        // The sentence often says it already.
+        if !text("message").contains(message) {
+            let _ = write!(line, "\n    {class}{}", message.replace('\n', "\n    "));
+        }
     }
     if terminal.verbose > 0 {
         line.push_str(&Paint::Dim.on(&format!("\n    {}", event["details"]), color));

@@ -122,7 +122,7 @@ impl LiveDisplay {
                     running.clear();
                 }
                 drop(state);
-                self.say(&failed_line(record, progress.status, self.terminal.color_err));
+                self.say(&failed_line(flow, record, progress.status, self.terminal.color_err));
             }
             FlowState::Queued | FlowState::Excluded => {}
         }
@@ -233,17 +233,22 @@ fn ended_line(flow: &str, status: FlowState, running: &RunningFlow, color: bool)
     Some(format!("{} {flow:<24} {}{dropped} in {time}", Paint::Green.on("✓", color), counted(running.rows, "row")))
 }
 
-fn failed_line(record: &Record, status: FlowState, color: bool) -> String {
-    let paint = if status == FlowState::Failed && record.level == EventLevel::Error { Paint::Red } else { Paint::Yellow };
-    let sign = if status == FlowState::Skipped { "-" } else { "✗" };
-    // The rendered failure follows at the end; of one that is tried again nobody hears more.
-    let cause = match &record.error {
-        Some(error) if record.level == EventLevel::Warn => error.exceptions.first().map(|cause| cause.message.as_str()),
-        _ => None,
-    };
-    match cause {
-        Some(cause) => format!("{} {} {cause}", paint.on(sign, color), record.message),
-        None => format!("{} {}", paint.on(sign, color), record.message),
+/// The line of a flow that failed or does not run. The rendered failure follows at the end; of one that is tried again nobody hears more,
+/// so its cause stands here.
+fn failed_line(flow: &str, record: &Record, status: FlowState, color: bool) -> String {
+    let cause = record.error.as_ref().and_then(|error| error.exceptions.first());
+    let class = cause.and_then(|cause| cause.class_name.as_deref()).unwrap_or("failed");
+    match (status, record.level) {
+        (FlowState::Skipped, _) => {
+            let roots = record.message.split_once("failure(s): ").map_or("", |(_, roots)| roots.trim_end_matches('.'));
+            format!("{} {flow:<24} skipped: {roots} failed", Paint::Yellow.on("-", color))
+        }
+        (_, EventLevel::Warn) => {
+            let retrying = record.message.split_once("FAILED. ").map_or("", |(_, retrying)| retrying);
+            let message = cause.map_or("", |cause| cause.message.as_str());
+            format!("{} {flow:<24} [{class}] {message}. {retrying}", Paint::Yellow.on("✗", color))
+        }
+        _ => format!("{} {flow:<24} failed: {class}", Paint::Red.on("✗", color)),
     }
 }
 
@@ -263,4 +268,60 @@ pub fn level_word(level: EventLevel, color: bool) -> String {
         EventLevel::Error => Paint::Red,
     };
     paint.on(&format!("{:<7}", level.as_str()), color)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event_log::{
+        EventLog, Outputs,
+        event::{Event, Subject},
+        message::Retry,
+        record::Identity,
+    };
+
+    /// Keeps the lines that the display would print for failed flows.
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Observer for Lines {
+        fn recorded(&self, record: &Record) {
+            let EventDetails::FlowProgress(progress) = &record.typed else { return };
+            let flow = record.subject.flow_name.clone().unwrap_or_default();
+            self.0.lock().unwrap().push(failed_line(&flow, record, progress.status, false));
+        }
+        fn moving(&self, _: &str, _: u64, _: u64) {}
+        fn log_failed(&self, _: &Failure) {}
+    }
+
+    #[test]
+    fn failed_and_skipped_flows_have_one_short_line() {
+        let lines = Arc::new(Lines::default());
+        let outputs = Outputs { observers: vec![Arc::clone(&lines) as _], ..Outputs::default() };
+        let log = EventLog::start(Identity::default(), outputs, None);
+        let subject = || Subject::flow("orders", "id", "main.shop.orders");
+        let failure = Failure::transient("TIMEOUT", "no answer in 30 s");
+        let retry = Retry { delay_seconds: 5, attempt: 2, attempts: 3 };
+        log.record(Event::flow_failed(subject(), &failure, None, Some(retry)));
+        log.record(Event::flow_failed(subject(), &failure, None, None));
+        log.record(Event::flow_skipped(subject(), &["bronze".to_string()]));
+        let expected = [
+            "✗ orders                   [TIMEOUT] no answer in 30 s. Retrying in 5 seconds (attempt 2 of 3).",
+            "✗ orders                   failed: TIMEOUT",
+            "- orders                   skipped: bronze failed",
+        ];
+        assert_eq!(*lines.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_flow_that_had_nothing_to_do_is_not_mentioned() {
+        let flow = |rows, dropped| RunningFlow { since: Instant::now(), rows, dropped, batches: 1, bar: None };
+        assert_eq!(ended_line("orders", FlowState::Completed, &flow(0, 0), false), None);
+        let line = ended_line("orders", FlowState::Completed, &flow(1_000, 2), false).unwrap();
+        assert!(line.starts_with("✓ orders                   1,000 rows, 2 dropped in "), "{line}");
+        let stopped = ended_line("orders", FlowState::Stopped, &flow(1, 0), false);
+        assert_eq!(stopped.unwrap(), "· orders                   stopped after 1 row");
+    }
 }
