@@ -29,7 +29,11 @@ pub(super) async fn run(run: &Run, environment: &Environment, terminal: Terminal
     settings.observers.push(Arc::clone(&live) as _);
     let signalled = Arc::new(AtomicU8::new(0));
     let stop = settings.stop.clone();
-    listen(&signalled, move || stop.request())?;
+    let shown = Arc::clone(&live);
+    listen(&signalled, move || {
+        stop.request();
+        shown.stopping();
+    })?;
     let dry_run = settings.dry_run;
     let outcome = Box::pin(update::run(settings)).await;
     live.finish();

@@ -67,6 +67,12 @@ impl LiveDisplay {
         let _ = self.lines.clear();
     }
 
+    /// The user asked for an end: what runs is finished first.
+    pub fn stopping(&self) {
+        let text = "stopping: the micro-batches in hand are committed first; once more Ctrl-C ends at once (nothing is lost)";
+        self.say(&format!("{} {text}", Paint::Yellow.on("·", self.terminal.color_err)));
+    }
+
     /// A line that stays, above the moving ones.
     fn say(&self, line: &str) {
         if self.terminal.quiet {
@@ -133,12 +139,8 @@ impl LiveDisplay {
             UpdateState::Initializing => "planning",
             UpdateState::Resetting => "resetting",
             UpdateState::SettingUpTables => "setting up tables",
-            UpdateState::Stopping => "stopping: running micro-batches are finished",
             _ => return,
         };
-        if state == UpdateState::Stopping {
-            self.say(&format!("{} {phase}", Paint::Yellow.on("·", self.terminal.color_err)));
-        }
         let mut shown = self.lock();
         if let Some(bar) = shown.phase.take() {
             bar.finish_and_clear();

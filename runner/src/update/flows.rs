@@ -218,7 +218,8 @@ impl Driver {
     fn report(&mut self, name: &str, state: FlowState) {
         let flow = self.flows.entry(name.to_string()).or_default();
         flow.state = Some(state);
-        let has_result = flow.failure.is_none() && matches!(state, FlowState::Completed | FlowState::Stopped);
+        // A flow that was stopped before it started has no result.
+        let has_result = flow.failure.is_none() && (state == FlowState::Completed || (state == FlowState::Stopped && flow.result.stopped));
         if has_result { self.events.ended(name, &flow.result) } else { self.events.state(name, state) }
     }
 

@@ -161,7 +161,10 @@ impl Update {
         }
         let report = outcome::report(&self.id, &resolved, plan, ended, self.started);
         match (report.state, report.failures.first()) {
-            (UpdateState::Canceled, _) => self.log.record(Event::update_canceled(&self.id, CancellationCause::UserAction)),
+            (UpdateState::Canceled, _) => {
+                self.enter(UpdateState::Stopping);
+                self.log.record(Event::update_canceled(&self.id, CancellationCause::UserAction));
+            }
             (UpdateState::Failed, Some(failure)) => self.log.record(Event::update_failed(&self.id, failure)),
             (state, _) => self.enter(state),
         }
