@@ -1,4 +1,5 @@
 //! A failure as a user sees it: whose fault, which flow and dataset, where, and what to do.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::fmt;
 

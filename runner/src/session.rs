@@ -1,5 +1,6 @@
 //! The only place that builds a DataFusion session: memory pool, spill directory, planner settings, and the step from a resolved
 //! plan (leaves and functions by name) to one that can be executed.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 

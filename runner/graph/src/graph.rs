@@ -1,4 +1,5 @@
 //! The resolved flow graph: every name bound, every query typed, flows in topological order.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
 //! Where a definition stands in the user's files, and what was found there: origins and diagnostics.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod render;
 

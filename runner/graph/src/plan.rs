@@ -1,4 +1,5 @@
 //! The plan of one update: which flows run, what is reset, what changes in storage. Complete before the first write.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod changes;
 mod selection;

@@ -1,4 +1,5 @@
 //! The leaves of a resolved plan: relations that the runner replaces by something that can be read.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, sync::Arc};
 

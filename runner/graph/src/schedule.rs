@@ -1,5 +1,6 @@
 //! The scheduler of one update: which flow starts when, what is retried, what is skipped. It changes its own state and returns actions;
 //! the caller carries them out and tells what became of them.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

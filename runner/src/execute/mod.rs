@@ -2,6 +2,7 @@
 //!
 //! bind (leaves become providers) → run → expectations in the same pass → stage → commit. The position of a flow is durable before its
 //! data, and its data carry the transaction id of the position: see `docs/design/0002-commit-protocol.md`.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 

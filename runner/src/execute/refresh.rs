@@ -1,4 +1,5 @@
 //! Whether a materialized view needs a refresh, and why: a pure decision over what storage says.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::collections::BTreeMap;
 

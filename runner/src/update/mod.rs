@@ -1,4 +1,5 @@
 //! The sentence of an update: request → observe → plan → lock → reset → set up tables → execute → report.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod describe;
 mod flows;

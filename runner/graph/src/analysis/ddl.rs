@@ -1,4 +1,5 @@
 //! Schemas as text: Spark's DDL (`a BIGINT, b STRUCT<c: STRING>`) to arrow types and back, and Spark's schema JSON.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::sync::Arc;
 

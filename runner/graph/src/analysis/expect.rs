@@ -1,4 +1,5 @@
 //! The plan node of a temporary view's expectations: its input's rows, checked where the view is inlined.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{cmp::Ordering, collections::HashSet, fmt, sync::Arc};
 

@@ -1,4 +1,5 @@
 //! Named parameters `:p`: text values, bound after parsing; secret ones are never shown.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,4 +1,5 @@
 //! What a project is made of, as texts: SQL files, `Table` manifests and configuration, all collected into `Definitions`.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

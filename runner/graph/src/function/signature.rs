@@ -1,4 +1,5 @@
 //! How a call is typed: parameters, coercion of the arguments, type of the result.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{fmt, sync::Arc};
 

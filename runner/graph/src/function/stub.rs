@@ -1,5 +1,6 @@
 //! Stand-ins for functions in the plans of the graph: they know their specification and the settings in force, nothing else.
 //! The runner puts the implementation of the same name in their place before anything is executed.
+#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     hash::{Hash, Hasher},

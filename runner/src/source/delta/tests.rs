@@ -128,7 +128,7 @@ async fn the_first_start_reads_the_snapshot_and_the_next_one_what_was_added() {
     let mut files = stream::appended_files(&fixture.source, &DEFAULT, 1, 3).await.unwrap();
     files.iter_mut().for_each(|file| file.rows = None);
     let counters = Arc::new(ReadCounters::default());
-    let table = scan::DataFiles::new(&fixture.spec.location, files, schema(), Arc::clone(&counters)).unwrap();
+    let table = scan::DataFiles::new(&fixture.spec.location, files, &schema(), Arc::clone(&counters)).unwrap();
     assert_eq!(query(Arc::new(table), "SELECT count(*) FROM t").await.unwrap(), "2");
     assert_eq!(counters.totals().rows, 2, "files without statistics are counted by their footers");
     let counted = fixture.appended(DEFAULT, (Some(1), 3), "SELECT count(*) FROM t").await.0;
