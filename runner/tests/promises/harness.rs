@@ -21,6 +21,19 @@ use url::Url;
 /// A project that is deleted with the value.
 pub struct Project {
     directory: tempfile::TempDir,
+    schema: &'static str,
+}
+
+/// One row of the event log.
+#[derive(Debug)]
+pub struct Event {
+    pub kind: String,
+    pub flow: String,
+    pub level: String,
+    pub message: String,
+    pub error: String,
+    /// What stands in the details below the name of the event's type.
+    pub details: Value,
 }
 
 /// What a process said, and how it ended.
@@ -35,11 +48,19 @@ pub struct Ended {
 impl Project {
     /// A pipeline named `test` in schema `s` with these SQL files.
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let project = Self { directory: tempfile::tempdir().unwrap() };
+        let project = Self { directory: tempfile::tempdir().unwrap(), schema: "s" };
         project.write("pipeline.yaml", "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: test}\nspec: {schema: s}\n");
         for (name, sql) in files {
             project.write(&format!("transformations/{name}"), sql);
         }
+        project
+    }
+
+    /// The shipped example, as `floe init` writes it.
+    pub fn bookstore() -> Self {
+        let project = Self { directory: tempfile::tempdir().unwrap(), schema: "bookstore" };
+        let created = project.call("init", &["--template", "bookstore"]);
+        assert_eq!(created.code, Some(0), "{}", created.stderr);
         project
     }
 
@@ -78,9 +99,36 @@ impl Project {
         ended
     }
 
-    /// Where a table of schema `s` stands.
+    /// A command that must end with this code and say this.
+    pub fn refused(&self, command: &str, arguments: &[&str], code: i32, says: &str) -> Ended {
+        let ended = self.call(command, arguments);
+        assert!(ended.code == Some(code) && ended.stderr.contains(says), "expected {code} {says:?}: {ended:#?}");
+        ended
+    }
+
+    /// The rows of `floe sql`, as it prints them for programs.
+    pub fn sql(&self, statement: &str) -> Value {
+        let ended = self.call("sql", &["--output", "json", "-c", statement]);
+        assert_eq!(ended.code, Some(0), "{statement}: {}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// Where a table of the pipeline's schema stands.
     pub fn table(&self, name: &str) -> PathBuf {
-        self.path().join("lake/s").join(name)
+        self.path().join("lake").join(self.schema).join(name)
+    }
+
+    /// The newest versions of all tables.
+    pub fn versions(&self) -> BTreeMap<String, i64> {
+        let Ok(tables) = fs::read_dir(self.path().join("lake").join(self.schema)) else { return BTreeMap::new() };
+        let names = tables.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter_map(|name| self.version(&name).map(|version| (name, version))).collect()
+    }
+
+    /// The JSON actions of one commit of a table.
+    pub fn commit(&self, name: &str, version: i64) -> Vec<Value> {
+        let path = self.table(name).join(format!("_delta_log/{version:020}.json"));
+        fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The newest version of a table, `None` if there is none.
@@ -97,6 +145,42 @@ impl Project {
     /// The event log as another reader sees it: `select` calls it `t`.
     pub fn events(&self, select: &str) -> Vec<String> {
         query(&self.path().join("lake/_floe/event_log"), select)
+    }
+
+    /// The events of the newest update in the order of their numbers.
+    pub fn last_update(&self) -> Vec<Event> {
+        let select = "SELECT event_type, coalesce(origin['flow_name'], ''), level, message, coalesce(error['exceptions'][1]['class_name'], ''), details
+            FROM t WHERE origin['update_id'] = (SELECT max(origin['update_id']) FROM t) ORDER BY sequence['data_plane_id']['seq_no']";
+        let batches = read(&self.path().join("lake/_floe/event_log"), select);
+        batches.iter().flat_map(cells).map(Event::from).collect()
+    }
+
+    /// The states that a flow went through in the newest update.
+    pub fn states(&self, flow: &str) -> Vec<String> {
+        let events = self.last_update().into_iter().filter(|event| event.kind == "flow_progress" && event.flow == flow);
+        let mut states: Vec<String> = events.map(|event| event.details["status"].as_str().unwrap().to_string()).collect();
+        states.dedup();
+        states
+    }
+
+    /// Numbers of one flow in the newest update, summed over its events: `quality/dropped_records`, `a/passed_records`.
+    pub fn counted(&self, flow: &str) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for event in self.last_update().iter().filter(|event| event.kind == "flow_progress" && event.flow == flow) {
+            let mut add = |key: String, value: &Value| *sums.entry(key).or_insert(0) += value.as_u64().unwrap_or(0);
+            for key in ["num_input_rows", "num_output_rows", "num_corrupt_records"] {
+                add(key.to_string(), &event.details["metrics"][key]);
+            }
+            for key in ["dropped_records", "quarantined_records"] {
+                add(key.to_string(), &event.details["data_quality"][key]);
+            }
+            for expectation in event.details["data_quality"]["expectations"].as_array().into_iter().flatten() {
+                let name = expectation["name"].as_str().unwrap();
+                add(format!("{name} passed"), &expectation["passed_records"]);
+                add(format!("{name} failed"), &expectation["failed_records"]);
+            }
+        }
+        sums
     }
 
     /// Per flow the sums of all numbers in the event log that count rows.
@@ -150,7 +234,20 @@ fn read(table: &Path, select: &str) -> Vec<RecordBatch> {
 }
 
 fn texts(batch: &RecordBatch) -> Vec<String> {
+    cells(batch).into_iter().map(|row| row.join("|")).collect()
+}
+
+fn cells(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("NULL");
     let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-    (0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|")).collect()
+    (0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()).collect()
+}
+
+impl From<Vec<String>> for Event {
+    fn from(cells: Vec<String>) -> Self {
+        let [kind, flow, level, message, error, details] = <[String; 6]>::try_from(cells).unwrap();
+        let details: Value = serde_json::from_str(&details).unwrap();
+        let details = details[&kind].clone();
+        Self { kind, flow, level, message, error, details }
+    }
 }
