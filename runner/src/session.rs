@@ -45,6 +45,11 @@ pub struct SessionLimits {
 
 /// The part of the memory limit that operators may use; writers, Parquet buffers and log snapshots live outside the pool.
 const POOL_PERCENT: u64 = 60;
+/// The part of the pool that each sort may keep back for merging: one in so many.
+const MERGE_POOL_SHARE: usize = 32;
+/// Rows of a batch when memory is short: at most so many, and one for so many bytes of the pool, since a sort holds two batches.
+const SPILLING_BATCH_ROWS: usize = 1024;
+const POOL_BYTES_PER_ROW: usize = 64 << 10;
 /// How many of the largest consumers an out-of-memory message names.
 const NAMED_CONSUMERS: usize = 5;
 
@@ -53,6 +58,7 @@ const NAMED_CONSUMERS: usize = 5;
 pub struct Session {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
+    spilling_batch_rows: usize,
 }
 
 /// What a resolved plan is bound to: one provider per leaf, and the time that `current_timestamp()` returns.
@@ -66,8 +72,15 @@ impl Session {
     /// A session with its own memory pool and spill directory.
     pub fn new(limits: &SessionLimits) -> Result<Self, Failure> {
         let mut runtime = RuntimeEnvBuilder::new();
+        let mut config = config(limits.parallelism);
+        let mut spilling_batch_rows = SPILLING_BATCH_ROWS;
         if let Some(bytes) = limits.memory_bytes {
-            let pool = FairSpillPool::new((bytes * POOL_PERCENT / 100) as usize);
+            let pool_bytes = (bytes * POOL_PERCENT / 100) as usize;
+            // What sorts keep back for the merge of their runs must be small beside the pool, or it takes all of it.
+            let options = &mut config.options_mut().execution;
+            options.sort_spill_reservation_bytes = options.sort_spill_reservation_bytes.min(pool_bytes / MERGE_POOL_SHARE);
+            spilling_batch_rows = (pool_bytes / POOL_BYTES_PER_ROW).clamp(64, SPILLING_BATCH_ROWS);
+            let pool = FairSpillPool::new(pool_bytes);
             let named = NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(NonZeroUsize::MIN);
             runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)));
         }
@@ -76,7 +89,7 @@ impl Session {
             runtime = runtime.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode));
         }
         let runtime = runtime.build_arc().map_err(|e| Failure::internal("the query engine could not be started").caused_by(e))?;
-        Ok(Self { runtime, config: config(limits.parallelism) })
+        Ok(Self { runtime, config, spilling_batch_rows })
     }
 
     /// Partitions of a plan that run at once.
@@ -94,9 +107,10 @@ impl Session {
         self.state_with(self.config.clone(), tallies)
     }
 
-    /// The same without hash joins, which cannot spill: for a second try after the pool was exhausted.
+    /// The same for a second try after the pool was exhausted: without hash joins, which cannot spill, and with one partition and small
+    /// batches, so that few operators share the pool and each spills in small steps.
     pub fn spilling_state(&self, tallies: &Arc<ViewTallies>) -> SessionState {
-        let mut config = self.config.clone();
+        let mut config = self.config.clone().with_target_partitions(1).with_batch_size(self.spilling_batch_rows);
         config.options_mut().optimizer.prefer_hash_join = false;
         self.state_with(config, tallies)
     }

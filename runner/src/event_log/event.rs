@@ -109,6 +109,7 @@ pub enum EventDetails {
     StreamProgress(StreamProgress),
     SchemaChange(SchemaChange),
     ResetProgress(ResetProgress),
+    PlanningNote(PlanningNote),
     Deprecation(Deprecation),
     EventLogProgress(EventLogProgress),
 }
@@ -130,6 +131,7 @@ impl EventDetails {
             Self::StreamProgress(_) => "stream_progress",
             Self::SchemaChange(_) => "schema_change",
             Self::ResetProgress(_) => "reset_progress",
+            Self::PlanningNote(_) => "planning_note",
             Self::Deprecation(_) => "deprecation",
             Self::EventLogProgress(_) => "event_log_progress",
         }
@@ -138,7 +140,9 @@ impl EventDetails {
     /// `EVOLVING` for the event types that are ours alone.
     pub const fn maturity_level(&self) -> &'static str {
         match self {
-            Self::GraphPlanned(_) | Self::SchemaChange(_) | Self::ResetProgress(_) | Self::EventLogProgress(_) => "EVOLVING",
+            Self::GraphPlanned(_) | Self::SchemaChange(_) | Self::ResetProgress(_) | Self::PlanningNote(_) | Self::EventLogProgress(_) => {
+                "EVOLVING"
+            }
             _ => "STABLE",
         }
     }
@@ -473,6 +477,12 @@ pub struct ResetProgress {
     pub kind: ResetKind,
     pub generation: u64,
     pub status: OperationStatus,
+}
+
+/// Something about the plan of an update that its user should know, such as a protected table that a full refresh of everything spares.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanningNote {
+    pub note: String,
 }
 
 /// Lint W001.

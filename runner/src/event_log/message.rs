@@ -7,8 +7,8 @@ use floe_crds::state::{FailureClass, FlowState, UpdateState};
 use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
     EventDetails, EventError, EventLogProgress, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint,
-    OperationProgress, OperationStatus, PlanningInformation, ResetProgress, RuntimeDetails, SchemaChange, StackFrame, StreamProgress,
-    Subject, UpdateProgress, UserAction,
+    OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails, SchemaChange, StackFrame,
+    StreamProgress, Subject, UpdateProgress, UserAction,
 };
 use crate::{execute::progress::FlowProgress as CommittedProgress, failure::Failure};
 
@@ -221,6 +221,12 @@ impl Event {
     pub fn reset_progress(subject: Subject, reset: ResetProgress) -> Self {
         let message = format!("{} of {} is {}.", word(&reset.kind), reset.dataset, word(&reset.status));
         Self::new(subject, Level::Info, message, EventDetails::ResetProgress(reset))
+    }
+
+    /// A note of the plan, which is its own sentence.
+    pub fn planning_note(note: &str) -> Self {
+        let details = EventDetails::PlanningNote(PlanningNote { note: note.to_string() });
+        Self::new(Subject::default(), Level::Info, format!("{note}."), details)
     }
 
     /// The log could not be written for so long that `discarded` events were lost.

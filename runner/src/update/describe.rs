@@ -40,4 +40,7 @@ pub fn planned(log: &EventLog, resolved: &Resolved, plan: &UpdatePlan, developme
     for event in definition::planned(&resolved.graph, &plan.changes, &|_| None, development) {
         log.record(event);
     }
+    for note in &plan.notes {
+        log.record(Event::planning_note(note));
+    }
 }
