@@ -200,14 +200,17 @@ fn print_event(mut event: Value, terminal: Terminal) {
     if let Some(details) = event["details"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()) {
         event["details"] = details;
     }
+    let time = event["timestamp"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    if let Some(time) = time {
+        // As `floe run --output json` prints it.
+        event["timestamp"] = time.to_rfc3339_opts(SecondsFormat::Micros, true).into();
+    }
     if terminal.is_json() {
         return terminal.out(&event.to_string());
     }
     let color = terminal.color_out;
     let text = |key: &str| event[key].as_str().unwrap_or_default();
-    let time = text("timestamp")
-        .parse::<DateTime<Utc>>()
-        .map_or_else(|_| text("timestamp").to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true).replace('T', " "));
+    let time = time.map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::Millis, true).replace('T', " "));
     let level = level_word(EventLevel::parse(text("level")).unwrap_or(EventLevel::Info), color);
     let mut line = format!("{} {level} {}", Paint::Dim.on(&time, color), text("message"));
     let numbers = numbers(&event["details"]["flow_progress"]);

@@ -118,7 +118,8 @@ impl Console {
                 return Ok(0);
             }
             match line.trim() {
-                "\\q" | "exit" | "quit" | "exit;" | "quit;" if text.is_empty() => return Ok(0),
+                "\\q" => return Ok(0),
+                "exit" | "quit" | "exit;" | "quit;" if text.is_empty() => return Ok(0),
                 "\\d" if text.is_empty() => self.list_datasets(),
                 _ => text.push_str(&line),
             }
