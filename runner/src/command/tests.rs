@@ -172,13 +172,13 @@ async fn tables_are_read_at_a_version() {
 
 #[tokio::test]
 async fn columns_that_are_never_null_can_be_grouped() {
-    let (_directory, settings) = project("empty");
+    let (directory, settings) = project("empty");
     let sql = "CREATE STREAMING TABLE visits (page STRING NOT NULL, visitor STRING)
         AS SELECT coalesce(page, '') AS page, visitor FROM STREAM read_files('data/visits', format => 'json', schema => 'page STRING, visitor STRING');
         CREATE MATERIALIZED VIEW pages AS SELECT page, COUNT(page) AS n FROM visits WHERE page <> '' GROUP BY page ORDER BY page;";
     std::fs::write(settings.project.join("transformations/visits.sql"), sql).unwrap();
     assert_eq!(run(&settings).await.state, UpdateState::Completed);
-    let shop = Shop { settings, last_update: String::new(), _directory };
+    let shop = Shop { settings, last_update: String::new(), _directory: directory };
     assert_eq!(shop.rows("SELECT * FROM pages").await, json!([{"page": "/", "n": 2}, {"page": "/books", "n": 1}]));
 }
 

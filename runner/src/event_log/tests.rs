@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     EventLog, Outputs, Pauses,
-    event::{AddedColumn, CreateUpdate, DataQuality, Event, EventDetails, ExpectationCount, FlowMetrics, Level, SchemaChange, Subject},
+    event::{AddedColumn, CreateUpdate, DataQuality, Event, ExpectationCount, FlowMetrics, Level, SchemaChange, Subject},
     flows::FlowEvents,
     marker::Marker,
     message::Retry,
@@ -31,7 +31,7 @@ use crate::{
     commit::{
         table::{TableSpec, TargetTable},
         transaction::{self, CommitRequest},
-        writer::{StagedFiles, TableWriter, WriterOptions},
+        writer::StagedFiles,
     },
     execute::progress::{FlowFailure, FlowNotice, FlowProgress, FlowResult, Observer as _, RefreshPlan, RefreshSource, RefreshType},
     failure::Failure,
@@ -396,14 +396,14 @@ async fn e13_secrets_are_redacted_everywhere() {
 
 #[tokio::test]
 async fn e20_truncation_is_marked() {
-    let (log, table, _) = memory_log();
+    let (log, stored, _) = memory_log();
     let long = "ä".repeat(1 << 20);
     log.record(Event::update_failed("u1", &Failure::user("X", long.clone())));
     let create =
         CreateUpdate { config: json!({"sql": long, "kept": 1}), update_spec: json!({}), run_as: None, cause: Cause::ApiCall, attempt: 1 };
     log.record(Event::create_update("u1", create));
     log.close().await;
-    let records = table.records();
+    let records = stored.records();
     assert!(records[0].message.len() <= 8 * 1024);
     assert!(records[0].message.ends_with(" bytes]") && records[0].message.contains("… [truncated "), "{}", records[0].message);
     assert!(records[1].details.len() <= 1 << 20);
@@ -581,5 +581,4 @@ async fn rows_of_the_event_log_are_those_of_its_schema() {
     log.close().await;
     let rows = schema::rows(&table.records()).unwrap();
     assert_eq!((rows.num_rows(), rows.schema()), (2, schema::schema()));
-    let _ = (TableWriter::new, WriterOptions::default(), EventDetails::event_type);
 }
