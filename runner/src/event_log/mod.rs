@@ -29,14 +29,13 @@ use floe_crds::state::FlowState;
 use serde_json::json;
 use tokio::sync::Notify;
 
-pub use self::recovery::open;
 use self::{
     event::{Event, EventDetails, Level},
     marker::Marker,
     record::{Identity, Record},
-    redact::Redaction,
     table::LogTable,
 };
+pub use self::{recovery::open, redact::Redaction};
 use crate::{failure::Failure, storage::Storage};
 
 /// How long the log waits.

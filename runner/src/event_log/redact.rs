@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::failure::Failure;
+
 /// Longest `message`.
 pub(super) const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 /// Longest JSON text in `details`.
@@ -13,7 +15,7 @@ pub(super) const MAX_STACK_FRAMES: usize = 20;
 
 /// The secret values of an update.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Redaction {
+pub struct Redaction {
     /// Longest first, so that a secret that contains another is replaced as a whole.
     secrets: Vec<String>,
 }
@@ -35,6 +37,30 @@ impl Redaction {
             }
         }
         hide_credentials(text)
+    }
+
+    /// `failure` without secrets, for people: in its texts and in those of its causes and findings.
+    pub fn failure(&self, failure: Failure) -> Failure {
+        let hidden = |text: Option<String>| text.map(|text| self.text(&text));
+        let mut causes = Vec::new();
+        let mut next = std::error::Error::source(&failure);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        let told: Vec<String> = causes.iter().map(|cause| self.text(cause)).collect();
+        let mut diagnostics = failure.diagnostics;
+        for found in &mut diagnostics {
+            found.message = self.text(&found.message);
+            found.help = hidden(found.help.take());
+        }
+        Failure {
+            message: self.text(&failure.message),
+            help: hidden(failure.help),
+            source: if told == causes { failure.source } else { Some(told.join(": ").into()) },
+            diagnostics,
+            ..failure
+        }
     }
 
     /// `value` with every string in it redacted, keys left out.

@@ -127,7 +127,7 @@ pub fn engine_error(error: DataFusionError) -> Failure {
 /// A spill file that could not be written, most of all.
 fn storage_error(error: &DataFusionError) -> Failure {
     let text = error.strip_backtrace();
-    let full = text.contains("No space left") || text.contains("os error 28");
+    let full = ["No space left", "os error 28", "File too large"].iter().any(|part| text.contains(part));
     let class = if full { "NO_SPACE_LEFT" } else { "STORAGE_ERROR" };
     Failure::storage(class, text).help("check the space and the rights of the spill directory and of the storage")
 }

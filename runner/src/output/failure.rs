@@ -58,7 +58,7 @@ pub fn failure_text(failure: &Failure, project: &Path, color: bool) -> String {
     let mut source = std::error::Error::source(failure);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        if !failure.message.contains(&cause_text) {
+        if !failure.message.contains(&cause_text) && !text.contains(&cause_text) {
             line(&mut text, "cause", &cause_text.replace('\n', "\n    "));
         }
         source = cause.source();

@@ -35,6 +35,8 @@ struct State {
     /// The phase before flows run.
     phase: Option<ProgressBar>,
     flows: BTreeMap<String, RunningFlow>,
+    /// The class of the last failure of the event log that was told: each is told once, however often it is met.
+    log_failed: Option<String>,
 }
 
 struct RunningFlow {
@@ -180,6 +182,9 @@ impl Observer for LiveDisplay {
     }
 
     fn log_failed(&self, failure: &Failure) {
+        if self.lock().log_failed.replace(failure.error.clone()).as_ref() == Some(&failure.error) {
+            return;
+        }
         self.say(&format!("{} the event log cannot be written: {failure}", Paint::Yellow.on("!", self.terminal.color_err)));
     }
 }

@@ -91,8 +91,21 @@ fn walk(folder: &Path, name: &str, files: &mut BTreeMap<String, PathBuf>) -> Res
     Ok(())
 }
 
+/// The text of a file of the project, which is called `name` in it.
+pub(super) fn text_of(name: &str, path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(|error| io_failure("read", &path.display().to_string(), error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(error.as_bytes().get(..valid).unwrap_or_default());
+        let line = before.matches('\n').count() as u32 + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
+        let failure = Failure::user("INVALID_UTF8", format!("{name} is not a text in UTF-8")).help("save the file as UTF-8");
+        Failure { origin: Some(Origin::new(name, line, column)), ..failure }
+    })
+}
+
 fn add_file(name: &str, path: &Path, texts: &mut Texts) -> Result<(), Failure> {
-    let read = || fs::read_to_string(path).map_err(|error| io_failure("read", &path.display().to_string(), error));
+    let read = || text_of(name, path);
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     match extension.as_str() {
         "sql" => texts.sql.push(source_file(name, read()?)),

@@ -9,7 +9,7 @@ use std::{
 use floe_crds::manifest::{self, Manifest, PipelineManifest, TableManifest};
 use floe_graph::origin::Diagnostic;
 
-use super::{diagnostics, invalid};
+use super::{diagnostics, files::text_of, invalid};
 use crate::{failure::Failure, storage::io_failure};
 
 /// What the manifests of the root folder say.
@@ -27,7 +27,7 @@ pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
     let (mut pipelines, mut tables, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     for file in &files {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let text = fs::read_to_string(file).map_err(|error| io_failure("read", &file.display().to_string(), error))?;
+        let text = text_of(&name, file)?;
         let reading = manifest::read(&text);
         findings.extend(diagnostics(&name, reading.findings));
         for document in reading.manifests {

@@ -88,6 +88,10 @@ fn known_io(action: &str, place: &str, error: &io::Error) -> Option<Failure> {
             Failure::storage("NO_SPACE_LEFT", format!("cannot {action} {place}: no space left on the device"))
                 .help("free or add space and run again; nothing that was committed is lost")
         }
+        io::ErrorKind::FileTooLarge => {
+            Failure::storage("NO_SPACE_LEFT", format!("cannot {action} {place}: the file would be larger than this process may write"))
+                .help("raise the limit (ulimit -f, or that of the file system) and run again; nothing that was committed is lost")
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => denied(action, place),
         io::ErrorKind::NotFound => {
             Failure::user("PATH_NOT_FOUND", format!("cannot {action} {place}: it does not exist")).help("check the path")

@@ -21,7 +21,7 @@ use floe_graph::{
 
 use crate::{
     event_log::{
-        self, EventLog, Outputs,
+        self, EventLog, Outputs, Redaction,
         event::{CancellationCause, Event},
         flows::FlowEvents,
         record::Identity,
@@ -82,6 +82,13 @@ pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Fa
 pub async fn run(settings: RunSettings) -> Result<UpdateReport, Failure> {
     let started = Instant::now();
     let project = project::load(&settings.settings)?;
+    let redaction = Redaction::new(project.secrets.clone());
+    let report = Box::pin(run_project(settings, project, started)).await.map_err(|failure| redaction.failure(failure))?;
+    let failures = report.failures.into_iter().map(|failure| redaction.failure(failure)).collect();
+    Ok(UpdateReport { failures, ..report })
+}
+
+async fn run_project(settings: RunSettings, project: Project, started: Instant) -> Result<UpdateReport, Failure> {
     let storage = open_storage(&settings.settings, &project)?;
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.

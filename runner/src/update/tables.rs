@@ -107,11 +107,13 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
         let (before, selected) = (&before, selected(&dataset.definition.name));
         async move {
             let mut opened = Vec::new();
+            let placed =
+                |failure: Failure| Failure { origin: failure.origin.or_else(|| Some(dataset.definition.origin.clone())), ..failure };
             for wanted in wanted(resolved, dataset, &before.pipeline_id) {
                 let table = if selected {
-                    Some(Box::pin(set_up_table(&wanted, plan, before, log)).await?)
+                    Some(Box::pin(set_up_table(&wanted, plan, before, log)).await.map_err(placed)?)
                 } else {
-                    TargetTable::open(&wanted.spec.location, known(before, &wanted.name).cloned()).await?
+                    TargetTable::open(&wanted.spec.location, known(before, &wanted.name).cloned()).await.map_err(placed)?
                 };
                 opened.extend(table.map(|table| (wanted, table)));
             }

@@ -1,6 +1,7 @@
 //! The promises of `floe run`, kept by the real process on real directories. Scenario numbers are those of the acceptance scenarios.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod bad_input;
 mod bookstore;
 mod event_log;
 mod exactly_once;

@@ -8,6 +8,7 @@ use datafusion::arrow::{
 };
 
 use super::{
+    location::shown,
     open::{ReadError, SourceFile},
     reader::{Emit, FileCounts},
 };
@@ -50,7 +51,7 @@ impl BinaryReader {
 
 fn read_all(file: &SourceFile<'_>) -> Result<Vec<u8>, ReadError> {
     if file.entry.size > MAX_BYTES {
-        let text = format!("{} has {} bytes; a value holds at most {MAX_BYTES}", file.entry.path, file.entry.size);
+        let text = format!("{} has {} bytes; a value holds at most {MAX_BYTES}", shown(&file.entry.path), file.entry.size);
         return Err(Failure::user("BINARY_FILE_TOO_LARGE", text).help("exclude the file with pathGlobFilter").into());
     }
     let mut bytes = Vec::with_capacity(file.entry.size as usize);

@@ -7,6 +7,7 @@ use floe_graph::source_options::ParseMode;
 
 use super::{
     lines::Window,
+    location::shown,
     open::{ReadError, SourceFile},
     reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts},
     scan::FileRead,
@@ -118,7 +119,7 @@ impl JsonReader {
 
 /// A record that `FAILFAST` does not let pass.
 pub(super) fn malformed(file: &SourceFile<'_>, reason: &str, excerpt: &str) -> ReadError {
-    Failure::user("MALFORMED_RECORD_IN_PARSING", format!("{}: {reason}: {excerpt}", file.entry.path))
+    Failure::user("MALFORMED_RECORD_IN_PARSING", format!("{}: {reason}: {excerpt}", shown(&file.entry.path)))
         .help("correct the record, or use mode => 'PERMISSIVE' to get a row of NULLs for it, or 'DROPMALFORMED' to leave it out")
         .into()
 }

@@ -81,6 +81,14 @@ impl FileRoot {
     }
 }
 
+/// The URI of a file for people: a path for a local one.
+pub(super) fn shown(uri: &str) -> String {
+    match uri.strip_prefix("file://") {
+        Some(path) => String::from_utf8_lossy(&decode(path)).into_owned(),
+        None => uri.to_owned(),
+    }
+}
+
 /// The part before the first segment with a glob character, and the rest.
 fn split_glob(text: &str) -> (&str, Option<&str>) {
     let start = text.find("://").map_or(0, |at| at + 3);

@@ -18,7 +18,10 @@ use futures::{StreamExt, stream::BoxStream};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, path::Path};
 use tokio::runtime::Handle;
 
-use super::{location::FilePlace, snappy::SnappyReader};
+use super::{
+    location::{FilePlace, shown},
+    snappy::SnappyReader,
+};
 use crate::{
     failure::Failure,
     state::FileEntry,
@@ -101,14 +104,14 @@ impl SourceFile<'_> {
                 Ok(error) => self.store_error(error),
                 Err(error) => ReadError::Corrupt(error.to_string()),
             },
-            _ => io_failure("read", &self.entry.path, error).into(),
+            _ => io_failure("read", &shown(&self.entry.path), error).into(),
         }
     }
 
     fn store_error(&self, error: StoreError) -> ReadError {
         match error {
             StoreError::NotFound { .. } => ReadError::Missing,
-            error => store_failure("read", &self.entry.path, error).into(),
+            error => store_failure("read", &shown(&self.entry.path), error).into(),
         }
     }
 

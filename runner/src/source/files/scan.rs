@@ -22,7 +22,7 @@ use tokio::{runtime::Handle, sync::mpsc::Sender};
 
 use super::{
     columns::{Columns, content_schema, partition_columns},
-    location::FileRoot,
+    location::{FileRoot, shown},
     open::{ReadError, SourceFile},
     reader::{ContentReader, FileCounts},
 };
@@ -206,12 +206,12 @@ impl ScanTask {
 }
 
 fn vanished(path: &str) -> Failure {
-    Failure::user("FILE_NOT_EXIST", format!("{path} was there when it was listed and is gone now"))
+    Failure::user("FILE_NOT_EXIST", format!("{} was there when it was listed and is gone now", shown(path)))
         .help("restore the file, or set ignoreMissingFiles => true to go on without it")
 }
 
 fn unreadable(path: &str, reason: &str) -> Failure {
-    Failure::user("FAILED_READ_FILE.NO_HINT", format!("{path} cannot be read: {reason}"))
+    Failure::user("FAILED_READ_FILE.NO_HINT", format!("{} cannot be read: {reason}", shown(path)))
         .help("repair or remove the file, or set ignoreCorruptFiles => true to skip such files")
 }
 

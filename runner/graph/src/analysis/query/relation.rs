@@ -174,6 +174,9 @@ impl Planner<'_> {
     /// A relation of FROM that is no generator. `left` is what LATERAL could see.
     fn factor(&mut self, factor: &TableFactor, left: Option<&Relation>, outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let span = factor_span(factor);
+        if let Some(ignored) = not_read(factor) {
+            return self.unsupported(ignored, span);
+        }
         let reader = Reader { file: &self.file, namespace: self.namespace };
         if let Some(reference) = reader.reference(factor)? {
             return self.reference(&reference, alias_of(factor), span);
@@ -319,6 +322,19 @@ impl Planner<'_> {
                 self.error("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", message, span)
             }
         }
+    }
+}
+
+/// What stands behind a relation and would change its rows, if nothing here reads it.
+fn not_read(factor: &TableFactor) -> Option<&'static str> {
+    match factor {
+        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => Some("TABLESAMPLE"),
+        TableFactor::Table { with_hints, .. } if !with_hints.is_empty() => Some("WITH (…) behind a table that is no stream"),
+        TableFactor::Table { partitions, .. } if !partitions.is_empty() => Some("PARTITION behind a table"),
+        TableFactor::Table { index_hints, .. } if !index_hints.is_empty() => Some("an index hint behind a table"),
+        TableFactor::Table { with_ordinality: true, .. } => Some("WITH ORDINALITY"),
+        TableFactor::Table { json_path: Some(_), .. } => Some("a path behind a table"),
+        _ => None,
     }
 }
 

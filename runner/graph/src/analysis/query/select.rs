@@ -389,7 +389,10 @@ impl Planner<'_> {
                 self.distinct(plan, items, rest, span)
             }
             Some(ast::Distinct::On(_)) => {
-                self.refuse_distinct_on_stream(&plan, "SELECT DISTINCT ON in a streaming query", span);
+                if streaming::is_streaming(&plan) {
+                    self.refuse_distinct_on_stream(&plan, "SELECT DISTINCT ON in a streaming query", span);
+                    return self.project(plan, items, span);
+                }
                 let plan = self.first_of_each(plan, &rest, span)?;
                 self.project(plan, items, span)
             }

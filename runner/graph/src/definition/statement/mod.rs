@@ -153,7 +153,7 @@ pub(super) fn cursor_of(
 fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
     let undefined = |(key, origin): &(String, Origin)| {
         Diagnostic::error("UNDEFINED_CONFIGURATION_KEY", format!("no value for ${{{key}}}"))
-            .help(format!("define spec.configuration.{key} or SET {key} earlier in this file"))
+            .help(format!("define spec.configuration.{key}, pass --conf {key}=… or SET {key} earlier in this file"))
             .at(origin)
     };
     substituted.missing.iter().map(undefined).collect()

@@ -310,7 +310,10 @@ CREATE MATERIALIZED VIEW c AS SELECT ${missing} AS p, '${other}' AS q;",
             "[UNDEFINED_CONFIGURATION_KEY] no value for ${other} (a.sql:4:56)"
         ]
     );
-    assert_eq!(out.diagnostics[0].help.as_deref(), Some("define spec.configuration.missing or SET missing earlier in this file"));
+    assert_eq!(
+        out.diagnostics[0].help.as_deref(),
+        Some("define spec.configuration.missing, pass --conf missing=… or SET missing earlier in this file")
+    );
 }
 
 #[test]
