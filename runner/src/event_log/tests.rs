@@ -397,10 +397,10 @@ async fn e13_secrets_are_redacted_everywhere() {
 #[tokio::test]
 async fn e20_truncation_is_marked() {
     let (log, stored, _) = memory_log();
-    let long = "ä".repeat(1 << 20);
-    log.record(Event::update_failed("u1", &Failure::user("X", long.clone())));
+    let huge = "ä".repeat(1 << 20);
+    log.record(Event::update_failed("u1", &Failure::user("X", huge.clone())));
     let create =
-        CreateUpdate { config: json!({"sql": long, "kept": 1}), update_spec: json!({}), run_as: None, cause: Cause::ApiCall, attempt: 1 };
+        CreateUpdate { config: json!({"sql": huge, "kept": 1}), update_spec: json!({}), run_as: None, cause: Cause::ApiCall, attempt: 1 };
     log.record(Event::create_update("u1", create));
     log.close().await;
     let records = stored.records();
