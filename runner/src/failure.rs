@@ -1,5 +1,4 @@
 //! A failure as a user sees it: whose fault, which flow and dataset, where, and what to do.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::fmt;
 
@@ -9,14 +8,21 @@ use floe_graph::origin::{Diagnostic, Origin};
 /// The one error value that leaves a room. Step errors become it through `From`, with their sources kept.
 #[derive(Debug)]
 pub struct Failure {
+    /// Decides exit code and retry.
     pub class: FailureClass,
     /// Error class, e.g. `CAST_INVALID_INPUT`.
     pub error: String,
+    /// One sentence for the user.
     pub message: String,
+    /// Name of the flow that failed.
     pub flow: Option<String>,
+    /// Full name of the dataset that it is about.
     pub dataset: Option<String>,
+    /// Place in the definition.
     pub origin: Option<Origin>,
+    /// What to do.
     pub help: Option<String>,
+    /// The error beneath, for the log.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// Findings of planning, when that is what failed.
     pub diagnostics: Vec<Diagnostic>,

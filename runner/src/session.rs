@@ -1,6 +1,5 @@
 //! The only place that builds a DataFusion session: memory pool, spill directory, planner settings, and the step from a resolved
 //! plan (leaves and functions by name) to one that can be executed.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
@@ -64,7 +63,9 @@ pub struct Session {
 /// What a resolved plan is bound to: one provider per leaf, and the time that `current_timestamp()` returns.
 #[derive(Clone, Debug)]
 pub struct Binding {
+    /// Each leaf of the plan with what it reads.
     pub providers: Vec<(RelationSource, Arc<dyn TableProvider>)>,
+    /// Time of the batch.
     pub clock: BatchClock,
 }
 

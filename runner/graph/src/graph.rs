@@ -1,5 +1,4 @@
 //! The resolved flow graph: every name bound, every query typed, flows in topological order.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,15 +25,18 @@ pub struct ResolvedGraph {
     pub datasets: BTreeMap<DatasetName, ResolvedDataset>,
     /// Flows that are executed (not views), in topological order, ties by name.
     pub flows: Vec<ResolvedFlow>,
+    /// Findings that stop nothing.
     pub lints: Vec<Diagnostic>,
 }
 
 /// A dataset with the schema that its queries and declared columns give.
 #[derive(Clone, Debug)]
 pub struct ResolvedDataset {
+    /// The definition that it was resolved from.
     pub definition: Arc<Dataset>,
     /// Arrow schema of the stored columns: timestamps are µs UTC, text is Utf8.
     pub schema: SchemaRef,
+    /// Typed predicates, in the order of the statement.
     pub expectations: Vec<ResolvedExpectation>,
     /// Where violating rows of `QUARANTINE ROW` expectations go.
     pub quarantine: Option<DatasetName>,
@@ -51,6 +53,7 @@ pub struct Read {
     pub source: String,
     /// A dataset of this graph.
     pub is_dataset: bool,
+    /// True if the view is read as a stream somewhere.
     pub streaming: bool,
 }
 
@@ -67,19 +70,26 @@ impl ResolvedDataset {
 /// An expectation whose predicate is typed over the output columns of its dataset (unqualified column references).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
 pub struct ResolvedExpectation {
+    /// As in the definition.
     pub name: String,
     /// Full name of the dataset that declares it (a temporary view's too).
     pub dataset: String,
+    /// The predicate as the user wrote it.
     pub text: String,
+    /// The typed predicate; not TRUE (also NULL) is a violation.
     pub predicate: Expr,
+    /// What happens to a row that violates it.
     pub action: ExpectationAction,
 }
 
 /// A flow that can be executed.
 #[derive(Clone, Debug)]
 pub struct ResolvedFlow {
+    /// Unique in the pipeline, letter case ignored.
     pub name: String,
+    /// The dataset that it writes.
     pub target: DatasetName,
+    /// What it does with the target.
     pub kind: FlowKind,
     /// Typed plan; leaves are `RelationSource`s, views are inlined, expectations of views are `Expect` nodes,
     /// functions are the signatures of `function`. The expectations of the target itself are not in it.
@@ -92,8 +102,11 @@ pub struct ResolvedFlow {
     pub upstream: Vec<String>,
     /// Hash of plan, parameters and time zone: an MV recomputes when it changes.
     pub fingerprint: String,
+    /// `SET` values in force where the flow is defined.
     pub settings: BTreeMap<String, String>,
+    /// `COMMENT` of the flow.
     pub comment: Option<String>,
+    /// Where the flow is defined.
     pub origin: Origin,
 }
 

@@ -1,5 +1,4 @@
 //! Names of datasets: three parts, kept as first written, compared without regard to letter case.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     fmt,
@@ -11,15 +10,20 @@ use serde::Serialize;
 /// The default catalog and schema of unqualified names at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Namespace {
+    /// First part of a full name.
     pub catalog: String,
+    /// Second part of a full name.
     pub schema: String,
 }
 
 /// `catalog.schema.name`. Two names that differ only in letter case are equal.
 #[derive(Clone, Debug, Serialize)]
 pub struct DatasetName {
+    /// First part of the full name.
     pub catalog: String,
+    /// Second part of the full name.
     pub schema: String,
+    /// Last part, as written where it is defined.
     pub name: String,
 }
 

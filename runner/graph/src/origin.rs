@@ -1,5 +1,4 @@
 //! Where a definition stands in the user's files, and what was found there: origins and diagnostics.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod render;
 
@@ -12,8 +11,11 @@ pub use render::{Sources, render};
 /// A place in a file of the project. `file` is relative to the project root with `/` as separator; line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Origin {
+    /// Path relative to the root of the project.
     pub file: Arc<str>,
+    /// From 1.
     pub line: u32,
+    /// Characters, from 1.
     pub column: u32,
 }
 
@@ -34,20 +36,28 @@ impl fmt::Display for Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Stops the update before it begins.
     Error,
+    /// Stops nothing, unless lints are errors (`--strict`).
     Lint,
 }
 
 /// One finding about a project: class (`PARSE_SYNTAX_ERROR`, `W001`), text, place, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
+    /// Class of the error (`FEATURE_NOT_SUPPORTED`) or number of the lint.
     pub class: String,
+    /// Error or lint.
     pub severity: Severity,
+    /// One sentence for the user, without place and class.
     pub message: String,
+    /// Where in the project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Full name of the dataset that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

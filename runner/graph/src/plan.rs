@@ -1,5 +1,4 @@
 //! The plan of one update: which flows run, what is reset, what changes in storage. Complete before the first write.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod changes;
 mod selection;
@@ -16,31 +15,45 @@ use crate::{definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, or
 /// What the user asked to bring up to date; all empty means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
+    /// Datasets whose flows run; names as the user wrote them.
     pub refresh: Vec<String>,
+    /// Flows that run.
     pub refresh_flows: Vec<String>,
+    /// Datasets that are emptied and computed from the start.
     pub full_refresh: Vec<String>,
+    /// The same for all datasets that are not protected.
     pub full_refresh_all: bool,
+    /// Datasets that keep their rows and forget their positions.
     pub reset_checkpoints: Vec<String>,
+    /// Also resets the streaming tables that read a reset one.
     pub cascade: bool,
 }
 
 /// What storage holds for a dataset, as far as planning needs it. Gathered by the runner's `observe`.
 #[derive(Clone, Debug)]
 pub struct StoredTable {
+    /// `None` if the catalog of the pipeline does not know it.
     pub kind: Option<DatasetKind>,
     /// `floe.pipelineId` of the table; `None` for a foreign table.
     pub pipeline_id: Option<String>,
+    /// The id in the table's metadata; another one means another table.
     pub table_id: String,
+    /// Newest version of the Delta log.
     pub version: i64,
+    /// Stored columns in their order, partition columns included.
     pub schema: SchemaRef,
+    /// Partition columns in their order.
     pub partition_by: Vec<String>,
+    /// All properties of the table, Floe's own included.
     pub properties: BTreeMap<String, String>,
 }
 
 /// All that is stored for a pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct StoredState {
+    /// `None` before the first update.
     pub pipeline_id: Option<String>,
+    /// Stored tables, those of quarantine included.
     pub tables: BTreeMap<DatasetName, StoredTable>,
     /// Fingerprint of the last successful refresh of each MV flow.
     pub fingerprints: BTreeMap<String, String>,
@@ -55,7 +68,9 @@ pub struct StoredState {
 pub struct UpdatePlan {
     /// Flows to run, in the order of the graph; all others are EXCLUDED.
     pub selected: Vec<String>,
+    /// Datasets to reset, in the order of the graph.
     pub resets: Vec<Reset>,
+    /// What changes in storage, in the order of the graph.
     pub changes: Vec<Change>,
     /// Told to the user: protected tables that a full refresh of everything spares, for example.
     pub notes: Vec<String>,
@@ -64,7 +79,9 @@ pub struct UpdatePlan {
 /// One dataset to empty or one checkpoint to forget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reset {
+    /// Full name.
     pub dataset: String,
+    /// What is forgotten.
     pub kind: ResetKind,
     /// Flows whose checkpoint starts a new generation.
     pub flows: Vec<String>,
@@ -74,13 +91,16 @@ pub struct Reset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ResetKind {
+    /// Rows and positions.
     FullRefresh,
+    /// Positions; the rows stay.
     CheckpointReset,
 }
 
 /// One line of the plan of changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Change {
     /// The table does not exist yet.
     Create { dataset: String },

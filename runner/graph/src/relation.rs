@@ -1,5 +1,4 @@
 //! The leaves of a resolved plan: relations that the runner replaces by something that can be read.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,16 +10,19 @@ use crate::{name::DatasetName, origin::Origin};
 /// What a leaf of a plan reads, and whether it is read as a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Relation {
+    /// What is read.
     pub kind: RelationKind,
     /// Read incrementally (`STREAM`), or as a whole at the newest version.
     pub streaming: bool,
     /// Options of the read, keys in lower case without the prefix `cloudfiles.`; values as text.
     pub options: BTreeMap<String, String>,
+    /// Where the query names it.
     pub origin: Option<Origin>,
 }
 
 /// The kinds of leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum RelationKind {
     /// A stored dataset of this pipeline (streaming table, materialized view or a quarantine table).
     Dataset { name: DatasetName },
@@ -49,7 +51,9 @@ impl Relation {
 /// For files the schema ends with the hidden column `_metadata` only where the query uses it.
 #[derive(Clone, Debug)]
 pub struct RelationSource {
+    /// The relation that the leaf stands for.
     pub relation: Arc<Relation>,
+    /// Columns that the query sees.
     pub schema: SchemaRef,
 }
 

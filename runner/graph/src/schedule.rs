@@ -1,6 +1,5 @@
 //! The scheduler of one update: which flow starts when, what is retried, what is skipped. It changes its own state and returns actions;
 //! the caller carries them out and tells what became of them.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +13,9 @@ mod tests;
 pub struct RetryPolicy {
     /// `None` = unlimited.
     pub max_retries: Option<u32>,
+    /// Wait before the first retry, in milliseconds; doubles with each.
     pub min_backoff_ms: u64,
+    /// Longest wait before a retry, in milliseconds.
     pub max_backoff_ms: u64,
 }
 
@@ -30,9 +31,11 @@ impl RetryPolicy {
 /// One flow of the graph as the scheduler sees it.
 #[derive(Clone, Debug)]
 pub struct ScheduledFlow {
+    /// Name of the flow.
     pub name: String,
     /// Flows that write one of its inputs.
     pub upstream: Vec<String>,
+    /// What it does in this update.
     pub part: Part,
 }
 
@@ -51,18 +54,19 @@ pub enum Part {
 
 /// How a started flow ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the text of the variant says what its fields are")]
 pub enum Outcome {
+    /// Everything there was to do is committed.
     Completed,
+    /// It stopped on request, between two micro-batches.
     Stopped,
     /// `transient`: another attempt may not meet it. `jitter` in −0.2..=0.2 changes the wait before that.
-    Failed {
-        transient: bool,
-        jitter: f64,
-    },
+    Failed { transient: bool, jitter: f64 },
 }
 
 /// What the caller must do next, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Action {
     /// Tell that the flow is in this state.
     Report { flow: String, state: FlowState },

@@ -1,7 +1,6 @@
 //! Expectations on record batches: every predicate on every row, in one pass; what is kept, what is quarantined, and the counts.
 //!
 //! A predicate that is FALSE or NULL is violated, so that each row is in exactly one of target and quarantine.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::sync::{
     Arc, Mutex,
@@ -30,11 +29,14 @@ use crate::failure::{Failure, FailureClass};
 /// Rows that met and that violated one expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectationCount {
+    /// Name of the expectation.
     pub name: String,
     /// Full name of the dataset that declares it.
     pub dataset: String,
+    /// Rows for which the predicate is TRUE.
     #[serde(rename = "passed_records")]
     pub passed: u64,
+    /// Rows for which it is FALSE or NULL.
     #[serde(rename = "failed_records")]
     pub failed: u64,
 }
@@ -42,8 +44,11 @@ pub struct ExpectationCount {
 /// The counters of chapter 10 for one flow and one micro-batch or refresh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataQuality {
+    /// Rows that were not written because of an expectation.
     pub dropped_records: u64,
+    /// Rows that went into the quarantine table.
     pub quarantined_records: u64,
+    /// Counters per expectation, in the order of the definition.
     pub expectations: Vec<ExpectationCount>,
 }
 
@@ -137,6 +142,7 @@ impl Tally {
 /// Where the rows of one batch go.
 #[derive(Debug)]
 pub struct Sorted {
+    /// Rows for the target.
     pub kept: RecordBatch,
     /// Rows for the quarantine table, with the column `_quarantine` at the end.
     pub quarantined: Option<RecordBatch>,
@@ -145,9 +151,13 @@ pub struct Sorted {
 /// Who quarantined a row and when: the constant part of the column `_quarantine`.
 #[derive(Clone, Debug)]
 pub struct QuarantineOrigin {
+    /// The flow that read the rows.
     pub flow: String,
+    /// The update that read them.
     pub update_id: String,
+    /// The micro-batch that read them.
     pub batch_id: i64,
+    /// Epoch microseconds of the batch.
     pub at_us: i64,
 }
 

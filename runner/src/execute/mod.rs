@@ -2,7 +2,6 @@
 //!
 //! bind (leaves become providers) → run → expectations in the same pass → stage → commit. The position of a flow is durable before its
 //! data, and its data carry the transaction id of the position: see `docs/design/0002-commit-protocol.md`.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -33,12 +32,19 @@ use progress::{FlowFailure, FlowResult, Observer};
 /// What all flows of one update share.
 #[derive(Clone)]
 pub struct Execution {
+    /// The engine that all flows share.
     pub session: Session,
+    /// Root of tables and state.
     pub storage: Storage,
+    /// The resolved graph of the update.
     pub graph: Arc<ResolvedGraph>,
+    /// First part of every transaction id.
     pub pipeline_id: String,
+    /// Stands in the events and in the commit info.
     pub update_id: String,
+    /// Is told of every step.
     pub observer: Arc<dyn Observer>,
+    /// Asked between micro-batches.
     pub stop: StopSignal,
     /// All tables of the pipeline that exist, quarantine tables included.
     pub tables: Arc<BTreeMap<DatasetName, Arc<TargetTable>>>,
@@ -53,8 +59,11 @@ pub struct Execution {
 /// One flow with its tables, which exist.
 #[derive(Clone, Debug)]
 pub struct FlowRun {
+    /// The flow with its plan.
     pub flow: Arc<ResolvedFlow>,
+    /// The table that it writes.
     pub target: Arc<TargetTable>,
+    /// Takes the rows that violate a quarantine expectation.
     pub quarantine: Option<Arc<TargetTable>>,
 }
 

@@ -2,7 +2,6 @@
 //!
 //! The names of the fields are those of the event log (`flow_progress.metrics`), so that the same value stands in the log and in the
 //! commit that it counts.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use serde::{Deserialize, Serialize};
 
@@ -15,22 +14,29 @@ pub struct FlowMetrics {
     /// Rows added to the target. Absent if nothing was committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_output_rows: Option<u64>,
+    /// Bytes of the files that were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_output_bytes: Option<u64>,
+    /// Rows read from all streaming sources.
     pub num_input_rows: u64,
     /// Files that were read; for the live progress, not in the event.
     #[serde(skip)]
     pub num_input_files: u64,
+    /// Records that could not be parsed.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_corrupt_records: u64,
+    /// Files that could not be read and were ignored.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_corrupt_files: u64,
+    /// Commits of a source with updates or deletes that were passed over.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_skipped_change_commits: u64,
+    /// Wall time of the execution in milliseconds.
     pub executor_time_ms: u64,
     /// What is known and not processed after this micro-batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_files: Option<u64>,
+    /// Bytes of known files that wait for a later micro-batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_bytes: Option<u64>,
 }
@@ -63,7 +69,9 @@ pub struct FlowProgress {
     /// Micro-batch number; absent for a materialized view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<i64>,
+    /// Numbers of the batch.
     pub metrics: FlowMetrics,
+    /// Counters of the expectations.
     pub data_quality: DataQuality,
     /// Version of the target that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,14 +82,18 @@ pub struct FlowProgress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RefreshType {
+    /// Nothing was computed.
     NoOp,
+    /// The whole content was computed and replaced in one commit.
     CompleteRecompute,
 }
 
 /// Why a materialized view could not be refreshed with less work: an issue of the event log's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshIssue {
+    /// Why an incremental refresh was not chosen, in the words of the event log.
     pub issue_type: String,
+    /// More exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_type: Option<String>,
 }
@@ -89,23 +101,31 @@ pub struct RefreshIssue {
 /// One input of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshSource {
+    /// Full name or location of the input.
     pub table_name: String,
+    /// Id in the table's metadata.
     pub table_id: String,
+    /// Version of the last refresh; `None` if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_version: Option<i64>,
+    /// Version that this refresh reads.
     pub to_version: i64,
 }
 
 /// The plan of one refresh, for `planning_information`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshPlan {
+    /// What is done.
     pub chosen: RefreshType,
+    /// Every reason against something cheaper.
     pub issues: Vec<RefreshIssue>,
+    /// Inputs with their versions.
     pub sources: Vec<RefreshSource>,
 }
 
 /// What a running flow tells its watchers.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum FlowNotice {
     /// `flow_id` of the event log: lasts while the flow continues incrementally.
     Identity(String),
@@ -157,8 +177,11 @@ impl FlowResult {
 /// How a flow failed, with the counters of the work that was not committed.
 #[derive(Debug)]
 pub struct FlowFailure {
+    /// What ended the flow.
     pub failure: crate::failure::Failure,
+    /// Counters up to the failure.
     pub data_quality: DataQuality,
+    /// Numbers up to the failure.
     pub metrics: FlowMetrics,
 }
 

@@ -1,5 +1,4 @@
 //! Whether a materialized view needs a refresh, and why: a pure decision over what storage says.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::collections::BTreeMap;
 
@@ -19,15 +18,18 @@ pub struct RefreshFacts {
     pub inputs: BTreeMap<String, InputNow>,
     /// Per source id of a file input the hash of its listing.
     pub files: BTreeMap<String, String>,
+    /// Hash of everything in the definition that decides the result.
     pub fingerprint: String,
     /// Functions of time and chance in the plan: with them its result depends on when it runs.
     pub determinism: Facts,
+    /// `REFRESH POLICY` of the view.
     pub policy: RefreshPolicy,
 }
 
 /// One input of a view at its newest version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputNow {
+    /// Table id and version.
     pub version: StaticVersion,
     /// False if all commits since the last refresh only moved rows (compaction) or changed metadata.
     pub changed: bool,

@@ -1,5 +1,4 @@
 //! From an executable plan to staged files: all partitions at once, expectations in the same pass, one writer per partition and table.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::sync::{
     Arc,
@@ -23,14 +22,18 @@ use crate::{
 /// Where the rows of a query go.
 #[derive(Clone, Debug)]
 pub struct Destination {
+    /// Takes the rows that are kept.
     pub target: Arc<TargetTable>,
+    /// Takes the rows that violate a quarantine expectation.
     pub quarantine: Option<Arc<TargetTable>>,
 }
 
 /// Files that are written and not yet part of any table.
 #[derive(Debug)]
 pub struct Staged {
+    /// Files of the target.
     pub target: StagedFiles,
+    /// Files of the quarantine table, if there is one.
     pub quarantine: Option<StagedFiles>,
 }
 

@@ -57,7 +57,9 @@ async fn execute(plan: LogicalPlan) -> Result<Vec<RecordBatch>, DataFusionError>
 }
 
 fn text(array: &dyn Array, row: usize) -> String {
-    let formatter = datafusion::arrow::util::display::ArrayFormatter::try_new(array, &Default::default()).expect("formatter");
+    let formatter =
+        datafusion::arrow::util::display::ArrayFormatter::try_new(array, &datafusion::arrow::util::display::FormatOptions::default())
+            .expect("formatter");
     if array.is_null(row) { "NULL".to_string() } else { formatter.value(row).to_string() }
 }
 

@@ -330,7 +330,7 @@ fn session_time_zone_counts() {
     let time = evaluate(spec("to_timestamp"), &[s("2020-06-01 00:30:00")], &paris).expect("time");
     assert_eq!(text_of(&time), "2020-05-31 22:30:00");
     let in_paris = |name: &str, args: &[ScalarValue]| text_of(&evaluate(spec(name), args, &paris).expect(name));
-    assert_eq!(in_paris("hour", &[time.clone()]), "0");
+    assert_eq!(in_paris("hour", std::slice::from_ref(&time)), "0");
     assert_eq!(in_paris("date_trunc", &[s("month"), time.clone()]), "2020-05-31 22:00:00");
     assert_eq!(in_paris("date_format", &[time.clone(), s("yyyy-MM-dd HH:mm XXX")]), "2020-06-01 00:30 +02:00");
     assert_eq!(in_paris("to_date", &[time]), "2020-06-01");
@@ -449,17 +449,17 @@ fn dates_and_times() {
 #[test]
 fn collections() {
     let numbers = list(&[i(3), i(1), NULL, i(1)]);
-    assert_eq!(run("size", &[numbers.clone()]), "4");
+    assert_eq!(run("size", std::slice::from_ref(&numbers)), "4");
     assert_eq!(run("array_contains", &[numbers.clone(), i(1)]), "true");
     assert_eq!(run("array_contains", &[numbers.clone(), i(9)]), "NULL");
-    assert_eq!(run("array_distinct", &[numbers.clone()]), "[3, 1, null]");
+    assert_eq!(run("array_distinct", std::slice::from_ref(&numbers)), "[3, 1, null]");
     assert_eq!(run("array_union", &[numbers.clone(), list(&[i(7), i(3)])]), "[3, 1, null, 7]");
     assert_eq!(run("array_except", &[numbers.clone(), list(&[i(1)])]), "[3, null]");
     assert_eq!(run("array_intersect", &[numbers.clone(), list(&[i(1), i(9)])]), "[1]");
-    assert_eq!(run("sort_array", &[numbers.clone()]), "[null, 1, 1, 3]");
-    assert_eq!(run("array_sort", &[numbers.clone()]), "[1, 1, 3, null]");
-    assert_eq!(run("array_max", &[numbers.clone()]), "3");
-    assert_eq!(run("array_compact", &[numbers.clone()]), "[3, 1, 1]");
+    assert_eq!(run("sort_array", std::slice::from_ref(&numbers)), "[null, 1, 1, 3]");
+    assert_eq!(run("array_sort", std::slice::from_ref(&numbers)), "[1, 1, 3, null]");
+    assert_eq!(run("array_max", std::slice::from_ref(&numbers)), "3");
+    assert_eq!(run("array_compact", std::slice::from_ref(&numbers)), "[3, 1, 1]");
     assert_eq!(run("array_join", &[numbers.clone(), s(","), s("?")]), "3,1,?,1");
     assert_eq!(run("slice", &[numbers.clone(), i(-2), i(2)]), "[null, 1]");
     assert_eq!(run("array_append", &[numbers.clone(), i(5)]), "[3, 1, null, 1, 5]");
@@ -475,8 +475,8 @@ fn collections() {
     let ages = map(&[s("a"), i(1), s("b"), i(2)]);
     assert_eq!(run("$item", &[ages.clone(), s("b")]), "2");
     assert_eq!(run("$item", &[ages.clone(), s("c")]), "NULL");
-    assert_eq!(run("map_keys", &[ages.clone()]), "[a, b]");
-    assert_eq!(run("map_entries", &[ages.clone()]), "[{a, 1}, {b, 2}]");
+    assert_eq!(run("map_keys", std::slice::from_ref(&ages)), "[a, b]");
+    assert_eq!(run("map_entries", std::slice::from_ref(&ages)), "[{a, 1}, {b, 2}]");
     assert_eq!(run("str_to_map", &[s("a=1;b"), s(";"), s("=")]), "{a -> 1, b -> null}");
     assert_eq!(class("map", &[s("a"), i(1), s("a"), i(2)]), "DUPLICATED_MAP_KEY");
     assert_eq!(class("map_concat", &[ages.clone(), ages]), "DUPLICATED_MAP_KEY");

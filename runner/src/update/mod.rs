@@ -1,5 +1,4 @@
 //! The sentence of an update: request → observe → plan → lock → reset → set up tables → execute → report.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod describe;
 mod flows;
@@ -40,10 +39,15 @@ use crate::{
 /// A project that was resolved against its sources and compared with what is stored. Nothing was written.
 #[derive(Debug)]
 pub struct Resolved {
+    /// Files, manifest and parameters.
     pub project: Project,
+    /// Root of tables and state.
     pub storage: Storage,
+    /// Datasets and flows with their typed plans.
     pub graph: Arc<ResolvedGraph>,
+    /// What was last set up; `None` before the first update.
     pub catalog: Option<Catalog>,
+    /// What storage holds now.
     pub stored: StoredState,
 }
 

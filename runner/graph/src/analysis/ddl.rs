@@ -1,5 +1,4 @@
 //! Schemas as text: Spark's DDL (`a BIGINT, b STRUCT<c: STRING>`) to arrow types and back, and Spark's schema JSON.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::sync::Arc;
 
@@ -12,7 +11,9 @@ use crate::function::coercion::bounded_decimal;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} at character {} of the schema", .offset + 1)]
 pub struct DdlError {
+    /// What is wrong, as a sentence without the place.
     pub message: String,
+    /// Characters from the start of the text, from 0.
     pub offset: usize,
 }
 

@@ -1,5 +1,4 @@
 //! The plan node of a temporary view's expectations: its input's rows, checked where the view is inlined.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{cmp::Ordering, collections::HashSet, fmt, sync::Arc};
 
@@ -11,6 +10,7 @@ use crate::graph::ResolvedExpectation;
 /// Checks every row of `input` and drops or fails as the actions say. Needs all columns, and lets no filter pass.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Expect {
+    /// The plan of the view's query.
     pub input: LogicalPlan,
     /// Full name of the view.
     pub dataset: String,

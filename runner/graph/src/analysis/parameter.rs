@@ -1,5 +1,4 @@
 //! Named parameters `:p`: text values, bound after parsing; secret ones are never shown.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,6 +8,7 @@ use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, Scalar
 /// The value of one parameter.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Parameter {
+    /// The text as given; `:name` is always a STRING.
     pub value: String,
     /// Comes from a Secret: shown as `***` everywhere.
     pub secret: bool,

@@ -1,7 +1,6 @@
 //! What a project defines, before any name is resolved: datasets, flows and their queries, from SQL files and `Table` manifests.
 //!
 //! `parse_sql` and `table_manifest` give the same values for the same meaning; nothing after this room knows which it was.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod cursor;
 mod dialect;
@@ -37,7 +36,9 @@ pub use statement::{parse_expression, parse_query, parse_sql};
 /// Everything that a project defines; the order of files and statements has no meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions {
+    /// In the order in which they were read.
     pub datasets: Vec<Dataset>,
+    /// Every query of the project, those of views included.
     pub flows: Vec<Flow>,
     /// Datasets of statements that have an error (as declared dataset or as target of a flow). They are not in `datasets`, or lack
     /// a flow: neither that, nor a reference to them, is an error of its own.
@@ -49,77 +50,111 @@ pub struct Definitions {
 /// The five kinds of dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DatasetKind {
+    /// Stored; its flows append.
     StreamingTable,
+    /// Stored; one query decides the whole content.
     MaterializedView,
+    /// Not stored; seen by this pipeline only.
     TemporaryView,
+    /// Not stored.
     View,
+    /// A Delta table that something else writes.
     External,
 }
 
 /// One declared dataset. Its queries are flows that name it as target, views included.
 #[derive(Clone, Debug)]
 pub struct Dataset {
+    /// The full name, with the defaults in force at the statement.
     pub name: DatasetName,
+    /// What kind of dataset the statement declares.
     pub kind: DatasetKind,
+    /// `PRIVATE`: not published to others.
     pub private: bool,
     /// Declared columns; `None` if the query decides.
     pub columns: Option<Vec<Column>>,
+    /// In the order of the statement.
     pub expectations: Vec<Expectation>,
+    /// Column names as written; empty if the table is not partitioned.
     pub partition_by: Vec<String>,
+    /// Column names as written; excludes `partition_by`.
     pub cluster_by: Vec<String>,
+    /// `COMMENT` of the dataset.
     pub comment: Option<String>,
     /// Table properties as written, e.g. `quality = bronze`, `pipelines.reset.allowed = false`.
     pub properties: BTreeMap<String, String>,
+    /// Only a materialized view may say it.
     pub refresh_policy: RefreshPolicy,
     /// Location of an external table.
     pub location: Option<String>,
+    /// Where the statement begins.
     pub origin: Origin,
 }
 
 /// A declared column; `data_type` is Spark DDL text parsed by `analysis::ddl`.
 #[derive(Clone, Debug)]
 pub struct Column {
+    /// The name as written.
     pub name: String,
+    /// `None` if only the name is declared.
     pub data_type: Option<String>,
+    /// False for `NOT NULL`.
     pub nullable: bool,
+    /// `COMMENT` of the column.
     pub comment: Option<String>,
+    /// Where the column is declared.
     pub origin: Origin,
 }
 
 /// `CONSTRAINT name EXPECT (expr) ON VIOLATION action`.
 #[derive(Clone, Debug)]
 pub struct Expectation {
+    /// Unique in its dataset; the name in metrics.
     pub name: String,
+    /// The parsed predicate; NULL counts as a violation.
     pub expr: ast::Expr,
     /// The predicate as the user wrote it.
     pub text: String,
+    /// What happens to a row that violates it.
     pub action: ExpectationAction,
+    /// The quarantine table, if it is not `<dataset>_quarantine`.
     pub quarantine_into: Option<DatasetName>,
+    /// Where the constraint begins.
     pub origin: Origin,
 }
 
 /// `REFRESH POLICY` of a materialized view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshPolicy {
+    /// The cheapest way that is possible.
     #[default]
     Auto,
+    /// Incrementally if possible; refused by name in this release.
     Incremental,
+    /// Incrementally or not at all; refused by name in this release.
     IncrementalStrict,
+    /// Always a complete recompute.
     Full,
 }
 
 /// One query together with the one target that it writes.
 #[derive(Clone, Debug)]
 pub struct Flow {
+    /// Unique in the pipeline, letter case ignored; the dataset's name for its own query.
     pub name: String,
+    /// The dataset that it writes.
     pub target: DatasetName,
+    /// What it does with the target.
     pub kind: FlowKind,
+    /// The query whose rows it writes.
     pub query: Query,
+    /// `COMMENT` of the flow.
     pub comment: Option<String>,
     /// `SET` values in force where the flow is defined (`pipelines.*`, `spark.sql.*`).
     pub settings: BTreeMap<String, String>,
     /// True if the flow came with its dataset's statement (`AS query`), false for `CREATE FLOW`.
     pub with_dataset: bool,
+    /// Where the flow is defined.
     pub origin: Origin,
 }
 
@@ -142,22 +177,34 @@ pub enum FlowKind {
 /// snapshots. Expressions are texts for `parse_expression`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutoCdc {
+    /// `KEYS`: the columns that identify a row.
     pub keys: Vec<String>,
+    /// `SEQUENCE BY`: the order of changes to one key; a snapshot has none.
     pub sequence_by: Option<String>,
+    /// `APPLY AS DELETE WHEN`.
     pub apply_as_delete_when: Option<String>,
+    /// `APPLY AS TRUNCATE WHEN`.
     pub apply_as_truncate_when: Option<String>,
+    /// Columns whose NULL keeps the stored value.
     pub ignore_null_updates: Option<ColumnSelection>,
+    /// `COLUMNS`: what of the source is stored.
     pub columns: Option<ColumnSelection>,
+    /// 1 or 2.
     pub scd_type: u8,
+    /// `TRACK HISTORY ON`: columns whose change opens a new version.
     pub track_history: Option<ColumnSelection>,
+    /// True for `AUTO CDC FROM SNAPSHOT`.
     pub snapshot: bool,
+    /// True for `INSERT INTO ONCE`.
     pub once: bool,
 }
 
 /// A list of columns, or all except a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColumnSelection {
+    /// These columns.
     Only(Vec<String>),
+    /// All columns but these.
     Except(Vec<String>),
 }
 
@@ -175,10 +222,13 @@ pub enum ColumnSelection {
 /// in the tree; `WATERMARK` and `WITHIN WATERMARK` are not, an error says that they are not supported.
 #[derive(Clone, Debug)]
 pub struct Query {
+    /// The tree, in the forms that are listed above.
     pub ast: Box<ast::Query>,
     /// The text as written, for events and fingerprints (after substitution).
     pub text: Arc<str>,
+    /// Catalog and schema of unqualified names.
     pub namespace: Namespace,
+    /// Path of the file that the spans refer to.
     pub file: Arc<str>,
     /// Where the query begins.
     pub origin: Origin,

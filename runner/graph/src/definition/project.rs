@@ -1,5 +1,4 @@
 //! What a project is made of, as texts: SQL files, `Table` manifests and configuration, all collected into `Definitions`.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +17,9 @@ use crate::{name::Namespace, origin::Diagnostic};
 /// A file of the project; `path` is relative to its root with `/` as separator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
+    /// Relative to the root of the project.
     pub path: Arc<str>,
+    /// The whole content.
     pub text: Arc<str>,
 }
 
@@ -59,7 +60,9 @@ impl Configuration {
 pub struct Project {
     /// Default catalog and schema of the pipeline.
     pub namespace: Namespace,
+    /// Values for `${key}`.
     pub configuration: Configuration,
+    /// All SQL files; their order has no meaning.
     pub sql: Vec<SourceFile>,
     /// `Table` manifests with the path of their file.
     pub tables: Vec<(Arc<str>, TableManifest)>,

@@ -2,7 +2,6 @@
 //! and one test there proves that both lists are equal.
 //!
 //! Names that start with `$` are operators of the dialect; SQL cannot write them, planning puts them into plans.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 mod catalog;
 pub mod coercion;
@@ -75,14 +74,19 @@ pub enum Determinism {
 pub struct FunctionSpec {
     /// Lower-case name, also the name of the implementation.
     pub name: &'static str,
+    /// Other names of the same function, in lower case.
     pub aliases: &'static [&'static str],
+    /// What it does with rows.
     pub kind: FunctionKind,
+    /// Kinds of the parameters in order.
     pub params: &'static [Param],
     /// How many of the last parameters may be left out.
     pub optional: usize,
     /// The last parameter may be repeated.
     pub variadic: bool,
+    /// How the type of the result follows from the arguments.
     pub returns: Returns,
+    /// What besides the arguments decides the result.
     pub determinism: Determinism,
     /// The semantics, for the implementation and for the reference documentation.
     pub doc: &'static str,

@@ -1,5 +1,4 @@
 //! How a call is typed: parameters, coercion of the arguments, type of the result.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{fmt, sync::Arc};
 
@@ -15,19 +14,27 @@ use super::{FunctionSpec, coercion};
 pub enum Param {
     /// Any type, as it is.
     Any,
+    /// STRING.
     Text,
+    /// BINARY.
     Binary,
     /// Text or binary as it is, everything else as text.
     TextOrBinary,
+    /// BOOLEAN.
     Boolean,
+    /// INT.
     Int,
+    /// BIGINT.
     Long,
+    /// DOUBLE.
     Double,
     /// A number as it is; text becomes DOUBLE.
     Number,
     /// An integer as it is; other numbers and text become BIGINT.
     Integer,
+    /// DATE.
     Date,
+    /// TIMESTAMP.
     Timestamp,
     /// DATE, TIMESTAMP and TIMESTAMP_NTZ as they are; text becomes TIMESTAMP.
     DateOrTimestamp,
@@ -35,13 +42,17 @@ pub enum Param {
     TextOrTime,
     /// All arguments of this kind are cast to their common type.
     Same,
+    /// ARRAY of anything.
     Array,
     /// An array or text as it is.
     ArrayOrText,
+    /// MAP of anything.
     Map,
     /// An array or a map.
     Collection,
+    /// STRUCT of anything.
     Struct,
+    /// INTERVAL of any unit.
     Interval,
     /// The common type of this argument and the elements of the array before it.
     Element,
@@ -55,13 +66,21 @@ pub type Computation = fn(&[DataType], &[Option<ScalarValue>]) -> Result<DataTyp
 /// The type of a result.
 #[derive(Clone, Copy)]
 pub enum Returns {
+    /// STRING.
     Text,
+    /// BINARY.
     Binary,
+    /// BOOLEAN.
     Boolean,
+    /// INT.
     Int,
+    /// BIGINT.
     Long,
+    /// DOUBLE.
     Double,
+    /// DATE.
     Date,
+    /// TIMESTAMP.
     Timestamp,
     /// The type of the (cast) argument at this position.
     Argument(usize),
@@ -98,7 +117,9 @@ impl fmt::Debug for Returns {
 /// Why a call does not fit a function: the error class and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureError {
+    /// Class of the error, e.g. `WRONG_NUM_ARGS.WITHOUT_SUGGESTION`.
     pub class: &'static str,
+    /// The sentence for the user, without the place.
     pub message: String,
 }
 
@@ -111,7 +132,9 @@ impl SignatureError {
 /// A typed call: what each argument must be cast to, and what comes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typing {
+    /// Types that the arguments are cast to, one per argument.
     pub arguments: Vec<DataType>,
+    /// Type of the result.
     pub returns: DataType,
 }
 

@@ -1,6 +1,5 @@
 //! Stand-ins for functions in the plans of the graph: they know their specification and the settings in force, nothing else.
 //! The runner puts the implementation of the same name in their place before anything is executed.
-#![expect(missing_docs, reason = "fields and variants without a comment say what they are")]
 
 use std::{
     hash::{Hash, Hasher},
@@ -40,7 +39,9 @@ macro_rules! identity_by_name_and_settings {
 /// Stand-in for a scalar function. Arguments in plans are cast already to what the specification asks for.
 #[derive(Clone, Debug)]
 pub struct ScalarStub {
+    /// The signature that it stands for.
     pub spec: &'static FunctionSpec,
+    /// Settings in force where the call is written.
     pub settings: SqlSettings,
     signature: Signature,
 }
@@ -49,7 +50,9 @@ identity_by_name_and_settings!(ScalarStub);
 /// Stand-in for an aggregate function.
 #[derive(Clone, Debug)]
 pub struct AggregateStub {
+    /// The signature that it stands for.
     pub spec: &'static FunctionSpec,
+    /// Settings in force where the call is written.
     pub settings: SqlSettings,
     signature: Signature,
 }
@@ -58,7 +61,9 @@ identity_by_name_and_settings!(AggregateStub);
 /// Stand-in for a window function.
 #[derive(Clone, Debug)]
 pub struct WindowStub {
+    /// The signature that it stands for.
     pub spec: &'static FunctionSpec,
+    /// Settings in force where the call is written.
     pub settings: SqlSettings,
     signature: Signature,
 }

@@ -80,7 +80,7 @@ fn lines(batches: &[RecordBatch]) -> String {
     let table = pretty_format_batches(batches).unwrap().to_string();
     let rows = table.lines().filter(|line| line.starts_with('|')).skip(1);
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>().join(",");
-    rows.map(|line| cells(line)).collect::<Vec<_>>().join("\n")
+    rows.map(cells).collect::<Vec<_>>().join("\n")
 }
 
 fn big(name: &str) -> Field {
