@@ -37,6 +37,8 @@ pub struct ScheduledFlow {
     pub upstream: Vec<String>,
     /// What it does in this update.
     pub part: Part,
+    /// The flow's own limit of retries; `None`: that of the schedule.
+    pub max_retries: Option<u32>,
 }
 
 /// What a flow does in this update.
@@ -112,6 +114,7 @@ struct Node {
     /// Upstream flows that have not ended well yet.
     waiting_for: usize,
     attempts: u32,
+    max_retries: Option<u32>,
     /// Started and not yet ended.
     active: bool,
     /// In a terminal state.
@@ -139,6 +142,7 @@ impl Schedule {
             downstream,
             waiting_for,
             attempts: 0,
+            max_retries: flow.max_retries.or(retry.max_retries),
             active: false,
             ended: false,
         };
@@ -319,9 +323,10 @@ impl Schedule {
         self.flows[at].state = Some(FlowState::Failed);
         let retries = self.flows[at].attempts.saturating_sub(1);
         let flow = self.flows[at].name.clone();
-        if transient && !self.stopping && self.retry.max_retries.is_none_or(|most| retries < most) {
+        let max_retries = self.flows[at].max_retries;
+        if transient && !self.stopping && max_retries.is_none_or(|most| retries < most) {
             let after_ms = self.retry.backoff_ms(retries, jitter);
-            let attempts = self.retry.max_retries.map(|most| most.saturating_add(1));
+            let attempts = max_retries.map(|most| most.saturating_add(1));
             actions.push(Action::RetryLater { flow, attempt: retries + 2, attempts, after_ms });
             return;
         }

@@ -63,7 +63,11 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
     let (tell, told) = unbounded_channel();
     let watch = Watch { events: Arc::clone(events), advanced: tell };
     let execution = Execution { observer: Arc::new(watch), ..execution };
-    let schedule = Schedule::new(scheduled(resolved, plan), max_concurrent(resolved, settings), retry_policy(resolved, settings));
+    let schedule = Schedule::new(
+        scheduled(resolved, plan, settings.development || resolved.project.spec.development),
+        max_concurrent(resolved, settings),
+        retry_policy(resolved, settings),
+    );
     let runs = resolved.graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
     let driver = Driver {
         schedule,
@@ -80,7 +84,13 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
     driver.run(told).await
 }
 
-fn scheduled(resolved: &Resolved, plan: &UpdatePlan) -> Vec<ScheduledFlow> {
+/// `pipelines.maxFlowRetryAttempts`; a negative number is unlimited, what is no number counts as not set.
+fn retry_setting(settings: &BTreeMap<String, String>) -> Option<i64> {
+    let (_, value) = settings.iter().find(|(key, _)| key.eq_ignore_ascii_case("pipelines.maxFlowRetryAttempts"))?;
+    value.trim().parse().ok()
+}
+
+fn scheduled(resolved: &Resolved, plan: &UpdatePlan, development: bool) -> Vec<ScheduledFlow> {
     let part = |flow: &ResolvedFlow| {
         let is = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&flow.name));
         let is_reset = plan.resets.iter().any(|reset| reset.flows.iter().any(|name| name.eq_ignore_ascii_case(&flow.name)));
@@ -91,7 +101,14 @@ fn scheduled(resolved: &Resolved, plan: &UpdatePlan) -> Vec<ScheduledFlow> {
             _ => Part::Streamed,
         }
     };
-    let flow = |flow: &ResolvedFlow| ScheduledFlow { name: flow.name.clone(), upstream: flow.upstream.clone(), part: part(flow) };
+    let own_retries =
+        |flow: &ResolvedFlow| retry_setting(&flow.settings).map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)).filter(|_| !development);
+    let flow = |flow: &ResolvedFlow| ScheduledFlow {
+        name: flow.name.clone(),
+        upstream: flow.upstream.clone(),
+        part: part(flow),
+        max_retries: own_retries(flow),
+    };
     resolved.graph.flows.iter().map(flow).collect()
 }
 
@@ -107,10 +124,8 @@ fn retry_policy(resolved: &Resolved, settings: &RunSettings) -> RetryPolicy {
     let spec = &resolved.project.spec;
     let policy = &spec.retry_policy;
     let development = settings.development || spec.development;
-    let configured =
-        resolved.project.input.configuration.iter().find(|(key, _)| key.eq_ignore_ascii_case("pipelines.maxFlowRetryAttempts"));
     let max_retries =
-        configured.map_or_else(|| policy.flow_retries(), |(_, value)| value.parse::<i64>().ok().and_then(|n| u32::try_from(n).ok()));
+        retry_setting(&resolved.project.input.configuration).map_or_else(|| policy.flow_retries(), |limit| u32::try_from(limit).ok());
     let seconds = |n: i32| u64::try_from(n).unwrap_or_default() * 1000;
     RetryPolicy {
         max_retries: if development { Some(0) } else { max_retries },

@@ -5,7 +5,7 @@ use super::*;
 const RETRY: RetryPolicy = RetryPolicy { max_retries: Some(2), min_backoff_ms: 5_000, max_backoff_ms: 8_000 };
 
 fn flow(name: &str, upstream: &[&str], part: Part) -> ScheduledFlow {
-    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part }
+    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part, max_retries: None }
 }
 
 fn started(actions: &[Action]) -> Vec<&str> {
@@ -40,6 +40,15 @@ fn p76_a_failed_flow_skips_only_its_descendants() {
     let actions = schedule.ended("books", Outcome::Completed);
     assert_eq!(actions.last(), Some(&Action::Finish { state: UpdateState::Failed }));
     assert_eq!(schedule.state("books"), Some(FlowState::Completed));
+}
+
+#[test]
+fn the_limit_of_a_flow_wins_over_that_of_the_schedule() {
+    let once = ScheduledFlow { max_retries: Some(0), ..flow("f", &[], Part::Streamed) };
+    let mut schedule = Schedule::new(vec![once], 1, RETRY);
+    schedule.start();
+    let actions = schedule.ended("f", TRANSIENT);
+    assert!(actions.contains(&Action::Failed { flow: "f".to_string() }), "{actions:?}");
 }
 
 #[test]
@@ -116,6 +125,7 @@ fn graphs() -> impl Strategy<Value = (Vec<ScheduledFlow>, usize, Vec<Step>, Opti
                 2..5 => Part::Planned,
                 _ => Part::Streamed,
             },
+            max_retries: None,
         };
         (flows.into_iter().enumerate().map(build).collect(), bound, steps, stop)
     })

@@ -138,10 +138,14 @@ pub(super) fn expectations(dataset: &Dataset) -> Vec<Diagnostic> {
     errors
 }
 
-/// PARTITIONED BY together with CLUSTER BY.
+/// CLUSTER BY: not together with PARTITIONED BY, and not at all while files are not sorted.
 pub(super) fn layout(dataset: &Dataset) -> Option<Diagnostic> {
-    if dataset.partition_by.is_empty() || dataset.cluster_by.is_empty() {
+    if dataset.cluster_by.is_empty() {
         return None;
+    }
+    if dataset.partition_by.is_empty() {
+        let refusal = Diagnostic::not_supported("CLUSTER BY").at(&dataset.origin).about(dataset.name.to_string());
+        return Some(refusal.help("leave it out, or use PARTITIONED BY for columns with few values"));
     }
     let message = format!("{} has PARTITIONED BY and CLUSTER BY", dataset.name.name);
     let error = Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).at(&dataset.origin);
