@@ -1,6 +1,9 @@
 //! Facts from storage that planning needs, gathered cheaply: schemas of foreign tables, the catalog, newest versions.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
@@ -123,9 +126,10 @@ fn kind(entry: &CatalogEntry) -> Option<DatasetKind> {
 }
 
 fn inactive(graph: &ResolvedGraph, catalog: Option<&Catalog>) -> Vec<DatasetName> {
-    let declared = |key: &str| graph.datasets.values().any(|dataset| is_stored(dataset) && dataset.definition.name.key() == key);
+    let declared: BTreeSet<String> =
+        graph.datasets.values().filter(|dataset| is_stored(dataset)).map(|dataset| dataset.definition.name.key()).collect();
     let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
-    let left = entries.filter(|(key, entry)| entry.kind != StoredKind::Quarantine && !declared(key));
+    let left = entries.filter(|(key, entry)| entry.kind != StoredKind::Quarantine && !declared.contains(*key));
     left.filter_map(|(key, _)| parse_key(key)).collect()
 }
 

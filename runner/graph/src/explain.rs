@@ -131,7 +131,7 @@ fn flow_json(flow: &ResolvedFlow) -> Value {
 
 fn flows_of<'a>(graph: &'a ResolvedGraph, name: &'a DatasetName, dataset: &ResolvedDataset) -> impl Iterator<Item = &'a ResolvedFlow> {
     let is_view = dataset.view.is_some();
-    graph.flows.iter().filter(move |flow| !is_view && flow.target == *name)
+    graph.flows_into(name).filter(move |_| !is_view)
 }
 
 /// Datasets so that each comes after what it reads, ties by name.

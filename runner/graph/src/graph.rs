@@ -1,7 +1,7 @@
 //! The resolved flow graph: every name bound, every query typed, flows in topological order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -27,6 +27,8 @@ pub struct ResolvedGraph {
     pub flows: Vec<ResolvedFlow>,
     /// Findings that stop nothing.
     pub lints: Vec<Diagnostic>,
+    /// Places in `flows`, by target.
+    by_target: HashMap<DatasetName, Vec<usize>>,
 }
 
 /// A dataset with the schema that its queries and declared columns give.
@@ -111,6 +113,20 @@ pub struct ResolvedFlow {
 }
 
 impl ResolvedGraph {
+    /// A graph whose id is not known yet. `flows` are in topological order.
+    pub(crate) fn new(datasets: BTreeMap<DatasetName, ResolvedDataset>, flows: Vec<ResolvedFlow>, lints: Vec<Diagnostic>) -> Self {
+        let mut by_target: HashMap<DatasetName, Vec<usize>> = HashMap::new();
+        for (at, flow) in flows.iter().enumerate() {
+            by_target.entry(flow.target.clone()).or_default().push(at);
+        }
+        Self { id: String::new(), datasets, flows, lints, by_target }
+    }
+
+    /// The flows that write `dataset`, in topological order.
+    pub fn flows_into(&self, dataset: &DatasetName) -> impl Iterator<Item = &ResolvedFlow> {
+        self.by_target.get(dataset).into_iter().flatten().map(|at| &self.flows[*at])
+    }
+
     /// The flow of that name, letter case ignored.
     pub fn flow(&self, name: &str) -> Option<&ResolvedFlow> {
         self.flows.iter().find(|flow| flow.name.eq_ignore_ascii_case(name))

@@ -1,6 +1,7 @@
 //! Names of datasets: three parts, kept as first written, compared without regard to letter case.
 
 use std::{
+    cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
 };
@@ -35,7 +36,18 @@ impl DatasetName {
 
     /// The lower-case full name: equal for equal names, used as map key and for paths.
     pub fn key(&self) -> String {
-        self.to_string().to_lowercase()
+        let mut key = String::with_capacity(self.catalog.len() + self.schema.len() + self.name.len() + 2);
+        for (nth, part) in self.parts().into_iter().enumerate() {
+            if nth > 0 {
+                key.push('.');
+            }
+            key.extend(folded(part));
+        }
+        key
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        [&self.catalog, &self.schema, &self.name]
     }
 
     /// The shortest name that is unambiguous in `namespace`: `t`, `schema.t` or `catalog.schema.t`.
@@ -50,30 +62,65 @@ impl DatasetName {
     }
 }
 
+/// The characters that count when names are compared. Graphs compare names all the time: nothing is allocated.
+fn folded(part: &str) -> impl Iterator<Item = char> {
+    part.chars().flat_map(char::to_lowercase)
+}
+
+/// Parts are the same text most often: then nothing is folded.
+fn compare(a: &str, b: &str) -> Ordering {
+    if a == b { Ordering::Equal } else { folded(a).cmp(folded(b)) }
+}
+
 impl PartialEq for DatasetName {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        // Names differ in their last part most often.
+        self.parts().into_iter().rev().zip(other.parts().into_iter().rev()).all(|(a, b)| compare(a, b).is_eq())
     }
 }
 impl Eq for DatasetName {}
 impl Hash for DatasetName {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        for part in self.parts() {
+            folded(part).for_each(|c| c.hash(state));
+            '.'.hash(state);
+        }
     }
 }
 impl PartialOrd for DatasetName {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for DatasetName {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
+    fn cmp(&self, other: &Self) -> Ordering {
+        let parts = self.parts().into_iter().zip(other.parts());
+        parts.map(|(a, b)| compare(a, b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 }
 
 impl fmt::Display for DatasetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.catalog, self.schema, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use super::DatasetName;
+
+    fn name(name: &str) -> DatasetName {
+        DatasetName { catalog: "floe".to_string(), schema: "Default".to_string(), name: name.to_string() }
+    }
+
+    #[test]
+    fn letter_case_does_not_count() {
+        let names = [name("Orders"), name("ORDERS"), name("orders"), name("órders"), name("Órders")];
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), 2);
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 2);
+        assert_eq!(names.iter().map(DatasetName::key).collect::<BTreeSet<_>>().len(), 2);
+        assert_eq!(name("Órders").key(), "floe.default.órders");
     }
 }

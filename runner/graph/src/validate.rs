@@ -4,7 +4,7 @@ mod dataset;
 mod flow;
 mod property;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use floe_crds::state::ExpectationAction;
 
@@ -12,7 +12,7 @@ pub(crate) use dataset::stored_schema;
 pub(crate) use flow::{query_type, reference};
 
 use crate::{
-    definition::{Dataset, Definitions},
+    definition::{Dataset, Definitions, Flow},
     graph::{ResolvedDataset, ResolvedFlow},
     name::DatasetName,
     origin::Diagnostic,
@@ -29,9 +29,14 @@ pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Ve
     findings.extend(dataset::empty_pipeline(definitions));
     findings.extend(flow::targets(definitions));
     findings.extend(property::pipeline(input));
+    let mut writers: HashMap<&DatasetName, Vec<&Flow>> = HashMap::new();
+    for flow in &definitions.flows {
+        writers.entry(&flow.target).or_default().push(flow);
+    }
     for declared in definitions.datasets.iter().filter(|dataset| !definitions.incomplete.contains(&dataset.name)) {
-        findings.extend(dataset::without_flow(declared, definitions));
-        findings.extend(dataset::several_queries(declared, definitions));
+        let flows = writers.get(&declared.name).map(Vec::as_slice).unwrap_or_default();
+        findings.extend(dataset::without_flow(declared, flows));
+        findings.extend(dataset::several_queries(declared, flows));
         findings.extend(dataset::expectations(declared));
         findings.extend(dataset::layout(declared));
         findings.extend(dataset::refresh_policy(declared));

@@ -76,7 +76,7 @@ struct ExplainedQuery<'a> {
 }
 
 fn queries<'a>(engine: &'a Engine, name: &DatasetName, dataset: &'a ResolvedDataset) -> Vec<ExplainedQuery<'a>> {
-    let flows = engine.resolved().graph.flows.iter().filter(|flow| flow.target == *name);
+    let flows = engine.resolved().graph.flows_into(name);
     let mut queries: Vec<_> =
         flows.map(|flow| ExplainedQuery { flow: flow.name.clone(), resolved: Some(flow), plan: flow.plan.clone() }).collect();
     if let Some(plan) = &dataset.view {

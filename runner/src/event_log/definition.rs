@@ -64,7 +64,7 @@ fn dataset_definition(graph: &ResolvedGraph, dataset: &ResolvedDataset) -> Optio
     };
     let definition = DatasetDefinition {
         dataset_type,
-        num_flows: graph.flows.iter().filter(|flow| flow.target == *name).count() as u64,
+        num_flows: graph.flows_into(name).count() as u64,
         expectations: dataset.expectations.iter().map(rule).collect(),
         schema_json: schema_json(&dataset.schema).to_string(),
     };

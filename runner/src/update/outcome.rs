@@ -70,13 +70,8 @@ fn in_order(resolved: &Resolved) -> impl Iterator<Item = &ResolvedDataset> {
 
 fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdatePlan, ended: &Ended) -> DatasetReport {
     let name = &dataset.definition.name;
-    let flows: Vec<(&ResolvedFlow, &EndedFlow)> = resolved
-        .graph
-        .flows
-        .iter()
-        .filter(|flow| flow.target == *name)
-        .filter_map(|flow| Some((flow, ended.flows.get(&flow.name)?)))
-        .collect();
+    let flows: Vec<(&ResolvedFlow, &EndedFlow)> =
+        resolved.graph.flows_into(name).filter_map(|flow| Some((flow, ended.flows.get(&flow.name)?))).collect();
     let mut quality = DataQuality::default();
     for (_, flow) in &flows {
         quality.add(flow.failure.as_ref().map_or(&flow.result.total.data_quality, |failed| &failed.data_quality));

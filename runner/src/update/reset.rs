@@ -74,7 +74,7 @@ async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker,
 async fn empty(resolved: &Resolved, catalog: &Catalog, dataset: &ResolvedDataset, update: &str) -> Result<(), Failure> {
     for wanted in tables::wanted(resolved, dataset, &catalog.pipeline_id) {
         if wanted.kind == StoredKind::MaterializedView {
-            for flow in resolved.graph.flows.iter().filter(|flow| flow.target == wanted.name) {
+            for flow in resolved.graph.flows_into(&wanted.name) {
                 view::forget(&resolved.storage, &flow.name).await?;
             }
             return Ok(());

@@ -41,7 +41,7 @@ pub struct Wanted {
 pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Vec<Wanted> {
     let definition = &dataset.definition;
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
-    let flows = resolved.graph.flows.iter().filter(|flow| flow.target == definition.name).map(|flow| flow.name.clone()).collect();
+    let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
     let spec = |name: &DatasetName, schema: SchemaRef| TableSpec {
         dataset: name.to_string(),
         location: resolved.storage.at(&layout::table_path(name, definition.private)),
@@ -99,9 +99,8 @@ fn optional(field: &FieldRef) -> Field {
 /// Creates or evolves the tables of all selected datasets, opens the others, and writes the catalog before the first row.
 pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalog, log: &EventLog) -> Result<Tables, Failure> {
     let before = catalog.clone();
-    let selected = |name: &DatasetName| {
-        resolved.graph.flows.iter().any(|flow| flow.target == *name && plan.selected.iter().any(|s| s.eq_ignore_ascii_case(&flow.name)))
-    };
+    let selected =
+        |name: &DatasetName| resolved.graph.flows_into(name).any(|flow| plan.selected.iter().any(|s| s.eq_ignore_ascii_case(&flow.name)));
     let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
     let looks = stream::iter(stored).map(|dataset| {
         let (before, selected) = (&before, selected(&dataset.definition.name));

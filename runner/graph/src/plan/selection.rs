@@ -109,7 +109,7 @@ impl<'a> Chooser<'a> {
     }
 
     fn select(&mut self, name: &DatasetName) {
-        let flows = self.graph.flows.iter().filter(|flow| flow.target == *name);
+        let flows = self.graph.flows_into(name);
         self.chosen.flows.extend(flows.map(|flow| flow.name.to_lowercase()));
     }
 
@@ -179,8 +179,8 @@ impl<'a> Chooser<'a> {
             .kinds
             .iter()
             .map(|(name, kind)| {
-                let streams = |flow: &&ResolvedFlow| flow.target == **name && matches!(flow.kind, FlowKind::Append | FlowKind::Once);
-                let flows = self.graph.flows.iter().filter(streams).map(|flow| flow.name.clone()).collect();
+                let streams = |flow: &&ResolvedFlow| matches!(flow.kind, FlowKind::Append | FlowKind::Once);
+                let flows = self.graph.flows_into(name).filter(streams).map(|flow| flow.name.clone()).collect();
                 Reset { dataset: name.to_string(), kind: *kind, flows }
             })
             .collect();

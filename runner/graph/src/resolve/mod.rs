@@ -107,7 +107,7 @@ pub fn resolve(definitions: Definitions, input: &ResolveInput) -> Result<Resolve
     if !errors.is_empty() {
         return Err(errors.into_iter().chain(lints).collect());
     }
-    let mut graph = ResolvedGraph { id: String::new(), datasets, flows, lints };
+    let mut graph = ResolvedGraph::new(datasets, flows, lints);
     graph.id = fingerprint::graph_id(&graph);
     Ok(graph)
 }

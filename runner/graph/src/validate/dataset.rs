@@ -7,7 +7,7 @@ use floe_crds::state::ExpectationAction;
 
 use super::quarantine_name;
 use crate::{
-    definition::{Dataset, DatasetKind, Definitions, RefreshPolicy},
+    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind, RefreshPolicy},
     explain::kind_text,
     name::DatasetName,
     origin::{Diagnostic, Origin},
@@ -71,9 +71,8 @@ fn has_errors(definitions: &Definitions) -> bool {
 }
 
 /// PIPELINE_DATASET_WITHOUT_FLOW: nothing writes the dataset.
-pub(super) fn without_flow(dataset: &Dataset, definitions: &Definitions) -> Option<Diagnostic> {
-    let has_flow = definitions.flows.iter().any(|flow| flow.target == dataset.name);
-    if dataset.kind == DatasetKind::External || has_flow || definitions.incomplete.contains(&dataset.name) {
+pub(super) fn without_flow(dataset: &Dataset, flows: &[&Flow]) -> Option<Diagnostic> {
+    if dataset.kind == DatasetKind::External || !flows.is_empty() {
         return None;
     }
     let message = format!("{} {} has no flow", kind_text(dataset.kind), dataset.name.name);
@@ -82,16 +81,11 @@ pub(super) fn without_flow(dataset: &Dataset, definitions: &Definitions) -> Opti
 }
 
 /// MATERIALIZED_VIEW_WITH_MULTIPLE_QUERIES.
-pub(super) fn several_queries(dataset: &Dataset, definitions: &Definitions) -> Option<Diagnostic> {
+pub(super) fn several_queries(dataset: &Dataset, flows: &[&Flow]) -> Option<Diagnostic> {
     if dataset.kind != DatasetKind::MaterializedView {
         return None;
     }
-    let flows: Vec<&str> = definitions
-        .flows
-        .iter()
-        .filter(|flow| flow.target == dataset.name && flow.kind != crate::definition::FlowKind::View)
-        .map(|flow| flow.name.as_str())
-        .collect();
+    let flows: Vec<&str> = flows.iter().filter(|flow| flow.kind != FlowKind::View).map(|flow| flow.name.as_str()).collect();
     if flows.len() < 2 {
         return None;
     }
