@@ -62,10 +62,16 @@ pub struct Read {
 impl ResolvedDataset {
     /// True if the property forbids emptying the table or dropping its checkpoint.
     pub fn is_protected(&self) -> bool {
-        let is = |key: &str, value: &str| {
-            self.definition.properties.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value))
-        };
-        is("pipelines.reset.allowed", "false") || is("delta.appendOnly", "true")
+        self.has_property("pipelines.reset.allowed", "false") || self.has_property("delta.appendOnly", "true")
+    }
+
+    /// True if messages must show no record of it (`pipelines.expectations.sampleRecords = false`).
+    pub fn hides_records(&self) -> bool {
+        self.has_property("pipelines.expectations.sampleRecords", "false")
+    }
+
+    fn has_property(&self, key: &str, value: &str) -> bool {
+        self.definition.properties.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use floe_crds::state::UpdateState;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Outcome, not_supported};
@@ -44,6 +45,9 @@ pub(super) async fn run(run: &Run, environment: &Environment, terminal: Terminal
     }
     if !terminal.is_json() {
         terminal.out(&report::closing(&report, dry_run, terminal.color_out));
+    } else if dry_run {
+        // No update, so no events: the plan is the result.
+        terminal.document(&json!({"pipeline": report.pipeline, "changes": report.changes, "resets": report.resets, "notes": report.notes}));
     }
     match (report.state, signalled.load(Ordering::SeqCst)) {
         (UpdateState::Canceled, code) if code != 0 => Ok(code),

@@ -353,7 +353,7 @@ impl MaintenanceType {
     }
 }
 
-/// Why a maintenance type cannot be used; the values are those of the table in pipelines.md 17.
+/// Why a maintenance type cannot be used, in the words of Databricks' event log.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Issue {
     pub issue_type: String,

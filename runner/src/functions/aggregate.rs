@@ -19,7 +19,7 @@ use datafusion::{
         utils::AggregateOrderSensitivity,
     },
 };
-use floe_graph::function::FunctionSpec;
+use floe_graph::{analysis::ddl::type_text, function::FunctionSpec};
 
 use super::{error::FunctionError, own_aggregate::OwnAggregate, scalar::plain_type};
 
@@ -269,9 +269,11 @@ impl Conversion {
         }
         let result = cast_with_options(&value, &self.returns, &CastOptions { safe: true, ..CastOptions::default() })?;
         if !self.try_only && result.null_count() > value.null_count() {
-            return Err(
-                FunctionError::new("ARITHMETIC_OVERFLOW", format!("the result of {} does not fit {}", self.name, self.returns)).into()
-            );
+            return Err(FunctionError::new(
+                "ARITHMETIC_OVERFLOW",
+                format!("the result of {} does not fit {}", self.name, type_text(&self.returns)),
+            )
+            .into());
         }
         Ok(result)
     }

@@ -14,6 +14,8 @@ use datafusion::{
     common::Result,
 };
 
+use floe_graph::analysis::ddl::type_text;
+
 use super::{
     aggregate::unexpected,
     call::{Answer, Call, Kernel},
@@ -99,7 +101,7 @@ fn trouble(call: &Call<'_>, operation: Operation, mode: OnOverflow, found: Troub
     match (found, mode) {
         (_, OnOverflow::Null) => Ok(()),
         (Trouble::Overflow, OnOverflow::Fail) => {
-            let message = format!("the result of {} does not fit {}", operation.symbol(), call.returns);
+            let message = format!("the result of {} does not fit {}", operation.symbol(), type_text(call.returns));
             Err(FunctionError::new("ARITHMETIC_OVERFLOW", message).into())
         }
         (Trouble::ZeroDivisor, OnOverflow::Fail) if !call.settings.ansi => Ok(()),

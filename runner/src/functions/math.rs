@@ -12,6 +12,8 @@ use datafusion::{
     common::Result,
 };
 
+use floe_graph::analysis::ddl::type_text;
+
 use super::{
     aggregate::unexpected,
     call::{Answer, Call, Kernel, gather},
@@ -95,7 +97,7 @@ fn extreme(call: &Call<'_>, greatest: bool) -> Answer {
 }
 
 fn overflow(call: &Call<'_>) -> FunctionError {
-    FunctionError::new("ARITHMETIC_OVERFLOW", format!("the result of {} does not fit {}", call.name, call.returns))
+    FunctionError::new("ARITHMETIC_OVERFLOW", format!("the result of {} does not fit {}", call.name, type_text(call.returns)))
 }
 
 fn each<T: ArrowPrimitiveType>(call: &Call<'_>, value: impl Fn(T::Native) -> Option<T::Native>) -> Answer {

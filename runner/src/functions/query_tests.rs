@@ -75,6 +75,7 @@ async fn operators_follow_spark() {
             "SELECT DATE '2020-01-31' + INTERVAL 1 MONTH a, DATE '2020-01-01' + 3 b, DATE '2020-01-02' > '2020-01-01' c",
             &["2020-02-29 | 2020-01-04 | true"],
         ),
+        ("SELECT date_part('MONTH', DATE '2020-05-31') a, EXTRACT(YEAR FROM DATE '2020-05-31') b", &["5 | 2020"]),
         ("SELECT '{\"a\":{\"b\":[1,{\"c\":\"x\"}]}}':a.b[1].c a, '{\"a\":{\"b\":[1]}}':a:b b", &["x | [1]"]),
     ])
     .await;
@@ -211,5 +212,5 @@ async fn p22_cast_errors_by_setting() {
         assert!(error.contains(class), "{sql}: {error}");
     }
     let overflow = run("SELECT 2147483647 + 1 a", &SqlSettings::default()).await.unwrap_err();
-    assert!(overflow.contains("ARITHMETIC_OVERFLOW"), "{overflow}");
+    assert!(overflow.contains("[ARITHMETIC_OVERFLOW] the result of + does not fit INT"), "types by their names in SQL: {overflow}");
 }

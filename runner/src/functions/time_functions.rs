@@ -5,6 +5,8 @@ use datafusion::{
     common::Result,
 };
 
+use floe_graph::analysis::ddl::type_text;
+
 use super::{
     call::{Answer, Call, Kernel},
     error::FunctionError,
@@ -218,7 +220,7 @@ fn shifted(call: &Call<'_>, shift: impl Fn(i64, Zone) -> Option<i64>) -> Answer 
 fn out_of_range(call: &Call<'_>) -> FunctionError {
     FunctionError::new(
         "DATETIME_OVERFLOW",
-        format!("the result of {} is out of the range of {}", call.name.trim_start_matches('$'), call.returns),
+        format!("the result of {} is out of the range of {}", call.name.trim_start_matches('$'), type_text(call.returns)),
     )
 }
 

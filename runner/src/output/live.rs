@@ -43,7 +43,9 @@ struct RunningFlow {
     since: Instant,
     /// Rows and files of committed micro-batches.
     rows: u64,
+    /// Kept out of the target, those in quarantine not counted.
     dropped: u64,
+    quarantined: u64,
     batches: u64,
     bar: Option<ProgressBar>,
 }
@@ -108,6 +110,7 @@ impl LiveDisplay {
                     since: Instant::now(),
                     rows: 0,
                     dropped: 0,
+                    quarantined: 0,
                     batches: 0,
                     bar: self.moving_line(flow, "{spinner:.cyan} {prefix:<24} {wide_msg}"),
                 });
@@ -198,7 +201,10 @@ impl RunningFlow {
     fn count(&mut self, progress: &FlowProgress) {
         let rows = progress.metrics.as_ref().and_then(|metrics| metrics.num_output_rows);
         self.rows += rows.unwrap_or(0);
-        self.dropped += progress.data_quality.as_ref().map_or(0, |quality| quality.dropped_records);
+        if let Some(quality) = &progress.data_quality {
+            self.dropped += quality.dropped_records.saturating_sub(quality.quarantined_records);
+            self.quarantined += quality.quarantined_records;
+        }
         self.batches += u64::from(rows.is_some());
     }
 
@@ -233,11 +239,13 @@ fn ended_line(flow: &str, status: FlowState, running: &RunningFlow, color: bool)
     if status == FlowState::Stopped {
         return Some(format!("{} {flow:<24} stopped after {}", Paint::Yellow.on("·", color), counted(running.rows, "row")));
     }
-    if running.rows == 0 && running.dropped == 0 {
+    if running.rows + running.dropped + running.quarantined == 0 {
         return None;
     }
-    let dropped = if running.dropped == 0 { String::new() } else { format!(", {} dropped", thousands(running.dropped)) };
-    Some(format!("{} {flow:<24} {}{dropped} in {time}", Paint::Green.on("✓", color), counted(running.rows, "row")))
+    let also = |number: u64, what: &str| if number == 0 { String::new() } else { format!(", {} {what}", thousands(number)) };
+    let (rows, dropped) = (counted(running.rows, "row"), also(running.dropped, "dropped"));
+    let quarantined = also(running.quarantined, "quarantined");
+    Some(format!("{} {flow:<24} {rows}{dropped}{quarantined} in {time}", Paint::Green.on("✓", color)))
 }
 
 /// The line of a flow that failed or does not run. The rendered failure follows at the end; of one that is tried again nobody hears more,
@@ -324,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_flow_that_had_nothing_to_do_is_not_mentioned() {
-        let flow = |rows, dropped| RunningFlow { since: Instant::now(), rows, dropped, batches: 1, bar: None };
+        let flow = |rows, dropped| RunningFlow { since: Instant::now(), rows, dropped, quarantined: 0, batches: 1, bar: None };
         assert_eq!(ended_line("orders", FlowState::Completed, &flow(0, 0), false), None);
         let line = ended_line("orders", FlowState::Completed, &flow(1_000, 2), false).unwrap();
         assert!(line.starts_with("✓ orders                   1,000 rows, 2 dropped in "), "{line}");

@@ -293,6 +293,8 @@ fn p94_dry_run_writes_nothing() {
     let dry = project.run(&["--dry-run"]);
     assert!(dry.stdout.contains("create") && dry.stdout.contains("orders_silver"), "{}", dry.stdout);
     assert!(dry.stdout.contains("nothing was written"), "{}", dry.stdout);
+    let json: serde_json::Value = serde_json::from_str(&project.run(&["--dry-run", "--output", "json"]).stdout).unwrap();
+    assert_eq!((&json["pipeline"], &json["changes"][0]["change"]), (&"bookstore".into(), &"create".into()), "{json}");
     assert_eq!(project.versions(), BTreeMap::new());
     project.run(&[]);
     let versions = project.versions();

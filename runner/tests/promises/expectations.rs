@@ -169,3 +169,15 @@ fn p52_a_violated_view_stops_only_what_reads_it() {
     assert_eq!(project.rows("users", "SELECT count(*) FROM t"), ["4"]);
     assert_eq!(project.rows("unique_user", "SELECT max(copies), count(*) FROM t"), ["1|3"], "readers keep the last good result");
 }
+
+#[test]
+fn records_of_a_table_that_hides_them_are_not_shown() {
+    let sql = |properties: &str| {
+        table("CONSTRAINT a EXPECT (n = 1) ON VIOLATION FAIL UPDATE").replace(" AS SELECT", &format!(" {properties} AS SELECT"))
+    };
+    let project = Project::new(&[("t.sql", &sql(""))]);
+    project.land("a.json", [r#"{"id":77,"n":0}"#.to_string()]);
+    project.refused("run", &[], 11, r#"Output record: '{"id":77,"n":0"#);
+    project.write("transformations/t.sql", &sql("TBLPROPERTIES ('pipelines.expectations.sampleRecords' = 'false')"));
+    project.refused("run", &[], 11, "Output record: '***'");
+}

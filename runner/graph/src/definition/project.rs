@@ -127,6 +127,7 @@ mod tests {
             found,
             [
                 "[W002] flow f writes to T, which has a query of its own (b.sql:1:13)",
+                "[W007] spec.configuration: pipelines.numUpdateRetryAttempts has no effect in this release",
                 "[W005] spec.configuration: unknown key pipelines.reset.alowed",
                 "[W007] spec.configuration: spark.executor.memory is a setting of Spark and has no effect",
             ]

@@ -20,6 +20,8 @@ use datafusion::{
     common::Result,
 };
 
+use floe_graph::analysis::ddl::type_text;
+
 use super::{
     call::{Answer, Call, Kernel},
     error::FunctionError,
@@ -103,7 +105,7 @@ fn checked(array: &ArrayRef, cast: ArrayRef, rules: &Rules) -> Answer {
     if rules.ansi && cast.null_count() > array.null_count() {
         let lost = (0..array.len()).find(|row| array.is_valid(*row) && cast.is_null(*row)).unwrap_or(0);
         let value = ArrayFormatter::try_new(array, &FormatOptions::default())?.value(lost).to_string();
-        let message = format!("the value {value} of type {} does not fit {}", array.data_type(), cast.data_type());
+        let message = format!("the value {value} of type {} does not fit {}", type_text(array.data_type()), type_text(cast.data_type()));
         return Err(FunctionError::new("CAST_OVERFLOW", message).into());
     }
     Ok(cast)

@@ -143,7 +143,7 @@ CREATE OR REFRESH VIEW v TBLPROPERTIES ('a' = 1) AS SELECT * FROM other.m;",
 #[test]
 fn flows_in_all_forms() {
     let out = right(
-        "SET pipelines.trigger.interval = '10 seconds';
+        "SET pipelines.maxFlowRetryAttempts = '10';
 CREATE STREAMING TABLE a;
 CREATE FLOW live COMMENT 'x' AS INSERT INTO a BY NAME SELECT * FROM STREAM(b);
 CREATE FLOW backfill AS INSERT INTO ONCE a BY NAME SELECT * FROM archive.b;
@@ -161,7 +161,7 @@ CREATE STREAMING TABLE d FLOW INSERT BY NAME (SELECT * FROM STREAM b);",
         ]
     );
     assert_eq!(out.flows[0].comment.as_deref(), Some("x"));
-    assert_eq!(out.flows[0].settings.get("pipelines.trigger.interval").map(String::as_str), Some("10 seconds"));
+    assert_eq!(out.flows[0].settings.get("pipelines.maxFlowRetryAttempts").map(String::as_str), Some("10"));
     assert_eq!((out.flows[0].origin.line, out.flows[0].origin.column), (3, 13));
 }
 
@@ -320,7 +320,7 @@ CREATE MATERIALIZED VIEW c AS SELECT ${missing} AS p, '${other}' AS q;",
 fn p15_set_scope_is_file() {
     let out = read_with(
         &[
-            ("a.sql", "SET k = t;\nSET `pipelines.TRIGGER.interval` = \"1 minute\"; CREATE MATERIALIZED VIEW a AS SELECT * FROM ${k}"),
+            ("a.sql", "SET k = t;\nSET `pipelines.MAXFLOWretryAttempts` = \"5\"; CREATE MATERIALIZED VIEW a AS SELECT * FROM ${k}"),
             (
                 "b.sql",
                 "CREATE MATERIALIZED VIEW b AS SELECT * FROM ${k}; SET spark.sql.shuffle.partitions=5; SET pipelines.nope = 1; SET x",
@@ -330,7 +330,7 @@ fn p15_set_scope_is_file() {
     );
     assert_eq!(findings(&out), ["UNDEFINED_CONFIGURATION_KEY 1:45", "W007 1:51", "W005 1:87", "PARSE_SYNTAX_ERROR 1:111"]);
     assert_eq!(out.flows.len(), 1);
-    assert_eq!(out.flows[0].settings.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["pipelines.trigger.interval=1 minute"]);
+    assert_eq!(out.flows[0].settings.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["pipelines.maxFlowRetryAttempts=5"]);
 }
 
 #[test]
