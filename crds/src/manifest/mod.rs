@@ -4,6 +4,7 @@
 
 mod check;
 mod document;
+mod reference;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use document::{Document, Position, SourceText};
+pub use reference::reference;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -10,6 +10,7 @@ pub mod graph;
 pub mod name;
 pub mod origin;
 pub mod plan;
+pub mod reference;
 pub mod relation;
 pub mod resolve;
 pub mod schedule;

@@ -1,8 +1,12 @@
 //! The options of a read, typed: `read_files(…)` and streaming reads of Delta tables. Pure: validation and the runner parse the same way.
 
+mod catalog;
+
 use std::collections::BTreeMap;
 
 use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+
+pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
 
 use crate::{
     origin::{Diagnostic, Severity},
@@ -173,64 +177,6 @@ pub struct DeltaStreamOptions {
     pub limits: BatchLimits,
 }
 
-/// Option names that `read_files` knows and this release reads.
-const READ_OPTIONS: &[&str] = &[
-    "allowoverwrites",
-    "columnnameofcorruptrecord",
-    "comment",
-    "dateformat",
-    "encoding",
-    "charset",
-    "escape",
-    "filenamepattern",
-    "format",
-    "header",
-    "ignorecorruptfiles",
-    "ignoremissingfiles",
-    "includeexistingfiles",
-    "maxbytespertrigger",
-    "maxfileage",
-    "maxfilespertrigger",
-    "mode",
-    "modifiedafter",
-    "modifiedbefore",
-    "multiline",
-    "nullvalue",
-    "partitioncolumns",
-    "path",
-    "pathglobfilter",
-    "primitivesasstring",
-    "quote",
-    "readercasesensitive",
-    "recursivefilelookup",
-    "schema",
-    "sep",
-    "delimiter",
-    "skiprows",
-    "timestampformat",
-    "cleansource",
-    "schemaevolutionmode",
-    "rescueddatacolumn",
-];
-/// Known and without effect here: each gives lint W007.
-const IGNORED_OPTIONS: &[&str] = &[
-    "usenotifications",
-    "usemanagedfileevents",
-    "useincrementallisting",
-    "fetchparallelism",
-    "resourcetag",
-    "backfillinterval",
-    "schemalocation",
-    "validateoptions",
-    "inferschema",
-    "infercolumntypes",
-    "cleansource.retentionduration",
-    "cleansource.movedestination",
-];
-/// Known and refused by name in this release.
-const LATER_OPTIONS: &[&str] = &["badrecordspath", "schemahints"];
-const DELTA_OPTIONS: &[&str] = &["skipchangecommits", "startingversion", "startingtimestamp", "maxfilespertrigger", "maxbytespertrigger"];
-
 /// The options of a file relation and the lints about them, or every error.
 pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnostic>), Vec<Diagnostic>> {
     let RelationKind::Files { format, .. } = &relation.kind else {
@@ -246,9 +192,9 @@ pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnos
 /// The options of a stream over a Delta table, or every error.
 pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, Vec<Diagnostic>> {
     let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
-    for key in relation.options.keys().filter(|key| !DELTA_OPTIONS.contains(&key.as_str())) {
+    for key in relation.options.keys().filter(|key| catalog::find(DELTA_STREAM, key).is_none()) {
         let error = Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("a streaming read of a table has no option `{key}`"));
-        reader.findings.push(with_nearest(error, key, DELTA_OPTIONS.iter().copied()));
+        reader.findings.push(with_nearest(error, key, DELTA_STREAM));
     }
     let options = DeltaStreamOptions {
         skip_change_commits: reader.flag("skipchangecommits", false),
@@ -283,25 +229,29 @@ impl OptionReader<'_> {
     fn check_names(&mut self) {
         let validate = self.flag("validateoptions", true);
         for key in self.options.keys().map(String::as_str) {
-            if IGNORED_OPTIONS.contains(&key) {
-                let text =
-                    format!("option `{key}` of read_files is ignored: Floe always lists the directory and keeps its own bookkeeping");
-                self.findings.push(Diagnostic::lint("W007", text));
-            } else if validate && !READ_OPTIONS.contains(&key) && !LATER_OPTIONS.contains(&key) {
-                let error = Diagnostic::error("UNKNOWN_READ_FILES_OPTION", format!("read_files has no option `{key}`"));
-                self.findings.push(with_nearest(error, key, READ_OPTIONS.iter().chain(IGNORED_OPTIONS).copied()));
-            }
+            let known = catalog::find(READ_FILES, key);
+            let finding = match known.map(|option| (option, option.status)) {
+                Some((option, OptionStatus::Ignored)) => {
+                    let text = format!("option `{}` of read_files has no effect: {}", option.name, option.doc);
+                    Diagnostic::lint("W007", text)
+                }
+                Some((option, OptionStatus::Refused)) => Diagnostic::not_supported(&format!("option `{}` of read_files", option.name)),
+                Some((_, OptionStatus::Read)) => continue,
+                None if !validate => continue,
+                None => {
+                    let error = Diagnostic::error("UNKNOWN_READ_FILES_OPTION", format!("read_files has no option `{key}`"));
+                    with_nearest(error, key, READ_FILES)
+                }
+            };
+            self.findings.push(finding);
         }
     }
 
     fn refuse_later_features(&mut self) {
-        for key in LATER_OPTIONS.iter().filter(|key| self.options.contains_key(**key)) {
-            self.findings.push(Diagnostic::not_supported(&format!("option `{key}` of read_files")));
-        }
         let refused = |key: &str, allowed: &[&str]| {
             let value = self.options.get(key)?;
             (!allowed.iter().any(|text| text.eq_ignore_ascii_case(value)))
-                .then(|| Diagnostic::not_supported(&format!("`{key} => '{value}'` of read_files")))
+                .then(|| Diagnostic::not_supported(&format!("`{} => '{value}'` of read_files", catalog::spelled(key))))
         };
         let findings = [
             refused("cleansource", &["off"]),
@@ -435,7 +385,7 @@ impl OptionReader<'_> {
     }
 
     fn invalid(&mut self, key: &str, value: &str, wanted: &str) {
-        let text = format!("option `{key}` has the value `{value}`; it must be {wanted}");
+        let text = format!("option `{}` has the value `{value}`; it must be {wanted}", catalog::spelled(key));
         self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text));
     }
 
@@ -507,8 +457,8 @@ impl OptionReader<'_> {
     }
 }
 
-fn with_nearest<'a>(error: Diagnostic, key: &str, known: impl Iterator<Item = &'a str>) -> Diagnostic {
-    match known.map(|name| (strsim::damerau_levenshtein(name, key), name)).min() {
+fn with_nearest(error: Diagnostic, key: &str, known: &'static [ReadOption]) -> Diagnostic {
+    match known.iter().map(|option| (strsim::damerau_levenshtein(&option.name.to_lowercase(), key), option.name)).min() {
         Some((distance, name)) if distance <= 3 => error.help(format!("did you mean `{name}`?")),
         _ => error.help("remove it, or set validateOptions => false to have it ignored"),
     }

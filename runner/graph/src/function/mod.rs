@@ -8,7 +8,7 @@ pub mod coercion;
 mod signature;
 mod stub;
 
-pub use catalog::{AGGREGATES, GENERATORS, REFUSED, SCALAR_GROUPS, SYNTAX, WINDOWS};
+pub use catalog::{AGGREGATES, GENERATORS, REFUSED, RefusedFunctions, SCALAR_GROUPS, SYNTAX, WINDOWS, WrittenFunction};
 pub use signature::{Param, Returns, SignatureError, Typing};
 pub(crate) use signature::{array_of, timestamp as timestamp_type};
 pub use stub::{AggregateStub, ScalarStub, WindowStub, aggregate_stub, scalar_stub, window_stub};
@@ -153,17 +153,20 @@ pub fn window(name: &str) -> Option<&'static FunctionSpec> {
 
 /// The generator of that name, letter case ignored, as its canonical name.
 pub fn generator(name: &str) -> Option<&'static str> {
-    GENERATORS.iter().find(|generator| generator.eq_ignore_ascii_case(name)).copied()
+    GENERATORS.iter().map(|generator| generator.name).find(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The name as the planner knows it, if the planner writes this function as other expressions.
 pub fn syntax(name: &str) -> Option<&'static str> {
-    SYNTAX.iter().find(|syntax| syntax.eq_ignore_ascii_case(name)).copied()
+    SYNTAX.iter().map(|syntax| syntax.name).find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// True for functions of Databricks that this release knows and refuses.
-pub fn is_refused(name: &str) -> bool {
-    REFUSED.iter().any(|refused| refused.eq_ignore_ascii_case(name)) || name.to_lowercase().starts_with("ai_")
+/// Why this release knows and refuses a function of Databricks; `None` if it does not.
+pub fn refusal(name: &str) -> Option<&'static str> {
+    if name.to_lowercase().starts_with("ai_") {
+        return Some("it calls a service that Floe does not have");
+    }
+    REFUSED.iter().find(|refused| refused.names.iter().any(|known| known.eq_ignore_ascii_case(name))).map(|refused| refused.reason)
 }
 
 /// Up to three known names near `name`, nearest first.
@@ -171,7 +174,7 @@ pub fn near_names(name: &str) -> Vec<&'static str> {
     let wanted = name.to_lowercase();
     let specs = scalars().chain(AGGREGATES).chain(WINDOWS);
     let names = specs.flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
-    let names = names.filter(|known| !known.starts_with('$')).chain(SYNTAX.iter().copied()).chain(GENERATORS.iter().copied());
+    let names = names.filter(|known| !known.starts_with('$')).chain(SYNTAX.iter().chain(GENERATORS).map(|written| written.name));
     let mut near: Vec<(usize, &'static str)> =
         names.map(|known| (strsim::osa_distance(&wanted, known), known)).filter(|(d, known)| *d <= 2.max(known.len() / 3)).collect();
     near.sort_unstable();

@@ -257,7 +257,8 @@ impl Param {
         }
     }
 
-    fn words(self) -> &'static str {
+    /// What an argument must be, for messages and the reference.
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Any => "a value",
             Self::Text | Self::TextLiteral => "STRING",

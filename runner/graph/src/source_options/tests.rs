@@ -42,7 +42,7 @@ fn values_are_typed() {
 fn unknown_option_names_the_nearest() {
     let errors = file_options(&relation(&[("maxfilepertrigger", "1")])).unwrap_err();
     assert_eq!(errors[0].class, "UNKNOWN_READ_FILES_OPTION");
-    assert_eq!(errors[0].help.as_deref(), Some("did you mean `maxfilespertrigger`?"));
+    assert_eq!(errors[0].help.as_deref(), Some("did you mean `maxFilesPerTrigger`?"));
     assert!(file_options(&relation(&[("maxfilepertrigger", "1"), ("validateoptions", "false")])).is_ok());
 }
 
@@ -54,13 +54,24 @@ fn later_features_are_refused_by_name_and_all_errors_are_shown() {
     let errors = file_options(&read).unwrap_err();
     let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();
     assert_eq!(classes, ["FEATURE_NOT_SUPPORTED", "FEATURE_NOT_SUPPORTED", "INVALID_READ_OPTION", "INVALID_READ_OPTION"]);
-    assert!(errors[0].message.contains("cleansource => 'DELETE'"), "{}", errors[0].message);
+    assert!(errors[0].message.contains("cleanSource => 'DELETE'"), "{}", errors[0].message);
 }
 
 #[test]
 fn ignored_options_are_lints() {
     let (_, lints) = file_options(&relation(&[("usenotifications", "true")])).unwrap();
     assert_eq!(lints[0].class, "W007");
+    assert_eq!(lints[0].message, "option `useNotifications` of read_files has no effect: discovery always lists the directory");
+    assert!(file_options(&relation(&[("validateoptions", "false")])).unwrap().1.is_empty(), "it has an effect");
+}
+
+#[test]
+fn the_lists_of_options_are_sorted_by_name_and_said_once() {
+    for list in [READ_FILES, DELTA_STREAM] {
+        let names: Vec<String> = list.iter().map(|option| option.name.to_lowercase()).collect();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+        assert!(list.iter().all(|option| !option.doc.is_empty() && !option.doc.ends_with('.')));
+    }
 }
 
 #[test]

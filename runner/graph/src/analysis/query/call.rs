@@ -18,6 +18,7 @@ use super::{
 use crate::{
     analysis::{ddl::type_text, references::list},
     function::{self, FunctionSpec},
+    origin::Diagnostic,
 };
 
 impl Planner<'_> {
@@ -66,8 +67,9 @@ impl Planner<'_> {
     }
 
     fn unknown<T>(&self, name: &str, span: Span) -> Planned<T> {
-        if function::is_refused(name) {
-            return self.unsupported(&format!("the function {name}"), span);
+        if let Some(reason) = function::refusal(name) {
+            let refusal = Diagnostic::not_supported(&format!("the function {name}")).at(&self.origin(span));
+            return Err(Box::new(refusal.help(reason)));
         }
         let near = function::near_names(name);
         let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };

@@ -217,7 +217,7 @@ impl Planner<'_> {
         if known.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             return self.unsupported(&format!("{name}(…) in FROM"), span);
         }
-        if function::is_refused(&name) || function::scalar(&name).is_some() {
+        if function::refusal(&name).is_some() || function::scalar(&name).is_some() {
             return self.unsupported(&format!("{name} in FROM"), span);
         }
         self.error("UNRESOLVABLE_TABLE_VALUED_FUNCTION", format!("there is no table function {name}"), span)

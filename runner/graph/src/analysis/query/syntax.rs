@@ -7,7 +7,11 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{Planned, Planner, Scope, Typed, literal::text, name::spark_name};
+use super::{
+    Planned, Planner, Scope, Typed,
+    literal::{text, value_of},
+    name::spark_name,
+};
 use crate::analysis::ddl;
 
 /// Units of `timestampdiff` and `timestampadd`, and their abbreviations.
@@ -39,6 +43,10 @@ impl Planner<'_> {
         }
         let arguments = self.arguments(args, scope, span)?;
         match (name, arguments.as_slice()) {
+            ("date_part", [field, value]) => match value_of(&field.expr) {
+                Some(ScalarValue::Utf8(Some(field))) => self.extract(field, value.clone(), span),
+                _ => self.error("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "the first argument of date_part must be a text literal", span),
+            },
             ("if" | "iff", [condition, yes, no]) => {
                 let condition = self.boolean(condition.clone(), name, span)?;
                 self.case_of(vec![(condition, yes.clone())], Some(no.clone()), span)

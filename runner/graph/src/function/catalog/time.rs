@@ -112,8 +112,8 @@ pub static TIMES: &[FunctionSpec] = &[
         "window",
         &[P::Timestamp, P::Long, P::Long],
         R::Custom(|_, _| Ok(window_type())),
-        "window(t, size, start): the tumbling window struct<start, end> that holds t. Planning turns the interval texts into microseconds; \
-         windows are [start, end), aligned to the epoch + start. NULL for a NULL time.",
+        "window(t, '5 minutes'[, slide[, start]]): the tumbling window struct<start, end> that holds t; the slide must equal the size. Planning turns \
+         the interval texts into microseconds of size and start; windows are [start, end), aligned to the epoch + start. NULL for a NULL time.",
     ),
 ];
 

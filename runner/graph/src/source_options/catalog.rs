@@ -1,0 +1,141 @@
+//! The list of options: names as users spell them, whether this release reads them, defaults, meaning. The reference is written from it.
+
+/// What becomes of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionStatus {
+    /// It is read.
+    Read,
+    /// It is accepted without effect: lint W007.
+    Ignored,
+    /// It is known and refused by name.
+    Refused,
+}
+
+/// One option of a read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOption {
+    /// As users spell it; compared without regard to letter case.
+    pub name: &'static str,
+    /// Whether this release reads it.
+    pub status: OptionStatus,
+    /// Formats that it concerns; empty: all.
+    pub formats: &'static str,
+    /// Value if it is not given; empty: none.
+    pub default: &'static str,
+    /// What it does, or why it does nothing; without a final dot.
+    pub doc: &'static str,
+}
+
+const fn read(name: &'static str, formats: &'static str, default: &'static str, doc: &'static str) -> ReadOption {
+    ReadOption { name, status: OptionStatus::Read, formats, default, doc }
+}
+
+const fn ignored(name: &'static str, doc: &'static str) -> ReadOption {
+    ReadOption { name, status: OptionStatus::Ignored, formats: "", default: "", doc }
+}
+
+const fn refused(name: &'static str, doc: &'static str) -> ReadOption {
+    ReadOption { name, status: OptionStatus::Refused, formats: "", default: "", doc }
+}
+
+const LISTED: &str = "discovery always lists the directory";
+const NO_INFERENCE: &str = "the schema is always given, never inferred";
+const NO_CLEANING: &str = "files are never moved or deleted";
+
+/// Options of `read_files`, by name.
+pub static READ_FILES: &[ReadOption] = &[
+    read(
+        "allowOverwrites",
+        "",
+        "false",
+        "true: a file that was read and has changed since (size, modification time or ETag) is read again as a whole",
+    ),
+    ignored("backfillInterval", "every update lists the whole directory"),
+    refused("badRecordsPath", "corrupt records are counted, and kept in the corrupt-record column"),
+    read("charset", "", "UTF-8", "another name of encoding"),
+    read("cleanSource", "", "OFF", "only OFF; DELETE and MOVE are refused"),
+    ignored("cleanSource.moveDestination", NO_CLEANING),
+    ignored("cleanSource.retentionDuration", NO_CLEANING),
+    read(
+        "columnNameOfCorruptRecord",
+        "json, csv",
+        "_corrupt_record",
+        "column that takes the text of a malformed record, if the schema has it as STRING",
+    ),
+    read("comment", "csv", "", "records that begin with this character are left out"),
+    read("dateFormat", "json, csv", "", "Java pattern of DATE columns; without it ISO 8601"),
+    read("delimiter", "csv", ",", "another name of sep"),
+    read("encoding", "", "UTF-8", "only UTF-8"),
+    read("escape", "csv", "\\", "character before a quote that belongs to the field"),
+    ignored("fetchParallelism", LISTED),
+    read("fileNamePattern", "", "", "another name of pathGlobFilter"),
+    read(
+        "format",
+        "",
+        "",
+        "json, csv, parquet, text or binaryFile; without STREAM the suffix of the path may tell it; avro, orc and xml are refused",
+    ),
+    read("header", "csv", "false", "true: the first record names the columns, in any order; letter case is ignored where no name is equal"),
+    read("ignoreCorruptFiles", "", "false", "true: an unreadable file gives no row, is counted (num_corrupt_files) and not read again"),
+    read("ignoreMissingFiles", "", "false", "true: a file that vanished between listing and reading is passed over"),
+    read("includeExistingFiles", "", "true", "only true"),
+    ignored("inferColumnTypes", NO_INFERENCE),
+    ignored("inferSchema", NO_INFERENCE),
+    read("maxBytesPerTrigger", "", "", "bytes of one micro-batch (1048576, 512m, 10g); at least one file is read"),
+    read("maxFileAge", "", "", "older files are ignored ('30 days'); at least 14 days"),
+    read("maxFilesPerTrigger", "", "1000", "files of one micro-batch"),
+    read(
+        "mode",
+        "json, csv",
+        "PERMISSIVE",
+        "malformed records: PERMISSIVE gives a row of NULLs, DROPMALFORMED none, FAILFAST fails the flow",
+    ),
+    read("modifiedAfter", "", "", "only files modified after this instant"),
+    read("modifiedBefore", "", "", "only files modified before this instant"),
+    read("multiLine", "json, csv", "false", "JSON: a file is one document or an array of them; CSV: quoted fields may hold line ends"),
+    read("nullValue", "csv", "", "text of a field that means NULL"),
+    read(
+        "partitionColumns",
+        "",
+        "all",
+        "names of k=v directories that give columns, with commas; '' for none; by default those that the schema names",
+    ),
+    read("path", "", "", "the first argument: directory, file or glob"),
+    read("pathGlobFilter", "", "", "glob over the names of files"),
+    read("primitivesAsString", "json", "false", "accepted; it concerns inference only"),
+    read("quote", "csv", "\"", "character around fields; '' for none"),
+    read("readerCaseSensitive", "json", "true", "false: field names are compared without regard to letter case"),
+    read("recursiveFileLookup", "", "true", "false: only files of the directory itself"),
+    read("rescuedDataColumn", "", "", "only ''; rescued data are refused"),
+    ignored("resourceTag", LISTED),
+    read("schema", "", "", "columns in DDL: 'id BIGINT, tags ARRAY<STRING>'; required for json, csv and parquet"),
+    read("schemaEvolutionMode", "", "none", "only none"),
+    refused("schemaHints", NO_INFERENCE),
+    ignored("schemaLocation", NO_INFERENCE),
+    read("sep", "csv", ",", "character between fields; \\t for a tabulator"),
+    read("skipRows", "csv", "0", "records left out at the beginning of each file, before the header"),
+    read("timestampFormat", "json, csv", "", "Java pattern of TIMESTAMP columns; without it ISO 8601"),
+    ignored("useIncrementalListing", LISTED),
+    ignored("useManagedFileEvents", LISTED),
+    ignored("useNotifications", LISTED),
+    read("validateOptions", "", "true", "false: unknown options are no error"),
+];
+
+/// Options of a streaming read of a table, by name.
+pub static DELTA_STREAM: &[ReadOption] = &[
+    read("maxBytesPerTrigger", "", "", "bytes of the added files of one micro-batch; at least one commit is read"),
+    read("maxFilesPerTrigger", "", "1000", "added files of one micro-batch; at least one commit is read"),
+    read("skipChangeCommits", "", "false", "true: a commit that updates or deletes rows is left out as a whole, with a WARN event"),
+    read("startingTimestamp", "", "", "at the first start only: commits made at or after this instant, no snapshot"),
+    read("startingVersion", "", "", "at the first start only: commits from this version on, no snapshot; latest for those still to come"),
+];
+
+/// The option of that name, letter case ignored.
+pub(super) fn find(options: &'static [ReadOption], name: &str) -> Option<&'static ReadOption> {
+    options.iter().find(|option| option.name.eq_ignore_ascii_case(name))
+}
+
+/// The name as users spell it.
+pub(super) fn spelled(name: &str) -> &str {
+    find(READ_FILES, name).or_else(|| find(DELTA_STREAM, name)).map_or(name, |option| option.name)
+}
