@@ -75,7 +75,7 @@ mod tests {
             let same = fs::read(folder.path().join(file)).unwrap() == fs::read(committed.join(file)).unwrap_or_default();
             assert!(
                 same,
-                "examples/bookstore/data/landing/{file} differs: run `cargo run -p floe-bench -- sample examples/bookstore/data/landing`"
+                "examples/bookstore/data/landing/{file} differs: run `cargo run --bin floe-bench -- sample examples/bookstore/data/landing`"
             );
         }
     }
