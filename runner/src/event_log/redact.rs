@@ -89,6 +89,10 @@ const CREDENTIAL_KEYS: [&str; 9] = [
 
 /// Replaces passwords in URIs, signatures in query strings and `Authorization` values.
 fn hide_credentials(mut text: String) -> String {
+    // Most texts are names: a credential follows one of these two.
+    if !text.contains(['=', ':']) {
+        return text;
+    }
     for key in CREDENTIAL_KEYS {
         let mut from = 0;
         while let Some(found) = find_ignoring_case(&text, key, from) {
