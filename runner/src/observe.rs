@@ -67,14 +67,19 @@ pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Opt
     let tables: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     state.tables = tables.into_iter().flatten().collect();
     state.inactive = inactive(graph, catalog);
+    let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
+    state.writers = entries.map(|(key, entry)| (key.clone(), entry.flows.clone())).collect();
     let batch_flows = graph.flows.iter().filter(|flow| matches!(flow.kind, FlowKind::Complete | FlowKind::Once));
+    let tables = &state.tables;
     let looks = stream::iter(batch_flows).map(|flow| async move {
         if flow.kind == FlowKind::Once {
             let checkpoint = Checkpoint::open(storage, &flow.name).await?;
-            let done = checkpoint.pending().is_none() && checkpoint.next_batch() > 0;
+            let written = tables.get(&flow.target).map(|table| table.table_id.as_str());
+            let here = checkpoint.target().is_none_or(|target| Some(target) == written);
+            let done = here && checkpoint.pending().is_none() && checkpoint.next_batch() > 0;
             return Ok::<_, Failure>((flow.name.clone(), None, done));
         }
-        let fingerprint = view::read(storage, &flow.name).await?.map(|position| position.fingerprint);
+        let fingerprint = view::last(storage, &flow.name).await?.map(|position| position.fingerprint);
         Ok((flow.name.clone(), fingerprint, false))
     });
     let flows: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;

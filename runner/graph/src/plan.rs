@@ -61,6 +61,8 @@ pub struct StoredState {
     pub completed_once: Vec<String>,
     /// Tables that storage has and no file declares.
     pub inactive: Vec<DatasetName>,
+    /// Flows that write or once wrote a table, by its key. Some may have left the definition; their checkpoints are still there.
+    pub writers: BTreeMap<String, Vec<String>>,
 }
 
 /// An update, planned completely.
@@ -123,7 +125,7 @@ pub type PlanResult = Result<UpdatePlan, Vec<Diagnostic>>;
 
 /// What `selection` does to what is `stored`: complete before anything is written.
 pub fn plan_update(graph: &ResolvedGraph, selection: &Selection, stored: &StoredState) -> PlanResult {
-    let chosen = selection::choose(graph, selection)?;
+    let chosen = selection::choose(graph, selection, stored)?;
     let (changes, mut errors) = changes::changes(graph, &chosen, stored);
     errors.extend(selection::broken_streams(graph, &chosen, stored));
     if !errors.is_empty() {

@@ -31,7 +31,7 @@ use crate::{
 
 /// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.
 pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
-    let checkpoint = Checkpoint::open(&execution.storage, &run.flow.name).await?;
+    let checkpoint = open_checkpoint(execution, run).await?;
     if run.flow.kind == FlowKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
         return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
     }
@@ -40,6 +40,31 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     flow.notice(FlowNotice::Identity(flow.checkpoint.flow_id().to_string()));
     flow.all_batches().await?;
     Ok(flow.result)
+}
+
+/// The checkpoint of the flow's batches in its target. A flow that wrote another table before (the dataset has another schema or name, the
+/// flow another target) begins again and fills this one, unless batches of it are there.
+async fn open_checkpoint(execution: &Execution, run: &FlowRun) -> Result<Checkpoint, Failure> {
+    let mut checkpoint = Checkpoint::open(&execution.storage, &run.flow.name).await?;
+    let table_id = run.target.id();
+    if checkpoint.target().is_some_and(|wrote| wrote != table_id) {
+        let app_id = checkpoint.app_id(&execution.pipeline_id);
+        let found = table::transaction_versions(run.target.location(), &[&app_id]).await?;
+        let about = format!("flow {} wrote another table before {}", run.flow.name, run.flow.target);
+        if found.iter().any(Option::is_some) {
+            return Err(Failure::user(
+                "FLOW_TARGET_REPLACED",
+                format!("{about}, but rows of it may be in this one: the table was replaced"),
+            )
+            .help("fill the table again with --full-refresh, or put the earlier table back"));
+        }
+        let message = format!("{about}: it begins again and reads everything that its sources hold");
+        execution.observer.notice(&run.flow.name, FlowNotice::Warning { class: "FLOW_TARGET_CHANGED".to_string(), message });
+        let next = checkpoint.generation() + 1;
+        checkpoint.start_generation_at(next, Some(table_id)).await?;
+    }
+    checkpoint.write_to(table_id);
+    Ok(checkpoint)
 }
 
 fn known_version(checkpoint: &Checkpoint) -> FlowProgress {

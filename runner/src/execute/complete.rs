@@ -61,6 +61,8 @@ async fn last_refresh(execution: &Execution, run: &FlowRun) -> Result<(Option<Vi
     let position = view::read(&execution.storage, &run.flow.name).await?;
     let known = position.as_ref().map_or(0, |position| position.own_version);
     let newest = table::newest_version(location, Some(known)).await?.unwrap_or(known);
+    let forgotten = position.as_ref().is_some_and(|position| position.forgotten);
+    let position = position.filter(|position| !position.forgotten);
     if newest == known {
         return Ok((position, false));
     }
@@ -68,7 +70,7 @@ async fn last_refresh(execution: &Execution, run: &FlowRun) -> Result<(Option<Vi
         // The table was made again.
         return Ok((None, true));
     }
-    let Some(since) = table::commits(location, known, newest).await? else { return Ok((None, true)) };
+    let Some(since) = table::commits(location, known, newest).await? else { return Ok((None, !forgotten)) };
     let Some(last_change) = since.iter().rev().find(|commit| changes_rows(&commit.actions)) else { return Ok((position, false)) };
     let ours = recorded_position(&last_change.actions);
     let overwritten = ours.is_none();
@@ -151,6 +153,7 @@ impl Refresh<'_> {
             files: self.facts.files.clone(),
             fingerprint: self.facts.fingerprint.clone(),
             flow_id: uuid::Uuid::new_v4(),
+            forgotten: false,
         }
     }
 

@@ -109,6 +109,7 @@ mod tests {
             files: BTreeMap::new(),
             fingerprint: "f".to_string(),
             flow_id: uuid::Uuid::nil(),
+            forgotten: false,
         };
         RefreshFacts {
             last: Some(last),

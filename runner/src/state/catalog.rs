@@ -37,7 +37,7 @@ pub struct CatalogEntry {
     /// True below `_floe/private`.
     #[serde(default)]
     pub private: bool,
-    /// Flows that write it, by name.
+    /// Flows that write it, by name, and those that did and left the definition.
     #[serde(default)]
     pub flows: Vec<String>,
     /// The table as it was last seen.

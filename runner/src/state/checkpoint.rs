@@ -109,6 +109,18 @@ impl Checkpoint {
         self.pending.as_ref()
     }
 
+    /// Delta table id of the table that this generation writes, if it has begun and knows it.
+    pub fn target(&self) -> Option<&str> {
+        self.metadata.target.as_deref()
+    }
+
+    /// Names the table that this generation writes. Has an effect only before the generation begins.
+    pub fn write_to(&mut self, table_id: &str) {
+        if !self.begun {
+            self.metadata.target = Some(table_id.to_owned());
+        }
+    }
+
     /// Per source id where the next batch begins; empty before the first batch.
     pub fn positions(&self) -> &BTreeMap<String, SourcePosition> {
         &self.positions
@@ -207,19 +219,14 @@ impl Checkpoint {
         self.prune().await
     }
 
-    /// Begins an empty generation: nothing is taken, the next batch is 0, transactions have a new application id.
-    pub async fn start_generation(&mut self) -> Result<(), Failure> {
-        let generation = self.generation() + 1;
-        self.start_generation_at(generation).await
-    }
-
-    /// The same with a given number, for a reset that is finished by another update; does nothing if that generation exists already.
-    pub async fn start_generation_at(&mut self, generation: u64) -> Result<(), Failure> {
+    /// Begins the empty generation of this number, which writes the table with the id `target`: nothing is taken, the next batch is 0,
+    /// transactions have a new application id. Does nothing if that generation exists already: a reset may be finished by another update.
+    pub async fn start_generation_at(&mut self, generation: u64, target: Option<&str>) -> Result<(), Failure> {
         if self.generation() >= generation && (self.begun || generation == 0) {
             return Ok(());
         }
         failpoint::reach("reset::generation")?;
-        self.metadata = new_metadata(&self.flow, generation);
+        self.metadata = GenerationMetadata { target: target.map(str::to_owned), ..new_metadata(&self.flow, generation) };
         self.directory = self.flow_directory.join(&format!("g{generation}"));
         self.begun = false;
         self.planned_here = false;
@@ -300,6 +307,7 @@ fn new_metadata(flow: &str, generation: u64) -> GenerationMetadata {
         generation,
         flow_id: Uuid::new_v4(),
         started_us: Utc::now().timestamp_micros(),
+        target: None,
         sources: Vec::new(),
     }
 }

@@ -23,6 +23,10 @@ pub struct GenerationMetadata {
     pub flow_id: uuid::Uuid,
     /// When the generation began, µs since 1970 UTC.
     pub started_us: i64,
+    /// Delta table id of the target. Batches of this generation are in that table and in no other; unknown after a reset until the
+    /// first batch of a later generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Ids of the sources when the generation began, for people.
     #[serde(default)]
     pub sources: Vec<String>,

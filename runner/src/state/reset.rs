@@ -30,6 +30,10 @@ pub struct ResetEntry {
     pub dataset: String,
     /// What happens to its rows.
     pub kind: StoredResetKind,
+    /// Keys in the catalog of the tables that lose their rows: the dataset's own and that of its quarantine. The definition may not
+    /// name them any more when the reset is finished.
+    #[serde(default)]
+    pub tables: Vec<String>,
     /// Per flow the generation that it must have at least when the reset is done.
     pub generations: std::collections::BTreeMap<String, u64>,
 }

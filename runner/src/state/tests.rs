@@ -110,14 +110,15 @@ async fn a_new_generation_begins_at_the_beginning() {
     let mut checkpoint = open(&storage).await;
     take(&mut checkpoint, 0, 0..3).await;
     let old_id = checkpoint.flow_id();
-    checkpoint.start_generation().await.unwrap();
+    checkpoint.start_generation_at(1, Some("id-of-table")).await.unwrap();
     let mut checkpoint = open(&storage).await;
     assert_eq!((checkpoint.generation(), checkpoint.next_batch(), checkpoint.pending()), (1, 0, None));
     assert!(checkpoint.positions().is_empty() && checkpoint.flow_id() != old_id);
+    assert_eq!(checkpoint.target(), Some("id-of-table"));
     assert_eq!(checkpoint.app_id("p1"), "p1/bronze/g1");
     let listing = (0..3).map(file).collect();
     assert_eq!(checkpoint.ledger(SOURCE).unseen(listing, Overwrites::Ignore).await.unwrap().files.len(), 3);
-    checkpoint.start_generation_at(1).await.unwrap();
+    checkpoint.start_generation_at(1, None).await.unwrap();
     assert_eq!(checkpoint.generation(), 1, "a reset that is finished again does nothing");
 }
 
@@ -253,14 +254,20 @@ async fn views_and_resets_are_remembered_and_forgotten() {
         files: BTreeMap::new(),
         fingerprint: "f".to_owned(),
         flow_id: uuid::Uuid::new_v4(),
+        forgotten: false,
     };
     view::write(&storage, "v", &position).await.unwrap();
     assert_eq!(view::read(&storage, "V").await.unwrap(), Some(position));
-    view::forget(&storage, "v").await.unwrap();
-    assert_eq!(view::read(&storage, "v").await.unwrap(), None);
+    view::forget(&storage, "v", 5).await.unwrap();
+    assert_eq!(view::last(&storage, "v").await.unwrap(), None);
+    assert_eq!(view::read(&storage, "v").await.unwrap().unwrap().own_version, 5);
 
-    let entry =
-        ResetEntry { dataset: "t".to_owned(), kind: StoredResetKind::FullRefresh, generations: BTreeMap::from([("t".to_owned(), 1)]) };
+    let entry = ResetEntry {
+        dataset: "t".to_owned(),
+        kind: StoredResetKind::FullRefresh,
+        tables: Vec::new(),
+        generations: BTreeMap::from([("t".to_owned(), 1)]),
+    };
     let marker = ResetMarker { version: VERSION, update: "u1".to_owned(), resets: vec![entry] };
     reset::begin(&storage, &marker).await.unwrap();
     assert_eq!(reset::unfinished(&storage).await.unwrap(), [marker]);

@@ -30,9 +30,17 @@ pub struct ViewPosition {
     pub fingerprint: String,
     /// `flow_id` of the event log: changes with every complete recompute.
     pub flow_id: uuid::Uuid,
+    /// A full refresh was asked for after `own_version`: up to there nothing of the table's log counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
 }
 
-/// The last refresh of `flow`, if it is known. One small read.
+/// The last refresh of `flow`, if it is known and not [forgotten](forget). One small read.
+pub async fn last(storage: &Storage, flow: &str) -> Result<Option<ViewPosition>, Failure> {
+    Ok(read(storage, flow).await?.filter(|position| !position.forgotten))
+}
+
+/// What is remembered of `flow`. One small read.
 pub async fn read(storage: &Storage, flow: &str) -> Result<Option<ViewPosition>, Failure> {
     let directory = directory(storage, flow);
     match directory.get(POSITION).await? {
@@ -48,9 +56,19 @@ pub async fn write(storage: &Storage, flow: &str, position: &ViewPosition) -> Re
     directory(storage, flow).put(POSITION, format::to_json(position)?).await
 }
 
-/// Forgets the last refresh of `flow`: the next one recomputes (a full refresh of a view).
-pub async fn forget(storage: &Storage, flow: &str) -> Result<(), Failure> {
-    directory(storage, flow).delete(POSITION).await
+/// Forgets every refresh of `flow` up to version `own_version` of its table: the next one recomputes (a full refresh of a view).
+/// To delete the position would not do, because the table's own log also tells what it was computed from.
+pub async fn forget(storage: &Storage, flow: &str, own_version: i64) -> Result<(), Failure> {
+    let forgotten = ViewPosition {
+        version: format::VERSION,
+        own_version,
+        inputs: BTreeMap::new(),
+        files: BTreeMap::new(),
+        fingerprint: String::new(),
+        flow_id: uuid::Uuid::nil(),
+        forgotten: true,
+    };
+    write(storage, flow, &forgotten).await
 }
 
 /// A view has no generations: it is computed as a whole.

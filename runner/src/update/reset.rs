@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use floe_graph::{
-    graph::ResolvedDataset,
+    name::DatasetName,
     plan::{Reset, ResetKind},
 };
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use crate::{
         event::{Event, OperationStatus, ResetProgress, Subject},
     },
     failure::Failure,
-    observe::known,
+    observe::{is_stored, parse_key},
     state::{
         Checkpoint,
         catalog::{Catalog, StoredKind},
@@ -25,6 +25,7 @@ use crate::{
         reset::{self, ResetEntry, ResetMarker, StoredResetKind},
         view,
     },
+    storage::layout,
 };
 
 /// Finishes resets of updates that ended in the middle of one.
@@ -42,55 +43,76 @@ pub async fn finish_earlier(resolved: &Resolved, catalog: &Catalog, log: &EventL
 pub async fn reset(resolved: &Resolved, catalog: &Catalog, resets: &[Reset], update_id: &str, log: &EventLog) -> Result<(), Failure> {
     let mut entries = Vec::with_capacity(resets.len());
     for planned in resets {
-        let mut generations = BTreeMap::new();
-        for flow in &planned.flows {
-            generations.insert(flow.clone(), Checkpoint::open(&resolved.storage, flow).await?.generation() + 1);
-        }
-        entries.push(ResetEntry { dataset: planned.dataset.clone(), kind: planned.kind.into(), generations });
+        entries.push(entry(resolved, catalog, planned).await?);
     }
     let marker = ResetMarker { version: VERSION, update: update_id.to_string(), resets: entries };
     reset::begin(&resolved.storage, &marker).await?;
     carry_out(resolved, catalog, &marker, log).await
 }
 
+/// The whole reset as it is remembered: the definition may have changed when it is finished.
+async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Result<ResetEntry, Failure> {
+    let key = planned.dataset.to_lowercase();
+    let quarantine = resolved.graph.datasets.values().find(|dataset| dataset.definition.name.key() == key);
+    let quarantine = quarantine.and_then(|dataset| dataset.quarantine.as_ref()).map(DatasetName::key);
+    let table_id = catalog.datasets.get(&key).map(|entry| entry.table.metadata.id.as_str());
+    let mut generations = BTreeMap::new();
+    for flow in &planned.flows {
+        let checkpoint = Checkpoint::open(&resolved.storage, flow).await?;
+        // A flow that has left this dataset for another one goes on there.
+        if checkpoint.target().is_none_or(|target| Some(target) == table_id) {
+            generations.insert(flow.clone(), checkpoint.generation() + 1);
+        }
+    }
+    let tables = std::iter::once(key).chain(quarantine).filter(|key| catalog.datasets.contains_key(key)).collect();
+    Ok(ResetEntry { dataset: planned.dataset.clone(), kind: planned.kind.into(), tables, generations })
+}
+
 /// Doing it twice has the effect of doing it once.
 async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker, log: &EventLog) -> Result<(), Failure> {
     for entry in &marker.resets {
         report(log, entry, OperationStatus::Started);
-        let dataset =
-            resolved.graph.datasets.values().find(|dataset| dataset.definition.name.to_string().eq_ignore_ascii_case(&entry.dataset));
-        if let (Some(dataset), StoredResetKind::FullRefresh) = (dataset, entry.kind) {
-            empty(resolved, catalog, dataset, &marker.update).await?;
+        let target = catalog.datasets.get(&entry.dataset.to_lowercase()).map(|entry| entry.table.metadata.id.as_str());
+        if entry.kind == StoredResetKind::FullRefresh {
+            for table in &entry.tables {
+                empty(resolved, catalog, table, &marker.update).await?;
+            }
         }
         for (flow, generation) in &entry.generations {
-            Checkpoint::open(&resolved.storage, flow).await?.start_generation_at(*generation).await?;
+            Checkpoint::open(&resolved.storage, flow).await?.start_generation_at(*generation, target).await?;
         }
         report(log, entry, OperationStatus::Completed);
     }
     reset::end(&resolved.storage, &marker.update).await
 }
 
-/// Streaming tables and quarantine tables lose their rows in one commit each; a view keeps them until its recompute.
-async fn empty(resolved: &Resolved, catalog: &Catalog, dataset: &ResolvedDataset, update: &str) -> Result<(), Failure> {
-    for wanted in tables::wanted(resolved, dataset, &catalog.pipeline_id) {
-        if wanted.kind == StoredKind::MaterializedView {
-            for flow in resolved.graph.flows_into(&wanted.name) {
-                view::forget(&resolved.storage, &flow.name).await?;
-            }
-            return Ok(());
+/// A streaming table and a quarantine table lose their rows in one commit; a view keeps them until its recompute.
+async fn empty(resolved: &Resolved, catalog: &Catalog, key: &str, update: &str) -> Result<(), Failure> {
+    let (Some(entry), Some(name)) = (catalog.datasets.get(key), parse_key(key)) else { return Ok(()) };
+    let location = resolved.storage.at(&layout::table_path(&name, entry.private));
+    let Some(table) = TargetTable::open(&location, Some(entry.table.clone())).await? else { return Ok(()) };
+    if entry.kind == StoredKind::MaterializedView {
+        for flow in &entry.flows {
+            view::forget(&resolved.storage, flow, table.version()).await?;
         }
-        let Some(_) = TargetTable::open(&wanted.spec.location, known(catalog, &wanted.name).cloned()).await? else { continue };
-        let table = TargetTable::open_or_create(&wanted.spec, known(catalog, &wanted.name).cloned()).await?.replaced_by(&wanted.spec)?;
-        let request = CommitRequest {
-            transactions: vec![(format!("{}/reset/{update}", catalog.pipeline_id), 0)],
-            absent_until: None,
-            operation: "WRITE",
-            parameters: Map::from_iter([("mode".to_string(), Value::from("Overwrite"))]),
-            info: Map::new(),
-            step: Some("reset"),
-        };
-        transaction::overwrite(&table, StagedFiles::none(&wanted.spec.location), request).await?;
+        return Ok(());
     }
+    // With the columns of its definition, if it still has one: what no longer fits the rows fits the empty table.
+    let declared = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
+    let mut declared = declared.flat_map(|dataset| tables::wanted(resolved, dataset, &catalog.pipeline_id));
+    let table = match declared.find(|wanted| wanted.name == name && wanted.kind == entry.kind) {
+        Some(wanted) => TargetTable::open_or_create(&wanted.spec, Some(entry.table.clone())).await?.replaced_by(&wanted.spec)?,
+        None => table,
+    };
+    let request = CommitRequest {
+        transactions: vec![(format!("{}/reset/{update}", catalog.pipeline_id), 0)],
+        absent_until: None,
+        operation: "WRITE",
+        parameters: Map::from_iter([("mode".to_string(), Value::from("Overwrite"))]),
+        info: Map::new(),
+        step: Some("reset"),
+    };
+    transaction::overwrite(&table, StagedFiles::none(&location), request).await?;
     Ok(())
 }
 

@@ -133,7 +133,10 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
 
 /// An entry changes only with the definition of its table: versions alone are no reason to write the catalog.
 fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) -> CatalogEntry {
-    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows: wanted.flows.clone(), table: table.known() };
+    let former = before.into_iter().flat_map(|before| &before.flows);
+    let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
+    let flows = wanted.flows.iter().chain(former).cloned().collect();
+    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, table: table.known() };
     match before {
         Some(before) if before.table.metadata == now.table.metadata && before.table.protocol == now.table.protocol => {
             CatalogEntry { table: before.table.clone(), ..now }
@@ -170,7 +173,8 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
 }
 
 fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
-    let columns = |schema: &SchemaRef| schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>();
+    let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone(), field.is_nullable());
+    let columns = |schema: &SchemaRef| schema.fields().iter().map(column).collect::<Vec<_>>();
     table.partition_columns() == spec.partition_by && columns(table.schema()) == columns(&spec.schema)
 }
 

@@ -201,6 +201,7 @@ async fn p74_a_reset_that_was_begun_is_finished_first() {
     let entry = |dataset: &str, flow: &str| markers::ResetEntry {
         dataset: format!("main.shop.{dataset}"),
         kind: markers::StoredResetKind::FullRefresh,
+        tables: vec![format!("main.shop.{dataset}")],
         generations: [(flow.to_string(), 1)].into(),
     };
     let marker =
@@ -333,6 +334,7 @@ async fn p74_a_begun_reset_with_a_new_type_is_finished_before_planning() {
     let entry = markers::ResetEntry {
         dataset: "main.shop.copy".to_string(),
         kind: markers::StoredResetKind::FullRefresh,
+        tables: vec!["main.shop.copy".to_string()],
         generations: [("copy".to_string(), 1)].into(),
     };
     markers::begin(&shop.storage(), &markers::ResetMarker { version: 1, update: "dead".to_string(), resets: vec![entry] }).await.unwrap();

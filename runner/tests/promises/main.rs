@@ -8,5 +8,6 @@ mod exactly_once;
 mod expectations;
 mod files;
 mod harness;
+mod redefined;
 mod refresh;
 mod streams;

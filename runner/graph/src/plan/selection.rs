@@ -24,7 +24,7 @@ pub(super) struct Chosen {
 }
 
 /// Reads the selection, or says everything that is wrong with it.
-pub(super) fn choose(graph: &ResolvedGraph, selection: &Selection) -> Result<Chosen, Vec<Diagnostic>> {
+pub(super) fn choose(graph: &ResolvedGraph, selection: &Selection, stored: &StoredState) -> Result<Chosen, Vec<Diagnostic>> {
     let by_name = !(selection.refresh.is_empty()
         && selection.refresh_flows.is_empty()
         && selection.full_refresh.is_empty()
@@ -41,7 +41,7 @@ pub(super) fn choose(graph: &ResolvedGraph, selection: &Selection) -> Result<Cho
     if selection.cascade {
         chooser.cascade();
     }
-    chooser.finish()
+    chooser.finish(stored)
 }
 
 struct Chooser<'a> {
@@ -170,7 +170,7 @@ impl<'a> Chooser<'a> {
         self.kinds.keys().copied().filter(empties).cloned().collect()
     }
 
-    fn finish(mut self) -> Result<Chosen, Vec<Diagnostic>> {
+    fn finish(mut self, stored: &StoredState) -> Result<Chosen, Vec<Diagnostic>> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
@@ -180,7 +180,10 @@ impl<'a> Chooser<'a> {
             .iter()
             .map(|(name, kind)| {
                 let streams = |flow: &&ResolvedFlow| matches!(flow.kind, FlowKind::Append | FlowKind::Once);
-                let flows = self.graph.flows_into(name).filter(streams).map(|flow| flow.name.clone()).collect();
+                let now = self.graph.flows_into(name).filter(streams).map(|flow| flow.name.clone());
+                // Put back later, a flow that has left must not go on where it was.
+                let former = stored.writers.get(&name.key()).into_iter().flatten();
+                let flows = now.chain(former.filter(|flow| self.graph.flow(flow).is_none()).cloned()).collect();
                 Reset { dataset: name.to_string(), kind: *kind, flows }
             })
             .collect();

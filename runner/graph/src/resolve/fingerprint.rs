@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use datafusion_common::tree_node::TreeNodeRecursion;
-use datafusion_expr::LogicalPlan;
+use datafusion_common::{
+    ScalarValue,
+    tree_node::{TreeNode, TreeNodeRecursion},
+};
+use datafusion_expr::{Expr, LogicalPlan};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
 /// Changes when the same plan text means other results.
 const FORMAT: &str = "floe-plan/1";
 
-/// The plan as indented text with all expressions, for people and for fingerprints.
+/// The plan as indented text, for people: long lists and long binary values are cut in it.
 pub fn plan_text(plan: &LogicalPlan) -> String {
     plan.display_indent_schema().to_string()
 }
@@ -23,7 +26,7 @@ pub fn plan_text(plan: &LogicalPlan) -> String {
 /// The fingerprint of a flow: plan, leaves, settings, secret parameters that it uses, and the rules and columns of its target.
 pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSettings, parameters: &Parameters) -> String {
     let mut text = format!("{FORMAT}\nansi={} zone={}\n", sql.ansi, sql.time_zone);
-    let plan = plan_text(&flow.plan);
+    let plan = whole_text(&flow.plan);
     text.push_str(&plan);
     let mut leaves: Vec<String> = flow.inputs.iter().map(|leaf| relation_text(leaf)).collect();
     leaves.sort();
@@ -32,7 +35,6 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
     let columns = ddl::schema_text(&target.schema);
     let _ = write!(text, "\n{}\n{columns}\n{:?} {:?}\n", leaves.join("\n"), definition.partition_by, definition.cluster_by);
     text.push_str(&expectations_text(&target.expectations));
-    text.push_str(&view_expectations(&flow.plan));
     let mut hash = Sha256::new_with_prefix(text.as_bytes());
     for (name, parameter) in
         parameters.iter().filter(|(name, parameter)| parameter.secret && plan.to_lowercase().contains(&format!(":{name}")))
@@ -41,6 +43,37 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
         hash.update(parameter.value.as_bytes());
     }
     hex(&hash.finalize())
+}
+
+/// The plan as text with everything that decides its rows.
+fn whole_text(plan: &LogicalPlan) -> String {
+    let mut text = plan_text(plan);
+    text.push_str(&cut_values(plan));
+    text.push_str(&view_expectations(plan));
+    text
+}
+
+/// What the text of a plan leaves out: rows of `VALUES` after the first five, the end of binary values.
+fn cut_values(plan: &LogicalPlan) -> String {
+    let mut text = String::new();
+    let visited = plan.apply_with_subqueries(|node| {
+        let is_values = matches!(node, LogicalPlan::Values(_));
+        node.apply_expressions(|expression| {
+            if is_values {
+                let _ = write!(text, "\n{expression}");
+            }
+            expression.apply(|part| {
+                if let Expr::Literal(value @ (ScalarValue::Binary(_) | ScalarValue::LargeBinary(_) | ScalarValue::FixedSizeBinary(..)), _) =
+                    part
+                {
+                    let _ = write!(text, "\n{value:?}");
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
+    text
 }
 
 fn relation_text(relation: &Relation) -> String {
@@ -88,7 +121,7 @@ pub(super) fn graph_id(graph: &ResolvedGraph) -> String {
         );
         text.push_str(&expectations_text(&dataset.expectations));
         if let Some(view) = &dataset.view {
-            text.push_str(&plan_text(view));
+            text.push_str(&whole_text(view));
         }
     }
     for flow in &graph.flows {
