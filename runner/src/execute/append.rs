@@ -152,8 +152,9 @@ impl AppendRun<'_> {
             self.warn(
                 "FILES_OVERWRITTEN",
                 format!(
-                    "{} files of {} were changed after they had been read; they are not read again (allowOverwrites => true would)",
+                    "{} {} of {} changed after being read, and will not be read again (allowOverwrites => true would)",
                     unseen.overwritten,
+                    if unseen.overwritten == 1 { "file" } else { "files" },
                     source.id()
                 ),
             );

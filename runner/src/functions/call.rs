@@ -18,7 +18,7 @@ use datafusion::{
     logical_expr::ColumnarValue,
 };
 
-use super::temporal::zone::Zone;
+use super::{error::FunctionError, temporal::zone::Zone};
 
 /// What settings and the batch decide for all calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -185,7 +185,13 @@ impl Call<'_> {
     pub fn try_texts<S: AsRef<str>>(&self, mut value: impl FnMut(usize) -> Result<Option<S>>) -> Answer {
         let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 8);
         for row in 0..self.rows {
-            builder.append_option(value(row)?);
+            let value = value(row)?;
+            let length = value.as_ref().map_or(0, |value| value.as_ref().len());
+            if builder.values_slice().len() + length > i32::MAX as usize {
+                let message = format!("the texts that {} gives for one batch of rows have more than 2 GiB", self.name);
+                return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
+            }
+            builder.append_option(value);
         }
         Ok(Arc::new(builder.finish()))
     }

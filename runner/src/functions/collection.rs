@@ -69,6 +69,11 @@ pub(super) struct Lists {
     valid: Vec<bool>,
 }
 
+/// Most elements of one array that a number asks for.
+const MAX_ELEMENTS: i64 = 10_000_000;
+/// The same for all rows that are computed at once.
+const MAX_BATCH_ELEMENTS: i64 = 32_000_000;
+
 impl Lists {
     pub fn new(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
@@ -83,6 +88,19 @@ impl Lists {
 
     pub fn push_null(&mut self) {
         self.close(false);
+    }
+
+    /// `count`, if a list of so many elements may be made from a number. Such lists are not in the memory pool.
+    fn room_for(&self, count: i128) -> Result<i64> {
+        match i64::try_from(count) {
+            Ok(count) if count <= MAX_ELEMENTS && self.items.len() as i64 + count <= MAX_BATCH_ELEMENTS => Ok(count),
+            _ => {
+                let message = format!(
+                    "an array would have {count} elements; the most are {MAX_ELEMENTS} in one, and {MAX_BATCH_ELEMENTS} in all arrays of a batch"
+                );
+                Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
+            }
+        }
     }
 
     fn close(&mut self, valid: bool) {
@@ -327,7 +345,10 @@ fn array_repeat(call: &Call<'_>) -> Answer {
     let mut lists = Lists::new(call.rows);
     for row in 0..call.rows {
         match count.at(row) {
-            Some(count) => lists.push(std::iter::repeat_n(Some(row as u64), count.max(0) as usize)),
+            Some(count) => {
+                let count = lists.room_for(i128::from(count.max(0)))?;
+                lists.push(std::iter::repeat_n(Some(row as u64), count as usize));
+            }
             None => lists.push_null(),
         }
     }
@@ -431,9 +452,6 @@ fn flatten(call: &Call<'_>) -> Answer {
     lists.finish(inner.as_list::<i32>().values(), call.returns)
 }
 
-/// Most elements that one `sequence` may have.
-const MAX_SEQUENCE: i64 = 10_000_000;
-
 fn sequence(call: &Call<'_>) -> Answer {
     let (first, last) = (call.long(0)?, call.long(1)?);
     let steps = if call.has(2) { Some(call.long(2)?) } else { None };
@@ -447,26 +465,22 @@ fn sequence(call: &Call<'_>) -> Answer {
             continue;
         };
         let step = step.unwrap_or(if first <= last { 1 } else { -1 });
-        let count = sequence_length(first, last, step)?;
+        let count = lists.room_for(sequence_length(first, last, step)?)?;
         let base = numbers.len() as u64;
-        numbers.extend((0..count).map(|place| first + place * step));
+        // In 128 bits: the way from the smallest number to the largest does not fit into 64.
+        numbers.extend((0..count).map(|place| (i128::from(first) + i128::from(place) * i128::from(step)) as i64));
         lists.push((0..count as u64).map(|place| Some(base + place)));
     }
     let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
     lists.finish(&numbers, call.returns)
 }
 
-fn sequence_length(first: i64, last: i64, step: i64) -> Result<i64> {
+fn sequence_length(first: i64, last: i64, step: i64) -> Result<i128> {
     if (step > 0 && first > last) || (step < 0 && first < last) || (step == 0 && first != last) {
         let message = format!("sequence from {first} to {last} never ends with the step {step}");
         return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
     }
-    let count = if step == 0 { 1 } else { (i128::from(last) - i128::from(first)) / i128::from(step) + 1 };
-    if let Some(count) = i64::try_from(count).ok().filter(|count| *count <= MAX_SEQUENCE) {
-        return Ok(count);
-    }
-    let message = format!("sequence would have {count} elements; the most are {MAX_SEQUENCE}");
-    Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
+    Ok(if step == 0 { 1 } else { (i128::from(last) - i128::from(first)) / i128::from(step) + 1 })
 }
 
 /// Where an index begins to count.

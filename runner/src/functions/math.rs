@@ -192,15 +192,15 @@ fn round_double(value: f64, decimals: i32, even: bool) -> f64 {
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (exponent, decimals): (i64, i64) = (exponent.parse().unwrap_or(0), decimals.into());
     // value = digits * 10^place
-    let place = exponent - (digits.len() as i32 - 1);
+    let place = exponent - (digits.len() as i64 - 1);
     let drop = -decimals - place;
     if drop <= 0 {
         return value;
     }
     let number: i128 = digits.parse().unwrap_or(0);
-    let kept = match 10i128.checked_pow(drop.unsigned_abs()) {
+    let kept = match u32::try_from(drop).ok().and_then(|drop| 10i128.checked_pow(drop)) {
         Some(unit) => round_integer(number, unit, even),
         None => 0,
     };

@@ -214,3 +214,46 @@ async fn p22_cast_errors_by_setting() {
     let overflow = run("SELECT 2147483647 + 1 a", &SqlSettings::default()).await.unwrap_err();
     assert!(overflow.contains("[ARITHMETIC_OVERFLOW] the result of + does not fit INT"), "types by their names in SQL: {overflow}");
 }
+
+#[tokio::test]
+async fn patterns_with_another_escape_character() {
+    assert_rows(&[
+        ("SELECT '50%' LIKE '50!%' ESCAPE '!' a, '505' LIKE '50!%' ESCAPE '!' b, '50!' LIKE '50!!' ESCAPE '!' c", &["true | false | true"]),
+        ("SELECT 'a\\\\b_' LIKE 'a\\\\_#_' ESCAPE '#' a, 'x' NOT LIKE '#%' ESCAPE '#' b", &["true | true"]),
+    ])
+    .await;
+    let wrong = run("SELECT 'a' LIKE 'a!b' ESCAPE '!' a", &SqlSettings::default()).await.unwrap_err();
+    assert!(wrong.contains("INVALID_FORMAT.ESC_IN_THE_MIDDLE"), "{wrong}");
+}
+
+#[tokio::test]
+async fn both_zeros_are_one_value() {
+    assert_rows(&[(
+        "SELECT count(DISTINCT x) a, count(DISTINCT CAST(x AS FLOAT)) b FROM VALUES (0.0D), (-0.0D), (1D) AS t(x)",
+        &["2 | 2"],
+    )])
+    .await;
+}
+
+#[tokio::test]
+async fn extremes_are_errors_or_values_and_never_a_crash() {
+    assert_rows(&[
+        ("SELECT round(CAST('1e300' AS DOUBLE), -2147483648) a, round(2.675D, 2) b", &["0.0 | 2.68"]),
+        ("SELECT size(sequence(-9223372036854775808, 9223372036854775807, 9223372036854775807)) a", &["3"]),
+        ("SELECT -(-9223372036854775807) a", &["9223372036854775807"]),
+    ])
+    .await;
+    for (sql, class) in [
+        ("SELECT -CAST('-9223372036854775808' AS BIGINT) a", "ARITHMETIC_OVERFLOW"),
+        ("SELECT repeat('x', 2000000000) a", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT lpad('x', 2147483647, 'y') a", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT space(2147483647) a", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT array_repeat(1, 2147483647) a", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT sequence(1, 100000000) a", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT EXISTS (SELECT 1) a", "EXISTS or IN of a subquery outside WHERE"),
+        ("SELECT 1 IN (SELECT 1) a", "EXISTS or IN of a subquery outside WHERE"),
+    ] {
+        let error = run(sql, &SqlSettings::default()).await.unwrap_err();
+        assert!(error.contains(class), "{sql}: {error}");
+    }
+}

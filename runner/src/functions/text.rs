@@ -45,11 +45,14 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("rpad", |call| pad(call, false)),
     ("repeat", |call| {
         let (text, count) = (call.text(0)?, call.int(1)?);
-        call.texts(|row| Some(text.at(row)?.repeat(count.at(row)?.max(0) as usize)))
+        call.try_texts(|row| match (text.at(row), count.at(row)) {
+            (Some(text), Some(count)) => Ok(Some(text.repeat(affordable(text.len(), count)?))),
+            _ => Ok(None),
+        })
     }),
     ("space", |call| {
         let count = call.int(0)?;
-        call.texts(|row| Some(" ".repeat(count.at(row)?.max(0) as usize)))
+        call.try_texts(|row| count.at(row).map(|count| Ok(" ".repeat(affordable(1, count)?))).transpose())
     }),
     ("replace", replace),
     ("translate", translate),
@@ -226,16 +229,30 @@ fn substring_index(call: &Call<'_>) -> Answer {
 fn pad(call: &Call<'_>, left: bool) -> Answer {
     let (text, count) = (call.text(0)?, call.int(1)?);
     let with = if call.has(2) { Some(call.text(2)?) } else { None };
-    call.texts(|row| {
-        let (text, count) = (text.at(row)?, count.at(row)?.max(0) as usize);
-        let with = with.as_ref().map_or(Some(" "), |with| with.at(row))?;
+    call.try_texts(|row| {
+        let (Some(text), Some(count)) = (text.at(row), count.at(row)) else { return Ok(None) };
+        let Some(with) = with.as_ref().map_or(Some(" "), |with| with.at(row)) else { return Ok(None) };
+        let count = affordable(1, count)?;
         let length = text.chars().count();
         if length >= count || with.is_empty() {
-            return Some(slice(text, 0, count as i64).to_string());
+            return Ok(Some(slice(text, 0, count as i64).to_string()));
         }
         let padding: String = with.chars().cycle().take(count - length).collect();
-        Some(if left { padding + text } else { text.to_string() + &padding })
+        Ok(Some(if left { padding + text } else { text.to_string() + &padding }))
     })
+}
+
+/// Longest text that a number asks for, in bytes (in characters for `lpad` and `rpad`). Such texts are not in the memory pool.
+const MAX_TEXT: usize = 64 << 20;
+
+/// `count` times `length` as a number of repetitions, if the text is not too long.
+fn affordable(length: usize, count: i32) -> Result<usize> {
+    let count = count.max(0) as usize;
+    if length.saturating_mul(count) <= MAX_TEXT {
+        return Ok(count);
+    }
+    let message = format!("a text of {length} bytes times {count} is too long; the most are {MAX_TEXT} bytes");
+    Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into())
 }
 
 fn replace(call: &Call<'_>) -> Answer {

@@ -41,7 +41,8 @@ impl fmt::Debug for Stores {
 
 /// True for a variable of the environment that configures a store: `main` hands those to [`Stores::new`].
 pub fn is_store_option(key: &str) -> bool {
-    ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.len() > prefix.len() && key[..prefix.len()].eq_ignore_ascii_case(prefix))
+    let begins = |prefix: &&str| key.len() > prefix.len() && key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+    ["AWS_", "AZURE_", "GOOGLE_"].iter().any(begins)
 }
 
 impl Stores {

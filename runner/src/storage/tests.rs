@@ -40,6 +40,7 @@ fn options_of_stores_are_known_by_their_prefix() {
         is_store_option("AWS_REGION")
             && is_store_option("azure_storage_account_name")
             && !is_store_option("AWS")
+            && !is_store_option("ABCé")
             && !is_store_option("PATH")
     );
 }

@@ -14,6 +14,7 @@ use sqlparser::{
 use super::{
     Planned, Planner, Scope, Typed,
     literal::{scalar, value_of},
+    scope::Role,
 };
 use crate::{
     analysis::{ddl::type_text, references::list},
@@ -158,7 +159,8 @@ impl Planner<'_> {
             let message = format!("{} is an aggregate; it cannot stand here (WHERE, ON, GROUP BY, inside another aggregate)", spec.name);
             return self.error("INVALID_AGGREGATE", message, span);
         }
-        let inner = Scope { aggregates: false, windows: false, named_first: false, named: scope.named.clone(), ..*scope };
+        let inner =
+            Scope { aggregates: false, windows: false, role: Role::Value, named_first: false, named: scope.named.clone(), ..*scope };
         let parts = self.aggregate_parts(call, spec, &inner, span)?;
         let returns = parts.returns.clone();
         let function = AggregateFunction::new_udf(
@@ -211,7 +213,8 @@ impl Planner<'_> {
         }
         let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let typing = spec.typing(&types, &vec![None; types.len()]).or_else(|error| self.error(error.class, error.message, span))?;
-        let arguments = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted).expr).collect();
+        let arguments = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted));
+        let arguments = arguments.map(|argument| if distinct { one_zero(argument) } else { argument.expr }).collect();
         let filter = match &call.filter {
             Some(filter) => {
                 let condition = self.expr(filter, scope)?;
@@ -259,7 +262,7 @@ impl Planner<'_> {
         if window.window_name.is_some() {
             return self.unsupported("a named window", span);
         }
-        let inner = Scope { windows: false, named: scope.named.clone(), ..*scope };
+        let inner = Scope { windows: false, role: Role::Value, named: scope.named.clone(), ..*scope };
         let (fun, parts) = if let Some(spec) = function::window(name) {
             let mut arguments = self.arguments(list(&call.args), &inner, span)?;
             if arguments.len() == 3 {
@@ -351,4 +354,14 @@ fn distinct(args: &ast::FunctionArguments) -> ast::FunctionArguments {
         list.duplicate_treatment = Some(ast::DuplicateTreatment::Distinct);
     }
     args
+}
+
+/// A floating-point value in which −0.0 is 0.0: the two are one value where different ones are counted.
+fn one_zero(value: Typed) -> Expr {
+    let zero = match value.data_type {
+        DataType::Float32 => ScalarValue::Float32(Some(0.0)),
+        DataType::Float64 => ScalarValue::Float64(Some(0.0)),
+        _ => return value.expr,
+    };
+    value.expr + scalar(zero).expr
 }

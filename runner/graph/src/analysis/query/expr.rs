@@ -18,7 +18,7 @@ use sqlparser::{
 use super::{
     Planned, Planner, Relation, Scope, Typed,
     literal::{scalar, text, value_of},
-    scope::Resolved,
+    scope::{Resolved, Role},
     start_of,
 };
 use crate::{analysis::ddl, function};
@@ -410,7 +410,7 @@ impl Planner<'_> {
                 let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
                 let escape =
                     escape_char.as_ref().and_then(|escape| escape.value.clone().into_string()).and_then(|text| text.chars().next());
-                Ok(self.like(value, pattern, (*negated, matches!(expr, Sql::ILike { .. })), escape))
+                self.like(value, pattern, (*negated, matches!(expr, Sql::ILike { .. })), escape, span)
             }
             Sql::RLike { negated, expr: value, pattern, .. } => {
                 let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
@@ -422,6 +422,12 @@ impl Planner<'_> {
     }
 
     fn subquery_expr(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        if scope.role == Role::Value && !matches!(expr, Sql::Subquery(_)) {
+            return self.unsupported(
+                "EXISTS or IN of a subquery outside WHERE and HAVING (a join, or a count in a scalar subquery, gives the value)",
+                span,
+            );
+        }
         match expr {
             Sql::Subquery(query) => {
                 let (subquery, data_type) = self.one_column(query, scope, span)?;

@@ -78,11 +78,12 @@ impl Planner<'_> {
         let folded = match value_of(&value.expr) {
             Some(ScalarValue::IntervalMonthDayNano(Some(i))) => {
                 let mut negative = *i;
-                (negative.months, negative.days, negative.nanoseconds) = (-i.months, -i.days, -i.nanoseconds);
+                (negative.months, negative.days, negative.nanoseconds) =
+                    (i.months.saturating_neg(), i.days.saturating_neg(), i.nanoseconds.saturating_neg());
                 Some(ScalarValue::IntervalMonthDayNano(Some(negative)))
             }
             // The smallest INT is written as the negation of a number that is a BIGINT.
-            Some(ScalarValue::Int64(Some(n))) if -n == i64::from(i32::MIN) => Some(ScalarValue::Int32(Some(i32::MIN))),
+            Some(ScalarValue::Int64(Some(n))) if n.checked_neg() == Some(i64::from(i32::MIN)) => Some(ScalarValue::Int32(Some(i32::MIN))),
             Some(literal) if value.data_type.is_numeric() => literal.arithmetic_negate().ok(),
             _ => None,
         };
@@ -264,10 +265,45 @@ impl Planner<'_> {
         self.stub("concat", values.into_iter().map(|value| self.cast(value, &target)).collect(), span)
     }
 
-    pub fn like(&self, value: Typed, pattern: Typed, (negated, ignore_case): (bool, bool), escape: Option<char>) -> Typed {
+    pub fn like(
+        &self,
+        value: Typed,
+        pattern: Typed,
+        (negated, ignore_case): (bool, bool),
+        escape: Option<char>,
+        span: Span,
+    ) -> Planned<Typed> {
+        let pattern = match escape.filter(|escape| *escape != '\\') {
+            Some(escape) => self.with_backslashes(&pattern, escape, span)?,
+            None => pattern,
+        };
         let (value, pattern) = (self.cast(value, &DataType::Utf8), self.cast(pattern, &DataType::Utf8));
-        let like = Like::new(negated, Box::new(value.expr), Box::new(pattern.expr), escape, ignore_case);
-        Typed::new(Expr::Like(like), DataType::Boolean)
+        let like = Like::new(negated, Box::new(value.expr), Box::new(pattern.expr), None, ignore_case);
+        Ok(Typed::new(Expr::Like(like), DataType::Boolean))
+    }
+
+    /// The same pattern with the escape character that the engine knows.
+    fn with_backslashes(&self, pattern: &Typed, escape: char, span: Span) -> Planned<Typed> {
+        let Some(ScalarValue::Utf8(Some(text))) = value_of(&pattern.expr) else {
+            return self.unsupported("LIKE with ESCAPE and a pattern that is not a literal", span);
+        };
+        let mut escaped = String::with_capacity(text.len());
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            let taken = if character == escape { characters.next() } else { Some(character) };
+            match taken {
+                Some(next @ ('%' | '_')) if character == escape => escaped.extend(['\\', next]),
+                Some(next) if character != escape || next == escape => {
+                    escaped.extend((next == '\\').then_some('\\'));
+                    escaped.push(next);
+                }
+                _ => {
+                    let message = format!("in the pattern '{text}' the escape character {escape} is followed by neither %, _ nor itself");
+                    return self.error("INVALID_FORMAT.ESC_IN_THE_MIDDLE", message, span);
+                }
+            }
+        }
+        Ok(super::literal::text(escaped))
     }
 
     pub fn boolean(&self, value: Typed, operator: &str, span: Span) -> Planned<Typed> {

@@ -59,6 +59,15 @@ impl Column {
     }
 }
 
+/// What an expression is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::analysis) enum Role {
+    /// It gives a value.
+    Value,
+    /// It decides which rows stay: only there can the engine ask EXISTS and IN of a subquery.
+    Filter,
+}
+
 /// What names may mean at one place of a query.
 pub(in crate::analysis) struct Scope<'a> {
     pub columns: &'a [Column],
@@ -74,6 +83,8 @@ pub(in crate::analysis) struct Scope<'a> {
     pub aggregates: bool,
     /// Window functions are allowed.
     pub windows: bool,
+    /// What the expression is for.
+    pub role: Role,
 }
 
 /// What a dotted name means: a column (or named expression) and the fields of it.
@@ -94,7 +105,7 @@ pub(super) enum Resolved<'p> {
 
 impl<'a> Scope<'a> {
     pub fn new(columns: &'a [Column], outer: Option<&'a Scope<'a>>) -> Self {
-        Self { columns, named: Vec::new(), named_first: false, paths: &[], outer, aggregates: false, windows: false }
+        Self { columns, named: Vec::new(), named_first: false, paths: &[], outer, aggregates: false, windows: false, role: Role::Value }
     }
 
     /// Takes the name apart: the longest qualifier first, then a plain column with fields, then aliases, then the scope around.

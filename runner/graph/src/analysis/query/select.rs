@@ -16,7 +16,7 @@ use super::{
     call::sort_expr,
     grouping::has_aggregate,
     name::{is_named, spark_name},
-    scope::Resolved,
+    scope::{Resolved, Role},
     start_of,
 };
 use crate::{analysis::streaming, function, origin::Diagnostic};
@@ -53,7 +53,7 @@ impl Planner<'_> {
             relation = self.lateral_view(relation, view, outer)?;
         }
         if let Some(selection) = &select.selection {
-            let scope = Scope::new(&relation.columns, outer);
+            let scope = Scope { role: Role::Filter, ..Scope::new(&relation.columns, outer) };
             let condition = self.expr(selection, &scope)?;
             let condition = self.condition(condition, "WHERE condition", start_of(selection))?;
             let plan = LogicalPlanBuilder::from(relation.plan).filter(condition).and_then(LogicalPlanBuilder::build);
@@ -269,9 +269,9 @@ impl Planner<'_> {
         let mut rest = Rest { groups: self.groups(&select.group_by, relation, items, outer)?, ..Rest::default() };
         let mut scope = Scope { named, aggregates: true, ..Scope::new(&relation.columns, outer) };
         if let Some(having) = &select.having {
-            scope.named_first = true;
+            (scope.named_first, scope.role) = (true, Role::Filter);
             let value = self.expr(having, &scope)?;
-            scope.named_first = false;
+            (scope.named_first, scope.role) = (false, Role::Value);
             rest.having = Some(Typed::new(self.condition(value, "HAVING condition", having.span())?, DataType::Boolean));
         }
         scope.windows = true;
