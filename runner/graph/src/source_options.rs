@@ -127,6 +127,7 @@ pub struct FileFilter {
 
 /// All options of one `read_files`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the options are those that a user writes")]
 pub struct FileReadOptions {
     /// Of all files.
     pub format: FileFormat,
@@ -136,6 +137,8 @@ pub struct FileReadOptions {
     pub corrupt_record_column: String,
     /// True: a known file that changed is read again.
     pub allow_overwrites: bool,
+    /// False: files that are there when the stream starts for the first time are taken as known, and never read.
+    pub include_existing_files: bool,
     /// Of one micro-batch.
     pub limits: BatchLimits,
     /// At discovery.
@@ -186,6 +189,10 @@ pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnos
     reader.check_names();
     reader.refuse_later_features();
     let options = reader.file_options(format);
+    if !relation.streaming && options.as_ref().is_some_and(|options| !options.include_existing_files) {
+        let text = "`includeExistingFiles => false` has no meaning without STREAM: a batch read takes all files every time";
+        reader.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("read the files with STREAM, or leave the option out"));
+    }
     reader.finish(relation, options)
 }
 
@@ -255,7 +262,6 @@ impl OptionReader<'_> {
         };
         let findings = [
             refused("cleansource", &["off"]),
-            refused("includeexistingfiles", &["true"]),
             refused("schemaevolutionmode", &["none"]),
             refused("rescueddatacolumn", &[""]),
             refused("encoding", &["utf-8", "utf8"]),
@@ -271,6 +277,7 @@ impl OptionReader<'_> {
             mode: self.mode(),
             corrupt_record_column: self.text("columnnameofcorruptrecord").unwrap_or_else(|| "_corrupt_record".to_string()),
             allow_overwrites: self.flag("allowoverwrites", false),
+            include_existing_files: self.flag("includeexistingfiles", true),
             limits: self.limits(),
             filter: self.filter(),
             partition_columns: self.partition_columns(),

@@ -164,17 +164,18 @@ impl AppendRun<'_> {
             files: listed,
             duration_ms: started.elapsed().as_millis() as u64,
         });
-        let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
-        let ranges = source
-            .batches(std::mem::take(&mut unseen.files))
-            .into_iter()
-            .map(|files| {
-                let (count, bytes) = (files.len() as u64, size(&files));
-                (SourceRange::Files { files }, count, bytes)
-            })
-            .collect();
+        let files = std::mem::take(&mut unseen.files);
         self.listings.push((id.to_string(), unseen));
-        Ok(ranges)
+        // The first start is a batch of its own even if there is no file, so that the checkpoint knows it.
+        if !source.options().include_existing_files && !self.checkpoint.positions().contains_key(id) {
+            return Ok(vec![(SourceRange::Files { files: Vec::new(), seen: files }, 0, 0)]);
+        }
+        let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
+        let range = |files: Vec<_>| {
+            let (count, bytes) = (files.len() as u64, size(&files));
+            (SourceRange::Files { files, seen: Vec::new() }, count, bytes)
+        };
+        Ok(source.batches(files).into_iter().map(range).collect())
     }
 
     async fn plan_table(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
@@ -319,7 +320,7 @@ impl AppendRun<'_> {
 /// The micro-batch in the words of Spark's streaming progress.
 fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
     let source = |(id, range): (&String, &SourceRange)| match range {
-        SourceRange::Files { files } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
+        SourceRange::Files { files, .. } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
         SourceRange::Delta { from, to, .. } => json!({"description": id, "startOffset": from, "endOffset": to}),
         SourceRange::Once => json!({"description": id}),
     };

@@ -232,7 +232,7 @@ async fn stream_provider(
 ) -> Result<Arc<dyn TableProvider>, Failure> {
     let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
     match range {
-        Some(SourceRange::Files { files }) => file_source(execution, relation)?.provider(files.clone(), schema, counters),
+        Some(SourceRange::Files { files, .. }) => file_source(execution, relation)?.provider(files.clone(), schema, counters),
         Some(SourceRange::Delta { from, to, .. }) => {
             let options = delta_stream_options(relation).map_err(crate::source::invalid_options)?;
             delta_source(execution, relation)?.appended(&options, (*from, *to), schema, counters).await

@@ -13,7 +13,7 @@ use crate::{
     failpoint,
     failure::Failure,
     state::{
-        format::{self, BatchCommit, BatchOffsets, GenerationMetadata, SourcePosition, SourceRange},
+        format::{self, BatchCommit, BatchOffsets, GenerationMetadata, SourcePosition},
         ledger::{self, Ledger, RecentBatch, SegmentName},
     },
     storage::{Location, PutOutcome, Storage, layout},
@@ -283,7 +283,7 @@ impl Checkpoint {
         let sources: BTreeSet<String> = offsets
             .iter()
             .flat_map(|offsets| &offsets.sources)
-            .filter(|(_, range)| matches!(range, SourceRange::Files { files } if !files.is_empty()))
+            .filter(|(_, range)| range.taken_files().next().is_some())
             .map(|(source, _)| source.clone())
             .collect();
         for source in sources {

@@ -67,6 +67,9 @@ pub enum SourceRange {
     Files {
         /// In file order.
         files: Vec<FileEntry>,
+        /// Taken without being read: what was there when a stream with `includeExistingFiles => false` started.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<FileEntry>,
     },
     /// The rows added by the versions after `from` up to and with `to`; without `from` the snapshot of `to`.
     Delta {
@@ -79,6 +82,17 @@ pub enum SourceRange {
     },
     /// A batch input of a ONCE flow; what it reads is in the static versions.
     Once,
+}
+
+impl SourceRange {
+    /// Files that are known from this batch on, whether it reads them or not.
+    pub fn taken_files(&self) -> impl Iterator<Item = &FileEntry> {
+        let (files, seen): (&[FileEntry], &[FileEntry]) = match self {
+            Self::Files { files, seen } => (files, seen),
+            Self::Delta { .. } | Self::Once => (&[], &[]),
+        };
+        files.iter().chain(seen)
+    }
 }
 
 /// One file of a listing.

@@ -265,12 +265,8 @@ async fn open_segment(directory: &Location, segment: &SegmentName) -> Result<Seg
 }
 
 fn files_of(offsets: &BatchOffsets, source: &str) -> Vec<TakenFile> {
-    match offsets.sources.get(source) {
-        Some(SourceRange::Files { files }) => {
-            files.iter().map(|file| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us }).collect()
-        }
-        _ => Vec::new(),
-    }
+    let files = offsets.sources.get(source).into_iter().flat_map(SourceRange::taken_files);
+    files.map(|file| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us }).collect()
 }
 
 /// The directory of a source's segments below `files/`: ids are URIs of any length.

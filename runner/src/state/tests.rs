@@ -25,7 +25,7 @@ fn file(number: i64) -> FileEntry {
 }
 
 fn offsets(batch: i64, files: impl IntoIterator<Item = i64>) -> BatchOffsets {
-    let range = SourceRange::Files { files: files.into_iter().map(file).collect() };
+    let range = SourceRange::Files { files: files.into_iter().map(file).collect(), seen: Vec::new() };
     BatchOffsets::new(batch, 1000 + batch, BTreeMap::from([(SOURCE.to_owned(), range)]))
 }
 

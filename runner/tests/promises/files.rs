@@ -66,6 +66,60 @@ fn p57_hidden_and_temporary_files_are_ignored() {
 }
 
 #[test]
+fn p58_include_existing_files_false() {
+    let project = project(", includeExistingFiles => false");
+    for file in 0..3 {
+        project.land(&format!("{file}.json"), id(file));
+    }
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), Vec::<String>::new());
+    project.land("3.json", id(3));
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["3"]);
+    assert!(project.run(&[]).stdout.contains("nothing new"));
+    // Many batches later the old files, whose batch was folded into the ledger, are still known.
+    for file in 4..30 {
+        project.land(&format!("{file}.json"), id(file));
+        project.write("transformations/t.sql", &TABLE.replace("OPTIONS", ", includeExistingFiles => false, maxFilesPerTrigger => 1"));
+    }
+    project.run(&[]);
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT min(id), count(*), sum(id) FROM t"), ["3|27|432"]);
+    // A new generation starts for the first time once more.
+    project.run(&["--full-refresh", "t"]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), Vec::<String>::new());
+}
+
+#[test]
+fn p58_a_first_start_without_files_is_a_start() {
+    let project = project(", includeExistingFiles => false");
+    std::fs::create_dir_all(project.path().join("landing")).unwrap();
+    let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", "commit_entry::before=1").output().unwrap();
+    assert_eq!(killed.status.code(), None, "it was killed");
+    project.land("0.json", id(0));
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["0"]);
+}
+
+#[test]
+fn p58_a_batch_read_takes_all_files() {
+    let sql = "CREATE MATERIALIZED VIEW v AS SELECT * FROM read_files('landing', format => 'json', schema => 'id BIGINT', includeExistingFiles => false);";
+    Project::new(&[("v.sql", sql)]).refused("run", &[], 10, "has no meaning without STREAM");
+}
+
+#[test]
+fn p103_path_mapping() {
+    let sql = "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('/Volumes/main/raw/x', format => 'json', schema => 'id BIGINT');";
+    let project = Project::new(&[("t.sql", sql)]);
+    let manifest = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: test}\nspec: {schema: s, pathMappings: [{prefix: /Volumes/main/raw, uri: 'file://ROOT/landing'}]}\n";
+    project.write("pipeline.yaml", &manifest.replace("ROOT", project.path().to_str().unwrap()));
+    project.land("x/a.json", id(1));
+    project.land("y/b.json", id(2));
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["1"]);
+}
+
+#[test]
 fn p63_explicit_schema_ignores_a_new_field() {
     let project = project("");
     project.land("a.json", [r#"{"id":1,"other":"x"}"#.to_string()]);

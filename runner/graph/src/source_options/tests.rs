@@ -48,13 +48,20 @@ fn unknown_option_names_the_nearest() {
 
 #[test]
 fn later_features_are_refused_by_name_and_all_errors_are_shown() {
-    let excluded = file_options(&relation(&[("includeexistingfiles", "false")])).unwrap_err();
-    assert_eq!(excluded[0].class, "FEATURE_NOT_SUPPORTED");
     let read = relation(&[("rescueddatacolumn", "_rescued"), ("cleansource", "DELETE"), ("mode", "x"), ("header", "maybe")]);
     let errors = file_options(&read).unwrap_err();
     let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();
     assert_eq!(classes, ["FEATURE_NOT_SUPPORTED", "FEATURE_NOT_SUPPORTED", "INVALID_READ_OPTION", "INVALID_READ_OPTION"]);
     assert!(errors[0].message.contains("cleanSource => 'DELETE'"), "{}", errors[0].message);
+}
+
+#[test]
+fn files_can_be_excluded_from_a_stream_only() {
+    let options = [("includeexistingfiles", "false")];
+    let stream = Relation { streaming: true, ..relation(&options) };
+    assert!(!file_options(&stream).unwrap().0.include_existing_files);
+    let batch = Relation { streaming: false, ..relation(&options) };
+    assert_eq!(file_options(&batch).unwrap_err()[0].class, "INVALID_READ_OPTION");
 }
 
 #[test]
