@@ -2,9 +2,17 @@
 //!
 //! `FLOE_FAILPOINTS="target::after=3"` kills the process with SIGKILL when it comes to `target::after` for the third time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 use crate::failure::Failure;
+
+/// How often a process that is held looks whether it may go on.
+const HOLD_POLL: Duration = Duration::from_millis(10);
 
 /// All places, in the order of the protocol.
 pub const ALL: &[&str] = &[
@@ -49,28 +57,45 @@ pub fn reach(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Arms the places of `text`: `name` or `name=count` to die there, `name=pause` to stay there, separated by `;` or `,`.
+/// Arms the places of `text`, separated by `;` or `,`. Behind the `=` of a place stands what happens there: a number (to die at that
+/// hit; without a number at the first), `pause` (to stay there), `fail*2` (two transient failures, then nothing more), or `hold:FILE`
+/// (to stay there while the file exists).
 pub fn configure(text: &str) -> Result<(), Failure> {
     for part in text.split([';', ',']).map(str::trim).filter(|part| !part.is_empty()) {
-        let (name, count) = part.split_once('=').unwrap_or((part, "1"));
-        let (name, count) = (name.trim(), count.trim());
-        if count == "pause" && ALL.contains(&name) {
-            fail::cfg(name, "pause").map_err(|error| invalid(&error))?;
-            continue;
-        }
-        let wanted: u64 = count.parse().map_err(|_| invalid(&format!("{count:?} is not a number of hits")))?;
-        if wanted == 0 || !ALL.contains(&name) {
+        let (name, what) = part.split_once('=').unwrap_or((part, "1"));
+        let (name, what) = (name.trim(), what.trim());
+        if !ALL.contains(&name) {
             return Err(invalid(&format!("there is no place {part:?}")));
         }
-        let hits = AtomicU64::new(0);
-        fail::cfg_callback(name, move || {
-            if hits.fetch_add(1, Ordering::SeqCst) + 1 == wanted {
-                die();
-            }
-        })
-        .map_err(|error| invalid(&error))?;
+        arm(name, what).map_err(|error| invalid(&format!("{part:?}: {error}")))?;
     }
     Ok(())
+}
+
+fn arm(name: &str, what: &str) -> Result<(), String> {
+    let count = |text: &str| text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("{text:?} is not a number of hits"));
+    if what == "pause" {
+        return fail::cfg(name, "pause");
+    }
+    if let Some(file) = what.strip_prefix("hold:") {
+        let file = PathBuf::from(file);
+        return fail::cfg_callback(name, move || {
+            while file.exists() {
+                thread::sleep(HOLD_POLL);
+            }
+        });
+    }
+    if let Some(times) = what.strip_prefix("fail*") {
+        let times: u64 = count(times)?;
+        return fail::cfg(name, &format!("{times}*return"));
+    }
+    let wanted: u64 = count(what)?;
+    let hits = AtomicU64::new(0);
+    fail::cfg_callback(name, move || {
+        if hits.fetch_add(1, Ordering::SeqCst) + 1 == wanted {
+            die();
+        }
+    })
 }
 
 fn invalid(reason: &str) -> Failure {
@@ -92,6 +117,7 @@ mod tests {
         assert_eq!(configure("target::nowhere=1").unwrap_err().error, "INVALID_FAILPOINT");
         assert_eq!(configure("target::after=x").unwrap_err().error, "INVALID_FAILPOINT");
         assert_eq!(configure("target::after=0").unwrap_err().error, "INVALID_FAILPOINT");
+        assert_eq!(configure("target::after=fail*").unwrap_err().error, "INVALID_FAILPOINT");
         configure(" ; ").unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! The Delta table of the event log: one append commit per flush, with a note of what the flush reports.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::{event::EventDetails, record::Record, schema};
 use crate::{
     commit::{
-        table::{KnownTable, TableSpec, TargetTable},
+        StagedFiles,
+        action::Action,
+        table::{self, KnownTable, TableSpec, TargetTable},
         transaction::{self, CommitRequest},
         writer::{TableWriter, WriterOptions},
     },
@@ -66,6 +68,11 @@ impl FlushNote {
         note
     }
 
+    /// True if a flush with this note wrote `record`: events are written in their order.
+    fn holds(&self, record: &Record) -> bool {
+        self.instances.get(&record.identity.instance()).is_some_and(|instance| instance.last_seq_no >= record.seq_no)
+    }
+
     /// The note in a `commitInfo` of the event log.
     pub fn from_commit_info(info: &Map<String, Value>) -> Option<Self> {
         serde_json::from_value(info.get("floe")?.clone()).ok()
@@ -89,12 +96,14 @@ pub(super) struct DeltaLog {
 struct Open {
     known: Option<KnownTable>,
     table: Option<TargetTable>,
+    /// The version before an append whose outcome is not known: its answer was lost.
+    unsure_after: Option<i64>,
 }
 
 impl DeltaLog {
     /// The event log of `storage`. Nothing is read or created before the first flush.
     pub fn new(storage: &Storage, pipeline_id: &str, known: Option<KnownTable>) -> Self {
-        let state = tokio::sync::Mutex::new(Open { known, table: None });
+        let state = tokio::sync::Mutex::new(Open { known, table: None, unsure_after: None });
         Self { storage: storage.clone(), pipeline_id: pipeline_id.to_string(), state }
     }
 
@@ -119,24 +128,60 @@ impl LogTable for DeltaLog {
             Some(table) => table,
             None => TargetTable::open_or_create(&self.spec(), state.known.clone()).await?,
         };
+        let version = table.version();
+        let mut records = Cow::Borrowed(records);
+        if let Some(version) = state.unsure_after {
+            let written = written_after(&table, version).await?;
+            records = records.iter().filter(|record| !written.holds(record)).cloned().collect();
+        }
         let table = state.table.insert(table);
-        let rows = schema::rows(records)
-            .map_err(|error| Failure::internal(format!("events do not fit the schema of the event log: {error}")).caused_by(error))?;
-        let mut writer = TableWriter::new(table, WriterOptions::default())?;
-        writer.write(&rows).await?;
-        let files = writer.finish().await?;
-        let request = CommitRequest {
-            operation: "STREAMING UPDATE",
-            info: FlushNote::of(records).to_info(),
-            step: Some("event_log"),
-            ..CommitRequest::default()
-        };
-        transaction::append(table, files, request).await?;
-        state.known = Some(table.known());
+        if !records.is_empty() {
+            let files = staged(table, &records).await?;
+            let request = CommitRequest {
+                operation: "STREAMING UPDATE",
+                info: FlushNote::of(&records).to_info(),
+                step: Some("event_log"),
+                ..CommitRequest::default()
+            };
+            let appended = transaction::append(table, files, request).await;
+            let known = table.known();
+            if let Err(failure) = appended {
+                state.unsure_after.get_or_insert(version);
+                return Err(failure);
+            }
+            state.known = Some(known);
+        }
+        state.unsure_after = None;
         Ok(())
     }
 
     async fn known(&self) -> Option<KnownTable> {
         self.state.lock().await.known.clone()
     }
+}
+
+async fn staged(table: &TargetTable, records: &[Record]) -> Result<StagedFiles, Failure> {
+    let rows = schema::rows(records)
+        .map_err(|error| Failure::internal(format!("events do not fit the schema of the event log: {error}")).caused_by(error))?;
+    let mut writer = TableWriter::new(table, WriterOptions::default())?;
+    writer.write(&rows).await?;
+    writer.finish().await
+}
+
+/// What the flushes after `version` say, all together.
+async fn written_after(table: &TargetTable, version: i64) -> Result<FlushNote, Failure> {
+    let location = table.location();
+    let newest = table::newest_version(location, Some(version)).await?.unwrap_or(version);
+    let mut all = FlushNote::default();
+    for commit in table::commits(location, version, newest).await?.unwrap_or_default() {
+        let note = commit.actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => FlushNote::from_commit_info(info),
+            _ => None,
+        });
+        for (instance, note) in note.unwrap_or_default().instances {
+            let known = all.instances.entry(instance).or_default();
+            known.last_seq_no = known.last_seq_no.max(note.last_seq_no);
+        }
+    }
+    Ok(all)
 }

@@ -284,7 +284,7 @@ async fn e08_failed_event_has_counters() {
     let flows = FlowEvents::new(log);
     flows.know(orders());
     let failure = Failure::new(FailureClass::Expectation, "EXPECTATION_VIOLATION", "Flow 'orders_silver' failed to meet the expectation.");
-    let failed = FlowFailure { failure, data_quality: batch(None, 0).data_quality, metrics: FlowMetrics::default() };
+    let failed = FlowFailure { failure, data_quality: batch(None, 0).data_quality, metrics: FlowMetrics::default(), done: Box::default() };
     flows.failed("orders_silver", &failed, None);
     let event = &lines.events()[0];
     assert_eq!(event["details"]["flow_progress"]["data_quality"]["expectations"][0]["failed_records"], 2);

@@ -38,8 +38,10 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
     let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result, seen: (None, None), listings: Vec::new() };
     flow.notice(FlowNotice::Identity(flow.checkpoint.flow_id().to_string()));
-    flow.all_batches().await?;
-    Ok(flow.result)
+    match flow.all_batches().await {
+        Ok(()) => Ok(flow.result),
+        Err(failed) => Err(FlowFailure { done: Box::new(flow.result), ..failed }),
+    }
 }
 
 /// The checkpoint of the flow's batches in its target. A flow that wrote another table before (the dataset has another schema or name, the
@@ -239,9 +241,13 @@ impl AppendRun<'_> {
             transaction::append(table, files, request).await?;
         }
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
+        let (unsure, flow) = (&self.execution.unsure, &self.run.flow.name);
+        let earlier = unsure.begin(flow, &progress).filter(|earlier| earlier.batch_id == progress.batch_id);
         let outcome = self.commit_target(offsets.batch, staged.target, &progress).await?;
+        unsure.end(flow);
         let version = outcome.map_or(self.result.total.target_version, |outcome| Some(outcome.version()));
-        if !matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) {
+        let unreported = if matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) { earlier } else { Some(progress) };
+        if let Some(progress) = unreported {
             self.report(offsets, FlowProgress { target_version: version, ..progress });
         }
         let positions = self.positions_after(offsets)?;
@@ -250,8 +256,8 @@ impl AppendRun<'_> {
         Ok(())
     }
 
-    /// Counts a batch once: by the process that committed it. If that one died before it could say so, its numbers stand in the commit,
-    /// and opening the event log has reported them.
+    /// Counts a batch once: by the process that committed it, in the attempt that knows so. If that process died before it could say so,
+    /// its numbers stand in the commit, and opening the event log has reported them.
     fn report(&mut self, offsets: &BatchOffsets, progress: FlowProgress) {
         self.result.add(&progress);
         self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));

@@ -58,11 +58,11 @@ impl BatchRun<'_> {
         let violated = tally.failure(&self.flow().name, sample).or_else(|| views.failure(&self.flow().name, sample));
         let staged = match outcome {
             Ok(done) => done,
-            Err(failure) => return Err(FlowFailure { failure, data_quality, metrics }),
+            Err(failure) => return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() }),
         };
         if let Some(failure) = violated {
             staged.discard().await;
-            return Err(FlowFailure { failure, data_quality, metrics });
+            return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() });
         }
         metrics.num_output_rows = Some(staged.target.rows);
         metrics.num_output_bytes = Some(staged.target.bytes);

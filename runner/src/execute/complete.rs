@@ -30,7 +30,10 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     let plan = refresh::decide(&facts);
     execution.observer.notice(&run.flow.name, FlowNotice::Planned(plan.clone()));
     match (plan.chosen, &facts.last) {
-        (RefreshType::NoOp, Some(last)) => no_op(execution, run, &facts, last).await,
+        (RefreshType::NoOp, Some(last)) => match execution.unsure.end(&run.flow.name) {
+            Some(progress) => committed(execution, run, last, progress).await,
+            None => no_op(execution, run, &facts, last).await,
+        },
         _ => Refresh { execution, run, facts: &facts }.recompute(&pinned).await,
     }
 }
@@ -105,6 +108,22 @@ async fn no_op(execution: &Execution, run: &FlowRun, facts: &RefreshFacts, last:
     Ok(FlowResult { total, refresh: Some(RefreshType::NoOp), ..FlowResult::default() })
 }
 
+/// The refresh is in the view: counts it and remembers what it was computed from.
+async fn committed(
+    execution: &Execution,
+    run: &FlowRun,
+    position: &ViewPosition,
+    progress: FlowProgress,
+) -> Result<FlowResult, FlowFailure> {
+    let total = FlowProgress { target_version: Some(position.own_version), ..progress };
+    execution.observer.notice(&run.flow.name, FlowNotice::Batch(total.clone()));
+    let done = FlowResult { total, batches: 1, refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() };
+    match view::write(&execution.storage, &run.flow.name, position).await {
+        Ok(()) => Ok(done),
+        Err(failure) => Err(FlowFailure { done: Box::new(done), ..failure.into() }),
+    }
+}
+
 fn versions(facts: &RefreshFacts) -> BTreeMap<String, StaticVersion> {
     facts.inputs.iter().map(|(key, now)| (key.clone(), now.version.clone())).collect()
 }
@@ -121,11 +140,11 @@ impl Refresh<'_> {
         let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, counters };
         let prepared = batch.prepare().await?;
-        self.commit(prepared).await.map_err(FlowFailure::from)
+        self.commit(prepared).await
     }
 
     /// Quarantine first, then the view: whoever sees the new rows can see what was kept out of them.
-    async fn commit(&self, prepared: Prepared) -> Result<FlowResult, Failure> {
+    async fn commit(&self, prepared: Prepared) -> Result<FlowResult, FlowFailure> {
         failpoint::reach("stage::after")?;
         let position = self.position();
         self.execution.observer.notice(&self.run.flow.name, FlowNotice::Identity(position.flow_id.to_string()));
@@ -137,12 +156,10 @@ impl Refresh<'_> {
             FlowProgress { batch_id: None, metrics: prepared.metrics, data_quality: prepared.data_quality, target_version: None };
         let target = &self.run.target;
         let request = self.request(target, "mv", self.info(&progress, &position)?);
+        self.execution.unsure.begin(&self.run.flow.name, &progress);
         let version = transaction::overwrite(target, prepared.staged.target, request).await?.version();
-        let progress = FlowProgress { target_version: Some(version), ..progress };
-        self.execution.observer.notice(&self.run.flow.name, FlowNotice::Batch(progress.clone()));
-        let position = ViewPosition { own_version: version, ..position };
-        view::write(&self.execution.storage, &self.run.flow.name, &position).await?;
-        Ok(FlowResult { total: progress, batches: 1, refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() })
+        self.execution.unsure.end(&self.run.flow.name);
+        committed(self.execution, self.run, &ViewPosition { own_version: version, ..position }, progress).await
     }
 
     fn position(&self) -> ViewPosition {

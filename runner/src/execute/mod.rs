@@ -3,9 +3,14 @@
 //! bind (leaves become providers) → run → expectations in the same pass → stage → commit. The position of a flow is durable before its
 //! data, and its data carry the transaction id of the position: see `docs/design/0002-commit-protocol.md`.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
 use floe_graph::{
@@ -27,7 +32,7 @@ pub mod stage;
 pub mod view_expectation;
 
 use futures::FutureExt;
-use progress::{FlowFailure, FlowResult, Observer};
+use progress::{FlowFailure, FlowProgress, FlowResult, Observer};
 
 /// What all flows of one update share.
 #[derive(Clone)]
@@ -54,6 +59,8 @@ pub struct Execution {
     pub time_zone: String,
     /// False: failure messages show `***` instead of a record.
     pub sample_records: bool,
+    /// Shared by all attempts of the update.
+    pub unsure: Unsure,
 }
 
 /// One flow with its tables, which exist.
@@ -80,6 +87,23 @@ impl StopSignal {
     /// True after `request`.
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Per flow the numbers of a commit whose outcome was not known when the flow failed: the attempt that finds it in the table reports
+/// them. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Unsure(Arc<Mutex<BTreeMap<String, FlowProgress>>>);
+
+impl Unsure {
+    /// A commit with these numbers is about to be tried. Gives those of an earlier attempt.
+    fn begin(&self, flow: &str, progress: &FlowProgress) -> Option<FlowProgress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(flow.to_string(), progress.clone())
+    }
+
+    /// The outcome is known.
+    fn end(&self, flow: &str) -> Option<FlowProgress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(flow)
     }
 }
 

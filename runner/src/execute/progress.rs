@@ -172,6 +172,20 @@ impl FlowResult {
         self.total.target_version = batch.target_version.or(self.total.target_version);
         self.batches += 1;
     }
+
+    /// Adds what a later attempt of the same flow has done; how the flow ended is the word of the later one.
+    #[must_use]
+    pub fn followed_by(&self, later: &Self) -> Self {
+        let mut sum = Self { total: self.total.clone(), batches: self.batches + later.batches, ..later.clone() };
+        sum.total.metrics.add(&later.total.metrics);
+        sum.total.data_quality.add(&later.total.data_quality);
+        sum.total.batch_id = later.total.batch_id.or(sum.total.batch_id);
+        sum.total.target_version = later.total.target_version.or(sum.total.target_version);
+        if self.batches > 0 {
+            sum.refresh = self.refresh.or(later.refresh);
+        }
+        sum
+    }
 }
 
 /// How a flow failed, with the counters of the work that was not committed.
@@ -183,10 +197,12 @@ pub struct FlowFailure {
     pub data_quality: DataQuality,
     /// Numbers up to the failure.
     pub metrics: FlowMetrics,
+    /// What was committed before.
+    pub done: Box<FlowResult>,
 }
 
 impl From<crate::failure::Failure> for FlowFailure {
     fn from(failure: crate::failure::Failure) -> Self {
-        Self { failure, data_quality: DataQuality::default(), metrics: FlowMetrics::default() }
+        Self { failure, data_quality: DataQuality::default(), metrics: FlowMetrics::default(), done: Box::default() }
     }
 }

@@ -193,12 +193,13 @@ impl Driver {
         let outcome = match outcome {
             Ok(result) => {
                 let outcome = if result.stopped { Outcome::Stopped } else { Outcome::Completed };
-                flow.result = result;
+                flow.result = flow.result.followed_by(&result);
                 flow.failure = None;
                 outcome
             }
             Err(failed) => {
                 let transient = failed.failure.class == FailureClass::Transient;
+                flow.result = flow.result.followed_by(&failed.done);
                 flow.failure = Some(failed);
                 Outcome::Failed { transient, jitter: rand::rng().random_range(-0.2..=0.2) }
             }

@@ -25,7 +25,7 @@ use crate::{
         flows::FlowEvents,
         record::Identity,
     },
-    execute::Execution,
+    execute::{Execution, Unsure},
     failure::Failure,
     observe,
     project::{self, Project, invalid},
@@ -211,6 +211,7 @@ impl Update {
             project: resolved.project.root.clone(),
             time_zone: sql_settings(&resolved.project.input, &std::collections::BTreeMap::new()).time_zone,
             sample_records,
+            unsure: Unsure::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     os::unix::process::ExitStatusExt,
-    process::Stdio,
+    process::{Output, Stdio},
     sync::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +14,7 @@ use std::{
 
 use floe_runner::failpoint;
 
-use crate::harness::Project;
+use crate::harness::{Ended, Project};
 
 /// Two streams into one table, one of them through quarantine, a ONCE flow, a view over all, a second view over that.
 const SQL: &str = "
@@ -116,22 +116,16 @@ fn run_to_the_end(project: &Project, place: &str) {
     }
 }
 
-#[test]
-fn p54_killed_at_every_step_of_the_protocol() {
-    let cases: Vec<String> = failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| format!("{name}={hit}"))).collect();
+/// Runs with each of `cases` armed, then without, and compares with an undisturbed run. `reached` checks how the armed run ended and says
+/// whether it came to its place, as at least `wanted` runs must.
+pub fn at_every_step(cases: &[String], wanted: usize, reached: impl Fn(&str, &Output) -> bool + Sync) {
     let next = AtomicUsize::new(0);
-    let reached = AtomicUsize::new(0);
+    let count = AtomicUsize::new(0);
     let work = || {
         while let Some(armed) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let project = project();
-            let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", armed).output().unwrap();
-            match killed.status.signal() {
-                Some(signal) => assert_eq!(signal, SIGKILL, "{armed}"),
-                None => assert_eq!(killed.status.code(), Some(0), "{armed}: {}", String::from_utf8_lossy(&killed.stderr)),
-            }
-            if killed.status.signal().is_some() {
-                reached.fetch_add(1, Ordering::Relaxed);
-            }
+            let ended = project.floe("run", &[]).env("FLOE_FAILPOINTS", armed).output().unwrap();
+            count.fetch_add(usize::from(reached(armed, &ended)), Ordering::Relaxed);
             run_to_the_end(&project, armed);
             compare(&outcome(&project), armed);
         }
@@ -141,7 +135,19 @@ fn p54_killed_at_every_step_of_the_protocol() {
         scope.spawn(work);
         scope.spawn(work);
     });
-    assert!(reached.load(Ordering::Relaxed) >= 20, "only {reached:?} places were reached");
+    assert!(count.load(Ordering::Relaxed) >= wanted, "only {count:?} places were reached");
+}
+
+#[test]
+fn p54_killed_at_every_step_of_the_protocol() {
+    let cases: Vec<String> = failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| format!("{name}={hit}"))).collect();
+    at_every_step(&cases, 20, |armed, killed| {
+        match killed.status.signal() {
+            Some(signal) => assert_eq!(signal, SIGKILL, "{armed}"),
+            None => assert_eq!(killed.status.code(), Some(0), "{armed}: {}", String::from_utf8_lossy(&killed.stderr)),
+        }
+        killed.status.signal().is_some()
+    });
 }
 
 #[test]
@@ -188,6 +194,49 @@ fn p96_second_runner_refused() {
     assert_eq!(second.code, Some(10), "{}", second.stderr);
     let said = second.stderr + &second.stdout;
     assert!(said.contains("PIPELINE_LOCKED") && said.contains(&first.id().to_string()), "{said}");
+}
+
+#[test]
+fn p96_without_the_lock_one_of_two_runners_is_refused() {
+    let project = project();
+    project.write("hold", "");
+    let hold = format!("offsets::before=hold:{}", project.path().join("hold").display());
+    let mut floe = project.floe("run", &[]);
+    let first = floe.env("FLOE_FAILPOINTS", hold).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !project.path().join("lake/_floe/checkpoints/bronze/g0/metadata.json").exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::remove_file(project.path().join("lake/_floe/lock")).unwrap();
+    project.run(&[]);
+    std::fs::remove_file(project.path().join("hold")).unwrap();
+    let refused: Ended = first.wait_with_output().unwrap().into();
+    assert_eq!(refused.code, Some(10), "{}", refused.stderr);
+    assert!(refused.stderr.contains("CONCURRENT_UPDATE"), "{}", refused.stderr);
+    let tables = outcome(&project).tables;
+    assert!(tables == UNDISTURBED.tables, "rows are lost or doubled");
+}
+
+#[test]
+fn p48_quarantine_and_target_are_one() {
+    for armed in ["quarantine::after=1", "target::before=2"] {
+        let project = Project::new(&[(
+            "t.sql",
+            "CREATE OR REFRESH STREAMING TABLE t (CONSTRAINT even EXPECT (n % 2 = 0) ON VIOLATION QUARANTINE ROW)
+             AS SELECT n FROM STREAM read_files('landing', format => 'json', schema => 'n BIGINT', maxFilesPerTrigger => 1);",
+        )]);
+        for file in 0..3 {
+            project.land(&format!("{file}.json"), (0..10).map(|row| format!(r#"{{"n":{}}}"#, file * 10 + row)));
+        }
+        let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", armed).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(SIGKILL), "{armed}");
+        let apart = project.rows("t_quarantine", "SELECT n FROM t").len();
+        let kept = project.rows("t", "SELECT n FROM t").len();
+        assert!(apart > kept, "{armed}: the quarantine of a batch comes before its target: {apart} and {kept} rows");
+        run_to_the_end(&project, armed);
+        let select = "SELECT count(*), count(DISTINCT n), min(n % 2), max(n % 2) FROM t";
+        assert_eq!(project.rows("t", select), ["15|15|0|0"], "{armed}");
+        assert_eq!(project.rows("t_quarantine", select), ["15|15|1|1"], "{armed}");
+    }
 }
 
 #[test]

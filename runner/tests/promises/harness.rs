@@ -190,7 +190,8 @@ impl Project {
             let (flow, details) = row.split_once('|').unwrap();
             let details: Value = serde_json::from_str(details).unwrap();
             let progress = &details["flow_progress"];
-            if progress["status"] == "FAILED" {
+            // A FAILED event holds the counters of work that was not committed, unless it says how many rows were.
+            if progress["status"] == "FAILED" && progress["metrics"]["num_output_rows"].is_null() {
                 continue;
             }
             let sums = totals.entry(flow.to_string()).or_default();

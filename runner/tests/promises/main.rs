@@ -8,6 +8,8 @@ mod exactly_once;
 mod expectations;
 mod files;
 mod harness;
+mod interrupted;
+mod object_store;
 mod redefined;
 mod refresh;
 mod streams;
