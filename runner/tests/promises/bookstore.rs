@@ -155,6 +155,26 @@ fn land_five_orders(project: &Project) {
     project.write("data/landing/kafka-raw-etl/zz-new.json", &(lines.join("\n") + "\n"));
 }
 
+/// The same pipeline as manifests: the graph is the same one, so an update that was begun with SQL files goes on.
+#[test]
+fn p07_manifests_equal_sql() {
+    let project = Project::bookstore();
+    let graph = |project: &Project| {
+        let ended = project.call("graph", &["--format", "json"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let from_sql = graph(&project);
+    project.run(&[]);
+    let versions = project.versions();
+    fs::remove_dir_all(project.path().join("transformations")).unwrap();
+    project.write("transformations/tables.yaml", include_str!("../fixtures/bookstore-tables.yaml"));
+    assert_eq!(graph(&project), from_sql);
+    project.run(&[]);
+    assert_eq!(project.versions(), versions, "nothing is new");
+    assert_tables(&project);
+}
+
 #[test]
 fn p01_p03_p04_bookstore_runs_green_then_empty_then_only_new_rows() {
     let project = Project::bookstore();

@@ -208,9 +208,7 @@ fn e18_stdout_equals_table() {
     }
     for row in project.events("SELECT id, details FROM t") {
         let (id, details) = row.split_once('|').unwrap();
-        let printed = &printed[id]["details"];
-        let printed: Value = printed.as_str().map_or_else(|| printed.clone(), |text| serde_json::from_str(text).unwrap());
-        assert_eq!(printed, serde_json::from_str::<Value>(details).unwrap());
+        assert_eq!(self::details(&printed[id]), serde_json::from_str::<Value>(details).unwrap());
     }
 }
 
@@ -244,4 +242,73 @@ fn e24_events_command_filters() {
     let times: Vec<String> =
         times.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["timestamp"].as_str().unwrap().to_string()).collect();
     assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn e10_update_failed_message_has_cause() {
+    let project = project();
+    project.write(
+        "transformations/bad.sql",
+        "SET spark.sql.ansi.enabled = true; CREATE MATERIALIZED VIEW bad AS SELECT CAST(concat('x', id) AS INT) AS n FROM bronze;",
+    );
+    project.refused("run", &[], 10, "CAST_INVALID_INPUT");
+    let events = project.last_update();
+    let end = events.iter().rfind(|event| event.kind == "update_progress").unwrap();
+    assert_eq!(end.details["state"], "FAILED");
+    assert!(end.message.contains(" is FAILED. Flow bad: [CAST_INVALID_INPUT] "), "{}", end.message);
+    assert!(end.message.contains("'x0'"), "the text of the error: {}", end.message);
+    assert_eq!((end.level.as_str(), end.error.as_str()), ("ERROR", "CAST_INVALID_INPUT"));
+}
+
+/// The UUID of a flow in the newest update.
+fn flow_id(project: &Project, flow: &str) -> String {
+    let select = format!(
+        "SELECT DISTINCT origin['flow_id'] FROM t WHERE origin['flow_name'] = '{flow}' AND origin['flow_id'] IS NOT NULL
+         AND event_type = 'flow_progress' AND (details LIKE '%\"COMPLETED\"%')
+         AND origin['update_id'] = (SELECT max(origin['update_id']) FROM t)"
+    );
+    let ids = project.events(&select);
+    assert_eq!(ids.len(), 1, "{flow} has one id per update: {ids:?}");
+    ids[0].clone()
+}
+
+#[test]
+fn e12_flow_id_rules() {
+    let project = project();
+    let ids = |arguments: &[&str]| {
+        project.run(arguments);
+        ["bronze", "silver", "gold"].map(|flow| flow_id(&project, flow))
+    };
+    let first = ids(&[]);
+    project.land("7.json", [r#"{"id":7,"n":7}"#.to_string()]);
+    let refreshed = ids(&[]);
+    assert_eq!(refreshed[..2], first[..2], "streams go on");
+    assert_ne!(refreshed[2], first[2], "the view was computed anew");
+    let reset = ids(&["--reset-checkpoint", "silver", "--refresh", "bronze,gold"]);
+    assert_eq!(reset[0], refreshed[0]);
+    assert_ne!(reset[1], refreshed[1], "a checkpoint reset begins another life");
+    let full = ids(&["--full-refresh-all"]);
+    assert!((0..3).all(|flow| full[flow] != reset[flow]), "{full:?} {reset:?}");
+}
+
+#[test]
+fn e15_log_failure_does_not_fail_the_update() {
+    let project = project();
+    // A file where the directory of the table should be: nothing can be written there.
+    project.write("lake/_floe/event_log", "in the way");
+    let ended = project.run(&["--output", "json"]);
+    assert_eq!(project.rows("silver", "SELECT count(*) FROM t"), ["21"]);
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| lines.iter().filter(|line| line["event_type"] == kind).collect::<Vec<_>>();
+    assert!(!of("event_log_write_failed").is_empty());
+    let states: Vec<String> = of("update_progress").iter().map(|line| details(line)["update_progress"]["state"].to_string()).collect();
+    assert_eq!(states.last().map(String::as_str), Some("\"COMPLETED\""), "stdout has every event");
+    fs::remove_file(project.path().join("lake/_floe/event_log")).unwrap();
+    project.run(&[]);
+    assert!(project.last_update().iter().any(|event| event.details["state"] == "COMPLETED"), "the next update is in the log");
+}
+
+/// The details of an event on stdout, as JSON or as text.
+fn details(line: &Value) -> Value {
+    line["details"].as_str().map_or_else(|| line["details"].clone(), |text| serde_json::from_str(text).unwrap())
 }

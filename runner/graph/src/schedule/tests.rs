@@ -191,6 +191,7 @@ impl Watcher {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn e06_only_documented_transitions_and_one_end_per_flow((flows, bound, steps, stop) in graphs()) {
         let mut watcher = Watcher { bound, ..Watcher::default() };
