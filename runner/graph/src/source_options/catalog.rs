@@ -78,7 +78,7 @@ pub static READ_FILES: &[ReadOption] = &[
     read("header", "csv", "false", "true: the first record names the columns, in any order; letter case is ignored where no name is equal"),
     read("ignoreCorruptFiles", "", "false", "true: an unreadable file gives no row, is counted (num_corrupt_files) and not read again"),
     read("ignoreMissingFiles", "", "false", "true: a file that vanished between listing and reading is passed over"),
-    read("includeExistingFiles", "", "true", "only true"),
+    read("includeExistingFiles", "", "true", "false: a stream reads only files that come after its first start"),
     ignored("inferColumnTypes", NO_INFERENCE),
     ignored("inferSchema", NO_INFERENCE),
     read("maxBytesPerTrigger", "", "", "bytes of one micro-batch (1048576, 512m, 10g); at least one file is read"),
