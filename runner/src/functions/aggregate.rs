@@ -21,7 +21,7 @@ use datafusion::{
 };
 use floe_graph::{analysis::ddl::type_text, function::FunctionSpec};
 
-use super::{error::FunctionError, own_aggregate::OwnAggregate, scalar::plain_type};
+use super::{error::FunctionError, moving::MovingFrame, own_aggregate::OwnAggregate, scalar::plain_type};
 
 /// How the arguments reach the inner function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +191,10 @@ impl AggregateUDFImpl for AggregateImplementation {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (inner, conversion) = self.with_inner(&args, |args| self.inner.create_sliding_accumulator(args))?;
+        let (inner, conversion) = self.with_inner(&args, |args| {
+            let inner = self.inner.create_sliding_accumulator(copy_args(&args))?;
+            if inner.supports_retract_batch() { Ok(inner) } else { Ok(Box::new(MovingFrame::new(&self.inner, &args)) as _) }
+        })?;
         Ok(Box::new(Converted { inner, conversion }))
     }
 

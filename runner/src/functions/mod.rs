@@ -15,6 +15,7 @@ pub mod json;
 mod json_functions;
 mod map_functions;
 mod math;
+mod moving;
 mod number;
 mod own_aggregate;
 mod pattern_text;

@@ -120,6 +120,35 @@ async fn p38_window_with_offset() {
     assert_rows(&[(&sql, &["a | 10:02 | 10:07 | 1 | 2.0", "a | 10:07 | 10:12 | 1 | 5.0", "b | 10:02 | 10:07 | 1 | NULL"])]).await;
 }
 
+/// Functions that cannot take a row back are computed anew for each frame.
+#[tokio::test]
+async fn aggregates_over_frames_that_move() {
+    let rows = "(VALUES (1, 30), (2, 10), (3, NULL), (4, 20)) AS t(id, n)";
+    let over = "OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
+    let around = "OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)";
+    let cases = [
+        (
+            format!("SELECT first(n) {over} AS a, last(n) {over} AS b FROM {rows} ORDER BY id"),
+            vec!["30 | 30", "30 | 10", "10 | NULL", "NULL | 20"],
+        ),
+        (format!("SELECT last(n) IGNORE NULLS {over} AS b FROM {rows} ORDER BY id"), vec!["30", "10", "10", "20"]),
+        (
+            format!("SELECT max_by(id, n) {around} AS a, min_by(id, n) {around} AS b FROM {rows} ORDER BY id"),
+            vec!["1 | 2", "1 | 2", "4 | 2", "4 | 4"],
+        ),
+        (
+            format!("SELECT percentile(n, 0.5) {around} AS p, listagg(id, '-') {around} AS l FROM {rows} ORDER BY id"),
+            vec!["20.0 | 1-2", "20.0 | 1-2-3", "15.0 | 2-3-4", "20.0 | 3-4"],
+        ),
+    ];
+    for (sql, wanted) in &cases {
+        assert_rows(&[(sql, wanted)]).await;
+    }
+    let long = "SELECT sum(f) AS s FROM (SELECT first(id) OVER (ORDER BY id ROWS BETWEEN 200 PRECEDING AND CURRENT ROW) AS f
+        FROM (SELECT explode(sequence(1, 1000)) AS id))";
+    assert_rows(&[(long, &["320600"])]).await;
+}
+
 #[tokio::test]
 async fn clauses_give_rows() {
     let cases = [
