@@ -14,6 +14,7 @@ use sqlparser::{
 use super::{
     Query,
     dialect::DIALECT,
+    is_near,
     tokens::{Tokens, name_token},
 };
 use crate::{
@@ -82,6 +83,14 @@ impl Cursor {
         matches!(self.peek(ahead), Some(Token::Word(found)) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
     }
 
+    /// The word `ahead` of the next token, unless it is quoted.
+    pub fn unquoted(&self, ahead: usize) -> Option<&str> {
+        match self.peek(ahead) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => Some(&word.value),
+            _ => None,
+        }
+    }
+
     pub fn is_symbol(&self, ahead: usize, symbol: &Token) -> bool {
         self.peek(ahead) == Some(symbol)
     }
@@ -137,7 +146,9 @@ impl Cursor {
 
     /// The error that something else stands here.
     pub fn expected<T>(&self, what: &str) -> Result<T, Diagnostic> {
-        Err(self.error("PARSE_SYNTAX_ERROR", format!("expected {what}, found {}", self.found())))
+        let error = self.error("PARSE_SYNTAX_ERROR", format!("expected {what}, found {}", self.found()));
+        let found = self.unquoted(0).unwrap_or_default();
+        Err(with_meant(error, found, what.split(|c: char| !c.is_ascii_uppercase())))
     }
 
     /// An error at the next token.
@@ -147,7 +158,12 @@ impl Cursor {
 
     /// Where the next token stands.
     pub fn origin(&self) -> Origin {
-        self.origin_of(self.at())
+        self.origin_ahead(0)
+    }
+
+    /// Where the token `ahead` of the next one stands.
+    pub fn origin_ahead(&self, ahead: usize) -> Origin {
+        self.origin_of(self.at() + ahead)
     }
 
     fn origin_of(&self, index: usize) -> Origin {
@@ -233,10 +249,22 @@ impl Cursor {
     pub fn query(&mut self, namespace: &Namespace) -> Result<Query, Diagnostic> {
         let (from, origin) = (self.at(), self.origin());
         let parsed = self.parser.parse_query();
-        let ast = parsed.map_err(|error| self.syntax_error(&error))?;
-        self.expect_end()?;
+        let ast = parsed.map_err(|error| self.with_clause(self.syntax_error(&error)))?;
+        self.expect_end().map_err(|error| self.with_clause(error))?;
         self.no_unread_stream(&ast)?;
         Ok(Query { ast, text: self.text_since(from).into(), namespace: namespace.clone(), file: Arc::clone(&self.file), origin })
+    }
+
+    /// An error in a query: the word where it is, or the one before, may be a misspelt clause.
+    fn with_clause(&self, error: Diagnostic) -> Diagnostic {
+        let Some(place) = &error.origin else { return error };
+        let at = (0..=self.tokens.len()).find(|at| self.origin_of(*at) == *place).unwrap_or_default();
+        let word = |at: usize| match self.tokens.get(at).map(|token| &token.token) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.as_str(),
+            _ => "",
+        };
+        let error = with_meant(error, word(at.saturating_sub(1)), QUERY_WORDS.iter().copied());
+        with_meant(error, word(at), QUERY_WORDS.iter().copied())
     }
 
     /// `STREAM t` that was not recognised would be a table called `stream` with the alias `t`: never let that pass.
@@ -300,6 +328,18 @@ impl Cursor {
             None => last,
         };
         Diagnostic::error("PARSE_SYNTAX_ERROR", readable(message)).at(&origin)
+    }
+}
+
+/// Words that begin a part of a query.
+const QUERY_WORDS: [&str; 14] =
+    ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "INNER", "JOIN", "STREAM", "WITH", "WATERMARK", "LATERAL"];
+
+/// The error with the keyword that `found` is probably meant to be.
+fn with_meant<'a>(error: Diagnostic, found: &str, keywords: impl Iterator<Item = &'a str>) -> Diagnostic {
+    match keywords.into_iter().find(|keyword| is_near(found, keyword)) {
+        Some(meant) if error.help.is_none() => error.help(format!("did you mean {meant} where `{found}` stands?")),
+        _ => error,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     analysis::{ReferenceKind, RelationReference},
-    definition::{Dataset, DatasetKind, Definitions},
+    definition::{Dataset, DatasetKind, Definitions, is_near},
     graph::ResolvedGraph,
     name::{DatasetName, Namespace},
     origin::Diagnostic,
@@ -125,6 +125,9 @@ impl<'a> Names<'a> {
         let read_by = reader.map(|flow| format!(", read by flow {flow},")).unwrap_or_default();
         let error = Diagnostic::error("TABLE_OR_VIEW_NOT_FOUND", format!("{text}{read_by} is not defined")).at(&reference.origin);
         let near = self.near(&text, &reference.namespace);
+        if is_near(&text, "STREAM") && near.is_empty() {
+            return error.help("did you mean STREAM? write STREAM(name)");
+        }
         match near.as_slice() {
             [] => error.help("define it in a SQL file or a Table manifest; a table of another program is declared as type External"),
             near => error.help(format!("did you mean {}?", near.join(", "))),

@@ -15,6 +15,7 @@ use sqlparser::{
 use super::{Column, Planned, Planner, Relation, Scope, Typed, start_of};
 use crate::{
     analysis::{FoundRelation, ReferenceKind, RelationReference, references::Reader, streaming},
+    definition::is_near,
     function,
     origin::Diagnostic,
     relation::{RelationKind, RelationSource},
@@ -177,7 +178,7 @@ impl Planner<'_> {
         if let Some(ignored) = not_read(factor) {
             return self.unsupported(ignored, span);
         }
-        let reader = Reader { file: &self.file, namespace: self.namespace };
+        let reader = Reader { file: &self.file, namespace: self.namespace, parameters: self.parameters };
         if let Some(reference) = reader.reference(factor)? {
             return self.reference(&reference, alias_of(factor), span);
         }
@@ -220,7 +221,9 @@ impl Planner<'_> {
         if function::refusal(&name).is_some() || function::scalar(&name).is_some() {
             return self.unsupported(&format!("{name} in FROM"), span);
         }
-        self.error("UNRESOLVABLE_TABLE_VALUED_FUNCTION", format!("there is no table function {name}"), span)
+        let meant = ["STREAM", "READ_FILES"].into_iter().find(|known| is_near(&name, known));
+        let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        self.error("UNRESOLVABLE_TABLE_VALUED_FUNCTION", format!("there is no table function {name}{meant}"), span)
     }
 
     /// A CTE, or what the name stands for outside of the query.

@@ -3,42 +3,55 @@
 use super::{Statement, dataset::Shape};
 use crate::{definition::DatasetKind, origin::Diagnostic};
 
+/// The datasets that can be created, by their words.
+const DATASETS: [(&[&str], DatasetKind); 5] = [
+    (&["STREAMING", "TABLE"], DatasetKind::StreamingTable),
+    (&["MATERIALIZED", "VIEW"], DatasetKind::MaterializedView),
+    (&["TEMPORARY", "VIEW"], DatasetKind::TemporaryView),
+    (&["TEMP", "VIEW"], DatasetKind::TemporaryView),
+    (&["VIEW"], DatasetKind::View),
+];
+
 impl Statement<'_> {
     /// What follows `CREATE`.
     pub(super) fn create(&mut self) -> Result<(), Diagnostic> {
         let replace = self.cursor.origin();
         if self.cursor.take(&["OR", "REPLACE"]) {
             self.legacy("CREATE OR REPLACE", "write CREATE OR REFRESH", &replace);
-        } else {
-            self.cursor.take(&["OR", "REFRESH"]);
+        } else if !self.cursor.take(&["OR", "REFRESH"]) {
+            self.take_misspelt(&[&["OR", "REFRESH"], &["OR", "REPLACE"]]);
         }
         let origin = self.cursor.origin();
         let private = self.cursor.take(&["PRIVATE"]);
-        if self.cursor.take(&["STREAMING", "TABLE"]) {
-            return self.dataset(&Shape { kind: DatasetKind::StreamingTable, private, is_legacy: false, origin });
+        let stored = |kind| matches!(kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView);
+        let allowed = || DATASETS.iter().filter(|(_, kind)| !private || stored(*kind));
+        if let Some((words, kind)) = allowed().find(|(words, _)| self.cursor.is_next(words)) {
+            self.cursor.skip(words.len());
+            return self.dataset(&Shape { kind: *kind, private, is_legacy: false });
         }
-        if self.cursor.take(&["MATERIALIZED", "VIEW"]) {
-            return self.dataset(&Shape { kind: DatasetKind::MaterializedView, private, is_legacy: false, origin });
-        }
-        if private {
-            return self.cursor.expected("STREAMING TABLE or MATERIALIZED VIEW");
-        }
-        if self.cursor.take(&["TEMPORARY", "VIEW"]) || self.cursor.take(&["TEMP", "VIEW"]) {
-            return self.dataset(&Shape { kind: DatasetKind::TemporaryView, private, is_legacy: false, origin });
-        }
-        if self.cursor.take(&["VIEW"]) {
-            return self.dataset(&Shape { kind: DatasetKind::View, private, is_legacy: false, origin });
-        }
-        if let Some(shape) = self.legacy_shape()? {
+        if !private && let Some(shape) = self.legacy_shape()? {
             return self.dataset(&shape);
         }
-        if self.cursor.take(&["FLOW"]) || self.cursor.is_word(0, "STREAM") {
+        if !private && (self.cursor.take(&["FLOW"]) || self.cursor.is_word(0, "STREAM")) {
             return self.create_flow(&origin);
         }
         if self.cursor.is_word(0, "SINK") {
             return Err(Diagnostic::not_supported("CREATE SINK").at(&origin));
         }
-        Err(self.unsupported(1))
+        let words: Vec<&[&str]> = allowed().map(|(words, _)| *words).collect();
+        if let Some(at) = self.take_misspelt(&words) {
+            let kind = allowed().nth(at).map_or(DatasetKind::View, |(_, kind)| *kind);
+            return self.dataset(&Shape { kind, private, is_legacy: false });
+        }
+        if private {
+            return self.cursor.expected("STREAMING TABLE or MATERIALIZED VIEW");
+        }
+        match self.take_misspelt(&[&["PRIVATE", "STREAMING", "TABLE"], &["PRIVATE", "MATERIALIZED", "VIEW"], &["FLOW"]]) {
+            Some(0) => self.dataset(&Shape { kind: DatasetKind::StreamingTable, private: true, is_legacy: false }),
+            Some(1) => self.dataset(&Shape { kind: DatasetKind::MaterializedView, private: true, is_legacy: false }),
+            Some(_) => self.create_flow(&origin),
+            None => Err(self.unsupported(1)),
+        }
     }
 
     /// `[TEMPORARY] [STREAMING | INCREMENTAL] LIVE (TABLE | VIEW)`.
@@ -63,6 +76,6 @@ impl Statement<'_> {
         self.legacy("LIVE", &format!("write {modern}"), &origin);
         // A temporary live table was stored and seen by its pipeline only.
         let private = temporary && kind != DatasetKind::TemporaryView;
-        Ok(Some(Shape { kind, private, is_legacy: true, origin }))
+        Ok(Some(Shape { kind, private, is_legacy: true }))
     }
 }

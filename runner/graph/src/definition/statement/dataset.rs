@@ -16,7 +16,6 @@ pub(super) struct Shape {
     pub kind: DatasetKind,
     pub private: bool,
     pub is_legacy: bool,
-    pub origin: Origin,
 }
 
 impl Shape {
@@ -65,7 +64,7 @@ impl Statement<'_> {
             self.elements(&mut dataset)?;
         }
         self.clauses(shape, &mut dataset)?;
-        let flow = self.tail(shape, &name)?;
+        let flow = self.tail(shape, &name, &written.origin)?;
         self.draft.datasets.push(dataset);
         self.draft.flows.extend(flow);
         Ok(())
@@ -224,19 +223,28 @@ impl Statement<'_> {
         Ok(value)
     }
 
+    /// The error for a word that begins no clause.
+    fn no_clause<T>(&self, is_table: bool) -> Result<T, Diagnostic> {
+        let clauses = ["PARTITIONED", "CLUSTER", "COMMENT", "TBLPROPERTIES", "REFRESH", "SELECT", "FLOW"];
+        if let Some(wrong) = clauses.iter().find_map(|clause| self.misspelt_at(0, clause)) {
+            return Err(wrong);
+        }
+        self.cursor.expected(if is_table { "AS, FLOW or another clause" } else { "AS or another clause" })
+    }
+
     /// The query or flow of a dataset.
-    fn tail(&mut self, shape: &Shape, name: &DatasetName) -> Result<Option<Flow>, Diagnostic> {
+    fn tail(&mut self, shape: &Shape, name: &DatasetName, place: &Origin) -> Result<Option<Flow>, Diagnostic> {
         let is_table = shape.kind == DatasetKind::StreamingTable;
         if is_table && self.cursor.is_at_end() {
             return Ok(None);
         }
         if is_table && self.cursor.take(&["FLOW"]) {
-            return self.inline_flow(name).map(Some);
+            return self.inline_flow(name, place).map(Some);
         }
         let origin = self.cursor.origin();
         if !self.cursor.take(&["AS"]) {
             if !self.cursor.is_query() || shape.is_view() && !shape.is_legacy {
-                return self.cursor.expected(if is_table { "AS, FLOW or another clause" } else { "AS or another clause" });
+                return self.no_clause(is_table);
             }
             let found = Diagnostic::lint("W001", "a query without AS is legacy syntax").help("write AS before the query");
             self.lint(found, &origin);
@@ -250,6 +258,6 @@ impl Statement<'_> {
             DatasetKind::MaterializedView => FlowKind::Complete,
             _ => FlowKind::View,
         };
-        Ok(Some(self.flow_of_dataset(name, kind, query, shape.origin.clone())))
+        Ok(Some(self.flow_of_dataset(name, kind, query, place.clone())))
     }
 }

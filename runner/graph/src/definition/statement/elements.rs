@@ -10,6 +10,14 @@ use crate::{
     origin::Diagnostic,
 };
 
+/// What follows `ON VIOLATION`.
+const ACTIONS: [(&[&str], ExpectationAction); 4] = [
+    (&["DROP", "ROW"], ExpectationAction::Drop),
+    (&["FAIL", "UPDATE"], ExpectationAction::Fail),
+    (&["QUARANTINE", "ROW"], ExpectationAction::Quarantine),
+    (&["WARN"], ExpectationAction::Warn),
+];
+
 impl Statement<'_> {
     /// `( element, … )`.
     pub(super) fn elements(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
@@ -28,6 +36,10 @@ impl Statement<'_> {
 
     fn element(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
         let named = if self.cursor.is_word(0, "CONSTRAINT") { 2 } else { 0 };
+        if let Some(wrong) = self.misspelt_expectation() {
+            self.draft.findings.push(wrong);
+            return self.expectation(dataset);
+        }
         let is = |word: &str| self.cursor.is_word(named, word);
         if named > 0 && is("EXPECT") {
             return self.expectation(dataset);
@@ -52,6 +64,17 @@ impl Statement<'_> {
         }
         dataset.columns.get_or_insert_default().push(column);
         Ok(())
+    }
+
+    /// `CONSTRANT c EXPECT (` or `CONSTRAINT c EXPEC (`.
+    fn misspelt_expectation(&self) -> Option<Diagnostic> {
+        let is_named = matches!(self.cursor.peek(1), Some(Token::Word(_))) && self.cursor.is_symbol(3, &Token::LParen);
+        let words = [self.cursor.is_word(0, "CONSTRAINT"), self.cursor.is_word(2, "EXPECT")];
+        match words {
+            [true, false] if is_named => self.misspelt_at(2, "EXPECT"),
+            [false, true] if is_named => self.misspelt_at(0, "CONSTRAINT"),
+            _ => None,
+        }
     }
 
     /// Informational: read and forgotten.
@@ -82,31 +105,33 @@ impl Statement<'_> {
             let help = "use CREATE TEMPORARY VIEW, or put the expectation on a table or materialized view";
             return Err(Diagnostic::error("EXPECTATION_NOT_ALLOWED", message).help(help).at(&origin));
         }
-        self.cursor.expect(&["EXPECT"])?;
+        self.cursor.skip(1);
         self.cursor.expect_symbol(&Token::LParen)?;
         let (expr, text) = self.cursor.expression()?;
         self.cursor.expect_symbol(&Token::RParen)?;
-        let (action, quarantine_into) =
-            if self.cursor.take(&["ON", "VIOLATION"]) { self.action()? } else { (ExpectationAction::Warn, None) };
+        let (action, quarantine_into) = if self.on_violation() { self.action()? } else { (ExpectationAction::Warn, None) };
         dataset.expectations.push(Expectation { name, expr, text, action, quarantine_into, origin });
         Ok(())
     }
 
+    fn on_violation(&mut self) -> bool {
+        let words: &[&str] = &["ON", "VIOLATION"];
+        self.cursor.take(words) || self.take_misspelt(&[words]).is_some()
+    }
+
     fn action(&mut self) -> Result<(ExpectationAction, Option<DatasetName>), Diagnostic> {
         let origin = self.cursor.origin();
-        if self.cursor.take(&["DROP", "ROW"]) {
-            return Ok((ExpectationAction::Drop, None));
-        }
-        if self.cursor.take(&["FAIL", "UPDATE"]) {
-            return Ok((ExpectationAction::Fail, None));
-        }
-        if self.cursor.take(&["WARN"]) {
+        let exact = ACTIONS.iter().position(|(words, _)| self.cursor.take(words));
+        let found = exact.or_else(|| self.take_misspelt(&ACTIONS.map(|(words, _)| words)));
+        let Some((_, action)) = found.map(|at| ACTIONS[at]) else {
+            return self.cursor.expected("DROP ROW, FAIL UPDATE or QUARANTINE ROW");
+        };
+        if action == ExpectationAction::Warn {
             let found = Diagnostic::lint("W004", "ON VIOLATION WARN is what happens anyway").help("leave it out");
             self.lint(found, &origin);
-            return Ok((ExpectationAction::Warn, None));
         }
-        if !self.cursor.take(&["QUARANTINE", "ROW"]) {
-            return self.cursor.expected("DROP ROW, FAIL UPDATE or QUARANTINE ROW");
+        if action != ExpectationAction::Quarantine {
+            return Ok((action, None));
         }
         let into = if self.cursor.take(&["INTO"]) { Some(self.cursor.name("the name of the quarantine table")?) } else { None };
         Ok((ExpectationAction::Quarantine, into.map(|name| name.resolve(self.namespace))))

@@ -23,12 +23,13 @@ impl Statement<'_> {
     }
 
     /// What follows `FLOW` behind a streaming table.
-    pub(super) fn inline_flow(&mut self, target: &DatasetName) -> Result<Flow, Diagnostic> {
+    /// A flow that appends stands at `place`, the name that it shares with the table.
+    pub(super) fn inline_flow(&mut self, target: &DatasetName, place: &Origin) -> Result<Flow, Diagnostic> {
         let origin = self.cursor.origin();
         if self.cursor.take(&["INSERT"]) {
             let once = self.cursor.take(&["ONCE"]);
             let query = self.by_name()?;
-            return Ok(self.flow_of_dataset(target, append(once), query, origin));
+            return Ok(self.flow_of_dataset(target, append(once), query, place.clone()));
         }
         if self.cursor.take(&["AUTO", "CDC"]) {
             let once = self.cursor.take(&["ONCE"]);
@@ -66,7 +67,9 @@ impl Statement<'_> {
         let origin = self.cursor.origin();
         if self.cursor.take(&["INSERT"]) {
             let before = self.cursor.take(&["ONCE"]);
-            self.cursor.expect(&["INTO"])?;
+            if self.take_misspelt(&[&["INTO"]]).is_none() {
+                self.cursor.expect(&["INTO"])?;
+            }
             let once = self.cursor.take(&["ONCE"]) || before;
             let target = self.target()?;
             let query = self.by_name()?;
@@ -82,6 +85,11 @@ impl Statement<'_> {
             let target = self.target()?;
             let (cdc, query) = self.auto_cdc(once)?;
             return Ok(self.separate_flow(&target, FlowKind::AutoCdc(Box::new(cdc)), query));
+        }
+        if self.take_misspelt(&[&["INSERT", "INTO"]]).is_some() {
+            let target = self.target()?;
+            let query = self.by_name()?;
+            return Ok(self.separate_flow(&target, FlowKind::Append, query));
         }
         self.cursor.expected("INSERT INTO or AUTO CDC INTO")
     }

@@ -7,8 +7,13 @@ mod create;
 mod dataset;
 mod elements;
 mod flow;
+pub(super) mod misspelt;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sqlparser::{ast, tokenizer::Token};
 
@@ -183,15 +188,23 @@ impl FileReader<'_> {
             comments: &piece.comments,
             locate: &|line, column| (line, column),
         };
-        let lookup = |key: &str| self.variables.get(key).cloned().or_else(|| self.configuration.get(key).map(str::to_string));
+        let read = RefCell::new(BTreeSet::new());
+        let lookup = |key: &str| {
+            self.variables.get(key).cloned().or_else(|| {
+                read.borrow_mut().insert(key.to_string());
+                self.configuration.get(key).map(str::to_string)
+            })
+        };
         let code = &self.file.text[piece.code.clone()];
         if code.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET")) && code[3..].starts_with(char::is_whitespace) {
             let start = piece.start.after(&self.file.text[piece.range.start..piece.code.start]);
             let substituted = substitute(&Placed { range: piece.code.clone(), start, ..source }, &lookup);
+            self.out.configuration_keys.append(&mut read.take());
             self.set(&substituted, &Origin::new(self.file.path.clone(), start.line, start.column));
             return;
         }
         let substituted = substitute(&source, &lookup);
+        self.out.configuration_keys.append(&mut read.take());
         let findings = undefined_keys(&substituted);
         match tokenize(&substituted, &self.file.path) {
             Ok(tokens) => {
@@ -229,11 +242,11 @@ impl FileReader<'_> {
             self.note([found]);
             return;
         }
-        match properties::flow_setting(&key) {
+        match properties::flow_setting(&key, &value) {
             properties::Setting::Effective(known) => {
                 self.settings.insert(known, value.clone());
             }
-            properties::Setting::Ignored(lint) => self.note([lint.at(origin)]),
+            properties::Setting::Ignored(found) | properties::Setting::Refused(found) => self.note([found.at(origin)]),
             properties::Setting::Variable => {}
         }
         self.variables.insert(key, value);
@@ -320,12 +333,15 @@ pub(super) struct Draft {
     pub flows: Vec<Flow>,
     /// What it writes or declares.
     pub names: Vec<DatasetName>,
+    /// Keys of the configuration that its texts read.
+    pub configuration_keys: BTreeSet<String>,
     pub findings: Vec<Diagnostic>,
 }
 
 impl Draft {
     /// Registers what is right; of a statement with an error only the names.
-    pub fn finish(self, out: &mut Definitions) {
+    pub fn finish(mut self, out: &mut Definitions) {
+        out.configuration_keys.append(&mut self.configuration_keys);
         let is_right = self.findings.iter().all(|found| found.severity == Severity::Lint);
         let about = self.names.first().map(ToString::to_string);
         let mut findings = self.findings;
@@ -365,6 +381,9 @@ impl Statement<'_> {
         }
         if self.cursor.is_next(&["APPLY", "CHANGES"]) {
             return self.apply_changes();
+        }
+        if self.take_misspelt(&[&["CREATE"]]).is_some() {
+            return self.create();
         }
         Err(self.unsupported(0))
     }

@@ -1,8 +1,11 @@
+//! Statements and what is read from them.
+
 use super::*;
 use crate::definition::{AutoCdc, ColumnSelection, DatasetKind, FlowKind, RefreshPolicy};
 use floe_crds::state::ExpectationAction;
 
 mod examples;
+mod misspelt;
 mod queries;
 
 const NAMESPACE: (&str, &str) = ("main", "bookstore");
