@@ -14,7 +14,7 @@ use floe_graph::{
     definition::{self, Configuration, Definitions, SourceFile},
     name::Namespace,
     origin::{Diagnostic, Origin, Severity},
-    resolve::ResolveInput,
+    resolve::{GivenNames, ResolveInput},
 };
 
 use crate::{failure::Failure, settings::Settings};
@@ -44,6 +44,7 @@ const LOCAL_STORAGE: &str = "lake";
 /// Finds the Pipeline at `settings.project` (a folder or a manifest), reads its files and parses them.
 pub fn load(settings: &Settings) -> Result<Project, Failure> {
     let found = manifest::find(&settings.project, settings.pipeline.as_deref())?;
+    let places = places(&found);
     let PipelineManifest { name, spec, .. } = found.pipeline;
     let mut texts = files::Texts::default();
     files::collect(&found.root, &spec.libraries, &mut texts)?;
@@ -57,7 +58,9 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     tables.retain(|(_, table)| table.spec.pipeline == name);
     let (parameters, secrets) = parameters(&spec, settings, &mut findings);
     let namespace = Namespace { catalog: spec.catalog.clone(), schema: spec.schema.clone() };
-    let configuration = Configuration::new(spec.configuration.clone(), settings.configuration.clone());
+    let configuration = Configuration::new(spec.configuration.clone(), settings.configuration.clone())
+        .at(places.iter().filter_map(|(at, place)| Some((at.strip_prefix("/spec/configuration/")?.to_string(), place.clone()))).collect());
+    let given = if settings.reads_later_queries { GivenNames::default() } else { given_names(&spec, settings, &configuration) };
     let values = configuration.values().clone();
     let definitions = definition::Project { namespace: namespace.clone(), configuration, sql: texts.sql, tables }.definitions();
     let definitions = with_findings(definitions, findings);
@@ -69,12 +72,34 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
         namespace,
         event_log: spec.event_log.name.clone(),
         path_mappings: spec.path_mappings.iter().map(|mapping| (mapping.prefix.clone(), mapping.uri.clone())).collect(),
+        given,
+        places,
     };
     // From here on nothing depends on where the user stands.
     let root = std::path::absolute(&found.root)
         .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", found.root.display())).caused_by(error))?;
     let storage = storage_of(settings, &spec, &root);
     Ok(Project { root, name, spec, definitions, storage, input, secrets })
+}
+
+/// Where the free texts of the manifest stand: keys of the configuration and of properties.
+fn places(found: &manifest::Found) -> BTreeMap<String, Origin> {
+    let PipelineManifest { spec, document, .. } = &found.pipeline;
+    let of = |parent: &str, keys: &BTreeMap<String, String>| -> Vec<(String, Origin)> {
+        let place = |key: &String| {
+            let at = document.position(&format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")));
+            (format!("{parent}/{key}"), Origin::new(Arc::clone(&found.file), at.line, at.column))
+        };
+        keys.keys().map(place).collect()
+    };
+    [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)].into_iter().flatten().collect()
+}
+
+/// What only the command line names.
+fn given_names(spec: &PipelineSpec, settings: &Settings, configuration: &Configuration) -> GivenNames {
+    let is_declared = |name: &String| spec.parameters.iter().any(|declared| declared.name.eq_ignore_ascii_case(name));
+    let parameters = settings.parameters.keys().filter(|name| !is_declared(name)).map(|name| name.to_lowercase()).collect();
+    GivenNames { parameters, configuration: configuration.given_variables() }
 }
 
 fn with_findings(mut definitions: Definitions, findings: Vec<Diagnostic>) -> Definitions {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub parallelism: usize,
     /// Skip what needs storage.
     pub offline: bool,
+    /// Queries that are not part of the project may read the parameters and the configuration (`floe sql`).
+    pub reads_later_queries: bool,
 }
 
 /// One update.
@@ -110,6 +112,7 @@ impl Settings {
             memory_bytes: common.memory.or_else(memory_limit),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
             offline: false,
+            reads_later_queries: false,
         }
     }
 }

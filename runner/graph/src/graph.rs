@@ -65,13 +65,15 @@ impl ResolvedDataset {
         self.has_property("pipelines.reset.allowed", "false") || self.has_property("delta.appendOnly", "true")
     }
 
-    /// True if messages must show no record of it (`pipelines.expectations.sampleRecords = false`).
-    pub fn hides_records(&self) -> bool {
-        self.has_property("pipelines.expectations.sampleRecords", "false")
-    }
-
     fn has_property(&self, key: &str, value: &str) -> bool {
         self.definition.properties.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value))
+    }
+
+    /// What the table says about printing a record that violates an expectation; `None` leaves it to the pipeline.
+    pub fn sample_records(&self) -> Option<bool> {
+        let mut properties = self.definition.properties.iter();
+        let (_, value) = properties.find(|(key, _)| key.eq_ignore_ascii_case("pipelines.expectations.sampleRecords"))?;
+        Some(!value.trim().eq_ignore_ascii_case("false"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod dataset;
 mod flow;
+mod given;
 mod property;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,7 @@ pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Ve
     findings.extend(dataset::empty_pipeline(definitions));
     findings.extend(flow::targets(definitions));
     findings.extend(property::pipeline(input));
+    findings.extend(given::unread(definitions, input));
     let mut writers: HashMap<&DatasetName, Vec<&Flow>> = HashMap::new();
     for flow in &definitions.flows {
         writers.entry(&flow.target).or_default().push(flow);

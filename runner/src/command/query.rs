@@ -169,7 +169,7 @@ impl Engine {
         let mut input = project.clone();
         let mut versions = BTreeMap::new();
         let mut unknown = Vec::new();
-        for reference in references(query) {
+        for reference in references(query, &project.parameters) {
             if let Some((key, relation)) = self.at_version(&reference, project)? {
                 let observed = DeltaSource::new(reference.text(), self.location(&relation)?).observe(relation_version(&relation)).await?;
                 let observed = observed.ok_or_else(|| no_version(&reference))?;

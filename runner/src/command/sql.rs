@@ -22,7 +22,7 @@ use crate::{
 const READING: [&str; 5] = ["SELECT", "WITH", "FROM", "VALUES", "EXPLAIN"];
 
 pub(super) async fn sql(sql: &Sql, environment: &Environment, terminal: Terminal) -> Outcome {
-    let settings = Settings::resolve(&sql.project, environment);
+    let settings = Settings { reads_later_queries: true, ..Settings::resolve(&sql.project, environment) };
     let (name, text) = match (&sql.command, &sql.file) {
         (Some(text), _) => ("<command>".to_string(), Some(text.clone())),
         (None, Some(file)) => (file.display().to_string(), Some(read_file(file)?)),

@@ -54,7 +54,7 @@ impl BatchRun<'_> {
         views.add_to(&mut data_quality);
         let mut metrics = self.counters.metrics();
         metrics.executor_time_ms = started.elapsed().as_millis() as u64;
-        let sample = self.execution.sample_records && !self.dataset()?.hides_records();
+        let sample = self.dataset()?.sample_records().unwrap_or(self.execution.sample_records);
         let violated = tally.failure(&self.flow().name, sample).or_else(|| views.failure(&self.flow().name, sample));
         let staged = match outcome {
             Ok(done) => done,

@@ -16,6 +16,8 @@ use crate::{failure::Failure, storage::io_failure};
 pub struct Found {
     pub root: PathBuf,
     pub pipeline: PipelineManifest,
+    /// The name of the file that holds `pipeline`.
+    pub file: Arc<str>,
     pub tables: Vec<(Arc<str>, TableManifest)>,
 }
 
@@ -32,7 +34,7 @@ pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
         findings.extend(diagnostics(&name, reading.findings));
         for document in reading.manifests {
             match document {
-                Manifest::Pipeline(pipeline) => pipelines.push(*pipeline),
+                Manifest::Pipeline(pipeline) => pipelines.push((Arc::from(name.as_str()), *pipeline)),
                 Manifest::Table(table) => tables.push((Arc::from(name.as_str()), *table)),
                 Manifest::Other(_) => {}
             }
@@ -41,7 +43,8 @@ pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
     if !findings.is_empty() {
         return Err(invalid(findings));
     }
-    Ok(Found { root, pipeline: choose(pipelines, wanted, path)?, tables })
+    let (file, pipeline) = choose(pipelines, wanted, path)?;
+    Ok(Found { root, pipeline, file, tables })
 }
 
 /// The Table manifests of one YAML file, and what is wrong in it.
@@ -54,8 +57,11 @@ pub fn tables(path: &str, text: &str) -> (Vec<(Arc<str>, TableManifest)>, Vec<Di
     (reading.manifests.into_iter().filter_map(table).collect(), diagnostics(path, reading.findings))
 }
 
-fn choose(mut pipelines: Vec<PipelineManifest>, wanted: Option<&str>, path: &Path) -> Result<PipelineManifest, Failure> {
-    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+/// A Pipeline and the name of its file.
+type Placed = (Arc<str>, PipelineManifest);
+
+fn choose(mut pipelines: Vec<Placed>, wanted: Option<&str>, path: &Path) -> Result<Placed, Failure> {
+    let names: Vec<String> = pipelines.iter().map(|(_, pipeline)| pipeline.name.clone()).collect();
     match wanted {
         Some(wanted) => {
             let at = names.iter().position(|name| name == wanted).ok_or_else(|| {

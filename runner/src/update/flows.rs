@@ -84,7 +84,7 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
     driver.run(told).await
 }
 
-/// `pipelines.maxFlowRetryAttempts`; a negative number is unlimited, what is no number counts as not set.
+/// `pipelines.maxFlowRetryAttempts`; a negative number is unlimited. What is no number was refused before.
 fn retry_setting(settings: &BTreeMap<String, String>) -> Option<i64> {
     let (_, value) = settings.iter().find(|(key, _)| key.eq_ignore_ascii_case("pipelines.maxFlowRetryAttempts"))?;
     value.trim().parse().ok()

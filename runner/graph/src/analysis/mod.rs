@@ -28,6 +28,7 @@ pub use determinism::{Facts, facts};
 pub use expect::{Expect, with_expectations};
 pub use expectation::analyse_expectation;
 pub use parameter::{Parameter, Parameters};
+pub(crate) use query::parse_interval;
 pub use references::references;
 pub use streaming::{check_streaming, is_streaming, stream_leaves};
 

@@ -40,19 +40,33 @@ impl Parameters {
         self.0.iter()
     }
 
+    /// The parameter that `:name` in a query stands for, or what is wrong with it.
+    pub(crate) fn bound(&self, placeholder: &str) -> Result<&Parameter, String> {
+        let name = placeholder.trim_start_matches([':', '$']);
+        if let Some(parameter) = self.get(name).filter(|_| placeholder.starts_with(':')) {
+            return Ok(parameter);
+        }
+        let near = self.0.keys().map(|given| (strsim::damerau_levenshtein(given, &name.to_lowercase()), given)).min();
+        let meant = match near.filter(|(distance, _)| *distance <= 2) {
+            Some((_, given)) => format!("; did you mean :{given}, which has one?"),
+            None => String::new(),
+        };
+        Err(format!("no value for the parameter {placeholder}; add it to spec.parameters or pass --param {name}=…{meant}"))
+    }
+
     /// The literal for `:name`; a secret one hides its value in every printed plan.
-    pub(crate) fn literal(&self, name: &str) -> Option<Expr> {
-        let parameter = self.get(name)?;
+    pub(crate) fn literal(&self, placeholder: &str) -> Result<Expr, String> {
+        let parameter = self.bound(placeholder)?;
         if !parameter.secret {
-            return Some(lit(parameter.value.clone()));
+            return Ok(lit(parameter.value.clone()));
         }
         let udf = ScalarUDF::from(SecretParameter {
-            name: format!(":{name}"),
+            name: placeholder.to_string(),
             value: parameter.value.clone(),
             // Volatile keeps the optimizer from putting the value into the plan as a literal.
             signature: Signature::nullary(Volatility::Volatile),
         });
-        Some(udf.call(vec![]))
+        Ok(udf.call(vec![]))
     }
 }
 

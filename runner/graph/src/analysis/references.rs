@@ -11,7 +11,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{ReferenceKind, RelationReference};
+use super::{Parameters, ReferenceKind, RelationReference};
 use crate::{
     definition::Query,
     name::Namespace,
@@ -24,11 +24,11 @@ type Options = BTreeMap<String, String>;
 /// Formats that may stand before a path: `` json.`path` ``.
 const FILE_FORMATS: &[&str] = &["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
 
-/// Every relation that the query names, in order of appearance; CTE names are left out. What cannot be read here is an error of
-/// `analyse_query` later.
-pub fn references(query: &Query) -> Vec<RelationReference> {
+/// Every relation that the query names, in order of appearance; CTE names are left out. `parameters` stand in paths and options. What
+/// cannot be read here is an error of `analyse_query` later.
+pub fn references(query: &Query, parameters: &Parameters) -> Vec<RelationReference> {
     let mut found = Vec::new();
-    let reader = Reader { file: &query.file, namespace: &query.namespace };
+    let reader = Reader { file: &query.file, namespace: &query.namespace, parameters };
     walk(&query.ast, &HashSet::new(), reader, &mut found);
     found
 }
@@ -116,6 +116,7 @@ impl Visitor for Level<'_> {
 pub(super) struct Reader<'a> {
     pub file: &'a Arc<str>,
     pub namespace: &'a Namespace,
+    pub parameters: &'a Parameters,
 }
 
 impl Reader<'_> {
@@ -293,10 +294,11 @@ impl Reader<'_> {
         pairs.into_iter().map(|(key, value)| Ok((option_key(&self.literal(key)?), self.literal(value)?))).collect()
     }
 
-    /// The text of a literal.
+    /// The text of a literal or of a parameter.
     fn literal(self, expr: &Expr) -> Result<String, Box<Diagnostic>> {
         match expr {
             Expr::Value(value) => match &value.value {
+                ast::Value::Placeholder(name) => self.parameter(name, value.span),
                 ast::Value::Number(text, _) => Ok(text.clone()),
                 ast::Value::Boolean(value) => Ok(value.to_string()),
                 other => match other.clone().into_string() {
@@ -307,6 +309,19 @@ impl Reader<'_> {
             Expr::Nested(inner) => self.literal(inner),
             Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => Ok(format!("-{}", self.literal(expr)?)),
             other => self.error("PARSE_SYNTAX_ERROR", format!("{other} must be a literal"), other.span()),
+        }
+    }
+
+    /// The value of `:name`. A secret one would be stored with the position of the source.
+    fn parameter(self, placeholder: &str, span: Span) -> Result<String, Box<Diagnostic>> {
+        match self.parameters.bound(placeholder) {
+            Ok(parameter) if parameter.secret => Err(Box::new(
+                Diagnostic::not_supported(&format!("secret parameter {placeholder} as path or option of a source"))
+                    .at(&self.origin(span))
+                    .help("give credentials in spec.storage.options, and other values as parameters that are not secret"),
+            )),
+            Ok(parameter) => Ok(parameter.value.clone()),
+            Err(message) => self.error("UNBOUND_SQL_PARAMETER", message, span),
         }
     }
 }

@@ -3,7 +3,11 @@
 //! What the manifest alone can break (missing fields, unknown keys, fields that this release refuses) was reported when it was read;
 //! here its texts are parsed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use floe_crds::{
     manifest::{Position, TableManifest},
@@ -242,9 +246,14 @@ impl ManifestReader<'_> {
             comments: &piece.comments,
             locate: &locate,
         };
-        let lookup = |key: &str| self.configuration.get(key).map(str::to_string);
+        let read = RefCell::new(BTreeSet::new());
+        let lookup = |key: &str| {
+            read.borrow_mut().insert(key.to_string());
+            self.configuration.get(key).map(str::to_string)
+        };
         let mut findings = Vec::new();
         let parsed = parser(&placed, &lookup, &mut findings);
+        self.draft.configuration_keys.append(&mut read.take());
         self.draft.findings.extend(findings);
         parsed
     }

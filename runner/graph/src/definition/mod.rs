@@ -31,6 +31,7 @@ use crate::{
 pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
+pub(crate) use statement::misspelt::is_near;
 pub use statement::{parse_expression, parse_query, parse_sql};
 
 /// Everything that a project defines; the order of files and statements has no meaning.
@@ -43,6 +44,8 @@ pub struct Definitions {
     /// Datasets of statements that have an error (as declared dataset or as target of a flow). They are not in `datasets`, or lack
     /// a flow: neither that, nor a reference to them, is an error of its own.
     pub incomplete: BTreeSet<DatasetName>,
+    /// Keys of the configuration that a `${}` reads, those without a value included.
+    pub configuration_keys: BTreeSet<String>,
     /// Errors and lints found while reading; registration goes on after each.
     pub diagnostics: Vec<Diagnostic>,
 }

@@ -12,7 +12,10 @@ use super::{
     properties::{Setting, pipeline_setting},
     table_manifest,
 };
-use crate::{name::Namespace, origin::Diagnostic};
+use crate::{
+    name::Namespace,
+    origin::{Diagnostic, Origin},
+};
 
 /// A file of the project; `path` is relative to its root with `/` as separator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +37,43 @@ impl SourceFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     values: BTreeMap<String, String>,
+    /// Keys that the command line gives.
+    overridden: BTreeSet<String>,
+    /// Where the manifest gives a key.
+    places: BTreeMap<String, Origin>,
 }
 
 impl Configuration {
     /// The values of the manifest with those of `--conf` in their place.
     pub fn new(spec: BTreeMap<String, String>, overrides: BTreeMap<String, String>) -> Self {
+        let overridden = overrides.keys().cloned().collect();
         let mut values = spec;
         values.extend(overrides);
-        Self { values }
+        Self { values, overridden, places: BTreeMap::new() }
+    }
+
+    /// The same values; `places` says where the manifest gives them.
+    #[must_use]
+    pub fn at(self, places: BTreeMap<String, Origin>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// Keys that only the command line gives and that are values for `${}` and nothing else.
+    pub fn given_variables(&self) -> BTreeSet<String> {
+        let is_variable = |key: &&String| matches!(pipeline_setting(key, ""), Setting::Variable);
+        self.overridden.iter().filter(|key| !self.places.contains_key(*key)).filter(is_variable).cloned().collect()
+    }
+
+    /// A finding about the value of `key`, with where the value comes from.
+    fn found(&self, key: &str, found: Diagnostic) -> Diagnostic {
+        if self.overridden.contains(key) {
+            return Diagnostic { message: format!("--set {key}: {}", found.message), ..found };
+        }
+        let found = Diagnostic { message: format!("spec.configuration: {}", found.message), ..found };
+        match self.places.get(key) {
+            Some(place) => found.at(place),
+            None => found,
+        }
     }
 
     /// The value of a key.
@@ -90,9 +122,9 @@ impl Project {
         let is_further = |flow: &&Flow| !flow.with_dataset && with_dataset.contains(&flow.target.key());
         let lints: Vec<Diagnostic> = out.flows.iter().filter(is_further).map(further_flow).collect();
         out.diagnostics.extend(lints);
-        for key in self.configuration.values.keys() {
-            if let Setting::Ignored(lint) = pipeline_setting(key) {
-                out.diagnostics.push(Diagnostic { message: format!("spec.configuration: {}", lint.message), ..lint });
+        for (key, value) in &self.configuration.values {
+            if let Setting::Ignored(found) | Setting::Refused(found) = pipeline_setting(key, value) {
+                out.diagnostics.push(self.configuration.found(key, found));
             }
         }
     }
@@ -116,9 +148,14 @@ mod tests {
             "CREATE FLOW f AS INSERT INTO T BY NAME SELECT * FROM STREAM b; CREATE FLOW g AS INSERT INTO u BY NAME SELECT * FROM STREAM b;";
         let values =
             [("pipelines.reset.alowed", "x"), ("spark.executor.memory", "1g"), ("path", "p"), ("pipelines.numUpdateRetryAttempts", "1")];
+        let given = [("spark.sql.ansi.enabled".to_string(), "maybe".to_string())];
         let project = Project {
             namespace: Namespace { catalog: "main".to_string(), schema: "default".to_string() },
-            configuration: Configuration::new(values.map(|(k, v)| (k.to_string(), v.to_string())).into(), BTreeMap::new()),
+            configuration: Configuration::new(values.map(|(k, v)| (k.to_string(), v.to_string())).into(), given.into()).at([(
+                "spark.executor.memory".to_string(),
+                Origin::new("pipeline.yaml", 6, 5),
+            )]
+            .into()),
             sql: vec![SourceFile::new("b.sql", flows), SourceFile::new("a.sql", text)],
             tables: Vec::new(),
         };
@@ -129,7 +166,8 @@ mod tests {
                 "[W002] flow f writes to T, which has a query of its own (b.sql:1:13)",
                 "[W007] spec.configuration: pipelines.numUpdateRetryAttempts has no effect in this release",
                 "[W005] spec.configuration: unknown key pipelines.reset.alowed",
-                "[W007] spec.configuration: spark.executor.memory is a setting of Spark and has no effect",
+                "[W007] spec.configuration: spark.executor.memory is a setting of Spark and has no effect (pipeline.yaml:6:5)",
+                "[INVALID_CONF_VALUE] --set spark.sql.ansi.enabled: spark.sql.ansi.enabled cannot be \"maybe\"",
             ]
         );
     }

@@ -164,7 +164,7 @@ impl<'a> Resolver<'a> {
     fn inputs(&mut self, dataset: &Dataset, flow: &Flow) -> Result<(), String> {
         let mut root: Option<String> = None;
         let mut findings = Vec::new();
-        for reference in references(&flow.query) {
+        for reference in references(&flow.query, &self.input.parameters) {
             if let Some(failed) = self.failed_input(&reference) {
                 let message = format!("{} was not analysed because of the error in {failed}", dataset.name.name);
                 findings.push(Diagnostic::error(validate::UPSTREAM, message).at(&reference.origin));
@@ -245,7 +245,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn reads(&self, flows: &[&Flow]) -> BTreeSet<Read> {
-        let references = flows.iter().flat_map(|flow| references(&flow.query));
+        let references = flows.iter().flat_map(|flow| references(&flow.query, &self.input.parameters));
         references.map(|reference| self.read(&reference)).collect()
     }
 

@@ -18,7 +18,7 @@ use crate::{
     definition::{Dataset, DatasetKind, Definitions},
     graph::{ResolvedFlow, ResolvedGraph},
     name::{DatasetName, Namespace},
-    origin::{Diagnostic, Severity},
+    origin::{Diagnostic, Origin, Severity},
     relation::Relation,
     validate,
 };
@@ -48,6 +48,19 @@ pub struct ResolveInput {
     pub event_log: String,
     /// Prefixes of source paths and what is read instead; the longest match wins.
     pub path_mappings: Vec<(String, String)>,
+    /// What only the command line names.
+    pub given: GivenNames,
+    /// Where values of the Pipeline manifest stand, by JSON pointer (`/spec/properties/quality`).
+    pub places: BTreeMap<String, Origin>,
+}
+
+/// Names with a value on the command line that the manifest does not have: something must read each of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenNames {
+    /// Of `--param`, in lower case.
+    pub parameters: BTreeSet<String>,
+    /// Of `--conf` and `--set`, without those that are options of flows.
+    pub configuration: BTreeSet<String>,
 }
 
 impl Default for ResolveInput {
@@ -60,6 +73,8 @@ impl Default for ResolveInput {
             namespace: Namespace { catalog: "main".to_string(), schema: "default".to_string() },
             event_log: "event_log".to_string(),
             path_mappings: Vec::new(),
+            given: GivenNames::default(),
+            places: BTreeMap::new(),
         }
     }
 }
@@ -70,7 +85,7 @@ pub fn needed_observations(definitions: &Definitions, input: &ResolveInput) -> V
     let mut seen = HashSet::new();
     let mut needed = Vec::new();
     for flow in &definitions.flows {
-        for reference in references(&flow.query) {
+        for reference in references(&flow.query, &input.parameters) {
             if let Some(relation) = relation::observable(&names, &reference, input)
                 && seen.insert(relation.source_id())
             {
@@ -87,7 +102,7 @@ pub fn resolve(definitions: Definitions, input: &ResolveInput) -> Result<Resolve
     let mut findings = definitions.diagnostics.clone();
     findings.extend(validate::definitions(&definitions, input));
     let names = Names::new(&definitions);
-    let order = order::order(&definitions, &names);
+    let order = order::order(&definitions, &names, &input.parameters);
     findings.extend(order.cycles.iter().cloned());
 
     let mut resolver = Resolver::new(&definitions, &names, input);

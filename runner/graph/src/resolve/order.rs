@@ -7,7 +7,7 @@ use super::{
     writers,
 };
 use crate::{
-    analysis::references,
+    analysis::{Parameters, references},
     definition::{Dataset, Definitions, FlowKind},
     graph::{ResolvedDataset, ResolvedFlow},
     name::DatasetName,
@@ -25,8 +25,8 @@ pub(super) struct Order<'a> {
 }
 
 /// Orders the datasets by what their queries read.
-pub(super) fn order<'a>(definitions: &'a Definitions, names: &Names<'_>) -> Order<'a> {
-    let inputs = inputs(definitions, names);
+pub(super) fn order<'a>(definitions: &'a Definitions, names: &Names<'_>, parameters: &Parameters) -> Order<'a> {
+    let inputs = inputs(definitions, names, parameters);
     let mut waiting: Vec<usize> = inputs.iter().map(BTreeSet::len).collect();
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); inputs.len()];
     for (at, inputs) in inputs.iter().enumerate() {
@@ -59,7 +59,7 @@ pub(super) fn order<'a>(definitions: &'a Definitions, names: &Names<'_>) -> Orde
 }
 
 /// Per dataset the datasets that its flows read.
-fn inputs(definitions: &Definitions, names: &Names<'_>) -> Vec<BTreeSet<usize>> {
+fn inputs(definitions: &Definitions, names: &Names<'_>, parameters: &Parameters) -> Vec<BTreeSet<usize>> {
     let mut index = BTreeMap::new();
     for (at, dataset) in definitions.datasets.iter().enumerate() {
         index.entry((&dataset.name, is_temporary(dataset.kind))).or_insert(at);
@@ -69,7 +69,7 @@ fn inputs(definitions: &Definitions, names: &Names<'_>) -> Vec<BTreeSet<usize>> 
         let is_view = flow.kind == FlowKind::View;
         let target = index.get(&(&flow.target, is_view)).or_else(|| index.get(&(&flow.target, !is_view)));
         let Some(target) = target.copied() else { continue };
-        for reference in references(&flow.query) {
+        for reference in references(&flow.query, parameters) {
             let Some(found) = names.named(&reference) else { continue };
             let temporary = matches!(found, Found::Dataset(_, kind) if is_temporary(kind));
             if let Some(input) = index.get(&(found.needs(), temporary)) {

@@ -1,3 +1,7 @@
+//! The resolved graph of small projects, and everything that is wrong with others.
+
+mod values;
+
 use std::collections::BTreeMap;
 
 use std::fmt::Write as _;

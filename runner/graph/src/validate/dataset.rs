@@ -174,10 +174,10 @@ pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagno
             );
             errors.push(about(error).help("give the expression an alias without blanks and without , ; { } ( ) ="));
         }
-        if let Some(what) = not_storable(field.data_type()) {
+        if let Some((what, help)) = not_storable(field.data_type()) {
             let error =
                 Diagnostic::error("DELTA_UNSUPPORTED_DATA_TYPE", format!("column {} of {} has {what}", field.name(), dataset.name.name));
-            errors.push(about(error).help("cast it to a type that can be stored, for example CAST(NULL AS STRING)"));
+            errors.push(about(error).help(help));
         }
     }
     if schema.fields().is_empty() {
@@ -187,10 +187,13 @@ pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagno
     errors
 }
 
-fn not_storable(data_type: &DataType) -> Option<&'static str> {
+/// What keeps a column out of a Delta table, and what to do.
+fn not_storable(data_type: &DataType) -> Option<(&'static str, &'static str)> {
     match data_type {
-        DataType::Null => Some("no type (VOID)"),
-        DataType::Interval(_) | DataType::Duration(_) => Some("the type INTERVAL"),
+        DataType::Null => Some(("no type (VOID)", "give it one, for example CAST(NULL AS STRING)")),
+        DataType::Interval(_) | DataType::Duration(_) => {
+            Some(("the type INTERVAL", "add it to a time and store that, or store its length as a number"))
+        }
         DataType::List(field) | DataType::LargeList(field) | DataType::Map(field, _) => not_storable(field.data_type()),
         DataType::Struct(fields) => fields.iter().find_map(|field| not_storable(field.data_type())),
         _ => None,

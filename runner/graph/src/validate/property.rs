@@ -8,10 +8,22 @@ use crate::{
     resolve::ResolveInput,
 };
 
-/// Lints about `spec.properties`; which kinds of table a value fits is asked for each table.
+/// Findings about `spec.properties`; which kinds of table a value fits is asked for each table.
 pub(super) fn pipeline(input: &ResolveInput) -> Vec<Diagnostic> {
-    let found = |(key, value): (&String, &String)| properties::table_property(key, value, DatasetKind::StreamingTable);
-    input.properties.iter().flat_map(found).filter(|found| found.severity == Severity::Lint).collect()
+    let mut findings = Vec::new();
+    for (key, value) in &input.properties {
+        let found = properties::table_property(key, value, DatasetKind::StreamingTable).into_iter().filter(is_of_every_table);
+        findings.extend(found.map(|found| match input.places.get(&format!("/spec/properties/{key}")) {
+            Some(place) => found.at(place),
+            None => found,
+        }));
+    }
+    findings
+}
+
+/// True if a finding holds whatever the table is.
+fn is_of_every_table(found: &Diagnostic) -> bool {
+    found.severity == Severity::Lint || found.class == properties::INVALID_VALUE
 }
 
 /// Errors about the properties that one table has, those of the pipeline included.
@@ -20,9 +32,8 @@ pub(super) fn table(dataset: &Dataset, input: &ResolveInput) -> Vec<Diagnostic> 
     for (key, value) in &dataset.properties {
         let is_inherited = input.properties.get(key) == Some(value);
         let inherited = if is_inherited { properties::table_property(key, value, dataset.kind) } else { Vec::new() };
-        errors.extend(inherited.into_iter().filter(|found| found.severity == Severity::Error));
+        errors.extend(inherited.into_iter().filter(|found| !is_of_every_table(found)));
         errors.extend(own_key(dataset, key));
-        errors.extend(not_boolean(dataset, key, value));
     }
     errors.into_iter().map(|error| error.at(&dataset.origin).about(dataset.name.to_string())).collect()
 }
@@ -35,15 +46,4 @@ fn own_key(dataset: &Dataset, key: &str) -> Option<Diagnostic> {
     let error =
         Diagnostic::error("PROPERTY_NOT_ALLOWED", format!("{} sets {key}: Floe itself writes keys with this prefix", dataset.name.name));
     Some(error.help("remove the property"))
-}
-
-/// A flag that is neither true nor false would silently not protect a table.
-fn not_boolean(dataset: &Dataset, key: &str, value: &str) -> Option<Diagnostic> {
-    let flags = ["pipelines.reset.allowed", "delta.appendOnly", "delta.enableChangeDataFeed"];
-    let is_flag = flags.iter().any(|flag| flag.eq_ignore_ascii_case(key));
-    if !is_flag || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
-        return None;
-    }
-    let error = Diagnostic::error("INVALID_PROPERTY_VALUE", format!("{} sets {key} to {value:?}", dataset.name.name));
-    Some(error.help("use true or false"))
 }

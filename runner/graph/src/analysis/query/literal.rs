@@ -54,21 +54,9 @@ impl Planner<'_> {
     }
 
     fn parameter(&self, placeholder: &str, span: Span) -> Planned<Typed> {
-        let name = placeholder.trim_start_matches([':', '$']);
-        match self.parameters.literal(name) {
-            Some(expr) if placeholder.starts_with(':') => Ok(Typed::new(expr, DataType::Utf8)),
-            _ => {
-                let meant = self
-                    .parameters
-                    .iter()
-                    .map(|(given, _)| (strsim::damerau_levenshtein(given, &name.to_lowercase()), given))
-                    .min()
-                    .filter(|(distance, _)| *distance <= 2)
-                    .map_or_else(String::new, |(_, given)| format!("; did you mean :{given}, which has one?"));
-                let message =
-                    format!("no value for the parameter {placeholder}; add it to spec.parameters or pass --param {name}=…{meant}");
-                self.error("UNBOUND_SQL_PARAMETER", message, span)
-            }
+        match self.parameters.literal(placeholder) {
+            Ok(expr) => Ok(Typed::new(expr, DataType::Utf8)),
+            Err(message) => self.error("UNBOUND_SQL_PARAMETER", message, span),
         }
     }
 

@@ -27,6 +27,7 @@ use sqlparser::{
     tokenizer::{Location, Span},
 };
 
+pub(crate) use literal::parse_interval;
 pub(super) use scope::{Column, Scope};
 
 use super::{AnalysedQuery, Parameters, Relations, SqlSettings, ddl, streaming};

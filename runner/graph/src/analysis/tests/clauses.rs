@@ -143,10 +143,13 @@ fn expectations_follow_the_row() {
 
 #[test]
 fn references_are_syntactic() {
-    let found = references(&query(
-        "WITH a AS (SELECT * FROM STREAM(a)), b AS (SELECT * FROM a) SELECT * FROM b JOIN s.c ON b.id = c.id \
+    let found = references(
+        &query(
+            "WITH a AS (SELECT * FROM STREAM(a)), b AS (SELECT * FROM a) SELECT * FROM b JOIN s.c ON b.id = c.id \
          WHERE id IN (SELECT id FROM json.`p/q`) AND EXISTS (SELECT 1 FROM delta.`s3://x/y`, STREAM(read_files('z', `cloudFiles.Format` => 'csv', header => true)))",
-    ));
+        ),
+        &Parameters::default(),
+    );
     let texts: Vec<String> = found.iter().map(|r| format!("{}{}", if r.streaming { "STREAM " } else { "" }, r.text())).collect();
     assert_eq!(texts, vec!["STREAM a", "s.c", "read_files('p/q')", "delta.`s3://x/y`", "STREAM read_files('z')"]);
     assert_eq!(found[4].options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), vec!["format=csv", "header=true"]);
@@ -154,7 +157,10 @@ fn references_are_syntactic() {
 
 #[test]
 fn p100_cloud_files_is_a_stream_of_files() {
-    let found = references(&query("SELECT * FROM cloud_files(\"p\", \"json\", map(\"cloudFiles.inferColumnTypes\", \"true\"))"));
+    let found = references(
+        &query("SELECT * FROM cloud_files(\"p\", \"json\", map(\"cloudFiles.inferColumnTypes\", \"true\"))"),
+        &Parameters::default(),
+    );
     assert_eq!((found[0].text().as_str(), found[0].streaming), ("read_files('p')", true));
     assert_eq!(found[0].options["infercolumntypes"], "true");
     assert_eq!(found[0].options["format"], "json");
