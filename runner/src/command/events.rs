@@ -24,7 +24,7 @@ use crate::{
     execute::engine_error,
     failure::Failure,
     output::{Paint, Terminal, live::level_word, rows},
-    project,
+    project::Project,
     session::{self, Session, SessionLimits},
     settings::{Environment, Settings},
     source::{DeltaSource, ReadCounters},
@@ -35,10 +35,10 @@ use crate::{
 /// How often `-f` looks for new events.
 const POLL: Duration = Duration::from_millis(500);
 
-pub(super) async fn events(events: &Events, environment: &Environment, terminal: Terminal) -> Outcome {
+pub(super) async fn events(events: &Events, environment: &Environment, terminal: &Terminal) -> Outcome {
     let settings = Settings::resolve(&events.project, environment);
     let since = events.filter.since.as_deref().map(|text| instant(text, Utc::now())).transpose()?;
-    let reader = Reader::open(&settings)?;
+    let reader = Reader::open(&super::load(&settings, terminal)?, &settings)?;
     let Some(mut version) = table::newest_version(&reader.location, None).await? else {
         terminal.note("there are no events yet: no update has run on this storage");
         if !events.follow {
@@ -116,8 +116,7 @@ impl Filter {
 }
 
 impl Reader {
-    fn open(settings: &Settings) -> Result<Self, Failure> {
-        let project = project::load(settings)?;
+    fn open(project: &Project, settings: &Settings) -> Result<Self, Failure> {
         let storage = update::open_storage(settings, &project)?;
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
         Ok(Self { location: storage.at(layout::EVENT_LOG), session: Session::new(&limits)? })
@@ -153,7 +152,7 @@ impl Reader {
         Ok(found)
     }
 
-    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: Terminal) -> Result<(), Failure> {
+    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: &Terminal) -> Result<(), Failure> {
         for event in self.matching(log, filter).await? {
             print_event(event, terminal);
         }
@@ -181,7 +180,7 @@ impl Reader {
     }
 
     /// Prints what is appended after `version`, until the process is ended.
-    async fn follow(&self, mut version: i64, filter: &Filter, terminal: Terminal) -> Outcome {
+    async fn follow(&self, mut version: i64, filter: &Filter, terminal: &Terminal) -> Outcome {
         loop {
             let newest = table::newest_version(&self.location, Some(version.max(0))).await?.unwrap_or(version);
             if newest > version {
@@ -196,7 +195,7 @@ impl Reader {
     }
 }
 
-fn print_event(mut event: Value, terminal: Terminal) {
+fn print_event(mut event: Value, terminal: &Terminal) {
     if let Some(details) = event["details"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()) {
         event["details"] = details;
     }
@@ -290,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn e24_events_command_filters() {
         let shop = crate::command::tests::shop().await;
-        let reader = Reader::open(&shop.settings).unwrap();
+        let reader = Reader::open(&crate::project::load(&shop.settings).unwrap(), &shop.settings).unwrap();
         let version = table::newest_version(&reader.location, None).await.unwrap().unwrap();
         let log = reader.at_version(version).await.unwrap();
         let update = reader.latest_update(&log).await.unwrap();

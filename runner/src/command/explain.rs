@@ -23,9 +23,9 @@ use crate::{
     update,
 };
 
-pub(super) async fn explain(explain: &Explain, environment: &Environment, terminal: Terminal) -> Outcome {
+pub(super) async fn explain(explain: &Explain, environment: &Environment, terminal: &Terminal) -> Outcome {
     let settings = Settings::resolve(&explain.project, environment);
-    let resolved = Box::pin(update::resolve(&settings)).await?;
+    let resolved = Box::pin(update::resolve(super::load(&settings, terminal)?, &settings)).await?;
     let engine = Engine::new(resolved, &settings)?;
     let (name, dataset) = wanted(&engine, &explain.dataset)?;
     let described = Box::pin(describe_all(&engine, &name, dataset)).await?;

@@ -10,8 +10,9 @@ use crate::{
     update,
 };
 
-pub(super) async fn graph(graph: &Graph, environment: &Environment, terminal: Terminal) -> Outcome {
-    let resolved = Box::pin(update::resolve(&Settings::resolve(&graph.project, environment))).await?;
+pub(super) async fn graph(graph: &Graph, environment: &Environment, terminal: &Terminal) -> Outcome {
+    let settings = Settings::resolve(&graph.project, environment);
+    let resolved = Box::pin(update::resolve(super::load(&settings, terminal)?, &settings)).await?;
     let format = graph.format.unwrap_or(if terminal.is_json() { GraphFormat::Json } else { GraphFormat::Text });
     match format {
         GraphFormat::Text => terminal.out(&explain::text(&resolved.graph)),

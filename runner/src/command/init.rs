@@ -36,7 +36,7 @@ const BOOKSTORE: &[TemplateFile] = bookstore![
     "data/landing/kafka-raw-etl/sample-0003.json",
 ];
 
-pub(super) fn init(init: &Init, terminal: Terminal) -> Outcome {
+pub(super) fn init(init: &Init, terminal: &Terminal) -> Outcome {
     let template = template(&init.template)?;
     create(&init.directory, template)?;
     let directory = init.directory.display();

@@ -19,8 +19,9 @@ use crate::{
     args::{Arguments, Command, Display},
     failpoint,
     failure::Failure,
-    output::Terminal,
-    settings::Environment,
+    output::{Hidden, HiddenStderr, Terminal},
+    project::{self, Project},
+    settings::{Environment, Settings},
 };
 
 /// How a command that printed its result ends: the exit code.
@@ -40,12 +41,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment
     let display = display(&arguments.command);
     let terminal = Terminal::of(display, environment.no_color);
     let project = project(&arguments.command).to_path_buf();
-    log_to_stderr(display);
+    log_to_stderr(display, terminal.hidden());
     let outcome = runtime().and_then(|runtime| {
         if let Some(failpoints) = &environment.failpoints {
             failpoint::configure(failpoints)?;
         }
-        let code = runtime.block_on(Box::pin(dispatch(arguments.command, environment, terminal)));
+        let code = runtime.block_on(Box::pin(dispatch(arguments.command, environment, &terminal)));
         // A prompt or a signal listener may still wait for input; it must not keep the process.
         runtime.shutdown_background();
         code
@@ -59,7 +60,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment
     }
 }
 
-async fn dispatch(command: Command, environment: &Environment, terminal: Terminal) -> Outcome {
+async fn dispatch(command: Command, environment: &Environment, terminal: &Terminal) -> Outcome {
     match command {
         Command::Run(run) => Box::pin(run::run(&run, environment, terminal)).await,
         Command::Validate(validate) => Box::pin(validate::validate(&validate, environment, terminal)).await,
@@ -72,6 +73,13 @@ async fn dispatch(command: Command, environment: &Environment, terminal: Termina
         Command::Maintain(_) => Err(not_supported("floe maintain")),
         Command::Job(_) => Err(not_supported("floe job")),
     }
+}
+
+/// The project of a command; from here on its secrets are printed nowhere.
+fn load(settings: &Settings, terminal: &Terminal) -> Result<Project, Failure> {
+    let project = project::load(settings)?;
+    terminal.hide(project.secrets.clone());
+    Ok(project)
 }
 
 /// A command or option that a later release brings.
@@ -116,7 +124,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out.
-fn log_to_stderr(display: Display) {
+fn log_to_stderr(display: Display, hidden: Hidden) {
     let level = match (display.quiet, display.verbose) {
         (true, _) => "error",
         (false, 0 | 1) => "warn",
@@ -124,5 +132,9 @@ fn log_to_stderr(display: Display) {
         (false, _) => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},buoyant_kernel=off,delta_kernel=off"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(display.verbose > 1).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || HiddenStderr(hidden.clone()))
+        .with_target(display.verbose > 1)
+        .try_init();
 }

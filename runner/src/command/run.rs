@@ -23,10 +23,11 @@ const INTERRUPTED: u8 = 130;
 /// Exit code after SIGTERM.
 const TERMINATED: u8 = 143;
 
-pub(super) async fn run(run: &Run, environment: &Environment, terminal: Terminal) -> Outcome {
+pub(super) async fn run(run: &Run, environment: &Environment, terminal: &Terminal) -> Outcome {
     refuse_later_options(run)?;
     let mut settings = RunSettings::resolve(run, environment);
-    let live = Arc::new(LiveDisplay::new(terminal));
+    let project = super::load(&settings.settings, terminal)?;
+    let live = Arc::new(LiveDisplay::new(terminal.clone()));
     settings.observers.push(Arc::clone(&live) as _);
     let signalled = Arc::new(AtomicU8::new(0));
     let stop = settings.stop.clone();
@@ -36,7 +37,7 @@ pub(super) async fn run(run: &Run, environment: &Environment, terminal: Terminal
         shown.stopping();
     })?;
     let dry_run = settings.dry_run;
-    let outcome = Box::pin(update::run(settings)).await;
+    let outcome = Box::pin(update::run(settings, project)).await;
     live.finish();
     let report = outcome?;
     for failure in &report.failures {

@@ -21,7 +21,7 @@ use crate::{
 /// First words of statements that only read.
 const READING: [&str; 5] = ["SELECT", "WITH", "FROM", "VALUES", "EXPLAIN"];
 
-pub(super) async fn sql(sql: &Sql, environment: &Environment, terminal: Terminal) -> Outcome {
+pub(super) async fn sql(sql: &Sql, environment: &Environment, terminal: &Terminal) -> Outcome {
     let settings = Settings { reads_later_queries: true, ..Settings::resolve(&sql.project, environment) };
     let (name, text) = match (&sql.command, &sql.file) {
         (Some(text), _) => ("<command>".to_string(), Some(text.clone())),
@@ -31,8 +31,8 @@ pub(super) async fn sql(sql: &Sql, environment: &Environment, terminal: Terminal
             ("<stdin>".to_string(), Some(std::io::read_to_string(std::io::stdin()).map_err(|error| unreadable("standard input", error))?))
         }
     };
-    let resolved = Box::pin(update::resolve(&settings)).await?;
-    let console = Console { engine: Engine::new(resolved, &settings)?, terminal, max_rows: sql.max_rows };
+    let resolved = Box::pin(update::resolve(super::load(&settings, terminal)?, &settings)).await?;
+    let console = Console { engine: Engine::new(resolved, &settings)?, terminal: terminal.clone(), max_rows: sql.max_rows };
     match text {
         Some(text) => Box::pin(console.run_all(&name, &text)).await,
         None => Box::pin(console.prompt()).await,
@@ -80,7 +80,7 @@ impl Console {
         let limit = if self.max_rows == 0 { usize::MAX } else { self.max_rows };
         let schema = prepared.schema.clone();
         let batches = self.collect(prepared.stream()?, limit).await?;
-        self.terminal.out(&rows::table(&schema, &batches, limit).map_err(unprintable)?);
+        self.terminal.out(&rows::table(&schema, &batches, limit, &self.terminal.hidden()).map_err(unprintable)?);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{init, query::Engine};
 use crate::{
     output::rows,
+    project,
     report::UpdateReport,
     settings::{RunSettings, Settings},
     storage::layout,
@@ -25,7 +26,8 @@ pub(super) struct Shop {
 
 impl Shop {
     pub async fn engine(&self) -> Engine {
-        Engine::new(Box::pin(update::resolve(&self.settings)).await.unwrap(), &self.settings).unwrap()
+        Engine::new(Box::pin(update::resolve(project::load(&self.settings).unwrap(), &self.settings)).await.unwrap(), &self.settings)
+            .unwrap()
     }
 
     /// The rows of a query.
@@ -44,7 +46,7 @@ impl Shop {
     }
 }
 
-fn project(template: &str) -> (tempfile::TempDir, Settings) {
+fn created(template: &str) -> (tempfile::TempDir, Settings) {
     let directory = tempfile::tempdir().unwrap();
     init::create(&directory.path().join("shop"), init::template(template).unwrap()).unwrap();
     let settings = Settings { project: directory.path().join("shop"), parallelism: 2, ..Settings::default() };
@@ -53,12 +55,12 @@ fn project(template: &str) -> (tempfile::TempDir, Settings) {
 
 async fn run(settings: &Settings) -> UpdateReport {
     let run = RunSettings { settings: settings.clone(), run_as: "ada".to_string(), ..RunSettings::default() };
-    Box::pin(update::run(run)).await.unwrap()
+    Box::pin(update::run(run, project::load(settings).unwrap())).await.unwrap()
 }
 
 /// The empty template, run twice.
 pub(super) async fn shop() -> Shop {
-    let (directory, settings) = project("empty");
+    let (directory, settings) = created("empty");
     assert_eq!(run(&settings).await.state, UpdateState::Completed);
     let last_update = run(&settings).await.update_id;
     Shop { settings, last_update, _directory: directory }
@@ -67,8 +69,8 @@ pub(super) async fn shop() -> Shop {
 #[tokio::test]
 async fn p97_floe_init_templates_pass() {
     for template in ["empty", "bookstore"] {
-        let (_directory, settings) = project(template);
-        let resolved = Box::pin(update::resolve(&settings)).await.unwrap();
+        let (_directory, settings) = created(template);
+        let resolved = Box::pin(update::resolve(project::load(&settings).unwrap(), &settings)).await.unwrap();
         assert_eq!(resolved.graph.lints, [], "{template}");
         let first = run(&settings).await;
         assert_eq!((first.state, first.nothing_new(), first.exit_code()), (UpdateState::Completed, false, 0), "{template}");
@@ -79,11 +81,11 @@ async fn p97_floe_init_templates_pass() {
 
 #[tokio::test]
 async fn p94_dry_run_writes_nothing() {
-    let (_directory, settings) = project("empty");
+    let (_directory, settings) = created("empty");
     let dry = RunSettings { settings: settings.clone(), dry_run: true, ..RunSettings::default() };
-    let report = Box::pin(update::run(dry)).await.unwrap();
+    let report = Box::pin(update::run(dry, project::load(&settings).unwrap())).await.unwrap();
     assert_eq!((report.state, report.changes.len()), (UpdateState::Completed, 3));
-    Box::pin(update::resolve(&settings)).await.unwrap();
+    Box::pin(update::resolve(project::load(&settings).unwrap(), &settings)).await.unwrap();
     assert!(!settings.project.join("lake").exists());
 }
 
@@ -172,7 +174,7 @@ async fn tables_are_read_at_a_version() {
 
 #[tokio::test]
 async fn columns_that_are_never_null_can_be_grouped() {
-    let (directory, settings) = project("empty");
+    let (directory, settings) = created("empty");
     let sql = "CREATE STREAMING TABLE visits (page STRING NOT NULL, visitor STRING)
         AS SELECT coalesce(page, '') AS page, visitor FROM STREAM read_files('data/visits', format => 'json', schema => 'page STRING, visitor STRING');
         CREATE MATERIALIZED VIEW pages AS SELECT page, COUNT(page) AS n FROM visits WHERE page <> '' GROUP BY page ORDER BY page;";

@@ -16,9 +16,9 @@ use crate::{
     update,
 };
 
-pub(super) async fn validate(validate: &Validate, environment: &Environment, terminal: Terminal) -> Outcome {
+pub(super) async fn validate(validate: &Validate, environment: &Environment, terminal: &Terminal) -> Outcome {
     let settings = Settings { offline: validate.offline, ..Settings::resolve(&validate.project, environment) };
-    let checked = Box::pin(check(&settings)).await;
+    let checked = Box::pin(check(&settings, terminal)).await;
     let checked = match checked {
         Ok(checked) => checked,
         Err(failure) if terminal.is_json() => {
@@ -54,8 +54,8 @@ struct Checked {
     skipped: Vec<String>,
 }
 
-async fn check(settings: &Settings) -> Result<Checked, Failure> {
-    let resolved = Box::pin(update::resolve(settings)).await?;
+async fn check(settings: &Settings, terminal: &Terminal) -> Result<Checked, Failure> {
+    let resolved = Box::pin(update::resolve(super::load(settings, terminal)?, settings)).await?;
     let plan = update::plan(&resolved, &Selection::default())?;
     let skipped = if settings.offline {
         vec!["schemas of external tables".to_string(), "the comparison with stored tables".to_string()]
@@ -73,7 +73,7 @@ async fn check(settings: &Settings) -> Result<Checked, Failure> {
     })
 }
 
-fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: Terminal) {
+fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: &Terminal) {
     let path = &validate.project.path;
     if !checked.lints.is_empty() {
         terminal.err(&findings_text(&checked.lints, path, terminal.color_err));

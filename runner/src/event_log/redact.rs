@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::failure::Failure;
-
 /// Longest `message`.
 pub(super) const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 /// Longest JSON text in `details`.
@@ -24,7 +22,12 @@ impl Redaction {
     /// Hides `secrets` and what looks like a credential in a URI or header.
     pub fn new(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| !secret.is_empty());
+        // A text that quotes another one escapes it.
+        let escaped: Vec<String> =
+            secrets.iter().flat_map(|secret| [format!("{secret:?}"), Value::from(secret.as_str()).to_string()]).collect();
+        secrets.extend(escaped.into_iter().map(|quoted| quoted[1..quoted.len() - 1].to_string()));
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
         Self { secrets }
     }
 
@@ -37,30 +40,6 @@ impl Redaction {
             }
         }
         hide_credentials(text)
-    }
-
-    /// `failure` without secrets, for people: in its texts and in those of its causes and findings.
-    pub fn failure(&self, failure: Failure) -> Failure {
-        let hidden = |text: Option<String>| text.map(|text| self.text(&text));
-        let mut causes = Vec::new();
-        let mut next = std::error::Error::source(&failure);
-        while let Some(cause) = next {
-            causes.push(cause.to_string());
-            next = cause.source();
-        }
-        let told: Vec<String> = causes.iter().map(|cause| self.text(cause)).collect();
-        let mut diagnostics = failure.diagnostics;
-        for found in &mut diagnostics {
-            found.message = self.text(&found.message);
-            found.help = hidden(found.help.take());
-        }
-        Failure {
-            message: self.text(&failure.message),
-            help: hidden(failure.help),
-            source: if told == causes { failure.source } else { Some(told.join(": ").into()) },
-            diagnostics,
-            ..failure
-        }
     }
 
     /// `value` with every string in it redacted, keys left out.

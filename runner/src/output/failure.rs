@@ -13,7 +13,7 @@ const MAX_EXCERPT_FILE_BYTES: u64 = 4 << 20;
 
 impl Terminal {
     /// Prints the failure of a query, with excerpts of its text.
-    pub fn query_failure(self, failure: &Failure, name: &str, text: &str) {
+    pub fn query_failure(&self, failure: &Failure, name: &str, text: &str) {
         if self.is_json() {
             self.document(&json!({"error": failure_json(failure)}));
         }
@@ -26,7 +26,7 @@ impl Terminal {
     }
 
     /// Prints `failure` to standard error, with excerpts of the files of `project`; as one JSON document to standard output if asked for.
-    pub fn failure(self, failure: &Failure, project: &Path) {
+    pub fn failure(&self, failure: &Failure, project: &Path) {
         if self.is_json() {
             self.document(&json!({"error": failure_json(failure)}));
         }

@@ -8,15 +8,22 @@ pub mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::io::{IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{IsTerminal, Write},
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::Value;
 
-use crate::args::{Display, OutputFormat};
+use crate::{
+    args::{Display, OutputFormat},
+    event_log::Redaction,
+};
 
-/// The two output streams and what they can show.
+/// The two output streams, what they can show, and what they must not: everything that the process prints passes here.
 #[expect(clippy::struct_excessive_bools, reason = "each says something else about two independent streams")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terminal {
     pub format: OutputFormat,
     pub quiet: bool,
@@ -27,6 +34,34 @@ pub struct Terminal {
     pub color_err: bool,
     /// Standard error is a terminal: progress may be drawn over.
     pub live: bool,
+    /// The secrets of the project, as soon as it is read.
+    hidden: Hidden,
+}
+
+/// What must not be printed; all copies share it.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden(Arc<OnceLock<Redaction>>);
+
+impl Hidden {
+    /// `text` without secrets.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.get().map_or(Cow::Borrowed(text), |redaction| Cow::Owned(redaction.text(text)))
+    }
+}
+
+/// Standard error without secrets: for the engine's own log, which writes one message at a time.
+#[derive(Debug)]
+pub struct HiddenStderr(pub Hidden);
+
+impl Write for HiddenStderr {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write_all(self.0.text(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 impl Terminal {
@@ -40,34 +75,46 @@ impl Terminal {
             color_out: !no_color && std::io::stdout().is_terminal(),
             color_err: !no_color && live,
             live: live && !display.quiet,
+            hidden: Hidden::default(),
         }
     }
 
+    /// From here on none of `secrets` is printed.
+    pub fn hide(&self, secrets: Vec<String>) {
+        // A process reads one project.
+        let _ = self.hidden.0.set(Redaction::new(secrets));
+    }
+
+    /// What is not printed, for what is not printed by this value.
+    pub fn hidden(&self) -> Hidden {
+        self.hidden.clone()
+    }
+
     /// True if results are JSON.
-    pub fn is_json(self) -> bool {
+    pub fn is_json(&self) -> bool {
         self.format == OutputFormat::Json
     }
 
     /// Prints `text` and a line end to standard output. A reader that has gone (`| head`) is no error.
-    pub fn out(self, text: &str) {
+    pub fn out(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        let _ = writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush());
+        let _ = writeln!(stdout, "{}", self.hidden.text(text.trim_end_matches('\n'))).and_then(|()| stdout.flush());
     }
 
     /// Prints `text` and a line end to standard error.
-    pub fn err(self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    pub fn err(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{}", self.hidden.text(text.trim_end_matches('\n')));
     }
 
     /// Prints a remark to standard error, unless silence was asked for.
-    pub fn note(self, text: &str) {
+    pub fn note(&self, text: &str) {
         if !self.quiet {
             self.err(text);
         }
     }
 
     /// Prints one JSON document to standard output.
-    pub fn document(self, value: &Value) {
+    pub fn document(&self, value: &Value) {
         self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
     }
 }

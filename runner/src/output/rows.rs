@@ -10,13 +10,13 @@ use datafusion::arrow::{
 };
 use serde_json::Value;
 
-use super::{HEADER_LINE_ONLY, counted};
+use super::{HEADER_LINE_ONLY, Hidden, counted};
 
 /// Longest cell in a table.
 const MAX_CELL_CHARS: usize = 1_000;
 
-/// `batches` as a table with a line that counts its rows; at most `max_rows` are shown (0 = all).
-pub fn table(schema: &Schema, batches: &[RecordBatch], max_rows: usize) -> Result<String, ArrowError> {
+/// `batches` as a table with a line that counts its rows; at most `max_rows` are shown (0 = all), without what is `hidden`.
+pub fn table(schema: &Schema, batches: &[RecordBatch], max_rows: usize, hidden: &Hidden) -> Result<String, ArrowError> {
     let mut table = Table::new();
     table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(schema.fields().iter().map(|field| field.name().clone()));
@@ -36,7 +36,10 @@ pub fn table(schema: &Schema, batches: &[RecordBatch], max_rows: usize) -> Resul
         let formatters: Vec<_> =
             batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<_, _>>()?;
         for row in 0..batch.num_rows().min(limit - shown) {
-            let cell = |(i, formatter): (usize, &ArrayFormatter<'_>)| cell(batch.column(i).as_ref(), row, formatter);
+            let cell = |(i, formatter): (usize, &ArrayFormatter<'_>)| {
+                // Before it is broken into lines.
+                hidden.text(&cell(batch.column(i).as_ref(), row, formatter)).into_owned()
+            };
             table.add_row(formatters.iter().enumerate().map(cell).collect::<Vec<_>>());
             shown += 1;
         }

@@ -20,7 +20,7 @@ use floe_graph::{
 
 use crate::{
     event_log::{
-        self, EventLog, Outputs, Redaction,
+        self, EventLog, Outputs,
         event::{CancellationCause, Event},
         flows::FlowEvents,
         record::Identity,
@@ -28,7 +28,7 @@ use crate::{
     execute::{Execution, Unsure},
     failure::Failure,
     observe,
-    project::{self, Project, invalid},
+    project::{Project, invalid},
     report::UpdateReport,
     session::{Session, SessionLimits},
     settings::{RunSettings, Settings},
@@ -51,10 +51,9 @@ pub struct Resolved {
     pub stored: StoredState,
 }
 
-/// Reads, parses and resolves the project and looks at its storage; the failure carries all findings in `diagnostics`.
+/// Resolves the project and looks at its storage; the failure carries all findings in `diagnostics`.
 /// What `floe validate`, `graph`, `explain` and `sql` begin with.
-pub async fn resolve(settings: &Settings) -> Result<Resolved, Failure> {
-    let project = project::load(settings)?;
+pub async fn resolve(project: Project, settings: &Settings) -> Result<Resolved, Failure> {
     let storage = open_storage(settings, &project)?;
     Box::pin(resolve_project(project, storage, settings.offline)).await
 }
@@ -82,17 +81,9 @@ pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Fa
     plan_update(&resolved.graph, selection, &resolved.stored).map_err(invalid)
 }
 
-/// One update. A failure that stops it before it is created (unreadable project, locked storage) is the `Err`; everything later is in the report.
-pub async fn run(settings: RunSettings) -> Result<UpdateReport, Failure> {
+/// One update. A failure that stops it before it is created (locked storage) is the `Err`; everything later is in the report.
+pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateReport, Failure> {
     let started = Instant::now();
-    let project = project::load(&settings.settings)?;
-    let redaction = Redaction::new(project.secrets.clone());
-    let report = Box::pin(run_project(settings, project, started)).await.map_err(|failure| redaction.failure(failure))?;
-    let failures = report.failures.into_iter().map(|failure| redaction.failure(failure)).collect();
-    Ok(UpdateReport { failures, ..report })
-}
-
-async fn run_project(settings: RunSettings, project: Project, started: Instant) -> Result<UpdateReport, Failure> {
     let storage = open_storage(&settings.settings, &project)?;
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::state::reset as markers;
 use crate::{
+    project,
     report::DatasetReport,
     source::{DeltaSource, ReadCounters},
 };
@@ -20,6 +21,11 @@ CREATE OR REFRESH STREAMING TABLE silver (CONSTRAINT positive EXPECT (id > 0) ON
 CREATE OR REFRESH STREAMING TABLE copy AS SELECT id FROM STREAM(silver);
 CREATE OR REFRESH MATERIALIZED VIEW stats AS SELECT count(*) AS n, sum(id) AS total FROM silver;
 ";
+
+async fn update(settings: RunSettings) -> Result<UpdateReport, Failure> {
+    let project = project::load(&settings.settings)?;
+    Box::pin(run(settings, project)).await
+}
 
 struct Shop(TempDir);
 
@@ -52,7 +58,7 @@ impl Shop {
     }
 
     async fn run_with(&self, selection: Selection) -> UpdateReport {
-        Box::pin(run(self.settings(selection))).await.unwrap()
+        Box::pin(update(self.settings(selection))).await.unwrap()
     }
 
     async fn run(&self) -> UpdateReport {
@@ -284,7 +290,7 @@ async fn p94_dry_run_writes_nothing() {
     shop.land("1.json", &[1]);
     let before = files_of(shop.path());
     let settings = RunSettings { dry_run: true, ..shop.settings(Selection::default()) };
-    let report = Box::pin(run(settings)).await.unwrap();
+    let report = Box::pin(update(settings)).await.unwrap();
     assert_eq!((report.state, report.changes.len()), (UpdateState::Completed, 6));
     assert_eq!(files_of(shop.path()), before);
 }
@@ -293,7 +299,7 @@ async fn p94_dry_run_writes_nothing() {
 async fn p96_second_runner_refused() {
     let shop = Shop::new(SQL);
     let _held = lock::acquire(&shop.storage(), "first").unwrap();
-    let failure = Box::pin(run(shop.settings(Selection::default()))).await.unwrap_err();
+    let failure = Box::pin(update(shop.settings(Selection::default()))).await.unwrap_err();
     assert_eq!((failure.error.as_str(), failure.class.exit_code()), ("PIPELINE_LOCKED", 10));
 }
 
@@ -319,7 +325,7 @@ async fn p80_a_stop_before_the_flows_cancels_the_update() {
     shop.land("1.json", &[1]);
     let settings = shop.settings(Selection::default());
     settings.stop.request();
-    let report = Box::pin(run(settings)).await.unwrap();
+    let report = Box::pin(update(settings)).await.unwrap();
     assert_eq!((report.state, report.exit_code()), (UpdateState::Canceled, 143));
     shop.run().await;
     assert_eq!(shop.ids("shop/copy").await, [1]);

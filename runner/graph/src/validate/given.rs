@@ -23,7 +23,8 @@ pub(super) fn unread(definitions: &Definitions, input: &ResolveInput) -> Vec<Dia
 
 fn unread_configuration(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
     let given = &input.given.configuration;
-    let known = || definitions.configuration_keys.iter().chain(input.configuration.keys()).filter(|key| !given.contains(*key));
+    let declared = || input.configuration.keys().filter(|key| !given.contains(*key));
+    let known = || definitions.configuration_keys.iter().chain(declared());
     let unread = given.iter().filter(|key| !definitions.configuration_keys.contains(*key));
     let error = |key: &String| {
         let error = Diagnostic::error("UNKNOWN_CONFIGURATION_KEY", format!("--set {key}: nothing reads ${{{key}}}"));
@@ -35,8 +36,8 @@ fn unread_configuration(definitions: &Definitions, input: &ResolveInput) -> Vec<
 fn unread_parameters(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
     let given = &input.given.parameters;
     let read = read_parameters(definitions);
-    let declared = input.parameters.iter().map(|(name, _)| name);
-    let known: BTreeSet<&String> = declared.chain(&read).filter(|name| !given.contains(*name)).collect();
+    let declared = input.parameters.iter().map(|(name, _)| name).filter(|name| !given.contains(*name));
+    let known: BTreeSet<&String> = declared.chain(&read).collect();
     let error = |name: &String| {
         let error = Diagnostic::error("UNKNOWN_SQL_PARAMETER", format!("--param {name}: no query reads :{name}"));
         error.help(instead(name, known.iter().map(|name| (*name).clone()), "remove it, or read it in a query"))

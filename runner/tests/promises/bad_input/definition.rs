@@ -66,6 +66,57 @@ fn p11_all_errors_at_once() {
 }
 
 #[test]
+fn a_value_that_a_key_does_not_take_is_refused_where_it_stands() {
+    let project = with("SET pipelines.maxFlowRetryAttempts = many;\nCREATE MATERIALIZED VIEW m AS SELECT id FROM bronze;\n");
+    project.write(
+        "pipeline.yaml",
+        "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: test}\nspec:\n  schema: s\n  configuration:\n    \
+         pipelines.expectations.sampleRecords: 'no'\n  properties: {delta.appendOnly: 'yes'}\n",
+    );
+    let words = [
+        "error[INVALID_CONF_VALUE]: spec.configuration: pipelines.expectations.sampleRecords cannot be \"no\"",
+        "--> pipeline.yaml:7:43",
+        "error[INVALID_PROPERTY_VALUE]: delta.appendOnly cannot be \"yes\"",
+        "--> pipeline.yaml:8:34",
+        "error[INVALID_CONF_VALUE]: pipelines.maxFlowRetryAttempts cannot be \"many\"",
+        "--> transformations/2.sql:1:1",
+        "use a whole number from -1 on; -1 means without a limit",
+        "3 errors",
+    ];
+    refused(&project, &words);
+}
+
+#[test]
+fn a_misspelt_keyword_is_one_error() {
+    let project =
+        with("CREATE OR REFRESH STREMING TABLE t AS SELECT * FROM STREAM(bronze);\nCREATE MATERIALIZED VIEW m AS SELECT id FROM t;\n");
+    let ended = refused(
+        &project,
+        &["error[PARSE_SYNTAX_ERROR]: `STREMING` is not understood here", "--> transformations/2.sql:1:19", "did you mean STREAMING?"],
+    );
+    assert!(!ended.stderr.contains("TABLE_OR_VIEW_NOT_FOUND"), "{}", ended.stderr);
+    project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM bronze;\n");
+    let ended = refused(
+        &project,
+        &["error[TABLE_OR_VIEW_NOT_FOUND]: STREM, read by flow t,", "2.sql:1:43", "did you mean STREAM? write STREAM(name)"],
+    );
+    assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
+    project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM(bronze);\n");
+    let ended = refused(
+        &project,
+        &["error[UNRESOLVABLE_TABLE_VALUED_FUNCTION]: there is no table function STREM; did you mean STREAM?", "2.sql:1:43"],
+    );
+    assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_flow_that_fails_stands_at_the_name_of_its_table() {
+    let project =
+        with("SET spark.sql.ansi.enabled = true;\nCREATE OR REFRESH STREAMING TABLE t AS SELECT 1 / (id - 1) AS x FROM STREAM(bronze);\n");
+    says(&project.call("run", &[]), 10, &["error[DIVIDE_BY_ZERO]", "--> transformations/2.sql:2:35", "flow: t"]);
+}
+
+#[test]
 fn p29_cycle_is_reported() {
     let project = with("CREATE MATERIALIZED VIEW a AS SELECT * FROM c;\nCREATE MATERIALIZED VIEW b AS SELECT * FROM a;\n");
     project.write("transformations/3.sql", "CREATE MATERIALIZED VIEW c AS SELECT * FROM b;");

@@ -73,3 +73,21 @@ fn a_parameter_without_value_names_the_one_that_was_meant() {
     let words = ["error[UNDEFINED_CONFIGURATION_KEY]: no value for ${region}", "--> transformations/1.sql:1:39", "--conf region="];
     changes_nothing(&project, &[], 10, &words);
 }
+
+#[test]
+fn a_value_on_the_command_line_that_nothing_reads_is_refused() {
+    let project = project(&[("1.sql", "CREATE MATERIALIZED VIEW v AS SELECT :region AS region, '${path}' AS path;\n")]);
+    let right = ["--param", "region=x", "--set", "path=p"];
+    let with = |more: &[&'static str]| -> Vec<&'static str> { right.iter().chain(more).copied().collect() };
+    let param = ["error[UNKNOWN_SQL_PARAMETER]: --param regoin: no query reads :regoin", "did you mean region?"];
+    says(&project.call("run", &with(&["--param", "regoin=y"])), 10, &param);
+    let set = ["error[UNKNOWN_CONFIGURATION_KEY]: --set pth: nothing reads ${pth}", "did you mean path?"];
+    says(&project.call("validate", &with(&["--set", "pth=q"])), 10, &set);
+    let value = ["error[INVALID_CONF_VALUE]: --set spark.sql.ansi.enabled:", "use true or false"];
+    says(&project.call("run", &with(&["--set", "spark.sql.ansi.enabled=on"])), 10, &value);
+    assert!(!project.path().join("lake").exists());
+    project.run(&right);
+    // A query of `floe sql` may read what the project does not.
+    let ended = project.call("sql", &with(&["--param", "other=5", "-c", "SELECT :other AS o, region FROM v"]));
+    says(&ended, 0, &["5", "x"]);
+}

@@ -28,12 +28,12 @@ impl Values {
         let is = |word: &&str| word.eq_ignore_ascii_case(value);
         let (is_right, allowed) = match self {
             Self::Text => (true, String::new()),
-            Self::Boolean => (["true", "false"].iter().any(|word| is(word)), "use true or false".to_string()),
+            Self::Boolean => (["true", "false"].iter().any(is), "use true or false".to_string()),
             Self::Whole(first, last, meaning) => {
                 (value.parse().is_ok_and(|number: i64| (first..=last).contains(&number)), whole(first, last, meaning))
             }
             Self::Duration => (is_duration(value), "use a length of time such as '30 seconds' or '7 days'".to_string()),
-            Self::OneOf(words) => (words.iter().any(|word| is(word)), format!("use {}", one_of(words))),
+            Self::OneOf(words) => (words.iter().any(is), format!("use {}", one_of(words))),
             Self::TimeZone => (is_time_zone(value), "use a region such as Europe/Berlin, or an offset such as +02:00".to_string()),
         };
         (!is_right).then_some(allowed)
