@@ -39,6 +39,10 @@ pub struct DatasetReport {
     pub rows_written: u64,
     pub dropped: u64,
     pub quarantined: u64,
+    /// Records of files that could not be parsed, whatever became of them.
+    pub corrupt_records: u64,
+    /// Files that could not be read and were skipped.
+    pub corrupt_files: u64,
     pub expectations: Vec<ExpectationCount>,
     /// Newest version of the Delta table.
     pub version: Option<i64>,
@@ -73,7 +77,7 @@ impl UpdateReport {
     pub fn nothing_new(&self) -> bool {
         let idle = |dataset: &DatasetReport| {
             dataset.rows_written == 0
-                && dataset.dropped == 0
+                && dataset.dropped + dataset.corrupt_records + dataset.corrupt_files == 0
                 && matches!(dataset.state, None | Some(FlowState::Completed | FlowState::Idle | FlowState::Excluded))
                 && dataset.refresh.as_deref().is_none_or(|refresh| matches!(refresh, "NO_OP" | "APPEND" | "ONCE"))
         };

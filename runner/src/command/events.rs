@@ -117,7 +117,7 @@ impl Filter {
 
 impl Reader {
     fn open(project: &Project, settings: &Settings) -> Result<Self, Failure> {
-        let storage = update::open_storage(settings, &project)?;
+        let storage = update::open_storage(settings, project)?;
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
         Ok(Self { location: storage.at(layout::EVENT_LOG), session: Session::new(&limits)? })
     }

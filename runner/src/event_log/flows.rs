@@ -120,7 +120,7 @@ impl Observer for FlowEvents {
                 }
                 return;
             }
-            FlowNotice::Moving { rows, files } => return self.log.moving(flow, rows, files),
+            FlowNotice::Moving(moving) => return self.log.moving(flow, moving),
             FlowNotice::Batch(progress) if progress.batch_id.is_none() => {
                 if let Some(known) = self.lock().get_mut(flow) {
                     known.refresh = Some(progress);

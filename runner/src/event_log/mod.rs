@@ -36,7 +36,7 @@ use self::{
     table::LogTable,
 };
 pub use self::{recovery::open, redact::Redaction};
-use crate::{failure::Failure, storage::Storage};
+use crate::{execute::progress::Moving, failure::Failure, storage::Storage};
 
 /// How long the log waits.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,8 @@ const MAX_BUFFERED_EVENTS: usize = 10_000;
 pub trait Observer: Send + Sync {
     /// `record` was just recorded.
     fn recorded(&self, record: &Record);
-    /// `flow` has read so many rows and files in the micro-batch or refresh that it works on.
-    fn moving(&self, flow: &str, rows: u64, files: u64);
+    /// How far `flow` is in the micro-batch or refresh that it works on.
+    fn moving(&self, flow: &str, moving: Moving);
     /// The event log could not be written; it will be tried again.
     fn log_failed(&self, failure: &Failure);
 }
@@ -205,9 +205,9 @@ impl EventLog {
     }
 
     /// Shows how far a running flow is; nothing is recorded.
-    pub fn moving(&self, flow: &str, rows: u64, files: u64) {
+    pub fn moving(&self, flow: &str, moving: Moving) {
         for observer in &self.shared.observers {
-            observer.moving(flow, rows, files);
+            observer.moving(flow, moving);
         }
     }
 

@@ -38,10 +38,13 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
     let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result, seen: (None, None), listings: Vec::new() };
     flow.notice(FlowNotice::Identity(flow.checkpoint.flow_id().to_string()));
-    match flow.all_batches().await {
-        Ok(()) => Ok(flow.result),
-        Err(failed) => Err(FlowFailure { done: Box::new(flow.result), ..failed }),
+    if let Err(failed) = flow.all_batches().await {
+        return Err(FlowFailure { done: Box::new(flow.result), ..failed });
     }
+    if let Err(failure) = flow.checkpoint.delete_outdated(Utc::now()).await {
+        tracing::warn!(flow = run.flow.name, "files of earlier checkpoints were not deleted: {failure}");
+    }
+    Ok(flow.result)
 }
 
 /// The checkpoint of the flow's batches in its target. A flow that wrote another table before (the dataset has another schema or name, the

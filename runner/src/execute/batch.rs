@@ -8,7 +8,7 @@ use floe_graph::graph::{ResolvedDataset, ResolvedFlow};
 use super::{
     Execution, FlowRun, engine_error,
     expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
-    progress::{FlowFailure, FlowMetrics, FlowNotice},
+    progress::{FlowFailure, FlowMetrics, FlowNotice, Moving},
     stage::{Destination, RowCounter, Staged, stage},
     view_expectation::ViewTallies,
 };
@@ -97,7 +97,7 @@ impl BatchRun<'_> {
             tokio::select! {
                 done = &mut staging => return done,
                 _ = tick.tick() => {
-                    let notice = FlowNotice::Moving { rows: counter.rows(), files: self.counters.metrics().num_input_files };
+                    let notice = FlowNotice::Moving(Moving { rows: counter.rows(), ..self.counters.moving() });
                     self.execution.observer.notice(&self.flow().name, notice);
                 }
             }

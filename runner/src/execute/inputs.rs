@@ -10,7 +10,12 @@ use floe_graph::{
     source_options::delta_stream_options,
 };
 
-use super::{Execution, complete::changes_rows, progress::FlowMetrics, refresh::InputNow};
+use super::{
+    Execution,
+    complete::changes_rows,
+    progress::{FlowMetrics, Moving},
+    refresh::InputNow,
+};
 use crate::{
     commit::table,
     failure::Failure,
@@ -45,6 +50,12 @@ impl Counters {
             num_corrupt_files: totals.iter().map(|t| t.corrupt_files.len() as u64).sum(),
             ..FlowMetrics::default()
         }
+    }
+
+    /// How far the sources have been read.
+    pub fn moving(&self) -> Moving {
+        let totals: Vec<_> = self.main.iter().map(|counters| counters.totals()).collect();
+        Moving { rows: 0, read: totals.iter().map(|t| t.passed).sum(), files: totals.iter().map(|t| t.files).sum() }
     }
 
     /// Files that were skipped because they could not be read.

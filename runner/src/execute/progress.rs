@@ -123,6 +123,17 @@ pub struct RefreshPlan {
     pub sources: Vec<RefreshSource>,
 }
 
+/// How far a micro-batch or refresh is that has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moving {
+    /// Rows that have gone through the writers.
+    pub rows: u64,
+    /// Rows that were read from files; a query that sorts or aggregates reads all of them before it writes the first.
+    pub read: u64,
+    /// Files that were read to their end.
+    pub files: u64,
+}
+
 /// What a running flow tells its watchers.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
@@ -140,7 +151,7 @@ pub enum FlowNotice {
     /// The micro-batch in the words of Spark's streaming progress (`stream_progress`).
     Stream(serde_json::Value),
     /// Rows and files so far in the running micro-batch; for live display only.
-    Moving { rows: u64, files: u64 },
+    Moving(Moving),
 }
 
 /// Receives the notices of running flows. The event log and the live display stand behind it.

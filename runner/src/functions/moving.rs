@@ -49,12 +49,14 @@ impl Accumulator for MovingFrame {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let mut leaving = values.first().map_or(0, |array| array.len());
+        let mut leaving = values.first().map_or(0, Array::len);
         while leaving > 0 {
             let Some(first) = self.parts.front_mut() else { return Err(unexpected("a moving frame")) };
-            let rows = first.first().map_or(0, |array| array.len());
+            let rows = first.first().map_or(0, Array::len);
             if rows > leaving {
-                first.iter_mut().for_each(|array| *array = array.slice(leaving, rows - leaving));
+                for array in first {
+                    *array = array.slice(leaving, rows - leaving);
+                }
                 return Ok(());
             }
             leaving -= rows;
@@ -76,7 +78,7 @@ impl Accumulator for MovingFrame {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.parts.iter().flatten().map(|array| array.get_array_memory_size()).sum::<usize>()
+        size_of::<Self>() + self.parts.iter().flatten().map(Array::get_array_memory_size).sum::<usize>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

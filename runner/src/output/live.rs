@@ -17,6 +17,7 @@ use crate::{
         event::{EventDetails, FlowProgress},
         record::Record,
     },
+    execute::progress::Moving,
     failure::Failure,
 };
 
@@ -117,7 +118,7 @@ impl LiveDisplay {
                 if progress.metrics.is_some() {
                     running.count(progress);
                 }
-                running.show(0, 0);
+                running.show(Moving::default());
             }
             FlowState::Completed | FlowState::Idle | FlowState::Stopped => {
                 let Some(mut running) = state.flows.remove(flow) else { return };
@@ -178,9 +179,9 @@ impl Observer for LiveDisplay {
         }
     }
 
-    fn moving(&self, flow: &str, rows: u64, files: u64) {
+    fn moving(&self, flow: &str, moving: Moving) {
         if let Some(running) = self.lock().flows.get(flow) {
-            running.show(rows, files);
+            running.show(moving);
         }
     }
 
@@ -209,21 +210,28 @@ impl RunningFlow {
     }
 
     /// Shows what is committed and what the micro-batch in hand has done.
-    fn show(&self, moving_rows: u64, files: u64) {
-        let Some(bar) = &self.bar else { return };
-        let rows = self.rows + moving_rows;
-        let seconds = self.since.elapsed().as_secs_f64();
+    fn show(&self, moving: Moving) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.message(moving, self.since.elapsed().as_secs_f64()));
+        }
+    }
+
+    fn message(&self, moving: Moving, seconds: f64) -> String {
+        let rows = self.rows + moving.rows;
         let mut text = format!("{:>14}", counted(rows, "row"));
         if rows > 0 && seconds > 0.2 {
             let _ = write!(text, "  {:>10}/s", thousands((rows as f64 / seconds) as u64));
         }
-        if files > 0 {
-            let _ = write!(text, "  {}", counted(files, "file"));
+        if moving.read > 0 && moving.rows == 0 {
+            let _ = write!(text, "  {} read", thousands(moving.read));
+        }
+        if moving.files > 0 {
+            let _ = write!(text, "  {}", counted(moving.files, "file"));
         }
         if self.batches > 1 {
             let _ = write!(text, "  {} batches committed", thousands(self.batches));
         }
-        bar.set_message(text);
+        text
     }
 
     fn clear(&self) {
@@ -307,7 +315,7 @@ mod tests {
             let flow = record.subject.flow_name.clone().unwrap_or_default();
             self.0.lock().unwrap().push(failed_line(&flow, record, progress.status, false));
         }
-        fn moving(&self, _: &str, _: u64, _: u64) {}
+        fn moving(&self, _: &str, _: Moving) {}
         fn log_failed(&self, _: &Failure) {}
     }
 
@@ -328,6 +336,15 @@ mod tests {
             "- orders                   skipped: bronze failed",
         ];
         assert_eq!(*lines.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_running_flow_says_what_it_has_read_before_it_writes() {
+        let flow = |rows, batches| RunningFlow { since: Instant::now(), rows, dropped: 0, quarantined: 0, batches, bar: None };
+        let moving = |rows, read, files| Moving { rows, read, files };
+        assert_eq!(flow(0, 0).message(moving(0, 81_920, 0), 1.0), "        0 rows  81,920 read");
+        assert_eq!(flow(0, 0).message(moving(8_192, 81_920, 1), 2.0), "    8,192 rows       4,096/s  1 file");
+        assert_eq!(flow(100, 2).message(moving(0, 50, 0), 0.1), "      100 rows  50 read  2 batches committed");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use floe_graph::plan::{Change, ResetKind};
 use super::{HEADER_LINE_ONLY, Paint, counted, duration, thousands};
 use crate::report::{DatasetReport, UpdateReport};
 
+/// The column of what could not be read.
+const CORRUPT: usize = 5;
+
 /// The closing table with its sentence.
 pub fn closing(report: &UpdateReport, dry_run: bool, color: bool) -> String {
     let mut parts = Vec::new();
@@ -45,15 +48,21 @@ fn sentence(report: &UpdateReport, dry_run: bool, color: bool) -> String {
 fn table(datasets: &[DatasetReport], color: bool) -> Table {
     let mut table = Table::new();
     table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let titles = ["dataset", "state", "rows written", "dropped", "quarantined", "expectations", "version", "refresh", "time"];
-    table.set_header(titles.map(|title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) }));
-    for column in [2, 3, 4, 6, 8] {
-        if let Some(column) = table.column_mut(column) {
+    // Who has nothing corrupt needs no column for it.
+    let is_shown = |column: usize| column != CORRUPT || datasets.iter().any(|dataset| !corrupt(dataset).is_empty());
+    let shown = |cells: Vec<Cell>| cells.into_iter().enumerate().filter(|(column, _)| is_shown(*column)).map(|(_, cell)| cell);
+    let titles = ["dataset", "state", "rows written", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"];
+    let title = |title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) };
+    table.set_header(shown(titles.map(title).into()));
+    let numbers = ["rows written", "dropped", "quarantined", "corrupt", "version", "time"];
+    let shown_titles = titles.iter().enumerate().filter(|(column, _)| is_shown(*column));
+    for (column, (_, title)) in shown_titles.enumerate() {
+        if let Some(column) = table.column_mut(column).filter(|_| numbers.contains(title)) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     for dataset in datasets {
-        table.add_row(row(dataset, color));
+        table.add_row(shown(row(dataset, color)));
     }
     if let Some(names) = table.column_mut(0) {
         names.set_constraint(ColumnConstraint::ContentWidth);
@@ -78,11 +87,19 @@ fn row(dataset: &DatasetReport, color: bool) -> Vec<Cell> {
         Cell::new(number(dataset.rows_written)),
         Cell::new(or_blank(dataset.dropped)),
         Cell::new(or_blank(dataset.quarantined)),
+        Cell::new(corrupt(dataset)),
         expectations(dataset, color),
         Cell::new(dataset.version.map(|version| version.to_string()).unwrap_or_default()),
         Cell::new(dataset.refresh.as_deref().map(|refresh| refresh.to_lowercase().replace('_', " ")).unwrap_or_default()),
         Cell::new(if ran { duration(dataset.duration_ms) } else { String::new() }),
     ]
+}
+
+/// `3 records`, `1 file`; blank without any.
+fn corrupt(dataset: &DatasetReport) -> String {
+    let parts = [(dataset.corrupt_records, "record"), (dataset.corrupt_files, "file")];
+    let texts: Vec<String> = parts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| counted(*number, noun)).collect();
+    texts.join(", ")
 }
 
 /// `95 passed, 5 failed`, summed over the expectations; blank without any.

@@ -66,6 +66,20 @@ fn the_closing_table_shows_every_dataset() {
 }
 
 #[test]
+fn corrupt_records_have_a_column_if_there_are_any() {
+    let bronze = DatasetReport { corrupt_records: 3, corrupt_files: 1, version: Some(1), ..dataset("bronze", FlowState::Completed, 7) };
+    let text = closing(&report(UpdateState::Completed, vec![bronze, dataset("gold", FlowState::Completed, 2)]), false, false);
+    let cells: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    assert_eq!(
+        cells[0],
+        ["dataset", "state", "rows written", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"]
+    );
+    assert_eq!(cells[2], ["bronze", "completed", "7", "3 records, 1 file", "1", "35 ms"]);
+    assert_eq!(cells[3], ["gold", "completed", "2", "35 ms"]);
+}
+
+#[test]
 fn a_failed_update_says_where() {
     let failed = dataset("orders", FlowState::Failed, 0);
     let skipped = dataset("revenue", FlowState::Skipped, 0);

@@ -16,6 +16,7 @@ pub struct ReadCounters {
 #[derive(Debug, Default)]
 pub(super) struct ScanCounters {
     rows: AtomicU64,
+    passed: AtomicU64,
     corrupt_records: AtomicU64,
     corrupt_files: Mutex<Vec<String>>,
     missing_files: AtomicU64,
@@ -28,6 +29,8 @@ pub(super) struct ScanCounters {
 pub struct ReadTotals {
     /// Records read, also those that were dropped as malformed.
     pub rows: u64,
+    /// Rows that have left files so far, those of a file that is not at its end included; for progress only.
+    pub passed: u64,
     /// Malformed records, whatever became of them.
     pub corrupt_records: u64,
     /// Files that were skipped because they could not be read (`ignoreCorruptFiles`).
@@ -59,6 +62,7 @@ impl ReadTotals {
     fn larger(self, other: Self) -> Self {
         Self {
             rows: self.rows.max(other.rows),
+            passed: self.passed.max(other.passed),
             corrupt_records: self.corrupt_records.max(other.corrupt_records),
             corrupt_files: if self.corrupt_files.len() < other.corrupt_files.len() { other.corrupt_files } else { self.corrupt_files },
             missing_files: self.missing_files.max(other.missing_files),
@@ -72,6 +76,10 @@ impl ScanCounters {
     pub(super) fn add_rows(&self, rows: u64, corrupt: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.corrupt_records.fetch_add(corrupt, Ordering::Relaxed);
+    }
+
+    pub(super) fn pass(&self, rows: u64) {
+        self.passed.fetch_add(rows, Ordering::Relaxed);
     }
 
     pub(super) fn add_file(&self, bytes: u64) {
@@ -90,6 +98,7 @@ impl ScanCounters {
     fn totals(&self) -> ReadTotals {
         ReadTotals {
             rows: self.rows.load(Ordering::Relaxed),
+            passed: self.passed.load(Ordering::Relaxed),
             corrupt_records: self.corrupt_records.load(Ordering::Relaxed),
             corrupt_files: self.corrupt_files.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             missing_files: self.missing_files.load(Ordering::Relaxed),

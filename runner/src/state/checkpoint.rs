@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
@@ -25,6 +25,11 @@ const KEPT_BATCHES: i64 = 10;
 const PRUNE_EVERY: i64 = 10;
 /// Small files read at once.
 const PARALLEL_READS: usize = 8;
+
+/// Age of a generation at which those before it are deleted.
+const KEPT_GENERATIONS: TimeDelta = TimeDelta::days(7);
+/// Files of old generations that one update deletes at most; the next one goes on.
+const MAX_DELETIONS: usize = 1000;
 
 const METADATA: &str = "metadata.json";
 
@@ -50,6 +55,8 @@ pub struct Checkpoint {
     recent: BTreeMap<i64, Arc<BatchOffsets>>,
     /// True if this process planned the pending batch and nobody had before.
     planned_here: bool,
+    /// Files of the generations before this one, relative to the directory of the flow.
+    outdated: Vec<String>,
 }
 
 /// The files of one flow's checkpoints by what they are.
@@ -60,13 +67,15 @@ struct Listing {
     offsets: BTreeSet<i64>,
     commits: BTreeSet<i64>,
     segments: BTreeMap<String, Vec<SegmentName>>,
+    /// Paths of all its files, relative to the directory of the flow.
+    files: Vec<String>,
 }
 
 impl Checkpoint {
     /// Reads the newest generation: one listing and at most three small files. Creates nothing.
     pub async fn open(storage: &Storage, flow: &str) -> Result<Self, Failure> {
         let flow_directory = storage.at(&layout::checkpoint_path(flow));
-        let listing = list(&flow_directory).await?;
+        let (listing, outdated) = list(&flow_directory).await?;
         let directory = flow_directory.join(&format!("g{}", listing.generation));
         let newest_offsets = listing.offsets.last().copied();
         let newest_commit = listing.commits.last().copied();
@@ -91,6 +100,7 @@ impl Checkpoint {
             segments: listing.segments,
             recent: BTreeMap::new(),
             planned_here: false,
+            outdated,
         };
         if let Some(offsets) = offsets {
             checkpoint.recent.insert(offsets.batch, Arc::new(offsets.clone()));
@@ -240,6 +250,16 @@ impl Checkpoint {
         self.begin().await
     }
 
+    /// Deletes what a reset has left behind, when nobody wants it back any more: `now` is 7 days after the reset. Some of it at a time.
+    pub async fn delete_outdated(&mut self, now: DateTime<Utc>) -> Result<(), Failure> {
+        let is_young = now.timestamp_micros() - self.metadata.started_us < KEPT_GENERATIONS.num_microseconds().unwrap_or(i64::MAX);
+        if !self.begun || is_young {
+            return Ok(());
+        }
+        let now_deleted = self.outdated.split_off(self.outdated.len().saturating_sub(MAX_DELETIONS));
+        delete_all(&self.flow_directory, now_deleted).await
+    }
+
     /// The files that this flow has taken from the source with this id. Reads nothing yet.
     pub fn ledger(&self, source: &str) -> Ledger {
         let name = ledger::directory_name(source);
@@ -260,12 +280,7 @@ impl Checkpoint {
         failpoint::reach("prune::before")?;
         let entries: Vec<String> =
             old.iter().map(|batch| offsets_entry(*batch)).chain(self.commits.range(..=limit).map(|batch| commit_entry(*batch))).collect();
-        let directory = &self.directory;
-        stream::iter(entries)
-            .map(|entry| async move { directory.delete(&entry).await })
-            .buffer_unordered(PARALLEL_READS)
-            .try_collect::<()>()
-            .await?;
+        delete_all(&self.directory, entries).await?;
         self.offsets = self.offsets.split_off(&(limit + 1));
         self.commits = self.commits.split_off(&(limit + 1));
         self.recent = self.recent.split_off(&(limit + 1));
@@ -333,8 +348,13 @@ async fn read_if<T: serde::de::DeserializeOwned>(directory: &Location, entry: Op
     format::from_json(&bytes, &format!("{directory}/{entry}")).map(Some)
 }
 
-/// Everything of the newest generation, by one listing of the flow's directory.
-async fn list(flow_directory: &Location) -> Result<Listing, Failure> {
+async fn delete_all(directory: &Location, files: Vec<String>) -> Result<(), Failure> {
+    let deletions = stream::iter(files).map(|file| async move { directory.delete(&file).await });
+    deletions.buffer_unordered(PARALLEL_READS).try_collect().await
+}
+
+/// Everything of the newest generation, and the files of older ones, by one listing of the flow's directory.
+async fn list(flow_directory: &Location) -> Result<(Listing, Vec<String>), Failure> {
     let mut generations: BTreeMap<u64, Listing> = BTreeMap::new();
     for object in flow_directory.list("").await? {
         let Some(relative) = flow_directory.relative(&object.location) else { continue };
@@ -343,8 +363,10 @@ async fn list(flow_directory: &Location) -> Result<Listing, Failure> {
         let Some(generation) = generation else { continue };
         let listing = generations.entry(generation).or_insert_with(|| Listing { generation, ..Listing::default() });
         listing.note(parts.collect::<Vec<_>>().as_slice(), object.size);
+        listing.files.push(relative);
     }
-    Ok(generations.pop_last().map(|(_, listing)| listing).unwrap_or_default())
+    let newest = generations.pop_last().map(|(_, listing)| listing).unwrap_or_default();
+    Ok((newest, generations.into_values().flat_map(|listing| listing.files).collect()))
 }
 
 impl Listing {

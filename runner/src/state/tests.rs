@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{TimeDelta, Utc};
+
 use super::{
     catalog::Catalog,
     format::VERSION,
@@ -240,6 +242,30 @@ async fn the_pipeline_id_is_written_once() {
     assert_eq!(one, two);
     one.write(&storage).await.unwrap();
     assert_eq!(Catalog::read(&storage).await.unwrap(), Some(one));
+}
+
+#[tokio::test]
+async fn generations_before_a_reset_are_deleted_seven_days_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage_in(directory.path());
+    let mut checkpoint = open(&storage).await;
+    take(&mut checkpoint, 0, 0..3).await;
+    checkpoint.delete_outdated(Utc::now() + TimeDelta::days(100)).await.unwrap();
+    checkpoint.start_generation_at(1, None).await.unwrap();
+    take(&mut checkpoint, 0, 0..2).await;
+    let files = async || {
+        let listed = storage.at("_floe/checkpoints/bronze").list("").await.unwrap();
+        let old = listed.iter().filter(|object| object.location.as_ref().contains("/g0/")).count();
+        (old, listed.len() - old)
+    };
+    assert_eq!(files().await, (3, 3));
+    let mut checkpoint = open(&storage).await;
+    checkpoint.delete_outdated(Utc::now() + TimeDelta::days(6)).await.unwrap();
+    assert_eq!(files().await, (3, 3), "within seven days the old generation stays");
+    checkpoint.delete_outdated(Utc::now() + TimeDelta::days(7)).await.unwrap();
+    assert_eq!(files().await, (0, 3));
+    let checkpoint = open(&storage).await;
+    assert_eq!((checkpoint.generation(), checkpoint.next_batch()), (1, 1));
 }
 
 #[tokio::test]

@@ -76,13 +76,16 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdateP
     for (_, flow) in &flows {
         quality.add(flow.failure.as_ref().map_or(&flow.result.total.data_quality, |failed| &failed.data_quality));
     }
+    let metrics = || flows.iter().map(|(_, flow)| &flow.result.total.metrics);
     let versions = flows.iter().filter_map(|(_, flow)| flow.result.total.target_version);
     DatasetReport {
         dataset: name.short(&resolved.project.input.namespace),
         state: flows.iter().filter_map(|(_, flow)| flow.state).max_by_key(|state| severity(*state)),
-        rows_written: flows.iter().filter_map(|(_, flow)| flow.result.total.metrics.num_output_rows).sum(),
+        rows_written: metrics().filter_map(|metrics| metrics.num_output_rows).sum(),
         dropped: quality.dropped_records - quality.quarantined_records,
         quarantined: quality.quarantined_records,
+        corrupt_records: metrics().map(|metrics| metrics.num_corrupt_records).sum(),
+        corrupt_files: metrics().map(|metrics| metrics.num_corrupt_files).sum(),
         expectations: quality.expectations,
         version: ended.tables.get(name).map(|table| table.version()).max(versions.max()),
         refresh: refresh(dataset, plan, &flows),

@@ -193,6 +193,7 @@ impl ScanTask {
         let constants = self.columns.constants(file.entry)?;
         reader.read(file, &mut |content| {
             let batch = self.columns.complete(&content, &constants)?;
+            self.counters.pass(batch.num_rows() as u64);
             target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped)
         })
     }
