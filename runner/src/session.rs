@@ -6,7 +6,10 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
-    common::{DFSchema, tree_node::Transformed},
+    common::{
+        DFSchema,
+        tree_node::{Transformed, TreeNodeRecursion},
+    },
     datasource::provider_as_source,
     error::DataFusionError,
     execution::{
@@ -152,6 +155,24 @@ pub fn bind(plan: &LogicalPlan, binding: &Binding) -> Result<LogicalPlan, Failur
 /// True if one provider serves both leaves.
 pub fn same_leaf(a: &RelationSource, b: &RelationSource) -> bool {
     a.relation == b.relation && a.schema == b.schema
+}
+
+/// The leaves of a plan, each once. One relation stands there twice if one use needs `_metadata` and another does not.
+pub fn leaves(plan: &LogicalPlan) -> Vec<RelationSource> {
+    let mut found: Vec<RelationSource> = Vec::new();
+    let visited = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let source: &dyn std::any::Any = scan.source.as_ref();
+            if let Some(leaf) = source.downcast_ref::<RelationSource>()
+                && !found.iter().any(|known| same_leaf(known, leaf))
+            {
+                found.push(leaf.clone());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
+    found
 }
 
 fn bind_node(node: LogicalPlan, binding: &Binding) -> Result<Transformed<LogicalPlan>, DataFusionError> {

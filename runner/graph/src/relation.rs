@@ -34,7 +34,44 @@ pub enum RelationKind {
     EventLog,
 }
 
+impl RelationKind {
+    /// True if both are the same kind at the same place; spellings like `./data/` and `data` are one place.
+    fn same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Files { path, format }, Self::Files { path: other, format: other_format }) => {
+                format == other_format && place_segments(path) == place_segments(other)
+            }
+            (Self::Delta { location, version, .. }, Self::Delta { location: other, version: other_version, .. }) => {
+                version == other_version && place_segments(location) == place_segments(other)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// The segments of a path or URI, without `.`, `..` and empty ones; the first says whether it is absolute.
+pub(crate) fn place_segments(path: &str) -> Vec<&str> {
+    let (scheme, path) = path.split_once("://").unwrap_or(("", path.strip_prefix("file:").unwrap_or(path)));
+    let scheme = if scheme == "file" { "" } else { scheme };
+    let mut segments = vec![if scheme.is_empty() && path.starts_with('/') { "/" } else { scheme }];
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." if segments.len() > 1 && segments.last() != Some(&"..") => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    segments
+}
+
 impl Relation {
+    /// True if both read the same thing in the same way, wherever the query names it.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        self.kind.same_place(&other.kind) && self.streaming == other.streaming && self.options == other.options
+    }
+
     /// The canonical name of the source: what a checkpoint knows it by, and what messages say.
     pub fn source_id(&self) -> String {
         match &self.kind {

@@ -4,6 +4,7 @@ mod dataset;
 mod flow;
 mod given;
 mod property;
+mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,7 +54,7 @@ pub(crate) fn resolved(
     flows: &[ResolvedFlow],
     _input: &ResolveInput,
 ) -> Vec<Diagnostic> {
-    flows.iter().flat_map(|resolved| flow::resettable_dependency(resolved, datasets)).collect()
+    flows.iter().flat_map(|resolved| [flow::resettable_dependency(resolved, datasets), stream::overlaps(resolved)].concat()).collect()
 }
 
 /// The name of the quarantine table of a dataset that has one.

@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     output::{Paint, Terminal, counted},
     settings::{Environment, Settings},
-    state::{Checkpoint, SourcePosition},
+    state::{Checkpoint, SourceId, SourcePosition},
     update,
 };
 
@@ -128,14 +128,14 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
         let id = relation.source_id();
         if relation.streaming {
             let position = match &checkpoint {
-                Some(checkpoint) => position(checkpoint, &engine.stream_id(relation)?).await?,
+                Some(checkpoint) => position(checkpoint, &engine.places().stream_id(relation)?).await?,
                 None => String::new(),
             };
             sources.push((id, position));
         } else if let RelationKind::Files { .. } = relation.kind {
             statics.push((id, "all files".to_string()));
         } else {
-            let newest = table::newest_version(&engine.location(relation)?, None).await?;
+            let newest = table::newest_version(&engine.places().location(relation)?, None).await?;
             statics.push((id, newest.map_or_else(|| "not stored yet".to_string(), |version| format!("version {version}"))));
         }
     }
@@ -145,14 +145,17 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
 }
 
 /// How far a stream has been read.
-async fn position(checkpoint: &Checkpoint, source: &str) -> Result<String, Failure> {
+async fn position(checkpoint: &Checkpoint, source: &SourceId) -> Result<String, Failure> {
     Ok(match checkpoint.positions().get(source) {
         None => "not read yet".to_string(),
         Some(SourcePosition::Files) => {
-            let files = checkpoint.ledger(source).taken().await?.len();
+            let files = checkpoint.ledger().taken().await?.len();
             format!("{} read", counted(files as u64, "file"))
         }
         Some(SourcePosition::Delta { version, .. }) => format!("read up to version {version}"),
+        Some(SourcePosition::Snapshot { version, read, .. }) => {
+            format!("read {} of the snapshot of version {version}", counted(*read, "file"))
+        }
         Some(SourcePosition::Done) => "done".to_string(),
     })
 }

@@ -1,12 +1,11 @@
 //! Queries of the command line over everything that a pipeline holds: the dialect and the typing are those of pipelines, every relation is
 //! read as a whole at its newest version.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
-    common::tree_node::TreeNodeRecursion,
     datasource::empty::EmptyTable,
     execution::SendableRecordBatchStream,
     logical_expr::LogicalPlan,
@@ -25,14 +24,13 @@ use floe_graph::{
 use crate::{
     commit::table,
     event_log::schema as event_log_schema,
-    execute::engine_error,
+    execute::{engine_error, places::Places},
     failure::Failure,
     functions::BatchClock,
     observe,
     session::{self, Binding, Session, SessionLimits},
     settings::Settings,
-    source::{DeltaSource, FileSource, ReadCounters},
-    storage::{Location, layout, parse_uri},
+    source::{DeltaSource, ReadCounters},
     update::Resolved,
 };
 
@@ -43,6 +41,7 @@ const VERSION_OPTION: &str = "versionasof";
 pub(super) struct Engine {
     resolved: Resolved,
     session: Session,
+    time_zone: String,
 }
 
 /// A query that can be executed.
@@ -69,7 +68,8 @@ impl PreparedQuery {
 impl Engine {
     pub fn new(resolved: Resolved, settings: &Settings) -> Result<Self, Failure> {
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
-        Ok(Self { resolved, session: Session::new(&limits)? })
+        let time_zone = sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone;
+        Ok(Self { resolved, session: Session::new(&limits)?, time_zone })
     }
 
     pub fn resolved(&self) -> &Resolved {
@@ -92,7 +92,7 @@ impl Engine {
     /// Binds a typed query to the newest state of what it reads.
     pub async fn plan(&self, plan: &LogicalPlan, schema: SchemaRef) -> Result<PreparedQuery, Failure> {
         let mut providers = Vec::new();
-        for leaf in leaves(plan) {
+        for leaf in session::leaves(plan) {
             let provider = self.provider(&leaf).await?;
             providers.push((leaf, provider));
         }
@@ -108,11 +108,11 @@ impl Engine {
         let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
         let counters = Arc::new(ReadCounters::default());
         if let RelationKind::Files { .. } = &relation.kind {
-            let source = self.file_source(relation)?;
+            let source = self.places().files(relation)?;
             let files = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
             return source.provider(files, schema, &counters);
         }
-        let location = self.location(relation)?;
+        let location = self.places().location(relation)?;
         let version = match &relation.kind {
             RelationKind::Delta { version: Some(version), .. } => Some(*version),
             _ => table::newest_version(&location, None).await?,
@@ -124,43 +124,13 @@ impl Engine {
                 _ => Err(Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table at {location}"))),
             };
         };
-        DeltaSource::new(relation.source_id(), location).at_version(version, schema, &counters).await
+        self.places().delta(relation)?.at_version(version, schema, &counters).await
     }
 
-    /// Where the table of a relation stands.
-    pub fn location(&self, relation: &Relation) -> Result<Location, Failure> {
-        match &relation.kind {
-            RelationKind::Dataset { name } => Ok(self.table_location(name)),
-            RelationKind::Delta { location, .. } => self.resolved.storage.stores().location(&parse_uri(location, &self.root())?),
-            RelationKind::EventLog => Ok(self.resolved.storage.at(layout::EVENT_LOG)),
-            RelationKind::Files { path, .. } => Err(Failure::internal(format!("{path} is not a table"))),
-        }
-    }
-
-    /// Where a stored dataset or quarantine table stands.
-    pub fn table_location(&self, name: &DatasetName) -> Location {
-        let private =
-            self.resolved.graph.datasets.values().any(|dataset| {
-                dataset.definition.private && (dataset.definition.name == *name || dataset.quarantine.as_ref() == Some(name))
-            });
-        self.resolved.storage.at(&layout::table_path(name, private))
-    }
-
-    /// What a checkpoint knows a stream by.
-    pub fn stream_id(&self, relation: &Relation) -> Result<String, Failure> {
-        match &relation.kind {
-            RelationKind::Files { .. } => Ok(format!("files:{}", self.file_source(relation)?.id())),
-            _ => Ok(format!("delta:{}", relation.source_id())),
-        }
-    }
-
-    fn file_source(&self, relation: &Relation) -> Result<FileSource, Failure> {
-        let time_zone = sql_settings(&self.resolved.project.input, &BTreeMap::new()).time_zone;
-        Ok(FileSource::new(relation, &self.root(), self.resolved.storage.stores())?.with_time_zone(time_zone))
-    }
-
-    fn root(&self) -> PathBuf {
-        self.resolved.project.root.clone()
+    /// Where the relations of the project are.
+    pub fn places(&self) -> Places<'_> {
+        let project = &self.resolved.project;
+        Places { storage: &self.resolved.storage, graph: &self.resolved.graph, project: &project.root, time_zone: &self.time_zone }
     }
 
     /// Looks up what the query names beside the pipeline: tables by location, and tables at an earlier version.
@@ -171,7 +141,8 @@ impl Engine {
         let mut unknown = Vec::new();
         for reference in references(query, &project.parameters) {
             if let Some((key, relation)) = self.at_version(&reference, project)? {
-                let observed = DeltaSource::new(reference.text(), self.location(&relation)?).observe(relation_version(&relation)).await?;
+                let observed =
+                    DeltaSource::new(reference.text(), self.places().location(&relation)?).observe(relation_version(&relation)).await?;
                 let observed = observed.ok_or_else(|| no_version(&reference))?;
                 versions.insert(key, RelationSource { relation: Arc::new(relation), schema: observed.schema });
             } else if let ReferenceKind::DeltaPath(path) = &reference.kind {
@@ -204,7 +175,7 @@ impl Engine {
                 }
             }
         };
-        let location = self.location(&relation)?.url().to_string();
+        let location = self.places().location(&relation)?.url().to_string();
         let kind = RelationKind::Delta { name: None, location, version: Some(number) };
         let at_version = Relation { kind, streaming: false, options: BTreeMap::new(), origin: Some(reference.origin.clone()) };
         Ok(Some((version_key(reference), at_version)))
@@ -284,24 +255,6 @@ pub(super) fn invalid(findings: Vec<Diagnostic>) -> Failure {
     let (class, message) = first.map_or(("INTERNAL_ERROR", ""), |finding| (finding.class.as_str(), finding.message.as_str()));
     let failure = Failure::user(class, message);
     Failure { diagnostics: findings, ..failure }
-}
-
-/// The leaves of a plan, each once.
-fn leaves(plan: &LogicalPlan) -> Vec<RelationSource> {
-    let mut found: Vec<RelationSource> = Vec::new();
-    // The visitor never fails.
-    let _ = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let source: &dyn std::any::Any = scan.source.as_ref();
-            if let Some(leaf) = source.downcast_ref::<RelationSource>()
-                && !found.iter().any(|known| session::same_leaf(known, leaf))
-            {
-                found.push(leaf.clone());
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
 }
 
 /// The dataset that `name` means: full name, schema.name or name in the pipeline's namespace, letter case ignored.

@@ -168,6 +168,15 @@ struct Line {
     remove: Option<Remove>,
 }
 
+/// True if a commit adds or removes rows, and does not only move them.
+pub fn changes_rows(actions: &[Action]) -> bool {
+    actions.iter().any(|action| match action {
+        Action::Add(add) => add.data_change,
+        Action::Remove(remove) => remove.data_change,
+        _ => false,
+    })
+}
+
 /// The actions of a commit file.
 pub fn parse(content: &[u8]) -> Result<Vec<Action>, serde_json::Error> {
     content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).map(parse_line).collect()

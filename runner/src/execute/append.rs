@@ -1,6 +1,9 @@
 //! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use chrono::Utc;
 use floe_graph::{
@@ -24,7 +27,7 @@ use crate::{
     failure::Failure,
     source::files::invalid_options,
     state::{
-        BatchCommit, BatchOffsets, Checkpoint, SourcePosition, SourceRange, StaticVersion,
+        BatchCommit, BatchOffsets, Checkpoint, FileEntry, SourceId, SourcePosition, SourceRange, StaticVersion,
         ledger::{Overwrites, Unseen},
     },
 };
@@ -79,9 +82,46 @@ fn known_version(checkpoint: &Checkpoint) -> FlowProgress {
 /// What one micro-batch will read, before it has a number.
 #[derive(Clone, Debug, Default)]
 struct PlannedBatch {
-    sources: BTreeMap<String, SourceRange>,
+    sources: BTreeMap<SourceId, SourceRange>,
     files: u64,
     bytes: u64,
+}
+
+/// The streams of a flow as they are planned: no two of them may read the same rows.
+#[derive(Default)]
+struct Planned {
+    streams: BTreeMap<SourceId, Arc<Relation>>,
+    /// Who listed each file; only filled if there are several streams.
+    files: HashMap<String, SourceId>,
+}
+
+impl Planned {
+    /// False for a stream that is planned already: two leaves that read one place in the same way share one range.
+    fn is_new(&mut self, id: &SourceId, relation: &Arc<Relation>) -> Result<bool, Failure> {
+        match self.streams.get(id) {
+            None => {
+                self.streams.insert(id.clone(), Arc::clone(relation));
+                Ok(true)
+            }
+            Some(known) if known.reads_like(relation) => Ok(false),
+            Some(_) => Err(overlap(id, id, "with different options")),
+        }
+    }
+
+    /// Validation compares places by their text; what they hold is known only now.
+    fn list(&mut self, id: &SourceId, listing: &[FileEntry], several: bool) -> Result<(), Failure> {
+        for file in listing.iter().filter(|_| several) {
+            if let Some(other) = self.files.insert(file.path.clone(), id.clone()) {
+                return Err(overlap(&other, id, &format!("and both hold {}", file.path)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn overlap(one: &SourceId, other: &SourceId, why: &str) -> Failure {
+    Failure::user("STREAMING_SOURCES_OVERLAP", format!("one query reads {one} and {other} as streams {why}"))
+        .help("write two flows into the table, each with one of them (CREATE FLOW … AS INSERT INTO … BY NAME SELECT …)")
 }
 
 struct AppendRun<'a> {
@@ -95,7 +135,7 @@ struct AppendRun<'a> {
     /// batch was planned by an earlier process, the log has to be asked.
     seen: (Option<i64>, Option<i64>),
     /// Per stream the first listing: remembered when all its files are in offsets.
-    listings: Vec<(String, Unseen)>,
+    listings: Vec<Unseen>,
 }
 
 impl AppendRun<'_> {
@@ -112,8 +152,8 @@ impl AppendRun<'_> {
             let offsets = self.record(batch).await?;
             self.execute(&offsets, planned.make_contiguous()).await?;
         }
-        for (id, unseen) in &self.listings {
-            self.checkpoint.ledger(id).remember(unseen).await?;
+        for unseen in &self.listings {
+            self.checkpoint.ledger().remember(unseen).await?;
         }
         Ok(())
     }
@@ -122,37 +162,45 @@ impl AppendRun<'_> {
     async fn plan(&mut self) -> Result<VecDeque<PlannedBatch>, Failure> {
         if self.run.flow.kind == FlowKind::Once {
             let done = self.checkpoint.next_batch() > 0;
-            let once = PlannedBatch { sources: BTreeMap::from([("once".to_string(), SourceRange::Once)]), ..PlannedBatch::default() };
+            let once = PlannedBatch { sources: BTreeMap::from([(SourceId::once(), SourceRange::Once)]), ..PlannedBatch::default() };
             return Ok(if done { VecDeque::new() } else { VecDeque::from([once]) });
         }
         let mut batches: VecDeque<PlannedBatch> = VecDeque::new();
+        let mut planned = Planned::default();
         for relation in stream_leaves(&self.run.flow.plan) {
-            let id = inputs::stream_id(self.execution, &relation)?;
+            let id = self.execution.places().stream_id(&relation)?;
+            if !planned.is_new(&id, &relation)? {
+                continue;
+            }
             let ranges = match &relation.kind {
-                RelationKind::Files { .. } => self.plan_files(&relation, &id).await?,
+                RelationKind::Files { .. } => self.plan_files(&relation, &id, &mut planned).await?,
                 _ => self.plan_table(&relation, &id).await?,
             };
             for (i, (range, files, bytes)) in ranges.into_iter().enumerate() {
                 if batches.len() == i {
                     batches.push_back(PlannedBatch::default());
                 }
-                // Two leaves over one source are one source: both read the same range.
-                if batches[i].sources.insert(id.clone(), range).is_none() {
-                    batches[i].files += files;
-                    batches[i].bytes += bytes;
-                }
+                batches[i].sources.insert(id.clone(), range);
+                batches[i].files += files;
+                batches[i].bytes += bytes;
             }
         }
         Ok(batches)
     }
 
-    async fn plan_files(&mut self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
+    async fn plan_files(
+        &mut self,
+        relation: &Relation,
+        id: &SourceId,
+        planned: &mut Planned,
+    ) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
         let started = std::time::Instant::now();
-        let source = inputs::file_source(self.execution, relation)?;
+        let source = self.execution.places().files(relation)?;
         let listing = source.list(Utc::now().timestamp_micros(), &|_| {}).await?;
         let listed = listing.len() as u64;
         let overwrites = if source.options().allow_overwrites { Overwrites::ReadAgain } else { Overwrites::Ignore };
-        let mut unseen = self.checkpoint.ledger(id).unseen(listing, overwrites).await?;
+        planned.list(id, &listing, stream_leaves(&self.run.flow.plan).len() > 1)?;
+        let mut unseen = self.checkpoint.ledger().unseen(id, listing, overwrites).await?;
         if unseen.overwritten > 0 && overwrites == Overwrites::Ignore {
             self.warn(
                 "FILES_OVERWRITTEN",
@@ -160,22 +208,24 @@ impl AppendRun<'_> {
                     "{} {} of {} changed after being read, and will not be read again (allowOverwrites => true would)",
                     unseen.overwritten,
                     if unseen.overwritten == 1 { "file" } else { "files" },
-                    source.id()
+                    source.uri()
                 ),
             );
         }
         self.notice(FlowNotice::Listed {
-            source: source.id().to_string(),
+            source: source.uri().to_string(),
             files: listed,
             duration_ms: started.elapsed().as_millis() as u64,
         });
         let files = std::mem::take(&mut unseen.files);
-        self.listings.push((id.to_string(), unseen));
-        // The first start is a batch of its own even if there is no file, so that the checkpoint knows it.
-        if !source.options().include_existing_files && !self.checkpoint.positions().contains_key(id) {
+        self.listings.push(unseen);
+        // The first start is a batch of its own even if there is no file, so that the checkpoint knows it. A place that holds files which
+        // the flow knows has another spelling now and was started before.
+        let is_new = !self.checkpoint.positions().contains_key(id) && files.len() as u64 == listed;
+        if !source.options().include_existing_files && is_new {
             return Ok(vec![(SourceRange::Files { files: Vec::new(), seen: files }, 0, 0)]);
         }
-        let size = |files: &[crate::state::FileEntry]| files.iter().map(|file| file.size).sum();
+        let size = |files: &[FileEntry]| files.iter().map(|file| file.size).sum();
         let range = |files: Vec<_>| {
             let (count, bytes) = (files.len() as u64, size(&files));
             (SourceRange::Files { files, seen: Vec::new() }, count, bytes)
@@ -183,16 +233,14 @@ impl AppendRun<'_> {
         Ok(source.batches(files).into_iter().map(range).collect())
     }
 
-    async fn plan_table(&self, relation: &Relation, id: &str) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
+    async fn plan_table(&self, relation: &Relation, id: &SourceId) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
         let options = delta_stream_options(relation).map_err(invalid_options)?;
-        let location = inputs::location(self.execution, relation)?;
-        let position = match self.checkpoint.positions().get(id) {
-            Some(SourcePosition::Delta { table_id, version }) => Some((table_id.as_str(), *version)),
-            _ => None,
-        };
-        let newest = table::newest_version(&location, position.map(|(_, version)| version)).await?;
+        let location = self.execution.places().location(relation)?;
+        let position = self.checkpoint.positions().get(id);
+        let known = position.and_then(SourcePosition::table_version);
+        let newest = table::newest_version(&location, known).await?;
         let newest = newest.ok_or_else(|| inputs::no_table(relation, &location))?;
-        let plan = inputs::delta_source(self.execution, relation)?.plan(&options, position, newest).await?;
+        let plan = self.execution.places().delta(relation)?.plan(&options, position, newest).await?;
         for skipped in &plan.skipped {
             self.warn(
                 "CHANGE_COMMIT_SKIPPED",
@@ -253,7 +301,7 @@ impl AppendRun<'_> {
         if let Some(progress) = unreported {
             self.report(offsets, FlowProgress { target_version: version, ..progress });
         }
-        let positions = self.positions_after(offsets)?;
+        let positions = self.positions_after(offsets);
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
         self.result.total.target_version = version;
         Ok(())
@@ -285,23 +333,11 @@ impl AppendRun<'_> {
         transaction::append(target, files, request).await.map(Some)
     }
 
-    /// Sources of the query now: those that it reads no more are forgotten.
-    fn positions_after(&self, offsets: &BatchOffsets) -> Result<BTreeMap<String, SourcePosition>, Failure> {
+    /// A source that the query does not read now keeps its position: put back, it is read from there.
+    fn positions_after(&self, offsets: &BatchOffsets) -> BTreeMap<SourceId, SourcePosition> {
         let mut positions = self.checkpoint.positions().clone();
-        for (id, range) in &offsets.sources {
-            let position = match range {
-                SourceRange::Files { .. } => SourcePosition::Files,
-                SourceRange::Delta { table_id, to, .. } => SourcePosition::Delta { table_id: table_id.clone(), version: *to },
-                SourceRange::Once => SourcePosition::Done,
-            };
-            positions.insert(id.clone(), position);
-        }
-        if self.run.flow.kind == FlowKind::Append {
-            let ids: Result<Vec<_>, _> = stream_leaves(&self.run.flow.plan).iter().map(|r| inputs::stream_id(self.execution, r)).collect();
-            let ids = ids?;
-            positions.retain(|id, _| ids.contains(id));
-        }
-        Ok(positions)
+        positions.extend(offsets.sources.iter().map(|(id, range)| (id.clone(), range.end())));
+        positions
     }
 
     fn request(&self, batch: i64, absent_until: Option<i64>, info: Map<String, Value>, step: &'static str) -> CommitRequest {
@@ -328,9 +364,12 @@ impl AppendRun<'_> {
 
 /// The micro-batch in the words of Spark's streaming progress.
 fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
-    let source = |(id, range): (&String, &SourceRange)| match range {
+    let source = |(id, range): (&SourceId, &SourceRange)| match range {
         SourceRange::Files { files, .. } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
         SourceRange::Delta { from, to, .. } => json!({"description": id, "startOffset": from, "endOffset": to}),
+        SourceRange::Snapshot { version, from, to, .. } => {
+            json!({"description": id, "startOffset": {"snapshot": version, "file": from}, "endOffset": {"snapshot": version, "file": to}})
+        }
         SourceRange::Once => json!({"description": id}),
     };
     json!({

@@ -13,7 +13,11 @@ use super::{
     refresh::{self, RefreshFacts},
 };
 use crate::{
-    commit::{CommitRequest, TargetTable, action::Action, table, transaction},
+    commit::{
+        CommitRequest, TargetTable,
+        action::{Action, changes_rows},
+        table, transaction,
+    },
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
@@ -78,15 +82,6 @@ async fn last_refresh(execution: &Execution, run: &FlowRun) -> Result<(Option<Vi
     let ours = recorded_position(&last_change.actions);
     let overwritten = ours.is_none();
     Ok((ours.map(|position| ViewPosition { own_version: last_change.version, ..position }), overwritten))
-}
-
-/// True if a commit adds or removes rows, and does not only move them.
-pub fn changes_rows(actions: &[Action]) -> bool {
-    actions.iter().any(|action| match action {
-        Action::Add(add) => add.data_change,
-        Action::Remove(remove) => remove.data_change,
-        _ => false,
-    })
 }
 
 fn recorded_position(actions: &[Action]) -> Option<ViewPosition> {

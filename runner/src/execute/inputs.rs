@@ -1,8 +1,11 @@
 //! The inputs of one execution: which versions and files it reads, and the providers of exactly these.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use datafusion::{catalog::TableProvider, common::tree_node::TreeNodeRecursion, datasource::empty::EmptyTable, logical_expr::LogicalPlan};
+use datafusion::{catalog::TableProvider, datasource::empty::EmptyTable};
 use floe_graph::{
     analysis::stream_leaves,
     graph::ResolvedFlow,
@@ -12,18 +15,17 @@ use floe_graph::{
 
 use super::{
     Execution,
-    complete::changes_rows,
     progress::{FlowMetrics, Moving},
     refresh::InputNow,
 };
 use crate::{
-    commit::table,
+    commit::{action::changes_rows, table},
     failure::Failure,
     functions::BatchClock,
     session::{self, Binding},
-    source::{DeltaSource, FileSource, ReadCounters, files::listing_fingerprint},
-    state::{BatchOffsets, FileEntry, SourceRange, StaticVersion},
-    storage::{Location, layout},
+    source::{ReadCounters, files::listing_fingerprint},
+    state::{BatchOffsets, FileEntry, SourceId, SourceRange, StaticVersion},
+    storage::Location,
 };
 
 /// What the sources of one execution count while they read.
@@ -69,13 +71,13 @@ impl Counters {
 pub struct PinnedInputs {
     /// Per table key the newest version.
     pub tables: BTreeMap<String, InputNow>,
-    /// Per source id all files of the listing.
-    pub files: BTreeMap<String, Vec<FileEntry>>,
+    /// All files of each listing.
+    pub files: BTreeMap<SourceId, Vec<FileEntry>>,
 }
 
 impl PinnedInputs {
-    /// Per source id the hash of its listing.
-    pub fn listings(&self) -> BTreeMap<String, String> {
+    /// The hash of each listing.
+    pub fn listings(&self) -> BTreeMap<SourceId, String> {
         self.files.iter().map(|(id, files)| (id.clone(), listing_fingerprint(files))).collect()
     }
 
@@ -95,25 +97,39 @@ impl PinnedInputs {
 /// two small requests.
 pub async fn pin(execution: &Execution, flow: &ResolvedFlow, known: &BTreeMap<String, StaticVersion>) -> Result<PinnedInputs, Failure> {
     let mut pinned = PinnedInputs::default();
+    pin_missing(execution, flow, known, &mut pinned).await?;
+    Ok(pinned)
+}
+
+/// Adds what `pinned` does not have.
+async fn pin_missing(
+    execution: &Execution,
+    flow: &ResolvedFlow,
+    known: &BTreeMap<String, StaticVersion>,
+    pinned: &mut PinnedInputs,
+) -> Result<(), Failure> {
     for relation in flow.inputs.iter().filter(|relation| !relation.streaming) {
         if let RelationKind::Files { .. } = &relation.kind {
-            let source = file_source(execution, relation)?;
-            let files = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
-            pinned.files.insert(source.id().to_string(), files);
+            let id = execution.places().listing_id(relation)?;
+            if let Entry::Vacant(missing) = pinned.files.entry(id) {
+                missing.insert(execution.places().files(relation)?.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?);
+            }
         } else {
             let id = relation.source_id();
-            let now = pin_table(execution, relation, known.get(&id)).await?;
-            pinned.tables.insert(id, now);
+            if let Entry::Vacant(missing) = pinned.tables.entry(id) {
+                let known = known.get(missing.key());
+                missing.insert(pin_table(execution, relation, known).await?);
+            }
         }
     }
-    Ok(pinned)
+    Ok(())
 }
 
 async fn pin_table(execution: &Execution, relation: &Relation, known: Option<&StaticVersion>) -> Result<InputNow, Failure> {
     if let RelationKind::Delta { version: Some(version), .. } = &relation.kind {
         return Ok(InputNow { version: StaticVersion { table_id: relation.source_id(), version: *version }, changed: known.is_none() });
     }
-    let location = location(execution, relation)?;
+    let location = execution.places().location(relation)?;
     let newest = table::newest_version(&location, known.map(|k| k.version)).await?.ok_or_else(|| no_table(relation, &location))?;
     if let Some(known) = known
         && newest >= known.version
@@ -145,42 +161,6 @@ pub fn no_table(relation: &Relation, location: &Location) -> Failure {
         .help("check the location; a dataset of this pipeline is made by an update that selects it")
 }
 
-/// Where the table of a relation stands.
-pub fn location(execution: &Execution, relation: &Relation) -> Result<Location, Failure> {
-    match &relation.kind {
-        RelationKind::Dataset { name } => {
-            let private = execution.graph.datasets.values().any(|dataset| {
-                dataset.definition.private && (dataset.definition.name == *name || dataset.quarantine.as_ref() == Some(name))
-            });
-            Ok(execution.storage.at(&layout::table_path(name, private)))
-        }
-        RelationKind::Delta { location, .. } => {
-            execution.storage.stores().location(&crate::storage::parse_uri(location, &execution.project)?)
-        }
-        RelationKind::EventLog => Ok(execution.storage.at(layout::EVENT_LOG)),
-        RelationKind::Files { path, .. } => Err(Failure::internal(format!("{path} is not a table"))),
-    }
-}
-
-/// The source of a file relation.
-pub fn file_source(execution: &Execution, relation: &Relation) -> Result<FileSource, Failure> {
-    Ok(FileSource::new(relation, &execution.project, execution.storage.stores())?.with_time_zone(execution.time_zone.clone()))
-}
-
-/// The source of a Delta relation.
-pub fn delta_source(execution: &Execution, relation: &Relation) -> Result<DeltaSource, Failure> {
-    let source = DeltaSource::new(relation.source_id(), location(execution, relation)?);
-    Ok(if matches!(relation.kind, RelationKind::Dataset { .. }) { source.managed() } else { source })
-}
-
-/// What a checkpoint knows a stream by: the canonical URI of files, the full name or location of a table.
-pub fn stream_id(execution: &Execution, relation: &Relation) -> Result<String, Failure> {
-    match &relation.kind {
-        RelationKind::Files { .. } => Ok(format!("files:{}", file_source(execution, relation)?.id())),
-        _ => Ok(format!("delta:{}", relation.source_id())),
-    }
-}
-
 /// Providers for a query over pinned inputs only.
 pub async fn static_binding(
     execution: &Execution,
@@ -190,7 +170,7 @@ pub async fn static_binding(
 ) -> Result<(Binding, Counters), Failure> {
     let mut counters = Counters::default();
     let mut providers = Vec::new();
-    for leaf in leaves(flow) {
+    for leaf in session::leaves(&flow.plan) {
         let provider = static_provider(execution, &leaf, pinned, &counters.start()).await?;
         providers.push((leaf, provider));
     }
@@ -199,13 +179,17 @@ pub async fn static_binding(
 
 /// Providers for one micro-batch: the recorded ranges of the streams, the recorded versions of everything else.
 pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: &BatchOffsets) -> Result<(Binding, Counters), Failure> {
-    let pinned = PinnedInputs::recorded(offsets);
+    let mut pinned = PinnedInputs::recorded(offsets);
+    // An input that the query got after the batch was planned.
+    pin_missing(execution, flow, &BTreeMap::new(), &mut pinned).await?;
     let mut counters = Counters::default();
     let mut providers = Vec::new();
     let streams = stream_leaves(&flow.plan);
-    for leaf in leaves(flow) {
+    let renamed = renamed_ranges(execution, &streams, offsets)?;
+    for leaf in session::leaves(&flow.plan) {
         let provider = if leaf.relation.streaming {
-            let range = offsets.sources.get(&stream_id(execution, &leaf.relation)?);
+            let id = execution.places().stream_id(&leaf.relation)?;
+            let range = renamed.get(&id).copied().or_else(|| offsets.sources.get(&id));
             stream_provider(execution, &leaf, range, &counters.start()).await?
         } else if streams.is_empty() {
             static_provider(execution, &leaf, &pinned, &counters.start()).await?
@@ -218,6 +202,44 @@ pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: 
     Ok((Binding { providers, clock }, counters))
 }
 
+/// Ranges of a batch that was planned when the query called their place by another name, by the stream that reads them now.
+fn renamed_ranges<'a>(
+    execution: &Execution,
+    streams: &[Arc<Relation>],
+    offsets: &'a BatchOffsets,
+) -> Result<BTreeMap<SourceId, &'a SourceRange>, Failure> {
+    let places = execution.places();
+    let ids = streams.iter().map(|relation| places.stream_id(relation)).collect::<Result<Vec<_>, _>>()?;
+    let mut renamed = BTreeMap::new();
+    let has_rows = |range: &SourceRange| match range {
+        SourceRange::Files { files, .. } => !files.is_empty(),
+        SourceRange::Delta { .. } | SourceRange::Snapshot { .. } => true,
+        SourceRange::Once => false,
+    };
+    for (id, range) in offsets.sources.iter().filter(|(id, range)| !ids.contains(id) && has_rows(range)) {
+        let mut reader = None;
+        if let SourceRange::Files { files, .. } = range {
+            for (relation, now) in streams.iter().zip(&ids) {
+                let is_free = !offsets.sources.contains_key(now) && !renamed.contains_key(now);
+                if matches!(relation.kind, RelationKind::Files { .. }) && is_free && places.files(relation)?.takes(files)? {
+                    reader = Some(now.clone());
+                }
+            }
+        }
+        renamed.insert(reader.ok_or_else(|| pending_source_removed(offsets, id))?, range);
+    }
+    Ok(renamed)
+}
+
+fn pending_source_removed(offsets: &BatchOffsets, id: &SourceId) -> Failure {
+    let text = format!(
+        "micro-batch {} was begun by an earlier update and has to read {id}, which the query does not read any more",
+        offsets.batch
+    );
+    Failure::user("PENDING_SOURCE_REMOVED", text)
+        .help("put the source back for one successful update and take it out after that, or reset the checkpoint of the flow")
+}
+
 async fn static_provider(
     execution: &Execution,
     leaf: &RelationSource,
@@ -226,13 +248,13 @@ async fn static_provider(
 ) -> Result<Arc<dyn TableProvider>, Failure> {
     let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
     if let RelationKind::Files { .. } = &relation.kind {
-        let source = file_source(execution, relation)?;
-        let files = pinned.files.get(source.id()).cloned().unwrap_or_default();
-        return source.provider(files, schema, counters);
+        let id = execution.places().listing_id(relation)?;
+        let files = pinned.files.get(&id).cloned().ok_or_else(|| Failure::internal(format!("the files of {id} were not listed")))?;
+        return execution.places().files(relation)?.provider(files, schema, counters);
     }
     let id = relation.source_id();
     let now = pinned.tables.get(&id).ok_or_else(|| Failure::internal(format!("no version of {id} was pinned")))?;
-    delta_source(execution, relation)?.at_version(now.version.version, schema, counters).await
+    execution.places().delta(relation)?.at_version(now.version.version, schema, counters).await
 }
 
 async fn stream_provider(
@@ -243,30 +265,15 @@ async fn stream_provider(
 ) -> Result<Arc<dyn TableProvider>, Failure> {
     let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
     match range {
-        Some(SourceRange::Files { files, .. }) => file_source(execution, relation)?.provider(files.clone(), schema, counters),
+        Some(SourceRange::Files { files, .. }) => execution.places().files(relation)?.provider(files.clone(), schema, counters),
         Some(SourceRange::Delta { from, to, .. }) => {
             let options = delta_stream_options(relation).map_err(crate::source::invalid_options)?;
-            delta_source(execution, relation)?.appended(&options, (*from, *to), schema, counters).await
+            execution.places().delta(relation)?.appended(&options, (*from, *to), schema, counters).await
         }
-        // A stream that has nothing in this micro-batch (another one has), or a source that was added after the batch was planned.
+        Some(SourceRange::Snapshot { version, from, to, .. }) => {
+            execution.places().delta(relation)?.snapshot_part(*version, (*from, *to), schema, counters).await
+        }
+        // A stream that has nothing in this micro-batch: another one has, or the source was added after the batch was planned.
         Some(SourceRange::Once) | None => Ok(Arc::new(EmptyTable::new(schema))),
     }
-}
-
-/// The leaves of a flow's plan, each once. One relation stands there twice if one use needs `_metadata` and another does not.
-fn leaves(flow: &ResolvedFlow) -> Vec<RelationSource> {
-    let mut found: Vec<RelationSource> = Vec::new();
-    let visited = flow.plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let source: &dyn std::any::Any = scan.source.as_ref();
-            if let Some(leaf) = source.downcast_ref::<RelationSource>()
-                && !found.iter().any(|known| session::same_leaf(known, leaf))
-            {
-                found.push(leaf.clone());
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    debug_assert!(visited.is_ok(), "the visitor never fails");
-    found
 }

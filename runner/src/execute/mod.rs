@@ -26,12 +26,14 @@ mod batch;
 mod complete;
 pub mod expectation;
 mod inputs;
+pub mod places;
 pub mod progress;
 pub mod refresh;
 pub mod stage;
 pub mod view_expectation;
 
 use futures::FutureExt;
+use places::Places;
 use progress::{FlowFailure, FlowProgress, FlowResult, Observer};
 
 /// What all flows of one update share.
@@ -118,6 +120,11 @@ impl Execution {
             }
         };
         outcome.map_err(|failed| FlowFailure { failure: located(failed.failure, &run.flow), ..failed })
+    }
+
+    /// Where the relations of the update are.
+    pub fn places(&self) -> Places<'_> {
+        Places { storage: &self.storage, graph: &self.graph, project: &self.project, time_zone: &self.time_zone }
     }
 
     fn dataset(&self, run: &FlowRun) -> Result<&ResolvedDataset, Failure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use floe_graph::{analysis::Facts, definition::RefreshPolicy};
 
 use super::progress::{RefreshIssue, RefreshPlan, RefreshSource, RefreshType};
-use crate::state::{StaticVersion, view::ViewPosition};
+use crate::state::{SourceId, StaticVersion, view::ViewPosition};
 
 /// What a refresh is decided on.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct RefreshFacts {
     pub overwritten: bool,
     /// Per table key the newest version of each input, and whether it holds other rows than the one of the last refresh.
     pub inputs: BTreeMap<String, InputNow>,
-    /// Per source id of a file input the hash of its listing.
-    pub files: BTreeMap<String, String>,
+    /// The hash of each listing of a file input.
+    pub files: BTreeMap<SourceId, String>,
     /// Hash of everything in the definition that decides the result.
     pub fingerprint: String,
     /// Functions of time and chance in the plan: with them its result depends on when it runs.
@@ -159,7 +159,7 @@ mod tests {
         let determinism = Facts { time_functions: vec!["current_date".to_string()], ..Facts::default() };
         let clock = RefreshFacts { determinism, ..facts() };
         assert_eq!(issues(&decide(&clock)), ["PLAN_NOT_DETERMINISTIC"]);
-        let files = RefreshFacts { files: BTreeMap::from([("p".to_string(), "h".to_string())]), ..facts() };
+        let files = RefreshFacts { files: BTreeMap::from([(SourceId::files("p"), "h".to_string())]), ..facts() };
         assert_eq!(issues(&decide(&files)), ["INPUT_NOT_IN_DELTA"]);
     }
 

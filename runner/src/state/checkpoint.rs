@@ -13,6 +13,7 @@ use crate::{
     failpoint,
     failure::Failure,
     state::{
+        SourceId,
         format::{self, BatchCommit, BatchOffsets, GenerationMetadata, SourcePosition},
         ledger::{self, Ledger, RecentBatch, SegmentName},
     },
@@ -45,12 +46,12 @@ pub struct Checkpoint {
     begun: bool,
     pending: Option<BatchOffsets>,
     last_commit: Option<BatchCommit>,
-    positions: BTreeMap<String, SourcePosition>,
+    positions: BTreeMap<SourceId, SourcePosition>,
     /// Batches with an offsets entry, batches with a commit entry.
     offsets: BTreeSet<i64>,
     commits: BTreeSet<i64>,
-    /// Ledger files per source directory, as listed.
-    segments: BTreeMap<String, Vec<SegmentName>>,
+    /// Ledger files, as listed.
+    segments: Vec<SegmentName>,
     /// Offsets that are in memory already; the ledger reads the others when it needs them.
     recent: BTreeMap<i64, Arc<BatchOffsets>>,
     /// True if this process planned the pending batch and nobody had before.
@@ -66,7 +67,7 @@ struct Listing {
     has_metadata: bool,
     offsets: BTreeSet<i64>,
     commits: BTreeSet<i64>,
-    segments: BTreeMap<String, Vec<SegmentName>>,
+    segments: Vec<SegmentName>,
     /// Paths of all its files, relative to the directory of the flow.
     files: Vec<String>,
 }
@@ -132,7 +133,7 @@ impl Checkpoint {
     }
 
     /// Per source id where the next batch begins; empty before the first batch.
-    pub fn positions(&self) -> &BTreeMap<String, SourcePosition> {
+    pub fn positions(&self) -> &BTreeMap<SourceId, SourcePosition> {
         &self.positions
     }
 
@@ -260,15 +261,13 @@ impl Checkpoint {
         delete_all(&self.flow_directory, now_deleted).await
     }
 
-    /// The files that this flow has taken from the source with this id. Reads nothing yet.
-    pub fn ledger(&self, source: &str) -> Ledger {
-        let name = ledger::directory_name(source);
-        let segments = self.segments.get(&name).cloned().unwrap_or_default();
+    /// The files that this flow has taken. Reads nothing yet.
+    pub fn ledger(&self) -> Ledger {
         let recent = self.offsets.iter().map(|batch| RecentBatch { batch: *batch, offsets: self.recent.get(batch).cloned() }).collect();
-        Ledger::new(self.directory.clone(), source.to_owned(), segments, recent)
+        Ledger::new(self.directory.clone(), self.segments.clone(), recent)
     }
 
-    /// Moves the files of old batches into the ledgers, then deletes old entries, so that a listing stays small.
+    /// Moves the files of old batches into the ledger, then deletes old entries, so that a listing stays small.
     async fn prune(&mut self) -> Result<(), Failure> {
         let newest = self.last_commit.as_ref().map_or(-1, |commit| commit.batch);
         let limit = newest - KEPT_BATCHES;
@@ -276,7 +275,7 @@ impl Checkpoint {
         if (old.len() as i64) < PRUNE_EVERY {
             return Ok(());
         }
-        self.settle_ledgers(&old).await?;
+        self.settle_ledger(&old).await?;
         failpoint::reach("prune::before")?;
         let entries: Vec<String> =
             old.iter().map(|batch| offsets_entry(*batch)).chain(self.commits.range(..=limit).map(|batch| commit_entry(*batch))).collect();
@@ -287,7 +286,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    async fn settle_ledgers(&mut self, batches: &[i64]) -> Result<(), Failure> {
+    async fn settle_ledger(&mut self, batches: &[i64]) -> Result<(), Failure> {
         let mut offsets = Vec::with_capacity(batches.len());
         for batch in batches {
             match self.recent.get(batch) {
@@ -295,17 +294,7 @@ impl Checkpoint {
                 None => offsets.extend(read_if::<BatchOffsets>(&self.directory, Some(offsets_entry(*batch))).await?.map(Arc::new)),
             }
         }
-        let sources: BTreeSet<String> = offsets
-            .iter()
-            .flat_map(|offsets| &offsets.sources)
-            .filter(|(_, range)| range.taken_files().next().is_some())
-            .map(|(source, _)| source.clone())
-            .collect();
-        for source in sources {
-            let name = ledger::directory_name(&source);
-            let segments = self.segments.entry(name).or_default();
-            *segments = ledger::settle(&self.directory, &source, std::mem::take(segments), &offsets).await?;
-        }
+        self.segments = ledger::settle(&self.directory, std::mem::take(&mut self.segments), &offsets).await?;
         Ok(())
     }
 }
@@ -376,7 +365,7 @@ impl Listing {
             [METADATA] => self.has_metadata = true,
             ["offsets", name] => self.offsets.extend(batch(name)),
             ["commits", name] => self.commits.extend(batch(name)),
-            ["files", source, name] => self.segments.entry((*source).to_owned()).or_default().extend(SegmentName::parse(name, bytes)),
+            [ledger::DIRECTORY, name] => self.segments.extend(SegmentName::parse(name, bytes)),
             _ => {}
         }
     }

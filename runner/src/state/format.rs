@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::SourceId;
 use crate::failure::Failure;
 
-/// The version of all documents of this file.
-pub const VERSION: u32 = 1;
+/// The version of all documents of this file. Format 1 knew sources by absolute URIs and was never released.
+pub const VERSION: u32 = 2;
 
 /// `metadata.json`: what one generation of a flow's checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct GenerationMetadata {
     pub target: Option<String>,
     /// Ids of the sources when the generation began, for people.
     #[serde(default)]
-    pub sources: Vec<String>,
+    pub sources: Vec<SourceId>,
 }
 
 /// `offsets/<b>.json`: everything that decides the rows of micro-batch `b`, written before the first row is read.
@@ -43,18 +44,18 @@ pub struct BatchOffsets {
     /// What `current_timestamp()` gives in this batch, µs since 1970 UTC.
     pub timestamp_us: i64,
     /// Per source id (kind and canonical name) what the batch reads of it.
-    pub sources: BTreeMap<String, SourceRange>,
+    pub sources: BTreeMap<SourceId, SourceRange>,
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
     /// Per source id the files of a static input, so that a batch that is executed again joins with the same rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub static_files: BTreeMap<String, Vec<FileEntry>>,
+    pub static_files: BTreeMap<SourceId, Vec<FileEntry>>,
 }
 
 impl BatchOffsets {
     /// Batch `batch` at `timestamp_us` over `sources`, without static inputs.
-    pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<String, SourceRange>) -> Self {
+    pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<SourceId, SourceRange>) -> Self {
         Self { version: VERSION, batch, timestamp_us, sources, statics: BTreeMap::new(), static_files: BTreeMap::new() }
     }
 }
@@ -80,6 +81,19 @@ pub enum SourceRange {
         /// Inclusive.
         to: i64,
     },
+    /// A part of the rows of one version of a table: files `from` up to, without, `to` of the snapshot, ordered by time and path.
+    Snapshot {
+        /// Delta table id.
+        table_id: String,
+        /// The version.
+        version: i64,
+        /// Inclusive.
+        from: u64,
+        /// Exclusive.
+        to: u64,
+        /// True if nothing of the snapshot is left behind it.
+        last: bool,
+    },
     /// A batch input of a ONCE flow; what it reads is in the static versions.
     Once,
 }
@@ -89,7 +103,7 @@ impl SourceRange {
     pub fn taken_files(&self) -> impl Iterator<Item = &FileEntry> {
         let (files, seen): (&[FileEntry], &[FileEntry]) = match self {
             Self::Files { files, seen } => (files, seen),
-            Self::Delta { .. } | Self::Once => (&[], &[]),
+            Self::Delta { .. } | Self::Snapshot { .. } | Self::Once => (&[], &[]),
         };
         files.iter().chain(seen)
     }
@@ -99,7 +113,7 @@ impl SourceRange {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileEntry {
-    /// Full URI of the file, or the path as the source names it; compared byte by byte.
+    /// URI of the file; relative to the project (`data/a.json`) for a file below it. Compared byte by byte.
     pub path: String,
     /// Bytes.
     pub size: u64,
@@ -131,12 +145,12 @@ pub struct BatchCommit {
     /// The version of the target that holds the batch; `None` if it had no rows and wrote nothing.
     pub target_version: Option<i64>,
     /// Per source id where the next batch begins.
-    pub positions: BTreeMap<String, SourcePosition>,
+    pub positions: BTreeMap<SourceId, SourcePosition>,
 }
 
 impl BatchCommit {
     /// Batch `batch` is done, in version `target_version` of the target.
-    pub fn new(batch: i64, target_version: Option<i64>, positions: BTreeMap<String, SourcePosition>) -> Self {
+    pub fn new(batch: i64, target_version: Option<i64>, positions: BTreeMap<SourceId, SourcePosition>) -> Self {
         Self { version: VERSION, batch, target_version, positions }
     }
 }
@@ -154,8 +168,43 @@ pub enum SourcePosition {
         /// Everything up to it has been read.
         version: i64,
     },
+    /// In the snapshot of `version` of the table with this id.
+    Snapshot {
+        /// Delta table id.
+        table_id: String,
+        /// The version of the snapshot.
+        version: i64,
+        /// So many of its files have been read.
+        read: u64,
+    },
     /// A ONCE flow that has run.
     Done,
+}
+
+impl SourcePosition {
+    /// The version of the table that the position is in.
+    pub fn table_version(&self) -> Option<i64> {
+        match self {
+            Self::Delta { version, .. } | Self::Snapshot { version, .. } => Some(*version),
+            Self::Files | Self::Done => None,
+        }
+    }
+}
+
+impl SourceRange {
+    /// The position of the source after this range.
+    pub fn end(&self) -> SourcePosition {
+        match self {
+            Self::Files { .. } => SourcePosition::Files,
+            Self::Delta { table_id, to: version, .. } | Self::Snapshot { table_id, version, last: true, .. } => {
+                SourcePosition::Delta { table_id: table_id.clone(), version: *version }
+            }
+            Self::Snapshot { table_id, version, to, .. } => {
+                SourcePosition::Snapshot { table_id: table_id.clone(), version: *version, read: *to }
+            }
+            Self::Once => SourcePosition::Done,
+        }
+    }
 }
 
 /// A document of state as pretty JSON: people read these files when something went wrong.
@@ -178,6 +227,15 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8], place: &str) -> Resul
             format!("{place} has format {version}; this Floe knows formats up to {VERSION}"),
         )
         .help("run the newer Floe that wrote it"));
+    }
+    if let Ok(Versioned { version }) = serde_json::from_slice(bytes)
+        && version < VERSION
+    {
+        return Err(Failure::user(
+            "STATE_FORMAT_TOO_OLD",
+            format!("{place} has format {version}, which no release wrote; this Floe reads format {VERSION}"),
+        )
+        .help("begin with an empty storage folder"));
     }
     serde_json::from_slice(bytes).map_err(|error| {
         Failure::user("STATE_FILE_CORRUPT", format!("{place} cannot be read: {error}"))

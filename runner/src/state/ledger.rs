@@ -1,22 +1,21 @@
-//! Files that a flow has taken from one source: sorted segments, and behind them the offsets of the newest batches.
+//! Files that a flow has taken: sorted segments, and behind them the offsets of the newest batches.
 //!
-//! A file is taken when the batch that reads it is planned. Offsets move into segments when they are old; small segments are merged into
+//! There is one ledger per flow, whatever its query calls the place of its files: another spelling of a path takes no file twice. A file is taken when the batch that reads it is planned. Offsets move into segments when they are old; small segments are merged into
 //! larger ones, so that there are few, whatever the number of batches.
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
     failpoint,
     failure::Failure,
     state::{
+        SourceId,
         format::{self, BatchOffsets, FileEntry, SourceRange},
         segment::{self, SegmentReader, SegmentWriter},
     },
@@ -26,15 +25,16 @@ use crate::{
 /// A segment is merged with the one before it unless that one is so many times larger.
 const SIZE_RATIO: u64 = 4;
 
-/// The listing that was last found to hold nothing new.
+/// Directory of the segments below the generation's.
+pub(super) const DIRECTORY: &str = "files";
+/// Per source the listing that was last found to hold nothing new.
 const SETTLED: &str = "settled.json";
 
-/// The taken files of one source of one flow.
+/// The taken files of one flow.
 #[derive(Debug)]
 pub struct Ledger {
     generation: Location,
     directory: Location,
-    source: String,
     segments: Vec<SegmentName>,
     recent: Vec<RecentBatch>,
 }
@@ -63,7 +63,8 @@ pub struct Unseen {
     /// Known files whose size, modification time or ETag changed; with [`Overwrites::ReadAgain`] they are in `files` too. 0 for a listing
     /// that was looked at before.
     pub overwritten: u64,
-    /// Identifies the listing for [`Ledger::remember`].
+    /// Identifies source and listing for [`Ledger::remember`].
+    source: Option<SourceId>,
     listing: String,
 }
 
@@ -91,24 +92,25 @@ pub struct TakenFile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Settled {
     version: u32,
-    listing: String,
+    listings: BTreeMap<SourceId, String>,
 }
 
 impl Ledger {
-    pub(super) fn new(generation: Location, source: String, segments: Vec<SegmentName>, recent: Vec<RecentBatch>) -> Self {
-        let directory = generation.join(&format!("files/{}", directory_name(&source)));
+    pub(super) fn new(generation: Location, segments: Vec<SegmentName>, recent: Vec<RecentBatch>) -> Self {
+        let directory = generation.join(DIRECTORY);
         let segments = covering(segments);
         let covered = segments.last().map_or(-1, |segment| segment.to);
         let recent = recent.into_iter().filter(|recent| recent.batch > covered).collect();
-        Self { generation, directory, source, segments, recent }
+        Self { generation, directory, segments, recent }
     }
 
-    /// The files of `listing` that were not taken yet. A listing equal to the last one that was [`remember`](Self::remember)ed costs one
+    /// The files of `listing`, what `source` holds, that were not taken yet. A listing equal to the last one that was [`remember`](Self::remember)ed costs one
     /// small read; any other one costs a pass over the segments. Writes nothing.
-    pub async fn unseen(&self, mut listing: Vec<FileEntry>, overwrites: Overwrites) -> Result<Unseen, Failure> {
+    pub async fn unseen(&self, source: &SourceId, mut listing: Vec<FileEntry>, overwrites: Overwrites) -> Result<Unseen, Failure> {
         let fingerprint = fingerprint(&listing, overwrites);
-        if listing.is_empty() || self.settled().await?.as_deref() == Some(&fingerprint) {
-            return Ok(Unseen { listing: fingerprint, ..Unseen::default() });
+        let nothing = Unseen { source: Some(source.clone()), listing: fingerprint, ..Unseen::default() };
+        if listing.is_empty() || self.settled().await?.get(source) == Some(&nothing.listing) {
+            return Ok(nothing);
         }
         listing.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         listing.dedup_by(|a, b| a.path == b.path);
@@ -119,7 +121,7 @@ impl Ledger {
         let recent = self.recent_files().await?;
         mark(&listing, &mut known, recent.into_iter().map(Ok))?;
 
-        let mut unseen = Unseen { listing: fingerprint, ..Unseen::default() };
+        let mut unseen = nothing;
         for (file, known) in listing.into_iter().zip(known) {
             let changed = known.batch != i64::MIN && !known.same;
             unseen.overwritten += u64::from(changed);
@@ -134,10 +136,12 @@ impl Ledger {
     /// Call it when every file of `unseen` is in the offsets of a batch (at once if there are none): the next update that finds the same
     /// listing does not read the ledger.
     pub async fn remember(&self, unseen: &Unseen) -> Result<(), Failure> {
-        if unseen.listing.is_empty() || self.settled().await?.as_deref() == Some(unseen.listing.as_str()) {
+        let Some(source) = &unseen.source else { return Ok(()) };
+        let mut listings = self.settled().await?;
+        if listings.insert(source.clone(), unseen.listing.clone()).as_ref() == Some(&unseen.listing) {
             return Ok(());
         }
-        let settled = Settled { version: format::VERSION, listing: unseen.listing.clone() };
+        let settled = Settled { version: format::VERSION, listings };
         self.directory.put(SETTLED, format::to_json(&settled)?).await
     }
 
@@ -156,10 +160,10 @@ impl Ledger {
         Ok(files.into_values().collect())
     }
 
-    async fn settled(&self) -> Result<Option<String>, Failure> {
-        let Some(bytes) = self.directory.get(SETTLED).await? else { return Ok(None) };
+    async fn settled(&self) -> Result<BTreeMap<SourceId, String>, Failure> {
+        let Some(bytes) = self.directory.get(SETTLED).await? else { return Ok(BTreeMap::new()) };
         // Only a short cut: damaged, it costs a look at the ledger.
-        Ok(serde_json::from_slice::<Settled>(&bytes).ok().map(|settled| settled.listing))
+        Ok(serde_json::from_slice::<Settled>(&bytes).map(|settled| settled.listings).unwrap_or_default())
     }
 
     async fn open(&self, segment: &SegmentName) -> Result<SegmentReader, Failure> {
@@ -174,7 +178,7 @@ impl Ledger {
                 Some(offsets) => Arc::clone(offsets),
                 None => Arc::new(read_offsets(&self.generation, recent.batch).await?),
             };
-            files.extend(files_of(&offsets, &self.source));
+            files.extend(files_of(&offsets));
         }
         files.sort_by(|a, b| (&a.file.path, a.batch).cmp(&(&b.file.path, b.batch)));
         Ok(files)
@@ -206,22 +210,24 @@ fn mark(listing: &[FileEntry], known: &mut [Known], taken: impl Iterator<Item = 
     Ok(())
 }
 
-/// Adds the files of `batches`, oldest first, to the segments of `source` in the generation's directory. Gives the segments that are left.
+/// Adds the files of `batches`, oldest first, to the segments in the generation's directory. Gives the segments that are left.
 pub(super) async fn settle(
     generation: &Location,
-    source: &str,
     segments: Vec<SegmentName>,
     batches: &[Arc<BatchOffsets>],
 ) -> Result<Vec<SegmentName>, Failure> {
-    let directory = generation.join(&format!("files/{}", directory_name(source)));
+    let directory = generation.join(DIRECTORY);
     let all = segments.clone();
     let mut segments = covering(segments);
     let covered = segments.last().map_or(-1, |segment| segment.to);
     let batches: Vec<_> = batches.iter().filter(|offsets| offsets.batch > covered).collect();
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(segments) };
     let mut files: BTreeMap<String, TakenFile> = BTreeMap::new();
-    for taken in batches.iter().flat_map(|offsets| files_of(offsets, source)) {
+    for taken in batches.iter().flat_map(|offsets| files_of(offsets)) {
         files.insert(taken.file.path.clone(), taken);
+    }
+    if files.is_empty() {
+        return Ok(segments);
     }
     let mut writer = SegmentWriter::new()?;
     for taken in files.values() {
@@ -264,18 +270,9 @@ async fn open_segment(directory: &Location, segment: &SegmentName) -> Result<Seg
     }
 }
 
-fn files_of(offsets: &BatchOffsets, source: &str) -> Vec<TakenFile> {
-    let files = offsets.sources.get(source).into_iter().flat_map(SourceRange::taken_files);
+fn files_of(offsets: &BatchOffsets) -> Vec<TakenFile> {
+    let files = offsets.sources.values().flat_map(SourceRange::taken_files);
     files.map(|file| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us }).collect()
-}
-
-/// The directory of a source's segments below `files/`: ids are URIs of any length.
-pub(super) fn directory_name(source: &str) -> String {
-    let mut name = String::with_capacity(16);
-    for byte in Sha256::digest(source.as_bytes()).iter().take(8) {
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
 }
 
 impl SegmentName {

@@ -7,9 +7,11 @@ pub mod ledger;
 pub mod lock;
 pub mod reset;
 mod segment;
+mod source_id;
 #[cfg(test)]
 mod tests;
 pub mod view;
 
 pub use checkpoint::Checkpoint;
 pub use format::{BatchCommit, BatchOffsets, FileEntry, SourcePosition, SourceRange, StaticVersion};
+pub use source_id::SourceId;

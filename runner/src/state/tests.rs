@@ -20,7 +20,9 @@ use crate::{
     },
 };
 
-const SOURCE: &str = "files:file:///input";
+fn source() -> SourceId {
+    SourceId::files("file:///input")
+}
 
 fn file(number: i64) -> FileEntry {
     FileEntry { path: format!("file:///input/f{number:06}.json"), size: 10, modified_us: 1_000_000 - number, etag: None }
@@ -28,11 +30,11 @@ fn file(number: i64) -> FileEntry {
 
 fn offsets(batch: i64, files: impl IntoIterator<Item = i64>) -> BatchOffsets {
     let range = SourceRange::Files { files: files.into_iter().map(file).collect(), seen: Vec::new() };
-    BatchOffsets::new(batch, 1000 + batch, BTreeMap::from([(SOURCE.to_owned(), range)]))
+    BatchOffsets::new(batch, 1000 + batch, BTreeMap::from([(source(), range)]))
 }
 
 fn commit(batch: i64) -> BatchCommit {
-    BatchCommit::new(batch, Some(batch + 1), BTreeMap::from([(SOURCE.to_owned(), SourcePosition::Files)]))
+    BatchCommit::new(batch, Some(batch + 1), BTreeMap::from([(source(), SourcePosition::Files)]))
 }
 
 async fn take(checkpoint: &mut Checkpoint, batch: i64, files: impl IntoIterator<Item = i64>) {
@@ -65,7 +67,7 @@ async fn a_checkpoint_remembers_what_was_planned_and_committed() {
     checkpoint.write_commit(BatchCommit { target_version: None, ..commit(1) }).await.unwrap();
     let again = open(&storage).await;
     assert_eq!((again.next_batch(), again.target_version(), again.pending()), (2, Some(1), None));
-    assert_eq!(again.positions(), &BTreeMap::from([(SOURCE.to_owned(), SourcePosition::Files)]));
+    assert_eq!(again.positions(), &BTreeMap::from([(source(), SourcePosition::Files)]));
     assert_eq!(again.app_id("p1"), "p1/bronze/g0");
     assert!(directory.path().join("_floe/checkpoints/bronze/g0/offsets/1.json").exists());
 }
@@ -100,7 +102,7 @@ async fn opening_stays_cheap_over_many_batches() {
     let counts = store.take();
     assert_eq!((counts.lists, counts.gets, counts.heads, counts.puts), (1, 2, 0, 0));
     assert_eq!(checkpoint.next_batch(), 200);
-    let taken = checkpoint.ledger(SOURCE).taken().await.unwrap();
+    let taken = checkpoint.ledger().taken().await.unwrap();
     assert_eq!(taken.len(), 200);
     assert_eq!((taken[7].batch, taken[7].taken_us, taken[7].file.clone()), (7, 1007, file(7)));
 }
@@ -119,7 +121,7 @@ async fn a_new_generation_begins_at_the_beginning() {
     assert_eq!(checkpoint.target(), Some("id-of-table"));
     assert_eq!(checkpoint.app_id("p1"), "p1/bronze/g1");
     let listing = (0..3).map(file).collect();
-    assert_eq!(checkpoint.ledger(SOURCE).unseen(listing, Overwrites::Ignore).await.unwrap().files.len(), 3);
+    assert_eq!(checkpoint.ledger().unseen(&source(), listing, Overwrites::Ignore).await.unwrap().files.len(), 3);
     checkpoint.start_generation_at(1, None).await.unwrap();
     assert_eq!(checkpoint.generation(), 1, "a reset that is finished again does nothing");
 }
@@ -132,14 +134,15 @@ async fn unseen_files_come_in_the_order_of_their_times() {
     take(&mut checkpoint, 0, [2, 4]).await;
     let mut listing: Vec<FileEntry> = (0..6).map(file).collect();
     listing[4].size = 11;
-    let unseen = checkpoint.ledger(SOURCE).unseen(listing.clone(), Overwrites::Ignore).await.unwrap();
+    let unseen = checkpoint.ledger().unseen(&source(), listing.clone(), Overwrites::Ignore).await.unwrap();
     assert_eq!(unseen.files, [5, 3, 1, 0].map(file));
     assert_eq!(unseen.overwritten, 1);
-    let again = checkpoint.ledger(SOURCE).unseen(listing.clone(), Overwrites::ReadAgain).await.unwrap();
+    let again = checkpoint.ledger().unseen(&source(), listing.clone(), Overwrites::ReadAgain).await.unwrap();
     assert_eq!((again.files.len(), again.overwritten), (5, 1));
     assert!(again.files.contains(&listing[4]));
-    let other = checkpoint.ledger("files:file:///other").unseen(listing, Overwrites::Ignore).await.unwrap();
-    assert_eq!(other.files.len(), 6);
+    let respelled = SourceId::files("file:///input/*.json");
+    let other = checkpoint.ledger().unseen(&respelled, listing, Overwrites::Ignore).await.unwrap();
+    assert_eq!(other.files, [5, 3, 1, 0].map(file), "the flow has one ledger");
 }
 
 #[tokio::test]
@@ -152,22 +155,22 @@ async fn a_hundred_thousand_known_files_cost_one_small_read() {
     }
     let mut listing: Vec<FileEntry> = (0..100_000).map(file).collect();
     let checkpoint = open(&storage).await;
-    let ledger = checkpoint.ledger(SOURCE);
+    let ledger = checkpoint.ledger();
     store.take();
-    let unseen = ledger.unseen(listing.clone(), Overwrites::Ignore).await.unwrap();
+    let unseen = ledger.unseen(&source(), listing.clone(), Overwrites::Ignore).await.unwrap();
     assert!(unseen.files.is_empty() && unseen.overwritten == 0);
     let first = store.take();
     assert!(first.gets <= 25, "{first:?}");
     ledger.remember(&unseen).await.unwrap();
     store.take();
     listing.reverse();
-    let unseen = open(&storage).await.ledger(SOURCE).unseen(listing.clone(), Overwrites::Ignore).await.unwrap();
+    let unseen = open(&storage).await.ledger().unseen(&source(), listing.clone(), Overwrites::Ignore).await.unwrap();
     assert!(unseen.files.is_empty());
     // One listing and two entries by the checkpoint, one by the ledger.
     let second = store.take();
     assert_eq!((second.lists, second.gets), (1, 3));
     listing.push(file(100_000));
-    let unseen = ledger.unseen(listing, Overwrites::Ignore).await.unwrap();
+    let unseen = ledger.unseen(&source(), listing, Overwrites::Ignore).await.unwrap();
     assert_eq!(unseen.files, [file(100_000)]);
     let segments = storage.at("_floe/checkpoints/bronze/g0/files").list("").await.unwrap();
     let bytes: u64 = segments.iter().map(|segment| segment.size).sum();
@@ -183,7 +186,7 @@ async fn leftovers_of_a_killed_merge_change_nothing() {
     let mut kept: Vec<(std::path::PathBuf, Vec<u8>)> = Vec::new();
     for batch in 0..95 {
         take(&mut checkpoint, batch, [batch]).await;
-        for entry in std::fs::read_dir(&files).into_iter().flatten().flat_map(|source| std::fs::read_dir(source.unwrap().path()).unwrap()) {
+        for entry in std::fs::read_dir(&files).into_iter().flatten() {
             let path = entry.unwrap().path();
             kept.push((path.clone(), std::fs::read(path).unwrap()));
         }
@@ -193,13 +196,13 @@ async fn leftovers_of_a_killed_merge_change_nothing() {
         std::fs::write(path, content).unwrap();
     }
     let mut checkpoint = open(&storage).await;
-    let taken = checkpoint.ledger(SOURCE).taken().await.unwrap();
+    let taken = checkpoint.ledger().taken().await.unwrap();
     assert_eq!(taken.iter().map(|taken| taken.batch).collect::<Vec<_>>(), (0..95).collect::<Vec<_>>());
     for batch in 95..130 {
         take(&mut checkpoint, batch, [batch]).await;
     }
     let listing: Vec<FileEntry> = (0..131).map(file).collect();
-    let unseen = open(&storage).await.ledger(SOURCE).unseen(listing, Overwrites::Ignore).await.unwrap();
+    let unseen = open(&storage).await.ledger().unseen(&source(), listing, Overwrites::Ignore).await.unwrap();
     assert_eq!(unseen.files, [file(130)]);
 }
 
@@ -214,8 +217,10 @@ async fn damaged_state_is_named_and_never_guessed() {
     let failure = Checkpoint::open(&storage, "bronze").await.unwrap_err();
     assert_eq!(failure.error, "STATE_FILE_CORRUPT");
     assert!(failure.message.contains("commits/0.json") && failure.help.is_some(), "{failure}");
-    std::fs::write(&entry, r#"{"version": 99}"#).unwrap();
-    assert_eq!(Checkpoint::open(&storage, "bronze").await.unwrap_err().error, "STATE_FORMAT_TOO_NEW");
+    for (version, error) in [(99, "STATE_FORMAT_TOO_NEW"), (1, "STATE_FORMAT_TOO_OLD")] {
+        std::fs::write(&entry, format!(r#"{{"version": {version}}}"#)).unwrap();
+        assert_eq!(Checkpoint::open(&storage, "bronze").await.unwrap_err().error, error);
+    }
 }
 
 #[test]

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failpoint,
     failure::Failure,
-    state::format::{self, StaticVersion},
+    state::{
+        SourceId,
+        format::{self, StaticVersion},
+    },
     storage::{Location, Storage, layout},
 };
 
@@ -25,7 +28,7 @@ pub struct ViewPosition {
     pub inputs: BTreeMap<String, StaticVersion>,
     /// Per source id of a file input the hash of the listing that the refresh read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, String>,
+    pub files: BTreeMap<SourceId, String>,
     /// Hash of plan, parameters and time zone.
     pub fingerprint: String,
     /// `flow_id` of the event log: changes with every complete recompute.

@@ -210,8 +210,11 @@ async fn p74_a_reset_that_was_begun_is_finished_first() {
         tables: vec![format!("main.shop.{dataset}")],
         generations: [(flow.to_string(), 1)].into(),
     };
-    let marker =
-        markers::ResetMarker { version: 1, update: "dead".to_string(), resets: vec![entry("silver", "silver"), entry("copy", "copy")] };
+    let marker = markers::ResetMarker {
+        version: crate::state::format::VERSION,
+        update: "dead".to_string(),
+        resets: vec![entry("silver", "silver"), entry("copy", "copy")],
+    };
     markers::begin(&shop.storage(), &marker).await.unwrap();
     let report = shop.run().await;
     let _ = report;
@@ -343,6 +346,11 @@ async fn p74_a_begun_reset_with_a_new_type_is_finished_before_planning() {
         tables: vec!["main.shop.copy".to_string()],
         generations: [("copy".to_string(), 1)].into(),
     };
-    markers::begin(&shop.storage(), &markers::ResetMarker { version: 1, update: "dead".to_string(), resets: vec![entry] }).await.unwrap();
+    markers::begin(
+        &shop.storage(),
+        &markers::ResetMarker { version: crate::state::format::VERSION, update: "dead".to_string(), resets: vec![entry] },
+    )
+    .await
+    .unwrap();
     shop.run().await;
 }

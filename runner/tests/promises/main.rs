@@ -12,4 +12,5 @@ mod interrupted;
 mod object_store;
 mod redefined;
 mod refresh;
+mod sources;
 mod streams;

@@ -15,7 +15,11 @@ use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use floe_graph::source_options::DeltaStreamOptions;
 
 use super::ReadCounters;
-use crate::{failure::Failure, state::SourceRange, storage::Location};
+use crate::{
+    failure::Failure,
+    state::{SourcePosition, SourceRange},
+    storage::Location,
+};
 
 pub use observe::ObservedTable;
 
@@ -42,7 +46,7 @@ pub struct DeltaPlan {
 /// One micro-batch of a stream, and how much it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRange {
-    /// Always `SourceRange::Delta`.
+    /// `SourceRange::Delta`, or `Snapshot` if the first snapshot is more than one batch.
     pub range: SourceRange,
     /// Data files to read.
     pub files: u64,
@@ -71,9 +75,9 @@ impl DeltaSource {
         Self { managed: true, ..self }
     }
 
-    /// The micro-batches from `position` (table id and version, after the last batch) up to `newest`; without a position where
+    /// The micro-batches from `position` (after the last batch) up to `newest`; without a position where
     /// `options` say. Without news it reads nothing, else one log entry per new version.
-    pub async fn plan(&self, options: &DeltaStreamOptions, position: Option<(&str, i64)>, newest: i64) -> Result<DeltaPlan, Failure> {
+    pub async fn plan(&self, options: &DeltaStreamOptions, position: Option<&SourcePosition>, newest: i64) -> Result<DeltaPlan, Failure> {
         stream::plan(self, options, position, newest).await
     }
 
@@ -88,6 +92,21 @@ impl DeltaSource {
         let Some(from) = from else { return self.at_version(to, schema, counters).await };
         let files = stream::appended_files(self, options, from, to).await?;
         Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?))
+    }
+
+    /// The rows of some files of `version`, counted in the order of the snapshot.
+    pub async fn snapshot_part(
+        &self,
+        version: i64,
+        (from, to): (u64, u64),
+        schema: SchemaRef,
+        counters: &Arc<ReadCounters>,
+    ) -> Result<Arc<dyn TableProvider>, Failure> {
+        let files = stream::snapshot_files(self, version).await?;
+        let part = files
+            .get(from as usize..to as usize)
+            .ok_or_else(|| Failure::internal(format!("version {version} of {} has {} files, not {to}", self.name, files.len())))?;
+        Ok(Arc::new(scan::DataFiles::new(&self.location, part.to_vec(), &schema, Arc::clone(counters))?))
     }
 
     /// All rows of `version`.

@@ -9,7 +9,7 @@ use crate::{
 /// The files of a version.
 #[derive(Debug)]
 pub(super) enum Snapshot {
-    /// Files whose rows and columns are what they look like.
+    /// Files whose rows and columns are what they look like, ordered by time and path.
     Plain(Vec<DataFile>),
     /// Deletion vectors or column mapping: only the library's own scan reads such tables right.
     Mapped,
@@ -25,9 +25,10 @@ pub(super) async fn active_files(source: &DeltaSource, version: i64) -> Result<S
     if !source.managed && look(source).await?.is_some_and(|table| is_mapped(&table.metadata)) {
         return Ok(Snapshot::Mapped);
     }
-    let active = files::active(&source.location, version).await?;
+    let mut active = files::active(&source.location, version).await?;
     if active.iter().any(|add| add.deletion_vector.is_some()) {
         return Ok(Snapshot::Mapped);
     }
+    active.sort_by(|a, b| (a.modification_time, &a.path).cmp(&(b.modification_time, &b.path)));
     Ok(Snapshot::Plain(active.into_iter().map(DataFile::of).collect()))
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     commit::{action::Action, table},
     failure::Failure,
-    state::SourceRange,
+    state::{SourcePosition, SourceRange},
 };
 
 /// Commits that are held in memory at once.
@@ -21,18 +21,61 @@ const COMMITS_AT_ONCE: i64 = 64;
 pub(super) async fn plan(
     source: &DeltaSource,
     options: &DeltaStreamOptions,
-    position: Option<(&str, i64)>,
+    position: Option<&SourcePosition>,
     newest: i64,
 ) -> Result<DeltaPlan, Failure> {
-    let Some((known_id, version)) = position else { return first_plan(source, options, newest).await };
-    if newest == version {
+    let (known_id, version, read) = match position {
+        Some(SourcePosition::Delta { table_id, version }) => (table_id, *version, None),
+        Some(SourcePosition::Snapshot { table_id, version, read }) => (table_id, *version, Some(*read)),
+        Some(SourcePosition::Files | SourcePosition::Done) | None => return first_plan(source, options, newest).await,
+    };
+    if newest == version && read.is_none() {
         return Ok(DeltaPlan { table_id: known_id.to_owned(), ..DeltaPlan::default() });
     }
     let table_id = table_id(source).await?;
-    if newest < version || table_id != known_id {
+    if newest < version || table_id != *known_id {
         return Err(replaced(source, known_id, &table_id));
     }
-    plan_after(source, options, table_id, version, newest).await
+    let Some(read) = read else { return plan_after(source, options, table_id, version, newest).await };
+    let mut ranges = snapshot_ranges(&snapshot_files(source, version).await?, options.limits, (&table_id, version), read);
+    let later = plan_after(source, options, table_id, version, newest).await?;
+    ranges.extend(later.ranges);
+    Ok(DeltaPlan { ranges, ..later })
+}
+
+/// The files of a version in the order in which parts of it are counted.
+pub(super) async fn snapshot_files(source: &DeltaSource, version: i64) -> Result<Vec<DataFile>, Failure> {
+    match snapshot::active_files(source, version).await? {
+        Snapshot::Plain(files) => Ok(files),
+        Snapshot::Mapped => Err(mapped(source)),
+    }
+}
+
+/// Micro-batches of a snapshot, without the files that have been `read`: one for all of it if the limits allow.
+fn snapshot_ranges(files: &[DataFile], limits: BatchLimits, (table_id, version): (&str, i64), read: u64) -> Vec<PlannedRange> {
+    let mut parts: Vec<(u64, u64, u64)> = Vec::new();
+    for (index, file) in files.iter().enumerate().skip(read as usize) {
+        let index = index as u64;
+        match parts.last_mut() {
+            Some((from, to, bytes))
+                if *to - *from < limits.max_files as u64 && limits.max_bytes.is_none_or(|limit| *bytes + file.size <= limit) =>
+            {
+                (*to, *bytes) = (index + 1, *bytes + file.size);
+            }
+            _ => parts.push((index, index + 1, file.size)),
+        }
+    }
+    let table_id = table_id.to_owned();
+    if read == 0 && parts.len() < 2 {
+        let (_, files, bytes) = parts.pop().unwrap_or_default();
+        return vec![PlannedRange { range: SourceRange::Delta { table_id, from: None, to: version }, files, bytes }];
+    }
+    let end = files.len() as u64;
+    let range = |(from, to, bytes)| {
+        let range = SourceRange::Snapshot { table_id: table_id.clone(), version, from, to, last: to == end };
+        PlannedRange { range, files: to - from, bytes }
+    };
+    parts.into_iter().map(range).collect()
 }
 
 /// The first start: a snapshot, or the commits from the place that the options name.
@@ -40,12 +83,15 @@ async fn first_plan(source: &DeltaSource, options: &DeltaStreamOptions, newest: 
     let table_id = table_id(source).await?;
     let after = match options.start {
         DeltaStart::Snapshot => {
-            let (files, bytes) = match snapshot::active_files(source, newest).await? {
-                Snapshot::Plain(files) => (files.len() as u64, files.iter().map(|file| file.size).sum()),
-                Snapshot::Mapped => (0, 0),
+            let ranges = match snapshot::active_files(source, newest).await? {
+                Snapshot::Plain(files) => snapshot_ranges(&files, options.limits, (&table_id, newest), 0),
+                // Deletion vectors: only the library reads such a table, and only as a whole.
+                Snapshot::Mapped => {
+                    let range = SourceRange::Delta { table_id: table_id.clone(), from: None, to: newest };
+                    vec![PlannedRange { range, files: 0, bytes: 0 }]
+                }
             };
-            let range = SourceRange::Delta { table_id: table_id.clone(), from: None, to: newest };
-            return Ok(DeltaPlan { table_id, ranges: vec![PlannedRange { range, files, bytes }], skipped: Vec::new() });
+            return Ok(DeltaPlan { table_id, ranges, skipped: Vec::new() });
         }
         DeltaStart::Latest => newest,
         DeltaStart::Version(version) if version > newest + 1 => {

@@ -73,7 +73,8 @@ impl Fixture {
     }
 
     async fn plan(&self, options: DeltaStreamOptions, position: Option<i64>, newest: i64) -> Result<DeltaPlan, Failure> {
-        self.source.plan(&options, position.map(|version| (self.table.id(), version)), newest).await
+        let position = position.map(|version| SourcePosition::Delta { table_id: self.table.id().to_owned(), version });
+        self.source.plan(&options, position.as_ref(), newest).await
     }
 
     async fn appended(&self, options: DeltaStreamOptions, range: (Option<i64>, i64), sql: &str) -> (String, crate::source::ReadTotals) {
@@ -142,7 +143,7 @@ async fn without_news_nothing_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let (store, storage) = CountingStore::over(directory.path());
     let source = DeltaSource::new("t", storage.at("default/t"));
-    let plan = source.plan(&DEFAULT, Some(("id", 7)), 7).await.unwrap();
+    let plan = source.plan(&DEFAULT, Some(&SourcePosition::Delta { table_id: "id".to_owned(), version: 7 }), 7).await.unwrap();
     assert!(plan.ranges.is_empty() && plan.skipped.is_empty());
     let counts = store.take();
     assert_eq!((counts.gets, counts.heads, counts.lists), (0, 0, 0));
@@ -161,6 +162,31 @@ async fn limits_cut_micro_batches_between_commits() {
     assert_eq!(ranges(&plan), [(Some(4), 5, 2), (Some(5), 6, 2)], "a commit is never cut");
     let plan = fixture.plan(limited(1000, Some(1)), Some(4), 6).await.unwrap();
     assert_eq!(ranges(&plan), [(Some(4), 5, 2), (Some(5), 6, 2)]);
+}
+
+#[tokio::test]
+async fn limits_cut_the_first_snapshot_and_it_goes_on_where_it_ended() {
+    let fixture = Fixture::new().await;
+    for id in 0..5 {
+        fixture.append(&[("a", id)]).await;
+    }
+    let limited = DeltaStreamOptions { limits: BatchLimits { max_files: 2, max_bytes: None }, ..DEFAULT };
+    let part = |from, to| SourceRange::Snapshot { table_id: fixture.table.id().to_owned(), version: 5, from, to, last: to == 5 };
+    let first = fixture.plan(limited, None, 5).await.unwrap();
+    let planned: Vec<_> = first.ranges.iter().map(|planned| (planned.range.clone(), planned.files)).collect();
+    assert_eq!(planned, [(part(0, 2), 2), (part(2, 4), 2), (part(4, 5), 1)]);
+
+    let counters = Arc::new(ReadCounters::default());
+    let rows = fixture.source.snapshot_part(5, (2, 4), schema(), &counters).await.unwrap();
+    assert_eq!(query(rows, ALL).await.unwrap(), "a,2\na,3");
+
+    fixture.append(&[("a", 5)]).await;
+    let rest = fixture.source.plan(&limited, Some(&part(2, 4).end()), 6).await.unwrap();
+    let added = SourceRange::Delta { table_id: fixture.table.id().to_owned(), from: Some(5), to: 6 };
+    assert_eq!(rest.ranges.into_iter().map(|planned| planned.range).collect::<Vec<_>>(), [part(4, 5), added]);
+    assert_eq!(part(4, 5).end(), SourcePosition::Delta { table_id: fixture.table.id().to_owned(), version: 5 });
+    let bytes = DeltaStreamOptions { limits: BatchLimits { max_files: 1000, max_bytes: Some(1) }, ..DEFAULT };
+    assert_eq!(fixture.plan(bytes, None, 5).await.unwrap().ranges.len(), 5);
 }
 
 #[tokio::test]
@@ -209,7 +235,8 @@ async fn a_cleaned_log_and_a_table_made_again_are_told_apart() {
     for id in 0..3 {
         fixture.append(&[("a", id)]).await;
     }
-    let other_id = fixture.source.plan(&DEFAULT, Some(("another", 1)), 3).await.unwrap_err();
+    let another = SourcePosition::Delta { table_id: "another".to_owned(), version: 1 };
+    let other_id = fixture.source.plan(&DEFAULT, Some(&another), 3).await.unwrap_err();
     assert_eq!(other_id.error, "STREAMING_SOURCE_REPLACED");
     let went_back = fixture.plan(DEFAULT, Some(9), 3).await.unwrap_err();
     assert_eq!(went_back.error, "STREAMING_SOURCE_REPLACED");

@@ -36,7 +36,7 @@ enum Column {
     /// Column of the content at this index.
     Content(usize),
     Metadata,
-    /// The value of `name=value` in the path; where a path has none, the content would have to say it, which is NULL.
+    /// The value of `name=value` in the path; NULL if a column that the query names is not there.
     Partition,
 }
 
@@ -63,10 +63,6 @@ impl Columns {
             })
             .collect();
         Ok(Self { output: Arc::new(output), content: Arc::new(Schema::new(content)), sources })
-    }
-
-    pub(super) fn output(&self) -> &SchemaRef {
-        &self.output
     }
 
     pub(super) fn content(&self) -> &SchemaRef {
@@ -121,26 +117,15 @@ pub(super) fn content_schema(schema: &Schema, in_path: &[String]) -> Schema {
     Schema::new(schema.fields().iter().filter(of_content).cloned().collect::<Vec<_>>())
 }
 
-/// The names of the columns that the paths of `files` give, of those that are wanted.
-pub(super) fn partition_columns(files: &[FileEntry], wanted: &PartitionColumns) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    match wanted {
-        PartitionColumns::Named(wanted) => names.clone_from(wanted),
-        PartitionColumns::All => {
-            let mut last = "";
-            for file in files {
-                let directory = file.path.rsplit_once('/').map_or("", |(directory, _)| directory);
-                if directory != last && directory.contains('=') {
-                    let found = partition_values(&file.path).into_iter().map(|(name, _)| name);
-                    names.extend(found.collect::<Vec<_>>());
-                    names.sort_unstable();
-                    names.dedup();
-                }
-                last = directory;
-            }
-        }
-    }
-    names
+/// The columns of `schema` that the path of `file` gives, of those that are wanted. Those that the query names come from no content, even
+/// if this path does not have them.
+pub(super) fn path_columns(file: &FileEntry, wanted: &PartitionColumns, schema: &Schema) -> Vec<String> {
+    let in_path: Vec<String> = match wanted {
+        PartitionColumns::Named(wanted) => wanted.clone(),
+        PartitionColumns::All => partition_values(&file.path).into_iter().map(|(name, _)| name).collect(),
+    };
+    let given = |field: &&Arc<Field>| in_path.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
+    schema.fields().iter().filter(given).map(|field| field.name().clone()).collect()
 }
 
 /// The `name=value` directories of a URI, decoded.

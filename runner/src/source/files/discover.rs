@@ -56,6 +56,13 @@ pub(super) async fn list(
     Ok(files)
 }
 
+/// True if the names of all these URIs are such that `root` and `filter` take them.
+pub(super) fn takes(root: &FileRoot, filter: &FileFilter, uris: &[String]) -> Result<bool, Failure> {
+    let selector = Selector::new(root, filter, 0)?;
+    let taken = |uri: &String| root.relative(uri).is_some_and(|relative| relative.is_empty() || selector.takes_path(&relative));
+    Ok(uris.iter().all(taken))
+}
+
 impl Selector {
     fn new(root: &FileRoot, filter: &FileFilter, now_us: i64) -> Result<Self, Failure> {
         let name = filter.name_pattern.as_deref().map(|pattern| name_matcher(pattern, pattern)).transpose()?;

@@ -12,7 +12,7 @@ use object_store::{ObjectStore, path::Path};
 use super::glob::Glob;
 use crate::{
     failure::Failure,
-    storage::{Location, Stores},
+    storage::{Location, Stores, parse_uri},
 };
 
 /// Where a file relation looks for files.
@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct FileRoot {
     id: String,
     base: Location,
+    /// URI of the base with a slash at its end, encoded as the URIs of files are.
+    directory: String,
     /// `None`: everything below the directory, or the one file that the path names.
     glob: Option<Glob>,
 }
@@ -36,10 +38,10 @@ impl FileRoot {
     pub(super) fn parse(text: &str, project: &FilePath, stores: &Stores) -> Result<Self, Failure> {
         let (base, pattern) = split_glob(text);
         let base = stores.location_of(base, project)?;
-        let directory = base.url().as_str().trim_end_matches('/');
+        let directory = recoded(base.url().as_str());
         match pattern {
-            Some(pattern) => Ok(Self { id: format!("{directory}/{pattern}"), glob: Some(Glob::parse(pattern)?), base }),
-            None => Ok(Self { id: directory.to_owned(), glob: None, base }),
+            Some(pattern) => Ok(Self { id: format!("{directory}{pattern}"), glob: Some(Glob::parse(pattern)?), base, directory }),
+            None => Ok(Self { id: directory.trim_end_matches('/').to_owned(), glob: None, base, directory }),
         }
     }
 
@@ -57,7 +59,7 @@ impl FileRoot {
 
     /// The URI of the file at `relative` (raw, `/` between segments) below the base; the base itself for an empty one.
     pub(super) fn uri_of(&self, relative: &[u8]) -> String {
-        let directory = self.base.url().as_str();
+        let directory = &self.directory;
         if relative.is_empty() {
             return directory.trim_end_matches('/').to_owned();
         }
@@ -67,18 +69,54 @@ impl FileRoot {
         uri
     }
 
+    /// The decoded path below the base of a URI made by [`Self::uri_of`], here or in another source; empty for the base itself.
+    pub(super) fn relative(&self, uri: &str) -> Option<String> {
+        let directory = &self.directory;
+        if uri == directory.trim_end_matches('/') {
+            return Some(String::new());
+        }
+        uri.strip_prefix(directory.as_str()).map(|relative| String::from_utf8_lossy(&decode(relative)).into_owned())
+    }
+
     /// Where the file of a URI made by [`Self::uri_of`] is.
     pub(super) fn place_of(&self, uri: &str) -> Result<FilePlace, Failure> {
         if let Some(path) = uri.strip_prefix("file://") {
             return Ok(FilePlace::Local(PathBuf::from(OsStr::from_bytes(&decode(path)))));
         }
-        let directory = self.base.url().as_str().trim_end_matches('/');
+        let directory = self.directory.trim_end_matches('/');
         let relative = uri
             .strip_prefix(directory)
             .ok_or_else(|| Failure::internal(format!("{uri} is not below {directory}, where its source reads")))?;
         let relative = String::from_utf8_lossy(&decode(relative)).into_owned();
         Ok(FilePlace::Remote(Arc::clone(self.base.store()), self.base.child(&relative)))
     }
+}
+
+/// The URI of the project directory, with a slash at its end.
+pub(super) fn project_uri(project: &FilePath) -> Result<String, Failure> {
+    let uri = parse_uri("", project)?;
+    let mut uri = recoded(uri.as_str());
+    if !uri.ends_with('/') {
+        uri.push('/');
+    }
+    Ok(uri)
+}
+
+/// A URI with the one encoding that files are compared by.
+fn recoded(uri: &str) -> String {
+    let mut text = String::with_capacity(uri.len());
+    encode_into(&decode(uri), &mut text);
+    text
+}
+
+/// `uri` relative to the project if it is below it. A URI has `://`, a relative place never has.
+pub(super) fn portable<'a>(uri: &'a str, project: &str) -> &'a str {
+    uri.strip_prefix(project).filter(|relative| !relative.is_empty()).unwrap_or(uri)
+}
+
+/// The URI of a place that [`portable`] gave.
+pub(super) fn absolute(place: &str, project: &str) -> String {
+    if place.contains("://") { place.to_owned() } else { format!("{project}{place}") }
 }
 
 /// The URI of a file for people: a path for a local one.
@@ -147,6 +185,20 @@ mod tests {
         assert_eq!(root("*.json").base().url().as_str(), "file:///project/");
         assert_eq!(root("/abs/../other/").id(), "file:///other");
         assert_eq!(root("memory:///in/2024-?/").id(), "memory:///in/2024-?/");
+    }
+
+    #[test]
+    fn places_below_the_project_are_relative_to_it() {
+        let project = project_uri(FilePath::new("/my project")).unwrap();
+        assert_eq!(project, "file:///my%20project/");
+        for (uri, place) in [
+            ("file:///my%20project/data/*.json", "data/*.json"),
+            ("file:///my%20project", "file:///my%20project"),
+            ("file:///my%20projects/a", "file:///my%20projects/a"),
+            ("s3://bucket/a", "s3://bucket/a"),
+        ] {
+            assert_eq!((portable(uri, &project), absolute(place, &project).as_str()), (place, uri));
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) fn decoded_path(text: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct FileSource {
     root: FileRoot,
+    /// URI of the project with a slash at its end: what state knows of files below it is relative to it.
+    project: String,
     options: FileReadOptions,
     time_zone: String,
 }
@@ -56,7 +58,12 @@ impl FileSource {
             return Err(Failure::internal(format!("{} is not made of files", relation.source_id())));
         };
         let (options, _) = file_options(relation).map_err(invalid_options)?;
-        Ok(Self { root: FileRoot::parse(path, project, stores)?, options, time_zone: "UTC".to_owned() })
+        Ok(Self {
+            root: FileRoot::parse(path, project, stores)?,
+            project: location::project_uri(project)?,
+            options,
+            time_zone: "UTC".to_owned(),
+        })
     }
 
     /// The same source, with the session's time zone for timestamps that have none.
@@ -65,9 +72,20 @@ impl FileSource {
         Self { time_zone: time_zone.into(), ..self }
     }
 
-    /// The canonical URI, glob included: what a checkpoint knows the source by.
-    pub fn id(&self) -> &str {
+    /// The canonical URI, glob included: what messages call the source.
+    pub fn uri(&self) -> &str {
         self.root.id()
+    }
+
+    /// The same, relative to the project for a place below it: what state knows the source by.
+    pub fn place(&self) -> &str {
+        location::portable(self.root.id(), &self.project)
+    }
+
+    /// True if the source would take all these files of an earlier listing by their names.
+    pub fn takes(&self, files: &[FileEntry]) -> Result<bool, Failure> {
+        let uris: Vec<_> = files.iter().map(|file| location::absolute(&file.path, &self.project)).collect();
+        discover::takes(&self.root, &self.options.filter, &uris)
     }
 
     /// The options of the read.
@@ -76,9 +94,15 @@ impl FileSource {
     }
 
     /// All files that the relation takes, in file order (modification time, then path). `progress` hears from time to time how many
-    /// were found. A missing directory is `PATH_NOT_FOUND`, an empty one is no error.
+    /// were found. A missing directory is `PATH_NOT_FOUND`, an empty one is no error. Paths below the project are relative to it.
     pub async fn list(&self, now_us: i64, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<FileEntry>, Failure> {
-        discover::list(&self.root, &self.options.filter, now_us, progress).await
+        let mut files = discover::list(&self.root, &self.options.filter, now_us, progress).await?;
+        for file in &mut files {
+            if location::portable(&file.path, &self.project).len() < file.path.len() {
+                file.path.drain(..self.project.len());
+            }
+        }
+        Ok(files)
     }
 
     /// New files, in file order, cut into micro-batches by the limits of the relation.
@@ -89,10 +113,13 @@ impl FileSource {
     /// The rows of exactly these files with exactly this schema.
     pub fn provider(
         &self,
-        files: Vec<FileEntry>,
+        mut files: Vec<FileEntry>,
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
+        for file in &mut files {
+            file.path = location::absolute(&file.path, &self.project);
+        }
         let read = FileRead { root: self.root.clone(), options: self.options.clone(), time_zone: self.time_zone.clone() };
         Ok(Arc::new(FileTable::new(read, files, schema, Arc::clone(counters))))
     }

@@ -1,6 +1,9 @@
 //! The readers of the formats behind one face: the content of a file as batches of the needed columns.
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
 use floe_graph::source_options::FileFormat;
 
 use super::{
@@ -9,7 +12,7 @@ use super::{
     json::JsonReader,
     open::{ReadError, SourceFile},
     parquet::ParquetReader,
-    scan::ScanTask,
+    scan::FileRead,
     text::TextReader,
 };
 use crate::failure::Failure;
@@ -29,7 +32,7 @@ pub(super) struct FileCounts {
     pub corrupt: u64,
 }
 
-/// The reader of a scan's format; lives for all files of a partition.
+/// The reader of a scan's format; lives for all files of a partition that have the same columns.
 pub(super) enum ContentReader {
     Json(Box<JsonReader>),
     Csv(Box<CsvReader>),
@@ -39,11 +42,12 @@ pub(super) enum ContentReader {
 }
 
 impl ContentReader {
-    pub(super) fn new(task: &ScanTask) -> Result<Self, Failure> {
-        let content = task.columns.content();
-        Ok(match task.read.options.format {
-            FileFormat::Json => Self::Json(Box::new(JsonReader::new(content, &task.read)?)),
-            FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(content, &task.file_schema, &task.read)?)),
+    /// `content` are the needed columns; `file_schema` are all columns that the content of a file has, needed or not: CSV columns have a
+    /// position.
+    pub(super) fn new(read: &FileRead, content: &SchemaRef, file_schema: &Schema) -> Result<Self, Failure> {
+        Ok(match read.options.format {
+            FileFormat::Json => Self::Json(Box::new(JsonReader::new(content, read)?)),
+            FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(content, file_schema, read)?)),
             FileFormat::Parquet => Self::Parquet(ParquetReader::new(content)),
             FileFormat::Text => Self::Text(TextReader::new(content)),
             FileFormat::BinaryFile => Self::Binary(BinaryReader::new(content)),

@@ -21,7 +21,7 @@ use floe_graph::source_options::{FileFormat, FileReadOptions};
 use tokio::{runtime::Handle, sync::mpsc::Sender};
 
 use super::{
-    columns::{Columns, content_schema, partition_columns},
+    columns::{Columns, content_schema, path_columns},
     location::{FileRoot, shown},
     open::{ReadError, SourceFile},
     reader::{ContentReader, FileCounts},
@@ -48,7 +48,6 @@ pub(super) struct FileTable {
     read: Arc<FileRead>,
     files: Vec<FileEntry>,
     schema: SchemaRef,
-    in_path: Vec<String>,
     counters: Arc<ReadCounters>,
 }
 
@@ -60,8 +59,7 @@ impl fmt::Debug for FileTable {
 
 impl FileTable {
     pub(super) fn new(read: FileRead, files: Vec<FileEntry>, schema: SchemaRef, counters: Arc<ReadCounters>) -> Self {
-        let in_path = partition_columns(&files, &read.options.partition_columns);
-        Self { read: Arc::new(read), files, schema, in_path, counters }
+        Self { read: Arc::new(read), files, schema, counters }
     }
 }
 
@@ -83,15 +81,15 @@ impl TableProvider for FileTable {
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let columns = Columns::new(&self.schema, &projection, &self.in_path).map_err(engine_error)?;
-        let schema = Arc::clone(columns.output());
+        let schema = Arc::new(self.schema.project(&projection)?);
         if self.files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let task = Arc::new(ScanTask {
             read: Arc::clone(&self.read),
-            columns,
-            file_schema: Arc::new(content_schema(&self.schema, &self.in_path)),
+            relation: Arc::clone(&self.schema),
+            projection,
+            schema: Arc::clone(&schema),
             counters: self.counters.start(),
         });
         let partition = |files| Arc::new(Partition { task: Arc::clone(&task), files }) as Arc<dyn PartitionStream>;
@@ -124,10 +122,18 @@ fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<FileEntry>> {
 #[derive(Debug)]
 pub(super) struct ScanTask {
     pub read: Arc<FileRead>,
-    pub columns: Columns,
-    /// All columns that the content of a file has, needed or not: CSV columns have a position.
-    pub file_schema: SchemaRef,
+    /// Of the relation, before projection.
+    relation: SchemaRef,
+    projection: Vec<usize>,
+    schema: SchemaRef,
     counters: Arc<ScanCounters>,
+}
+
+/// Which columns the files with certain `name=value` directories have, and the reader of such files.
+struct Layout {
+    in_path: Vec<String>,
+    columns: Columns,
+    reader: ContentReader,
 }
 
 /// The files of one partition.
@@ -139,7 +145,7 @@ struct Partition {
 
 impl PartitionStream for Partition {
     fn schema(&self) -> &SchemaRef {
-        self.task.columns.output()
+        &self.task.schema
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
@@ -153,11 +159,12 @@ impl PartitionStream for Partition {
 
 impl ScanTask {
     fn run(&self, files: &[FileEntry], runtime: &Handle, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), Failure> {
-        let mut reader = ContentReader::new(self)?;
+        let mut layouts: Vec<Layout> = Vec::new();
         for entry in files {
             let place = self.read.root.place_of(&entry.path)?;
             let file = SourceFile { entry, place, runtime: runtime.clone() };
-            match self.run_file(&mut reader, &file, target) {
+            let layout = self.layout_of(entry, &mut layouts)?;
+            match self.run_file(layout, &file, target) {
                 Ok(counts) => {
                     self.counters.add_rows(counts.rows, counts.corrupt);
                     self.counters.add_file(entry.size);
@@ -172,27 +179,45 @@ impl ScanTask {
         Ok(())
     }
 
+    /// The layout for `file`: its own path decides which columns its content does not have.
+    fn layout_of<'a>(&self, file: &FileEntry, layouts: &'a mut Vec<Layout>) -> Result<&'a mut Layout, Failure> {
+        let in_path = path_columns(file, &self.read.options.partition_columns, &self.relation);
+        let known = layouts.iter().position(|layout| layout.in_path == in_path);
+        let index = known.unwrap_or(layouts.len());
+        if known.is_none() {
+            let columns = Columns::new(&self.relation, &self.projection, &in_path)?;
+            let reader = self.reader(&columns, &in_path)?;
+            layouts.push(Layout { in_path, columns, reader });
+        }
+        layouts.get_mut(index).ok_or_else(|| Failure::internal("a file has no layout"))
+    }
+
+    fn reader(&self, columns: &Columns, in_path: &[String]) -> Result<ContentReader, Failure> {
+        ContentReader::new(&self.read, columns.content(), &content_schema(&self.relation, in_path))
+    }
+
     fn run_file(
         &self,
-        reader: &mut ContentReader,
+        layout: &mut Layout,
         file: &SourceFile<'_>,
         target: &Sender<EngineResult<RecordBatch>>,
     ) -> Result<FileCounts, ReadError> {
         // An unreadable file must leave no row behind, and how far it can be read is known only at its end.
         if self.read.options.ignore_corrupt_files && self.needs_check(file) {
-            match reader.read(file, &mut |_| Ok(())) {
+            match layout.reader.read(file, &mut |_| Ok(())) {
                 Err(ReadError::Corrupt(reason)) => {
                     tracing::warn!(file = %file.entry.path, %reason, "unreadable file skipped");
                     self.counters.add_corrupt_file(&file.entry.path);
-                    *reader = ContentReader::new(self)?;
+                    layout.reader = self.reader(&layout.columns, &layout.in_path)?;
                     return Ok(FileCounts::default());
                 }
                 checked => checked?,
             };
         }
-        let constants = self.columns.constants(file.entry)?;
+        let Layout { columns, reader, .. } = layout;
+        let constants = columns.constants(file.entry)?;
         reader.read(file, &mut |content| {
-            let batch = self.columns.complete(&content, &constants)?;
+            let batch = columns.complete(&content, &constants)?;
             self.counters.pass(batch.num_rows() as u64);
             target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped)
         })

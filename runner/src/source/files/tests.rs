@@ -232,6 +232,24 @@ async fn directories_give_partition_columns_that_the_schema_names() {
 }
 
 #[tokio::test]
+async fn each_file_has_its_own_path_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("k=7")).unwrap();
+    for (name, content) in [("a.csv", "1,2,x\n"), ("k=7/b.csv", "3,y\n"), ("c.csv", "4,5,z\n")] {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    let schema = || vec![big("a"), big("k"), text("s")];
+    assert_eq!(Read::new("csv", dir.path(), schema()).text("SELECT * FROM t ORDER BY a").await, "1,2,x\n3,7,y\n4,5,z");
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("k=7")).unwrap();
+    for (name, content) in [("a.json", r#"{"a":1,"k":2}"#), ("k=7/b.json", r#"{"a":3,"k":9}"#)] {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    assert_eq!(Read::new("json", dir.path(), schema()).text("SELECT a, k FROM t ORDER BY a").await, "1,2\n3,7");
+}
+
+#[tokio::test]
 async fn csv_is_read_by_position_or_by_the_names_of_the_header() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.csv"), "skip me\nb;a;c\n# comment\n\"x;\"\"y\"\"\";1;2024-01-02 03:04:05\n;x;\n1;2\n\"\";3;bad\n")
