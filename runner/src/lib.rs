@@ -3,6 +3,7 @@
 pub mod args;
 pub mod command;
 pub mod commit;
+pub mod engine_failure;
 pub mod event_log;
 pub mod execute;
 pub mod failpoint;

@@ -5,7 +5,6 @@ use std::{
     path::Path,
 };
 
-use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
     definition::{DatasetKind, FlowKind},
     graph::{ResolvedDataset, ResolvedGraph},
@@ -19,7 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::{
     commit::{KnownTable, TargetTable, properties::PIPELINE_ID},
     failure::Failure,
-    source::DeltaSource,
+    source::{DeltaSource, ObservedTable},
     state::{
         Checkpoint,
         catalog::{Catalog, CatalogEntry, StoredKind},
@@ -31,23 +30,27 @@ use crate::{
 /// Small reads that wait for storage at once.
 pub const CONCURRENT_READS: usize = 32;
 
-/// The schema of every relation that resolution needs, by source id. What cannot be read is an error where it is used.
-pub async fn source_schemas(storage: &Storage, root: &Path, relations: &[Relation]) -> BTreeMap<String, Result<SchemaRef, Diagnostic>> {
+/// Every external table that resolution needs, by source id. What cannot be read is an error where it is used.
+pub async fn external_tables(
+    storage: &Storage,
+    root: &Path,
+    relations: &[Relation],
+) -> BTreeMap<String, Result<ObservedTable, Diagnostic>> {
     let observed = stream::iter(relations).map(|relation| async move {
-        let schema = Box::pin(source_schema(storage, root, relation)).await.map_err(|failure| diagnostic(failure, relation));
-        (relation.source_id(), schema)
+        let table = Box::pin(external_table(storage, root, relation)).await.map_err(|failure| diagnostic(failure, relation));
+        (relation.source_id(), table)
     });
     observed.buffer_unordered(CONCURRENT_READS).collect().await
 }
 
-async fn source_schema(storage: &Storage, root: &Path, relation: &Relation) -> Result<SchemaRef, Failure> {
+async fn external_table(storage: &Storage, root: &Path, relation: &Relation) -> Result<ObservedTable, Failure> {
     let RelationKind::Delta { location, version, .. } = &relation.kind else {
         return Err(Failure::internal(format!("{} has no schema to look up", relation.source_id())));
     };
     let location = storage.stores().location(&parse_uri(location, root)?)?;
     let table = DeltaSource::new(relation.source_id(), location.clone()).observe(*version).await?;
     let missing = || Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table at {location}")).help("check the location");
-    Ok(table.ok_or_else(missing)?.schema)
+    table.ok_or_else(missing)
 }
 
 fn diagnostic(failure: Failure, relation: &Relation) -> Diagnostic {

@@ -14,6 +14,7 @@ use datafusion::{
     error::DataFusionError,
     execution::{
         SessionState, SessionStateBuilder, TaskContext,
+        context::QueryPlanner,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
@@ -26,10 +27,7 @@ use datafusion::{
 use floe_graph::relation::RelationSource;
 
 use crate::{
-    execute::{
-        engine_error,
-        view_expectation::{ExpectPlanner, ViewTallies},
-    },
+    engine_failure::engine_error,
     failure::Failure,
     functions::{BatchClock, bind_expression, bind_functions},
 };
@@ -37,7 +35,7 @@ use crate::{
 /// What a session may use.
 #[derive(Clone, Debug)]
 pub struct SessionLimits {
-    /// Memory of the whole process, in bytes; 60 % of it go to the pool of the operators. `None`: not bounded.
+    /// Memory of the whole process, in bytes; 60 % of it go to the pool of the operators, 20 % to writers. `None`: not bounded.
     pub memory_bytes: Option<u64>,
     /// Where sorts, aggregates and joins spill; `None`: the temporary directory of the system.
     pub spill_directory: Option<PathBuf>,
@@ -45,8 +43,10 @@ pub struct SessionLimits {
     pub parallelism: usize,
 }
 
-/// The part of the memory limit that operators may use; writers, Parquet buffers and log snapshots live outside the pool.
+/// The part of the memory limit that operators may use; Parquet buffers of readers and log snapshots live outside of it.
 const POOL_PERCENT: u64 = 60;
+/// The part that the writers of data files may use.
+const WRITER_PERCENT: u64 = 20;
 /// The part of the pool that each sort may keep back for merging: one in so many.
 const MERGE_POOL_SHARE: usize = 32;
 /// Rows of a batch when memory is short: at most so many, and one for so many bytes of the pool, since a sort holds two batches.
@@ -55,6 +55,13 @@ const POOL_BYTES_PER_ROW: usize = 64 << 10;
 /// How many of the largest consumers an out-of-memory message names.
 const NAMED_CONSUMERS: usize = 5;
 
+impl SessionLimits {
+    /// Memory of all writers of data files together.
+    pub fn writer_bytes(&self) -> Option<u64> {
+        self.memory_bytes.map(|bytes| bytes / 100 * WRITER_PERCENT)
+    }
+}
+
 /// The engine of one process: one memory pool, shared by all flows that run at once.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -62,6 +69,9 @@ pub struct Session {
     config: SessionConfig,
     spilling_batch_rows: usize,
 }
+
+/// Makes a bound and optimised plan executable.
+type Planner = Arc<dyn QueryPlanner + Send + Sync>;
 
 /// What a resolved plan is bound to: one provider per leaf, and the time that `current_timestamp()` returns.
 #[derive(Clone, Debug)]
@@ -106,25 +116,25 @@ impl Session {
         &self.runtime
     }
 
-    /// A state for one query; `tallies` receive the counters of views with expectations.
-    pub fn state(&self, tallies: &Arc<ViewTallies>) -> SessionState {
-        self.state_with(self.config.clone(), tallies)
+    /// A state for one query, which `planner` makes executable.
+    pub fn state(&self, planner: Planner) -> SessionState {
+        self.state_with(self.config.clone(), planner)
     }
 
     /// The same for a second try after the pool was exhausted: without hash joins, which cannot spill, and with one partition and small
     /// batches, so that few operators share the pool and each spills in small steps.
-    pub fn spilling_state(&self, tallies: &Arc<ViewTallies>) -> SessionState {
+    pub fn spilling_state(&self, planner: Planner) -> SessionState {
         let mut config = self.config.clone().with_target_partitions(1).with_batch_size(self.spilling_batch_rows);
         config.options_mut().optimizer.prefer_hash_join = false;
-        self.state_with(config, tallies)
+        self.state_with(config, planner)
     }
 
-    fn state_with(&self, config: SessionConfig, tallies: &Arc<ViewTallies>) -> SessionState {
+    fn state_with(&self, config: SessionConfig, planner: Planner) -> SessionState {
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_default_features()
-            .with_query_planner(Arc::new(ExpectPlanner::new(Arc::clone(tallies))))
+            .with_query_planner(planner)
             .build()
     }
 }

@@ -20,8 +20,9 @@ use super::Outcome;
 use crate::{
     args::{EventFilter, Events},
     commit::table,
+    engine_failure::engine_error,
     event_log::schema,
-    execute::engine_error,
+    execute::view_expectation::ExpectPlanner,
     failure::Failure,
     output::{Paint, Terminal, live::level_word, rows},
     project::Project,
@@ -161,7 +162,7 @@ impl Reader {
 
     async fn rows(&self, plan: LogicalPlanBuilder) -> Result<Vec<Value>, Failure> {
         let plan = plan.build().map_err(engine_error)?;
-        let state = self.session.state(&Arc::default());
+        let state = self.session.state(Arc::new(ExpectPlanner::default()));
         let (physical, context) = session::physical_plan(&state, &plan).await.map_err(engine_error)?;
         let mut stream = execute_stream(physical, context).map_err(engine_error)?;
         let mut found = Vec::new();

@@ -23,8 +23,9 @@ use floe_graph::{
 
 use crate::{
     commit::table,
+    engine_failure::engine_error,
     event_log::schema as event_log_schema,
-    execute::{engine_error, places::Places},
+    execute::{places::Places, view_expectation::ExpectPlanner},
     failure::Failure,
     functions::BatchClock,
     observe,
@@ -98,7 +99,7 @@ impl Engine {
         }
         let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
         let bound = session::bind(plan, &Binding { providers, clock })?;
-        let state = self.session.state(&Arc::default());
+        let state = self.session.state(Arc::new(ExpectPlanner::default()));
         let (physical, _) = session::physical_plan(&state, &bound).await.map_err(engine_error)?;
         Ok(PreparedQuery { schema, bound, physical, state })
     }
@@ -151,7 +152,8 @@ impl Engine {
                 unknown.push(Relation { kind, streaming: false, options: BTreeMap::new(), origin });
             }
         }
-        input.observed.extend(observe::source_schemas(&self.resolved.storage, &self.resolved.project.root, &unknown).await);
+        let tables = observe::external_tables(&self.resolved.storage, &self.resolved.project.root, &unknown).await;
+        input.observed.extend(tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))));
         Ok(Observed { input, versions })
     }
 

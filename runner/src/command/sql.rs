@@ -11,7 +11,7 @@ use futures::StreamExt;
 use super::{Outcome, query::Engine};
 use crate::{
     args::Sql,
-    execute::engine_error,
+    engine_failure::engine_error,
     failure::Failure,
     output::{Paint, Terminal, rows},
     settings::{Environment, Settings},

@@ -1,13 +1,15 @@
 //! Reads the log of a table without replaying it: newest version, single commits, the state behind the newest metadata.
 
+use datafusion::arrow::datatypes::SchemaRef;
 use deltalake::kernel::Snapshot;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
+use object_store::{ObjectMeta, path::Path};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     commit::{
         action::{self, Action, MetaData, Protocol},
-        table::{KnownTable, VersionActions},
+        schema,
     },
     failure::Failure,
     storage::{Location, delta_failure},
@@ -24,6 +26,51 @@ const PARALLEL_READS: usize = 8;
 
 const LOG: &str = "_delta_log";
 
+/// What is known of a table from the last look at its log: enough to append to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KnownTable {
+    /// The version up to which this is true.
+    pub version: i64,
+    /// What readers and writers must know.
+    pub protocol: Protocol,
+    /// Columns, partitioning, properties.
+    pub metadata: MetaData,
+    /// What the store called the log entry of `version`, if it was seen: another one there means that the table may be another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_tag: Option<String>,
+}
+
+impl KnownTable {
+    /// All columns in order: µs timestamps, Utf8 text.
+    pub fn schema(&self) -> Result<SchemaRef, Failure> {
+        schema::from_delta(&self.metadata.schema_string)
+    }
+}
+
+/// The actions of one version.
+#[derive(Clone, Debug)]
+pub struct VersionActions {
+    /// The version.
+    pub version: i64,
+    /// Its actions, in the order of the log.
+    pub actions: Vec<Action>,
+}
+
+/// What a look at a log finds.
+struct Newest {
+    version: i64,
+    /// The tag of its entry.
+    tag: Option<String>,
+    /// The tag of the entry of the version that was known before.
+    known_tag: Option<String>,
+}
+
+/// Tells apart two files of the same name: what the store calls the content, or else size and time.
+fn tag(entry: &ObjectMeta) -> String {
+    entry.e_tag.clone().unwrap_or_else(|| format!("{}-{}", entry.size, entry.last_modified.timestamp_micros()))
+}
+
 /// The file of `version`, relative to the table.
 pub(super) fn entry(version: i64) -> String {
     format!("{LOG}/{version:020}.json")
@@ -31,16 +78,23 @@ pub(super) fn entry(version: i64) -> String {
 
 /// The newest version at `location`, or `None` if there is no table.
 pub(super) async fn newest_version(location: &Location, known: Option<i64>) -> Result<Option<i64>, Failure> {
+    Ok(newest(location, known).await?.map(|newest| newest.version))
+}
+
+async fn newest(location: &Location, known: Option<i64>) -> Result<Option<Newest>, Failure> {
+    let mut known_tag = None;
     if let Some(known) = known {
         let (here, next) = (entry(known), entry(known + 1));
         // The known entry is asked for too: a cleaned or replaced log must not look like a table without news.
         let (here, next) = futures::try_join!(location.head(&here), location.head(&next))?;
+        known_tag = here.as_ref().map(tag);
         match (here, next) {
-            (Some(_), None) => return Ok(Some(known)),
-            (_, Some(_)) => {
+            (Some(_), None) => return Ok(Some(Newest { version: known, tag: known_tag.clone(), known_tag })),
+            (_, Some(mut last)) => {
                 for version in known + 2..=known + 1 + MAX_PROBES {
-                    if location.head(&entry(version)).await?.is_none() {
-                        return Ok(Some(version - 1));
+                    match location.head(&entry(version)).await? {
+                        Some(found) => last = found,
+                        None => return Ok(Some(Newest { version: version - 1, tag: Some(tag(&last)), known_tag })),
                     }
                 }
             }
@@ -51,21 +105,27 @@ pub(super) async fn newest_version(location: &Location, known: Option<i64>) -> R
         Some(known) => Some(known),
         None => last_checkpoint(location).await?,
     };
-    match listed_newest(location, after).await? {
-        Some(version) => Ok(Some(version)),
-        None if after.is_some() => listed_newest(location, None).await,
-        None => Ok(None),
-    }
+    let found = match listed_newest(location, after).await? {
+        None if after.is_some() => listed_newest(location, None).await?,
+        found => found,
+    };
+    Ok(found.map(|(version, tag)| Newest { version, tag, known_tag }))
 }
 
-/// The newest version that a listing of the names after `after` shows.
-async fn listed_newest(location: &Location, after: Option<i64>) -> Result<Option<i64>, Failure> {
+/// The newest version that a listing of the names after `after` shows, and the tag of its entry if that is there.
+async fn listed_newest(location: &Location, after: Option<i64>) -> Result<Option<(i64, Option<String>)>, Failure> {
     let log = location.join(LOG);
     let offset: Path = log.child(&format!("{:020}", after.unwrap_or(0)));
     let listing = log.store().list_with_offset(Some(log.path()), &offset);
     let found: Result<Vec<_>, _> = listing.try_collect().await;
     match found {
-        Ok(objects) => Ok(objects.iter().filter_map(|object| version_of(object.location.filename()?)).max()),
+        Ok(objects) => {
+            let entry = |object: &ObjectMeta| {
+                let name = object.location.filename()?;
+                Some((version_of(name)?, (!name.contains(".checkpoint")).then(|| tag(object))))
+            };
+            Ok(objects.iter().filter_map(entry).max())
+        }
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(crate::storage::store_failure("list", &log.to_string(), error)),
     }
@@ -108,9 +168,12 @@ pub(super) async fn commits(location: &Location, after: i64, to: i64) -> Result<
 
 /// Newest version, protocol and metadata of the table at `location`; `known` is what an earlier look found.
 pub(super) async fn head(location: &Location, known: Option<KnownTable>) -> Result<Option<KnownTable>, Failure> {
-    let Some(newest) = newest_version(location, known.as_ref().map(|known| known.version)).await? else { return Ok(None) };
+    let Some(found) = newest(location, known.as_ref().map(|known| known.version)).await? else { return Ok(None) };
+    let (newest, entry_tag) = (found.version, found.tag);
+    // Another entry in the place of the known one: nothing of what is known counts.
+    let known = known.filter(|known| known.entry_tag.is_none() || found.known_tag.is_none() || known.entry_tag == found.known_tag);
     let (mut protocol, mut metadata, after) = match known {
-        Some(known) if known.version == newest => return Ok(Some(known)),
+        Some(known) if known.version == newest => return Ok(Some(KnownTable { entry_tag, ..known })),
         // A table that went back in time was made again.
         Some(known) if known.version < newest => (Some(known.protocol), Some(known.metadata), known.version),
         _ => (None, None, -1),
@@ -126,10 +189,10 @@ pub(super) async fn head(location: &Location, known: Option<KnownTable>) -> Resu
             }
         }
         if let (Some(protocol), Some(metadata)) = (protocol, metadata) {
-            return Ok(Some(KnownTable { version: newest, protocol, metadata }));
+            return Ok(Some(KnownTable { version: newest, protocol, metadata, entry_tag }));
         }
     }
-    head_of_snapshot(location, newest).await.map(Some)
+    Ok(Some(KnownTable { entry_tag, ..head_of_snapshot(location, newest).await? }))
 }
 
 /// The same through delta-rs, which reads the checkpoint of the log but no file list.
@@ -144,7 +207,7 @@ async fn head_of_snapshot(location: &Location, version: i64) -> Result<KnownTabl
         serde_json::from_value(protocol).map_err(|error| Failure::internal(format!("protocol of {location}: {error}")))?;
     let metadata: MetaData =
         serde_json::from_value(metadata).map_err(|error| Failure::internal(format!("metadata of {location}: {error}")))?;
-    Ok(KnownTable { version: snapshot.version() as i64, protocol, metadata })
+    Ok(KnownTable { version: snapshot.version() as i64, protocol, metadata, entry_tag: None })
 }
 
 async fn snapshot(location: &Location, version: i64) -> Result<Snapshot, Failure> {

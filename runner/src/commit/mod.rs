@@ -15,6 +15,7 @@ mod tests;
 pub mod transaction;
 pub mod writer;
 
-pub use table::{Altered, KnownTable, TableSpec, TargetTable, VersionActions};
+pub use log::{KnownTable, VersionActions};
+pub use table::{Altered, TableSpec, TargetTable};
 pub use transaction::{CommitOutcome, CommitRequest};
-pub use writer::{StagedFiles, TableWriter, WriterOptions};
+pub use writer::{StagedFiles, TableWriter, WriterMemory, WriterOptions};

@@ -7,14 +7,15 @@ use std::{
 
 use chrono::Utc;
 use datafusion::arrow::datatypes::SchemaRef;
-use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use uuid::Uuid;
 
 use crate::{
     commit::{
         action::{Action, Format, MetaData, Protocol},
-        alter, log, partition, properties, schema,
+        alter,
+        log::{self, KnownTable, VersionActions},
+        partition, properties, schema,
         transaction::{self, Attempt, CommitRequest},
     },
     failpoint,
@@ -41,18 +42,6 @@ pub struct TableSpec {
     pub pipeline_id: String,
 }
 
-/// What is known of a table from the last look at its log: enough to append to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KnownTable {
-    /// The version up to which this is true.
-    pub version: i64,
-    /// What readers and writers must know.
-    pub protocol: Protocol,
-    /// Columns, partitioning, properties.
-    pub metadata: MetaData,
-}
-
 /// A table that exists. Flows that write it at once share one value.
 #[derive(Debug)]
 pub struct TargetTable {
@@ -66,15 +55,6 @@ pub struct TargetTable {
     /// The newest version seen, never behind `head.version`.
     newest: AtomicI64,
     is_new: bool,
-}
-
-/// The actions of one version.
-#[derive(Clone, Debug)]
-pub struct VersionActions {
-    /// The version.
-    pub version: i64,
-    /// Its actions, in the order of the log.
-    pub actions: Vec<Action>,
 }
 
 pub use super::alter::Altered;
@@ -108,11 +88,11 @@ impl TargetTable {
         };
         let actions = [Action::Protocol(protocol.clone()), Action::MetaData(metadata.clone())];
         failpoint::reach("create::before")?;
-        let attempt =
-            transaction::attempt(&spec.location, 0, &request, false, &actions).await.map_err(|failure| failure.about(&spec.dataset))?;
+        let attempt = transaction::attempt(&spec.location, 0, &request, false, &actions).await;
+        let attempt = attempt.map_err(|refused| Failure::from(refused).about(&spec.dataset))?;
         failpoint::reach("create::after")?;
         if attempt == Attempt::Created {
-            let head = KnownTable { version: 0, protocol, metadata };
+            let head = KnownTable { version: 0, protocol, metadata, entry_tag: None };
             return Ok(Self { dataset: spec.dataset.clone(), is_new: true, ..Self::of(&spec.location, head)? });
         }
         match log::head(&spec.location, None).await? {
@@ -139,7 +119,7 @@ impl TargetTable {
             let version = self.version() + 1;
             failpoint::reach("metadata::before")?;
             if transaction::attempt(&self.location, version, &request, false, &change.actions()).await? == Attempt::Created {
-                let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata };
+                let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
                 *self = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
                 transaction::checkpoint_if_due(self, version).await;
                 return Ok(Altered { version: Some(version), ..change.altered });
@@ -173,6 +153,19 @@ impl TargetTable {
             newest: AtomicI64::new(self.version()),
             is_new: self.is_new,
         })
+    }
+
+    /// The table as it stands in the log now, after another program has changed its metadata. What the next overwrite makes of it stays.
+    pub async fn reopened(&self) -> Result<Self, Failure> {
+        let head = log::head(&self.location, Some(self.head.clone())).await?;
+        let head = head.ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", self.location)))?;
+        let now = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+        if self.metadata == self.head.metadata {
+            return Ok(now);
+        }
+        let configuration = properties::kept(&now.head.metadata.configuration, self.metadata.configuration.clone());
+        let metadata = MetaData { id: now.head.metadata.id.clone(), configuration, ..self.metadata.clone() };
+        Ok(Self { schema: schema::from_delta(&metadata.schema_string)?, metadata, ..now })
     }
 
     /// Where the table stands.
@@ -217,7 +210,9 @@ impl TargetTable {
 
     /// What the catalog keeps.
     pub fn known(&self) -> KnownTable {
-        KnownTable { version: self.version(), ..self.head.clone() }
+        let version = self.version();
+        let entry_tag = self.head.entry_tag.clone().filter(|_| version == self.head.version);
+        KnownTable { version, entry_tag, ..self.head.clone() }
     }
 
     pub(super) fn saw(&self, version: i64) {
@@ -246,13 +241,6 @@ impl TargetTable {
         Err(Failure::user("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", format!("the Delta table at {} {whose}", spec.location))
             .about(&spec.dataset)
             .help("move the table away, or give the dataset another name, schema or storage; nothing was changed"))
-    }
-}
-
-impl KnownTable {
-    /// All columns in order: µs timestamps, Utf8 text.
-    pub fn schema(&self) -> Result<SchemaRef, Failure> {
-        schema::from_delta(&self.metadata.schema_string)
     }
 }
 

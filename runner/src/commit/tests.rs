@@ -175,6 +175,24 @@ async fn a_lost_answer_is_read_back() {
 }
 
 #[tokio::test]
+async fn files_stay_if_their_commit_may_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, storage) = CountingStore::over(directory.path());
+    let spec = spec(&storage, "t");
+    let table = TargetTable::open_or_create(&spec, None).await.unwrap();
+    let files = staged(&table, &[rows(0..10)]).await;
+    // The first try of the put succeeds, its answer is lost, and then the credentials expire.
+    store.deny_log(true);
+    let request = CommitRequest { absent_until: Some(table.version()), ..request("app", 0) };
+    let failure = transaction::append(&table, files, request).await.unwrap_err();
+    assert_eq!((failure.class, data_files(directory.path())), (FailureClass::Storage, 1));
+    store.deny_log(false);
+    let again = TargetTable::open_or_create(&spec, None).await.unwrap();
+    assert_eq!(transaction::recorded(&again, "app", 0).await.unwrap(), Some(1));
+    assert_eq!(number(&spec.location, "select count(*) from t").await, 10);
+}
+
+#[tokio::test]
 async fn tables_and_files_of_others_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let storage = storage_in(directory.path());

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::{
     commit::{
         action::{self, Action, Txn},
-        files, log, properties,
-        table::{TargetTable, VersionActions},
+        files,
+        log::{self, VersionActions},
+        properties,
+        table::TargetTable,
         writer::StagedFiles,
     },
     failpoint,
@@ -21,6 +23,9 @@ use crate::{
 /// Versions tried before a commit gives up with a transient failure.
 pub(super) const MAX_ATTEMPTS: u32 = 10;
 
+/// The error of a commit that met a changed table: it can succeed after [`TargetTable::reopened`].
+pub const METADATA_CHANGED: &str = "DELTA_METADATA_CHANGED";
+
 /// Written into every commit that replaces all rows: the files of the table are then those of this commit and later ones.
 pub(super) const REPLACES_ALL: &str = "replacesAll";
 
@@ -30,7 +35,7 @@ pub struct CommitRequest {
     /// Application ids and versions that the commit records. The first decides whether an append is there already.
     pub transactions: Vec<(String, i64)>,
     /// Versions of the table up to this one are known not to hold the first transaction; `None` asks the log.
-    /// A flow passes [`crate::state::Checkpoint::target_version`] unless it executes a pending batch again.
+    /// A flow passes the version that it saw before it planned the batch, or up to which it has asked the log itself.
     pub absent_until: Option<i64>,
     /// `operation` of the history: `STREAMING UPDATE`, `WRITE` …
     pub operation: &'static str,
@@ -103,10 +108,17 @@ async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest,
 }
 
 /// A commit that was given up.
-struct Refused {
+#[derive(Debug)]
+pub(super) struct Refused {
     failure: Failure,
-    /// False if a put was sent whose result never became known.
+    /// False if a put was sent and it is not proven that it wrote nothing.
     outcome_known: bool,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        refused.failure
+    }
 }
 
 impl From<Failure> for Refused {
@@ -119,7 +131,7 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
     // A replacement is computed anew for another reason too (a changed query over the same input versions): only a commit that was made
     // since this process opened the table counts as the same, see `check_winners`.
     if mode == Mode::Append
-        && let Some(version) = recorded(table, request).await?
+        && let Some(version) = holder_of(table, request).await?
     {
         return Ok(CommitOutcome::AlreadyCommitted { version });
     }
@@ -133,9 +145,7 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
         }
         failpoint::reach(&format!("{step}::before"))?;
         let blind = mode == Mode::Append;
-        let outcome = attempt(table.location(), base + 1, &request, blind, &actions).await;
-        let attempt = outcome.map_err(|failure| Refused { outcome_known: failure.class != FailureClass::Transient, failure })?;
-        if attempt == Attempt::Created {
+        if attempt(table.location(), base + 1, &request, blind, &actions).await? == Attempt::Created {
             table.saw(base + 1);
             failpoint::reach(&format!("{step}::after")).map_err(|failure| Refused { failure, outcome_known: false })?;
             return Ok(CommitOutcome::Committed { version: base + 1 });
@@ -148,8 +158,15 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
     Err(too_many_conflicts(table).into())
 }
 
+/// A version of `table` that holds transaction `version` of `app_id` or a later one, as far as the table was seen. Asks the log.
+pub async fn recorded(table: &TargetTable, app_id: &str, version: i64) -> Result<Option<i64>, Failure> {
+    let newest = table.version();
+    let found = log::transactions(table.location(), newest, &[app_id]).await?;
+    Ok(found.first().copied().flatten().filter(|found| *found >= version).map(|_| newest))
+}
+
 /// A version that holds the first transaction of `request` already.
-async fn recorded(table: &TargetTable, request: &CommitRequest) -> Result<Option<i64>, Failure> {
+async fn holder_of(table: &TargetTable, request: &CommitRequest) -> Result<Option<i64>, Failure> {
     let Some((app_id, version)) = request.transactions.first() else { return Ok(None) };
     let newest = table.version();
     if let Some(absent) = request.absent_until {
@@ -164,8 +181,7 @@ async fn recorded(table: &TargetTable, request: &CommitRequest) -> Result<Option
             return Ok(holder(&tail, app_id, *version));
         }
     }
-    let found = log::transactions(table.location(), newest, &[app_id.as_str()]).await?;
-    Ok(found.first().copied().flatten().filter(|found| found >= version).map(|_| newest))
+    recorded(table, app_id, *version).await
 }
 
 /// The first of `versions` that holds `app_id` at `version` or later.
@@ -188,7 +204,7 @@ async fn check_winners(table: &TargetTable, request: &CommitRequest, base: i64) 
         winners.iter().find(|entry| entry.actions.iter().any(|action| matches!(action, Action::MetaData(_) | Action::Protocol(_))));
     if let Some(entry) = changed {
         let text = format!("version {} of {} changed the schema or properties while rows were written", entry.version, table.location());
-        return Err(Failure::transient("DELTA_METADATA_CHANGED", text).help("the flow starts again with the new schema"));
+        return Err(Failure::transient(METADATA_CHANGED, text).help("the flow starts again with the table as it is now"));
     }
     table.saw(newest);
     Ok(None)
@@ -240,22 +256,22 @@ pub(super) async fn attempt(
     request: &CommitRequest,
     blind_append: bool,
     actions: &[Action],
-) -> Result<Attempt, Failure> {
+) -> Result<Attempt, Refused> {
     let id = Uuid::new_v4().to_string();
     let mut lines = vec![Action::CommitInfo(commit_info(request, &id, version, blind_append))];
     lines.extend_from_slice(actions);
     let content = action::render(&lines).map_err(|error| Failure::internal(format!("a commit cannot be written as JSON: {error}")))?;
-    match location.put_if_absent(&log::entry(version), content).await {
-        Ok(PutOutcome::Created) => Ok(Attempt::Created),
-        Ok(PutOutcome::AlreadyExists) => {
-            Ok(if is_ours(location, version, &id).await? == Some(true) { Attempt::Created } else { Attempt::Lost })
-        }
-        Err(failure) if failure.class == FailureClass::Transient => match is_ours(location, version, &id).await {
-            Ok(Some(true)) => Ok(Attempt::Created),
-            Ok(Some(false)) => Ok(Attempt::Lost),
-            Ok(None) | Err(_) => Err(failure),
-        },
-        Err(failure) => Err(failure),
+    let put = location.put_if_absent(&log::entry(version), content).await;
+    if let Ok(PutOutcome::Created) = put {
+        return Ok(Attempt::Created);
+    }
+    // The store tries a put several times: what the last try met says nothing about the earlier ones.
+    match (is_ours(location, version, &id).await, put) {
+        (Ok(Some(true)), _) => Ok(Attempt::Created),
+        (Ok(Some(false)), _) | (Ok(None), Ok(_)) => Ok(Attempt::Lost),
+        // A put without an answer may still arrive; one that was refused will not.
+        (Ok(None), Err(failure)) => Err(Refused { outcome_known: failure.class != FailureClass::Transient, failure }),
+        (Err(_), Err(failure)) | (Err(failure), Ok(_)) => Err(Refused { outcome_known: false, failure }),
     }
 }
 

@@ -1,6 +1,13 @@
 //! Writes rows as Parquet files beside a table. They belong to it only when a commit names them.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -36,25 +43,100 @@ use crate::{
 const MAX_OPEN_FILES: usize = 64;
 /// Rows of one row group, at most.
 const MAX_ROW_GROUP_ROWS: usize = 1024 * 1024;
-/// Bytes handed to the store at once; a smaller file is one put.
+/// Bytes handed to an object store at once; a smaller file is one put. Stores take no smaller parts.
 const UPLOAD_PART_BYTES: usize = 8 << 20;
+/// The same for a local directory, where a part costs nothing but its memory.
+const LOCAL_PART_BYTES: usize = 256 << 10;
+/// Parts of one file on their way at once.
+const PARTS_IN_FLIGHT: usize = 2;
 /// Length of the text bounds in statistics.
 const TEXT_BOUND_BYTES: usize = 32;
 /// Table property that chooses the compression: `snappy` (default), `zstd`, `uncompressed`.
 const COMPRESSION: &str = "delta.parquet.compression.codec";
 
 /// How data files are written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WriterOptions {
     /// A file is closed when it has grown to about this size.
     pub target_file_bytes: u64,
     /// Memory of one writer, all open files together.
     pub memory_bytes: u64,
+    /// What this writer shares with all others.
+    pub shared: WriterMemory,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { target_file_bytes: 256 << 20, memory_bytes: 64 << 20 }
+        Self { target_file_bytes: 256 << 20, memory_bytes: 64 << 20, shared: WriterMemory::default() }
+    }
+}
+
+/// The memory that all writers of a process share. Clones are the same memory.
+///
+/// When it is used up, each writer that goes on gives back what it holds beyond an equal share. A writer holds less than before only when it
+/// is written to, so that for a moment all together may hold up to twice as much.
+#[derive(Clone, Debug)]
+pub struct WriterMemory(Arc<SharedMemory>);
+
+#[derive(Debug)]
+struct SharedMemory {
+    limit_bytes: u64,
+    held_bytes: AtomicU64,
+    writers: AtomicU64,
+}
+
+impl Default for WriterMemory {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl WriterMemory {
+    /// Memory of `limit_bytes`, or without a limit.
+    pub fn new(limit_bytes: Option<u64>) -> Self {
+        let limit_bytes = limit_bytes.unwrap_or(u64::MAX);
+        Self(Arc::new(SharedMemory { limit_bytes, held_bytes: AtomicU64::new(0), writers: AtomicU64::new(0) }))
+    }
+
+    /// What all writers hold now.
+    pub fn held_bytes(&self) -> u64 {
+        self.0.held_bytes.load(Ordering::Relaxed)
+    }
+
+    fn join(&self) -> HeldMemory {
+        self.0.writers.fetch_add(1, Ordering::Relaxed);
+        HeldMemory { shared: self.clone(), bytes: 0 }
+    }
+}
+
+/// What one writer holds of the shared memory; given back with the value.
+struct HeldMemory {
+    shared: WriterMemory,
+    bytes: u64,
+}
+
+impl HeldMemory {
+    fn set(&mut self, bytes: u64) {
+        let held = &self.shared.0.held_bytes;
+        if bytes >= self.bytes {
+            held.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            held.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+
+    /// What this writer may hold now.
+    fn allowed(&self) -> u64 {
+        let limit = self.shared.0.limit_bytes;
+        if self.shared.held_bytes() <= limit { limit } else { limit / self.shared.0.writers.load(Ordering::Relaxed).max(1) }
+    }
+}
+
+impl Drop for HeldMemory {
+    fn drop(&mut self) {
+        self.set(0);
+        self.shared.0.writers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -110,6 +192,7 @@ pub struct TableWriter {
     partitions: Option<Partitions>,
     open: HashMap<Option<OwnedRow>, OpenFile>,
     clock: u64,
+    held: HeldMemory,
     staged: StagedFiles,
 }
 
@@ -129,10 +212,24 @@ struct Partitions {
 struct OpenFile {
     writer: AsyncArrowWriter<Upload>,
     path: String,
+    part_bytes: usize,
     values: Vec<(String, Option<String>)>,
     rows: u64,
     not_a_number: Vec<String>,
     used_at: u64,
+}
+
+impl OpenFile {
+    /// Memory of rows that are not encoded to the end yet.
+    fn encoding(&self) -> u64 {
+        self.writer.memory_size() as u64
+    }
+
+    /// Memory of encoded bytes that the store may not have taken yet: the part that is filled, and those on their way.
+    fn uploading(&self) -> u64 {
+        let (encoded, part_bytes) = (self.writer.bytes_written(), self.part_bytes);
+        ((encoded / part_bytes).min(PARTS_IN_FLIGHT) * part_bytes + encoded % part_bytes) as u64
+    }
 }
 
 /// Hands finished row groups to the store without copying them.
@@ -168,10 +265,11 @@ impl TableWriter {
             .set_created_by(concat!("Floe ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_statistics_truncate_length(Some(TEXT_BOUND_BYTES))
             .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some((options.memory_bytes / 2) as usize))
+            .set_max_row_group_bytes(Some((options.memory_bytes.min(options.shared.0.limit_bytes) / 2).max(1) as usize))
             .build();
         Ok(Self {
             location: table.location().clone(),
+            held: options.shared.join(),
             options,
             properties,
             extension,
@@ -262,13 +360,14 @@ impl TableWriter {
         let directories: Vec<String> = values.iter().map(|(name, value)| partition::directory(name, value.as_deref())).collect();
         let name = format!("part-{}.{}", Uuid::now_v7(), self.extension);
         let path = directories.into_iter().chain([name]).collect::<Vec<_>>().join("/");
-        let upload = BufWriter::with_capacity(Arc::clone(self.location.store()), self.location.child(&path), UPLOAD_PART_BYTES)
-            .with_max_concurrency(2);
+        let part_bytes = if self.location.local_path().is_some() { LOCAL_PART_BYTES } else { UPLOAD_PART_BYTES };
+        let upload = BufWriter::with_capacity(Arc::clone(self.location.store()), self.location.child(&path), part_bytes)
+            .with_max_concurrency(PARTS_IN_FLIGHT);
         // Readers take the types from Parquet itself; Arrow's copy of the schema would only make files larger.
         let options = ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
         let writer = AsyncArrowWriter::try_new_with_options(Upload(upload), Arc::clone(&self.file_schema), options)
             .map_err(|error| parquet_failure(&self.location, &path, error))?;
-        Ok(OpenFile { writer, path, values, rows: 0, not_a_number: Vec::new(), used_at: self.clock })
+        Ok(OpenFile { writer, path, part_bytes, values, rows: 0, not_a_number: Vec::new(), used_at: self.clock })
     }
 
     async fn close(&mut self, file: OpenFile) -> Result<(), Failure> {
@@ -302,15 +401,26 @@ impl TableWriter {
         }
     }
 
-    /// Ends row groups early when the open files together hold too much.
+    /// Ends row groups early when the open files together hold too much, then files.
     async fn bound_memory(&mut self) -> Result<(), Failure> {
-        let held: usize = self.open.values().map(|file| file.writer.memory_size()).sum();
-        if (held as u64) <= self.options.memory_bytes {
-            return Ok(());
+        loop {
+            let held = self.open.values().map(|file| file.encoding() + file.uploading()).sum();
+            self.held.set(held);
+            if held <= self.options.memory_bytes.min(self.held.allowed()) {
+                return Ok(());
+            }
+            let largest = self.open.iter_mut().max_by_key(|(_, file)| file.encoding() + file.uploading());
+            let Some((key, file)) = largest else { return Ok(()) };
+            if file.encoding() > file.uploading() {
+                let flushed = file.writer.flush().await;
+                flushed.map_err(|error| parquet_failure(&self.location, &file.path, error))?;
+                continue;
+            }
+            let key = key.clone();
+            if let Some(file) = self.open.remove(&key) {
+                self.close(file).await?;
+            }
         }
-        let Some(largest) = self.open.values_mut().max_by_key(|file| file.writer.memory_size()) else { return Ok(()) };
-        let flushed = largest.writer.flush().await;
-        flushed.map_err(|error| parquet_failure(&self.location, &largest.path, error))
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::record::Identity;
-use crate::{commit::table::KnownTable, failure::Failure, storage::Storage};
+use crate::{commit::KnownTable, failure::Failure, storage::Storage};
 
 const FILE: &str = "_floe/active.json";
 

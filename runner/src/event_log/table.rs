@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::{event::EventDetails, record::Record, schema};
 use crate::{
     commit::{
-        StagedFiles,
+        KnownTable, StagedFiles,
         action::Action,
-        table::{self, KnownTable, TableSpec, TargetTable},
+        table::{self, TableSpec, TargetTable},
         transaction::{self, CommitRequest},
         writer::{TableWriter, WriterOptions},
     },

@@ -131,8 +131,8 @@ struct AppendRun<'a> {
     /// Versions of the static inputs at the last look.
     known: BTreeMap<String, StaticVersion>,
     result: FlowResult,
-    /// Versions of target and quarantine that cannot hold the batch in hand, because they were seen before it was planned. `None`: the
-    /// batch was planned by an earlier process, the log has to be asked.
+    /// Versions of target and quarantine that do not hold the batch in hand: they were seen before it was planned, or the log was asked.
+    /// `None`: the batch was planned by an earlier process, and nobody has asked the log yet.
     seen: (Option<i64>, Option<i64>),
     /// Per stream the first listing: remembered when all its files are in offsets.
     listings: Vec<Unseen>,
@@ -141,7 +141,7 @@ struct AppendRun<'a> {
 impl AppendRun<'_> {
     async fn all_batches(&mut self) -> Result<(), FlowFailure> {
         if let Some(pending) = self.checkpoint.pending().cloned() {
-            self.execute(&pending, &[]).await?;
+            self.finish_pending(&pending).await?;
         }
         let mut planned = self.plan().await?;
         while let Some(batch) = planned.pop_front() {
@@ -156,6 +156,24 @@ impl AppendRun<'_> {
             self.checkpoint.ledger().remember(unseen).await?;
         }
         Ok(())
+    }
+
+    /// Ends the batch of an earlier process. The target is committed last: if it holds the batch, everything else does too, and the batch is
+    /// not executed again. Its input may be gone by now.
+    async fn finish_pending(&mut self, offsets: &BatchOffsets) -> Result<(), FlowFailure> {
+        let target = &self.run.target;
+        let looked_up_to = target.version();
+        let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
+        if let Some(version) = transaction::recorded(target, &app_id, offsets.batch).await? {
+            // An attempt of this process may have committed it without learning so.
+            let earlier = self.execution.unsure.end(&self.run.flow.name).filter(|earlier| earlier.batch_id == Some(offsets.batch));
+            if let Some(progress) = earlier {
+                self.report(offsets, FlowProgress { target_version: Some(version), ..progress });
+            }
+            return Ok(self.close(offsets, Some(version)).await?);
+        }
+        self.seen.0 = Some(looked_up_to);
+        self.execute(offsets, &[]).await
     }
 
     /// The micro-batches up to what the sources hold now. Later arrivals belong to the next update.
@@ -240,7 +258,7 @@ impl AppendRun<'_> {
         let known = position.and_then(SourcePosition::table_version);
         let newest = table::newest_version(&location, known).await?;
         let newest = newest.ok_or_else(|| inputs::no_table(relation, &location))?;
-        let plan = self.execution.places().delta(relation)?.plan(&options, position, newest).await?;
+        let plan = inputs::delta_source(self.execution, relation)?.plan(&options, position, newest).await?;
         for skipped in &plan.skipped {
             self.warn(
                 "CHANGE_COMMIT_SKIPPED",
@@ -301,6 +319,11 @@ impl AppendRun<'_> {
         if let Some(progress) = unreported {
             self.report(offsets, FlowProgress { target_version: version, ..progress });
         }
+        self.close(offsets, version).await
+    }
+
+    /// The batch is in `version` of the target, or had nothing to write: the next one begins after it.
+    async fn close(&mut self, offsets: &BatchOffsets, version: Option<i64>) -> Result<(), Failure> {
         let positions = self.positions_after(offsets);
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
         self.result.total.target_version = version;

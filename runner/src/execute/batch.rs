@@ -6,13 +6,14 @@ use datafusion::{arrow::datatypes::SchemaRef, execution::SessionState};
 use floe_graph::graph::{ResolvedDataset, ResolvedFlow};
 
 use super::{
-    Execution, FlowRun, engine_error,
+    Execution, FlowRun,
     expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
     progress::{FlowFailure, FlowMetrics, FlowNotice, Moving},
     stage::{Destination, RowCounter, Staged, stage},
-    view_expectation::ViewTallies,
+    view_expectation::{ExpectPlanner, ViewTallies},
 };
 use crate::{
+    engine_failure::engine_error,
     failure::Failure,
     session::{self, Binding},
 };
@@ -47,7 +48,8 @@ impl BatchRun<'_> {
         let started = Instant::now();
         let views = Arc::new(ViewTallies::default());
         let session = &self.execution.session;
-        let state = if spilling { session.spilling_state(&views) } else { session.state(&views) };
+        let planner = Arc::new(ExpectPlanner::new(Arc::clone(&views)));
+        let state = if spilling { session.spilling_state(planner) } else { session.state(planner) };
         let tally = Arc::new(Tally::new(self.dataset()?.expectations.clone()));
         let outcome = self.staged(&state, &tally).await;
         let mut data_quality = tally.data_quality();
@@ -82,7 +84,11 @@ impl BatchRun<'_> {
             at_us: self.binding.clock.timestamp_us,
         };
         let evaluator = Arc::new(Evaluator::new(Arc::clone(tally), predicates, origin));
-        let destination = Destination { target: Arc::clone(&self.run.target), quarantine: self.run.quarantine.clone() };
+        let destination = Destination {
+            target: Arc::clone(&self.run.target),
+            quarantine: self.run.quarantine.clone(),
+            writers: self.execution.writers.clone(),
+        };
         let counter = Arc::new(RowCounter::default());
         let staging = stage(&physical, &context, &evaluator, &destination, &counter);
         self.watched(staging, &counter).await

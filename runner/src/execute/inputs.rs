@@ -23,7 +23,7 @@ use crate::{
     failure::Failure,
     functions::BatchClock,
     session::{self, Binding},
-    source::{ReadCounters, files::listing_fingerprint},
+    source::{DeltaSource, ReadCounters, files::listing_fingerprint},
     state::{BatchOffsets, FileEntry, SourceId, SourceRange, StaticVersion},
     storage::Location,
 };
@@ -127,9 +127,17 @@ async fn pin_missing(
 
 async fn pin_table(execution: &Execution, relation: &Relation, known: Option<&StaticVersion>) -> Result<InputNow, Failure> {
     if let RelationKind::Delta { version: Some(version), .. } = &relation.kind {
-        return Ok(InputNow { version: StaticVersion { table_id: relation.source_id(), version: *version }, changed: known.is_none() });
+        let table_id = table_id(execution, relation, &execution.places().location(relation)?).await?;
+        let changed = known.is_none_or(|known| known.table_id != table_id);
+        return Ok(InputNow { version: StaticVersion { table_id, version: *version }, changed });
     }
     let location = execution.places().location(relation)?;
+    // A table that was made again may have the same versions with other rows.
+    let table_id = match (&relation.kind, known) {
+        (RelationKind::EventLog, Some(known)) => known.table_id.clone(),
+        _ => table_id(execution, relation, &location).await?,
+    };
+    let known = known.filter(|known| known.table_id == table_id);
     let newest = table::newest_version(&location, known.map(|k| k.version)).await?.ok_or_else(|| no_table(relation, &location))?;
     if let Some(known) = known
         && newest >= known.version
@@ -140,16 +148,21 @@ async fn pin_table(execution: &Execution, relation: &Relation, known: Option<&St
         };
         return Ok(InputNow { version: StaticVersion { version: newest, ..known.clone() }, changed });
     }
-    let table_id = table_id(execution, relation, &location).await?;
     Ok(InputNow { version: StaticVersion { table_id, version: newest }, changed: true })
 }
 
-/// The Delta table id of an input: from the tables of this update, or from the log.
-pub async fn table_id(execution: &Execution, relation: &Relation, location: &Location) -> Result<String, Failure> {
-    if let RelationKind::Dataset { name } = &relation.kind
-        && let Some(table) = execution.tables.get(name)
-    {
-        return Ok(table.id().to_string());
+/// The Delta table id of an input, as this update has found it when it began.
+fn known_id<'a>(execution: &'a Execution, relation: &Relation) -> Option<&'a str> {
+    match &relation.kind {
+        RelationKind::Dataset { name } => execution.tables.get(name).map(|table| table.id()),
+        _ => execution.external_ids.get(&relation.source_id()).map(String::as_str),
+    }
+}
+
+/// The same, or what the log says.
+async fn table_id(execution: &Execution, relation: &Relation, location: &Location) -> Result<String, Failure> {
+    if let Some(id) = known_id(execution, relation) {
+        return Ok(id.to_owned());
     }
     let found = table::look(location, None).await?.ok_or_else(|| no_table(relation, location))?;
     Ok(found.metadata.id)
@@ -159,6 +172,15 @@ pub async fn table_id(execution: &Execution, relation: &Relation, location: &Loc
 pub fn no_table(relation: &Relation, location: &Location) -> Failure {
     Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table for {} at {location}", relation.source_id()))
         .help("check the location; a dataset of this pipeline is made by an update that selects it")
+}
+
+/// The source of a Delta relation, with the id that this update found.
+pub fn delta_source(execution: &Execution, relation: &Relation) -> Result<DeltaSource, Failure> {
+    let source = execution.places().delta(relation)?;
+    Ok(match known_id(execution, relation) {
+        Some(id) => source.identified(id),
+        None => source,
+    })
 }
 
 /// Providers for a query over pinned inputs only.

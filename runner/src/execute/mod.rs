@@ -12,14 +12,18 @@ use std::{
     },
 };
 
-use datafusion::{arrow::error::ArrowError, error::DataFusionError};
 use floe_graph::{
     definition::FlowKind,
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
     name::DatasetName,
 };
 
-use crate::{commit::TargetTable, failure::Failure, functions::FunctionError, session::Session, source::read_failure, storage::Storage};
+use crate::{
+    commit::{TargetTable, WriterOptions},
+    failure::Failure,
+    session::Session,
+    storage::Storage,
+};
 
 mod append;
 mod batch;
@@ -41,6 +45,8 @@ use progress::{FlowFailure, FlowProgress, FlowResult, Observer};
 pub struct Execution {
     /// The engine that all flows share.
     pub session: Session,
+    /// How data files are written, and the memory that all writers share.
+    pub writers: WriterOptions,
     /// Root of tables and state.
     pub storage: Storage,
     /// The resolved graph of the update.
@@ -55,6 +61,8 @@ pub struct Execution {
     pub stop: StopSignal,
     /// All tables of the pipeline that exist, quarantine tables included.
     pub tables: Arc<BTreeMap<DatasetName, Arc<TargetTable>>>,
+    /// Per source id the Delta table id of each external table, as it was found when the update began.
+    pub external_ids: BTreeMap<String, String>,
     /// The project directory: relative paths of sources begin there.
     pub project: PathBuf,
     /// `spark.sql.session.timeZone`.
@@ -140,45 +148,5 @@ fn located(failure: Failure, flow: &ResolvedFlow) -> Failure {
         dataset: failure.dataset.or_else(|| Some(flow.target.to_string())),
         origin: failure.origin.or_else(|| Some(flow.origin.clone())),
         ..failure
-    }
-}
-
-/// Whose fault an error of the engine is. Failures of sources and functions travel through the engine and come back unchanged.
-pub fn engine_error(error: DataFusionError) -> Failure {
-    if let Some(found) = FunctionError::find(&error) {
-        return found.into();
-    }
-    let error = match read_failure(error) {
-        Ok(failure) => return failure,
-        Err(error) => error,
-    };
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(text) => {
-            Failure::user("OUT_OF_MEMORY", format!("the query needs more memory than its pool has: {text}"))
-                .help("raise --memory, or let the query aggregate or join less at once")
-        }
-        DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
-        DataFusionError::IoError(_) => storage_error(&error),
-        DataFusionError::Execution(text) => Failure::user("QUERY_EXECUTION_FAILED", text.clone()),
-        other => Failure::internal(other.strip_backtrace()),
-    }
-}
-
-/// A spill file that could not be written, most of all.
-fn storage_error(error: &DataFusionError) -> Failure {
-    let text = error.strip_backtrace();
-    let full = ["No space left", "os error 28", "File too large"].iter().any(|part| text.contains(part));
-    let class = if full { "NO_SPACE_LEFT" } else { "STORAGE_ERROR" };
-    Failure::storage(class, text).help("check the space and the rights of the spill directory and of the storage")
-}
-
-fn arrow_error(error: &ArrowError) -> Failure {
-    match error {
-        ArrowError::DivideByZero => Failure::user("DIVIDE_BY_ZERO", "division by zero"),
-        ArrowError::ArithmeticOverflow(text) => Failure::user("ARITHMETIC_OVERFLOW", text.clone())
-            .help("cast the operands to a wider type, for example DECIMAL(38, 0) or DOUBLE"),
-        ArrowError::CastError(text) => Failure::user("CAST_INVALID_INPUT", text.clone()),
-        ArrowError::ParquetError(text) => Failure::user("FAILED_READ_FILE.NO_HINT", text.clone()),
-        other => Failure::internal(other.to_string()),
     }
 }

@@ -199,7 +199,7 @@ impl FlowResult {
     }
 }
 
-/// How a flow failed, with the counters of the work that was not committed.
+/// How a flow failed, with what it had committed before and the counters of the work that was not.
 #[derive(Debug)]
 pub struct FlowFailure {
     /// What ended the flow.

@@ -7,15 +7,17 @@ use std::sync::{
 
 use datafusion::{
     arrow::array::RecordBatch,
+    error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
 use futures::StreamExt;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
-use super::{engine_error, expectation::Evaluator};
+use super::expectation::Evaluator;
 use crate::{
     commit::{StagedFiles, TableWriter, TargetTable, WriterOptions},
+    engine_failure::engine_error,
     failure::Failure,
 };
 
@@ -26,6 +28,8 @@ pub struct Destination {
     pub target: Arc<TargetTable>,
     /// Takes the rows that violate a quarantine expectation.
     pub quarantine: Option<Arc<TargetTable>>,
+    /// How the files are written.
+    pub writers: WriterOptions,
 }
 
 /// Files that are written and not yet part of any table.
@@ -75,7 +79,7 @@ impl RowCounter {
     }
 }
 
-/// Runs all partitions of `plan` and stages their rows. After an error nothing is left behind.
+/// Runs all partitions of `plan` and stages their rows. After an error nothing is left behind; after a panic vacuum removes what is.
 pub async fn stage(
     plan: &Arc<dyn ExecutionPlan>,
     context: &Arc<TaskContext>,
@@ -84,10 +88,11 @@ pub async fn stage(
     counter: &Arc<RowCounter>,
 ) -> Result<Staged, Failure> {
     let mut partitions = JoinSet::new();
+    let (stop, stopped) = watch::channel(());
     for partition in 0..plan.output_partitioning().partition_count() {
         let rows = plan.execute(partition, Arc::clone(context)).map_err(engine_error)?;
         let writers = Writers::new(destination)?;
-        partitions.spawn(stage_partition(rows, writers, Arc::clone(evaluator), Arc::clone(counter)));
+        partitions.spawn(stage_partition(rows, writers, Arc::clone(evaluator), Arc::clone(counter), stopped.clone()));
     }
     let mut staged = Staged::none(destination);
     let mut failed = None;
@@ -101,7 +106,8 @@ pub async fn stage(
             Err(_) => {}
         }
         if failed.is_some() {
-            partitions.abort_all();
+            // Not aborted from outside: each deletes what it has written.
+            let _ = stop.send(());
         }
     }
     let Some(failure) = failed else { return Ok(staged) };
@@ -116,7 +122,7 @@ struct Writers {
 
 impl Writers {
     fn new(destination: &Destination) -> Result<Self, Failure> {
-        let writer = |table: &Arc<TargetTable>| TableWriter::new(table, WriterOptions::default());
+        let writer = |table: &Arc<TargetTable>| TableWriter::new(table, destination.writers.clone());
         Ok(Self { target: writer(&destination.target)?, quarantine: destination.quarantine.as_ref().map(writer).transpose()? })
     }
 
@@ -153,8 +159,14 @@ async fn stage_partition(
     mut writers: Writers,
     evaluator: Arc<Evaluator>,
     counter: Arc<RowCounter>,
+    mut stopped: watch::Receiver<()>,
 ) -> Result<Staged, Failure> {
-    while let Some(batch) = rows.next().await {
+    loop {
+        let batch = tokio::select! {
+            batch = rows.next() => batch,
+            _ = stopped.changed() => Some(Err(DataFusionError::Execution("another part of the query failed".to_string()))),
+        };
+        let Some(batch) = batch else { break };
         let written = match batch {
             Ok(batch) => {
                 counter.0.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);

@@ -59,7 +59,7 @@ impl ViewTallies {
 }
 
 /// DataFusion's planner, extended by `Expect` nodes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ExpectPlanner {
     tallies: Arc<ViewTallies>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::table::KnownTable,
+    commit::KnownTable,
     failpoint,
     failure::Failure,
     state::format,

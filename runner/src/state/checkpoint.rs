@@ -54,8 +54,6 @@ pub struct Checkpoint {
     segments: Vec<SegmentName>,
     /// Offsets that are in memory already; the ledger reads the others when it needs them.
     recent: BTreeMap<i64, Arc<BatchOffsets>>,
-    /// True if this process planned the pending batch and nobody had before.
-    planned_here: bool,
     /// Files of the generations before this one, relative to the directory of the flow.
     outdated: Vec<String>,
 }
@@ -100,7 +98,6 @@ impl Checkpoint {
             commits: listing.commits,
             segments: listing.segments,
             recent: BTreeMap::new(),
-            planned_here: false,
             outdated,
         };
         if let Some(offsets) = offsets {
@@ -135,12 +132,6 @@ impl Checkpoint {
     /// Per source id where the next batch begins; empty before the first batch.
     pub fn positions(&self) -> &BTreeMap<SourceId, SourcePosition> {
         &self.positions
-    }
-
-    /// For [`crate::commit::CommitRequest::absent_until`] of the pending batch: the version of the target up to which it cannot be there.
-    /// `None` means that the log has to be asked, because an earlier process may have committed it.
-    pub fn absent_until(&self) -> Option<i64> {
-        if self.planned_here { self.target_version() } else { None }
     }
 
     /// The newest version of the target that is known to hold this flow's batches.
@@ -196,19 +187,16 @@ impl Checkpoint {
         self.begin().await?;
         failpoint::reach("offsets::before")?;
         let entry = offsets_entry(offsets.batch);
-        let mut created = true;
         if self.directory.put_if_absent(&entry, format::to_compact_json(&offsets)?).await? == PutOutcome::AlreadyExists {
             let found = read_if::<BatchOffsets>(&self.directory, Some(entry)).await?;
             if found.as_ref() != Some(&offsets) {
                 return Err(concurrent(&self.flow, &format!("batch {} was planned by another process", offsets.batch)));
             }
-            created = false;
         }
         failpoint::reach("offsets::after")?;
         self.offsets.insert(offsets.batch);
         self.recent.insert(offsets.batch, Arc::new(offsets.clone()));
         self.pending = Some(offsets);
-        self.planned_here = created;
         Ok(())
     }
 
@@ -226,7 +214,6 @@ impl Checkpoint {
         self.positions = commit.positions.clone();
         self.last_commit = Some(commit);
         self.pending = None;
-        self.planned_here = false;
         self.prune().await
     }
 
@@ -240,7 +227,6 @@ impl Checkpoint {
         self.metadata = GenerationMetadata { target: target.map(str::to_owned), ..new_metadata(&self.flow, generation) };
         self.directory = self.flow_directory.join(&format!("g{generation}"));
         self.begun = false;
-        self.planned_here = false;
         self.pending = None;
         self.last_commit = None;
         self.positions.clear();

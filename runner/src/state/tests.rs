@@ -55,15 +55,14 @@ async fn a_checkpoint_remembers_what_was_planned_and_committed() {
     assert!(storage.root().list("").await.unwrap().is_empty(), "opening creates nothing");
 
     checkpoint.write_offsets(offsets(0, 0..3)).await.unwrap();
-    assert_eq!(checkpoint.absent_until(), None, "nothing is known of the target before the first batch");
     let after_kill = open(&storage).await;
     assert_eq!(after_kill.pending(), Some(&offsets(0, 0..3)));
-    assert_eq!((after_kill.next_batch(), after_kill.absent_until()), (0, None));
+    assert_eq!(after_kill.next_batch(), 0);
     assert_eq!(after_kill.flow_id(), checkpoint.flow_id());
 
     checkpoint.write_commit(commit(0)).await.unwrap();
     checkpoint.write_offsets(offsets(1, 3..4)).await.unwrap();
-    assert_eq!(checkpoint.absent_until(), Some(1));
+    assert_eq!(checkpoint.target_version(), Some(1));
     checkpoint.write_commit(BatchCommit { target_version: None, ..commit(1) }).await.unwrap();
     let again = open(&storage).await;
     assert_eq!((again.next_batch(), again.target_version(), again.pending()), (2, Some(1), None));
@@ -80,9 +79,8 @@ async fn p96_a_second_runner_meets_the_plan_of_the_first() {
     one.write_offsets(offsets(0, 0..3)).await.unwrap();
     let failure = two.write_offsets(offsets(0, 0..2)).await.unwrap_err();
     assert_eq!((failure.class, failure.error.as_str()), (FailureClass::User, "CONCURRENT_UPDATE"));
-    // The same plan is no conflict, but the log of the target has to be asked.
+    // The same plan is no conflict.
     three.write_offsets(offsets(0, 0..3)).await.unwrap();
-    assert_eq!(three.absent_until(), None);
     assert_eq!(three.flow_id(), one.flow_id());
     assert_eq!(one.write_offsets(offsets(1, 0..1)).await.unwrap_err().class, FailureClass::Internal);
 }

@@ -30,6 +30,8 @@ pub(crate) struct CountingStore {
     puts: AtomicUsize,
     /// The next put of a commit succeeds, but its answer is an error.
     lose_answer: AtomicBool,
+    /// Commits are written, but the answer says that access is denied, and they cannot be read back.
+    deny_log: AtomicBool,
 }
 
 /// Requests since the last look.
@@ -51,6 +53,7 @@ impl CountingStore {
             lists: AtomicUsize::new(0),
             puts: AtomicUsize::new(0),
             lose_answer: AtomicBool::new(false),
+            deny_log: AtomicBool::new(false),
         });
         let url = Url::from_directory_path(directory).unwrap();
         let stores = Stores::new([]).with_store(&url, Arc::clone(&store) as Arc<dyn ObjectStore>);
@@ -65,6 +68,18 @@ impl CountingStore {
 
     pub(crate) fn lose_next_answer(&self) {
         self.lose_answer.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn deny_log(&self, denied: bool) {
+        self.deny_log.store(denied, Ordering::SeqCst);
+    }
+
+    fn is_denied(&self, location: &Path) -> Result<()> {
+        if location.as_ref().contains("_delta_log") && self.deny_log.load(Ordering::SeqCst) {
+            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+            return Err(object_store::Error::PermissionDenied { path: location.to_string(), source: Box::new(source) });
+        }
+        Ok(())
     }
 }
 
@@ -83,6 +98,7 @@ impl ObjectStore for CountingStore {
             let source = std::io::Error::from(std::io::ErrorKind::TimedOut);
             return Err(object_store::Error::Generic { store: "test", source: Box::new(source) });
         }
+        self.is_denied(location)?;
         result
     }
 
@@ -93,6 +109,7 @@ impl ObjectStore for CountingStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let counter = if options.head { &self.heads } else { &self.gets };
         counter.fetch_add(1, Ordering::SeqCst);
+        self.is_denied(location)?;
         self.inner.get_opts(location, options).await
     }
 

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{Resolved, tables::Tables};
 use crate::{
+    commit::transaction::METADATA_CHANGED,
     event_log::{event::Subject, flows::FlowEvents, message::Retry},
     execute::{
         Execution, FlowRun, StopSignal,
@@ -157,11 +158,20 @@ struct Driver {
     events: Arc<FlowEvents>,
     runs: BTreeMap<String, Arc<ResolvedFlow>>,
     tables: Tables,
-    tasks: JoinSet<(String, Duration, Result<FlowResult, FlowFailure>)>,
+    tasks: JoinSet<Attempted>,
     timers: JoinSet<String>,
     flows: BTreeMap<String, EndedFlow>,
     stop: StopSignal,
     finished: Option<UpdateState>,
+}
+
+/// One attempt of a flow, ended.
+struct Attempted {
+    flow: String,
+    duration: Duration,
+    outcome: Result<FlowResult, FlowFailure>,
+    /// Tables that the flow opened again, because another program had changed their metadata.
+    reopened: Tables,
 }
 
 impl Driver {
@@ -186,8 +196,9 @@ impl Driver {
         Ended { state, flows: self.flows, tables: self.tables }
     }
 
-    fn task_ended(&mut self, ended: Result<(String, Duration, Result<FlowResult, FlowFailure>), tokio::task::JoinError>) -> Vec<Action> {
-        let Ok((name, duration, outcome)) = ended else { return Vec::new() };
+    fn task_ended(&mut self, ended: Result<Attempted, tokio::task::JoinError>) -> Vec<Action> {
+        let Ok(Attempted { flow: name, duration, outcome, reopened }) = ended else { return Vec::new() };
+        self.tables.extend(reopened);
         let flow = self.flows.entry(name.clone()).or_default();
         flow.duration += duration;
         let outcome = match outcome {
@@ -250,26 +261,57 @@ impl Driver {
     fn start(&mut self, name: &str) {
         let Some(flow) = self.runs.get(name) else { return };
         let execution = Arc::clone(&self.execution);
-        let (flow, started_flow) = (Arc::clone(flow), name.to_string());
         let is_view = flow.kind == FlowKind::Complete;
+        let failed = self.flows.get(name).and_then(|flow| flow.failure.as_ref());
+        let is_stale = failed.is_some_and(|failed| failed.failure.error == METADATA_CHANGED);
+        let (started_flow, flow, tables) = (name.to_string(), Arc::clone(flow), self.tables_of(flow));
         self.tasks.spawn(async move {
             let started = Instant::now();
             // The flow runs in a task of its own, so that a panic in it is a failed flow and not the end of the update.
-            let outcome = tokio::spawn(async move { Box::pin(run_one(&execution, flow)).await }).await;
-            let outcome = outcome.unwrap_or_else(|panicked| Err(Failure::internal("the flow panicked").caused_by(panicked).into()));
-            (started_flow, started.elapsed(), outcome)
+            let ended = tokio::spawn(async move { Box::pin(run_one(&execution, flow, tables, is_stale)).await }).await;
+            let panicked = |panicked| (Err(Failure::internal("the flow panicked").caused_by(panicked).into()), Tables::new());
+            let (outcome, reopened) = ended.unwrap_or_else(panicked);
+            Attempted { flow: started_flow, duration: started.elapsed(), outcome, reopened }
         });
         if !is_view {
             let actions = self.schedule.advanced(name, FlowState::Running);
             self.carry_out(actions);
         }
     }
+
+    /// Target and quarantine table of a flow.
+    fn tables_of(&self, flow: &ResolvedFlow) -> Tables {
+        let quarantine = self.execution.graph.datasets.get(&flow.target).and_then(|dataset| dataset.quarantine.as_ref());
+        let names = std::iter::once(&flow.target).chain(quarantine);
+        names.filter_map(|name| Some((name.clone(), Arc::clone(self.tables.get(name)?)))).collect()
+    }
 }
 
-async fn run_one(execution: &Execution, flow: Arc<ResolvedFlow>) -> Result<FlowResult, FlowFailure> {
-    let missing = || Failure::internal(format!("the table {} was not set up", flow.target));
-    let target = Arc::clone(execution.tables.get(&flow.target).ok_or_else(missing)?);
-    let quarantine = execution.graph.datasets.get(&flow.target).and_then(|dataset| dataset.quarantine.as_ref());
-    let quarantine = quarantine.and_then(|name| execution.tables.get(name)).map(Arc::clone);
-    execution.run_flow(&FlowRun { flow, target, quarantine }).await
+/// Runs a flow once into `tables`, which are opened again before if they `are_stale`: those that were opened come back.
+async fn run_one(
+    execution: &Execution,
+    flow: Arc<ResolvedFlow>,
+    mut tables: Tables,
+    are_stale: bool,
+) -> (Result<FlowResult, FlowFailure>, Tables) {
+    if are_stale {
+        match reopened(&tables).await {
+            Ok(opened) => tables = opened,
+            Err(failure) => return (Err(failure.into()), Tables::new()),
+        }
+    }
+    let Some(target) = tables.get(&flow.target).map(Arc::clone) else {
+        return (Err(Failure::internal(format!("the table {} was not set up", flow.target)).into()), Tables::new());
+    };
+    let quarantine = tables.iter().find(|(name, _)| **name != flow.target).map(|(_, table)| Arc::clone(table));
+    let outcome = execution.run_flow(&FlowRun { flow, target, quarantine }).await;
+    (outcome, if are_stale { tables } else { Tables::new() })
+}
+
+async fn reopened(tables: &Tables) -> Result<Tables, Failure> {
+    let mut opened = Tables::new();
+    for (name, table) in tables {
+        opened.insert(name.clone(), Arc::new(table.reopened().await?));
+    }
+    Ok(opened)
 }

@@ -8,7 +8,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use chrono::Utc;
 use floe_crds::state::UpdateState;
@@ -19,6 +19,7 @@ use floe_graph::{
 };
 
 use crate::{
+    commit::{WriterMemory, WriterOptions},
     event_log::{
         self, EventLog, Outputs,
         event::{CancellationCause, Event},
@@ -49,6 +50,8 @@ pub struct Resolved {
     pub catalog: Option<Catalog>,
     /// What storage holds now.
     pub stored: StoredState,
+    /// Per source id the Delta table id of each external table.
+    pub external_ids: BTreeMap<String, String>,
 }
 
 /// Resolves the project and looks at its storage; the failure carries all findings in `diagnostics`.
@@ -60,13 +63,16 @@ pub async fn resolve(project: Project, settings: &Settings) -> Result<Resolved, 
 
 async fn resolve_project(mut project: Project, storage: Storage, offline: bool) -> Result<Resolved, Failure> {
     let needed = needed_observations(&project.definitions, &project.input);
+    let mut external_ids = BTreeMap::new();
     if !offline {
-        project.input.observed = observe::source_schemas(&storage, &project.root, &needed).await;
+        let tables = observe::external_tables(&storage, &project.root, &needed).await;
+        external_ids = tables.iter().filter_map(|(id, table)| Some((id.clone(), table.as_ref().ok()?.table_id.clone()))).collect();
+        project.input.observed = tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))).collect();
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
     let catalog = if offline { None } else { Catalog::read(&storage).await? };
     let stored = if offline { StoredState::default() } else { observe::stored_state(&storage, &graph, catalog.as_ref()).await? };
-    Ok(Resolved { project, storage, graph, catalog, stored })
+    Ok(Resolved { project, storage, graph, catalog, stored, external_ids })
 }
 
 /// The storage of the project.
@@ -192,6 +198,7 @@ impl Update {
             });
         Ok(Execution {
             session: Session::new(&limits)?,
+            writers: WriterOptions { shared: WriterMemory::new(limits.writer_bytes()), ..WriterOptions::default() },
             storage: self.storage.clone(),
             graph: Arc::clone(&resolved.graph),
             pipeline_id: catalog.pipeline_id.clone(),
@@ -199,8 +206,9 @@ impl Update {
             observer: Arc::clone(events) as _,
             stop: self.settings.stop.clone(),
             tables: Arc::new(tables),
+            external_ids: resolved.external_ids.clone(),
             project: resolved.project.root.clone(),
-            time_zone: sql_settings(&resolved.project.input, &std::collections::BTreeMap::new()).time_zone,
+            time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
             sample_records,
             unsure: Unsure::default(),
         })

@@ -74,7 +74,10 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdateP
         resolved.graph.flows_into(name).filter_map(|flow| Some((flow, ended.flows.get(&flow.name)?))).collect();
     let mut quality = DataQuality::default();
     for (_, flow) in &flows {
-        quality.add(flow.failure.as_ref().map_or(&flow.result.total.data_quality, |failed| &failed.data_quality));
+        quality.add(&flow.result.total.data_quality);
+        // Why the flow failed; its rows were neither written nor dropped.
+        let failed = flow.failure.as_ref().map(|failed| failed.data_quality.expectations.clone()).unwrap_or_default();
+        quality.add(&DataQuality { expectations: failed, ..DataQuality::default() });
     }
     let metrics = || flows.iter().map(|(_, flow)| &flow.result.total.metrics);
     let versions = flows.iter().filter_map(|(_, flow)| flow.result.total.target_version);

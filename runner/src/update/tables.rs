@@ -131,14 +131,19 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
     Ok(tables)
 }
 
-/// An entry changes only with the definition of its table: versions alone are no reason to write the catalog.
+/// An entry changes only with the definition of its table: versions alone are no reason to write the catalog, but another file in the
+/// place of the known one (a copied storage) is, or it would be looked into again and again.
 fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) -> CatalogEntry {
     let former = before.into_iter().flat_map(|before| &before.flows);
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
     let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, table: table.known() };
     match before {
-        Some(before) if before.table.metadata == now.table.metadata && before.table.protocol == now.table.protocol => {
+        Some(before)
+            if before.table.metadata == now.table.metadata
+                && before.table.protocol == now.table.protocol
+                && (before.table.version != now.table.version || before.table.entry_tag == now.table.entry_tag) =>
+        {
             CatalogEntry { table: before.table.clone(), ..now }
         }
         _ => now,

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bookstore;
+mod commits;
 mod event_log;
 mod exactly_once;
 mod expectations;

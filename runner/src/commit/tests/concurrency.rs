@@ -109,3 +109,26 @@ async fn a_table_that_was_made_again_proves_nothing_about_old_versions() {
     assert_eq!(transaction::append(&table, files, stale).await.unwrap(), CommitOutcome::Committed { version: 1 });
     assert_eq!(number(&spec.location, "select count(*) from t").await, 5);
 }
+
+#[tokio::test]
+async fn another_table_with_the_known_version_is_not_taken_for_the_known_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, storage) = CountingStore::over(directory.path());
+    let spec = spec(&storage, "t");
+    let table = TargetTable::open_or_create(&spec, None).await.unwrap();
+    append_ids(&table, "app", 0, 0..1).await;
+    let known = TargetTable::open(&spec.location, None).await.unwrap().unwrap().known();
+    store.take();
+    let same = TargetTable::open(&spec.location, Some(known.clone())).await.unwrap().unwrap();
+    let counts = store.take();
+    assert_eq!((same.known(), counts.gets, counts.heads, counts.lists), (known.clone(), 0, 2, 0));
+    std::fs::remove_dir_all(directory.path().join("default/t")).unwrap();
+    let made_again = TargetTable::open_or_create(&spec, None).await.unwrap();
+    append_ids(&made_again, "app", 0, 0..1).await;
+    assert_eq!(made_again.version(), known.version);
+    let found = TargetTable::open(&spec.location, Some(known.clone())).await.unwrap().unwrap();
+    assert_eq!((found.id(), found.version()), (made_again.id(), 1));
+    append_ids(&made_again, "app", 1, 0..1).await;
+    let found = TargetTable::open(&spec.location, Some(known)).await.unwrap().unwrap();
+    assert_eq!((found.id(), found.version()), (made_again.id(), 2));
+}

@@ -148,7 +148,8 @@ async fn files_roll_at_their_size_and_partitions_are_bounded() {
 
     let plain = super::spec(&storage, "large");
     let table = TargetTable::open_or_create(&plain, None).await.unwrap();
-    let mut writer = TableWriter::new(&table, WriterOptions { target_file_bytes: 10_000, memory_bytes: 50_000 }).unwrap();
+    let mut writer =
+        TableWriter::new(&table, WriterOptions { target_file_bytes: 10_000, memory_bytes: 50_000, ..WriterOptions::default() }).unwrap();
     for batch in 0..20 {
         writer.write(&rows(batch * 1000..batch * 1000 + 1000)).await.unwrap();
     }
@@ -174,4 +175,37 @@ fn unknown_types_and_features_are_refused_by_name() {
     let failure =
         super::super::schema::from_delta(r#"{"type":"struct","fields":[{"name":"v","type":"variant","nullable":true,"metadata":{}}]}"#);
     assert!(failure.unwrap_err().message.contains("variant"));
+}
+
+#[tokio::test]
+async fn writers_share_the_memory_that_they_were_given() {
+    const LIMIT: u64 = 4 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage_in(directory.path());
+    let spec = TableSpec { partition_by: vec!["name".to_owned()], ..spec(&storage, "t") };
+    let table = TargetTable::open_or_create(&spec, None).await.unwrap();
+    let shared = WriterMemory::new(Some(LIMIT));
+    let options = WriterOptions { shared: shared.clone(), ..WriterOptions::default() };
+    let mut writers: Vec<TableWriter> = (0..3).map(|_| TableWriter::new(&table, options.clone()).unwrap()).collect();
+    let mut most = 0;
+    for round in 0..30 {
+        for writer in &mut writers {
+            writer.write(&many_partitions(round)).await.unwrap();
+            most = most.max(shared.held_bytes());
+        }
+    }
+    assert!(most > LIMIT / 4 && most <= LIMIT * 2, "{most} bytes");
+    let mut rows = 0;
+    for writer in writers {
+        rows += writer.finish().await.unwrap().rows;
+    }
+    assert_eq!((rows, shared.held_bytes()), (3 * 30 * 8000, 0));
+}
+
+/// 8000 rows that hardly compress, in 40 partitions.
+fn many_partitions(round: i64) -> RecordBatch {
+    let ids = Int64Array::from_iter_values((0..8000).map(|row| (round * 8000 + row).wrapping_mul(0x5851_f42d_4c95_7f2d)));
+    let names: StringArray = (0..8000).map(|row| Some(format!("n{}", row % 40))).collect();
+    let times = TimestampMicrosecondArray::from_iter_values((0..8000).map(|row| row * 7919 % 65_536)).with_timezone("UTC");
+    RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(names), Arc::new(times)]).unwrap()
 }

@@ -30,6 +30,8 @@ pub struct DeltaSource {
     location: Location,
     /// Written by Floe: it has neither column mapping nor deletion vectors that other writers made.
     managed: bool,
+    /// The Delta table id, if somebody has looked already.
+    id: Option<String>,
 }
 
 /// What a stream has to read: micro-batches in order, and commits that are left out.
@@ -66,13 +68,19 @@ pub struct SkippedCommit {
 impl DeltaSource {
     /// The table at `location`. Reads nothing.
     pub fn new(name: impl Into<String>, location: Location) -> Self {
-        Self { name: name.into(), location, managed: false }
+        Self { name: name.into(), location, managed: false, id: None }
     }
 
     /// The same table, known to be a dataset of this pipeline: spares a look at its metadata.
     #[must_use]
     pub fn managed(self) -> Self {
         Self { managed: true, ..self }
+    }
+
+    /// The same table, known to have this Delta table id: spares a look at its metadata if it has no news.
+    #[must_use]
+    pub fn identified(self, id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..self }
     }
 
     /// The micro-batches from `position` (after the last batch) up to `newest`; without a position where

@@ -29,12 +29,15 @@ pub(super) async fn plan(
         Some(SourcePosition::Snapshot { table_id, version, read }) => (table_id, *version, Some(*read)),
         Some(SourcePosition::Files | SourcePosition::Done) | None => return first_plan(source, options, newest).await,
     };
-    if newest == version && read.is_none() {
-        return Ok(DeltaPlan { table_id: known_id.to_owned(), ..DeltaPlan::default() });
-    }
-    let table_id = table_id(source).await?;
+    let table_id = match &source.id {
+        Some(id) if newest == version => id.clone(),
+        _ => table_id(source).await?,
+    };
     if newest < version || table_id != *known_id {
         return Err(replaced(source, known_id, &table_id));
+    }
+    if newest == version && read.is_none() {
+        return Ok(DeltaPlan { table_id, ..DeltaPlan::default() });
     }
     let Some(read) = read else { return plan_after(source, options, table_id, version, newest).await };
     let mut ranges = snapshot_ranges(&snapshot_files(source, version).await?, options.limits, (&table_id, version), read);

@@ -142,11 +142,17 @@ async fn the_first_start_reads_the_snapshot_and_the_next_one_what_was_added() {
 async fn without_news_nothing_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let (store, storage) = CountingStore::over(directory.path());
-    let source = DeltaSource::new("t", storage.at("default/t"));
+    let source = DeltaSource::new("t", storage.at("default/t")).identified("id");
     let plan = source.plan(&DEFAULT, Some(&SourcePosition::Delta { table_id: "id".to_owned(), version: 7 }), 7).await.unwrap();
     assert!(plan.ranges.is_empty() && plan.skipped.is_empty());
     let counts = store.take();
     assert_eq!((counts.gets, counts.heads, counts.lists), (0, 0, 0));
+    let other = source
+        .identified("other")
+        .plan(&DEFAULT, Some(&SourcePosition::Delta { table_id: "id".to_owned(), version: 7 }), 7)
+        .await
+        .unwrap_err();
+    assert_eq!(other.error, "STREAMING_SOURCE_REPLACED");
 }
 
 #[tokio::test]
