@@ -70,7 +70,7 @@ mod tests {
         for folder in ["crds/src", "runner/src", "runner/graph/src"] {
             sources(&root().join(folder), &mut code);
         }
-        let class = r#"([A-Z][A-Z0-9]*_[A-Z0-9_.]+|W0[0-9]+)"#;
+        let class = r"([A-Z][A-Z0-9]*_[A-Z0-9_.]+|W0[0-9]+)";
         let find = |pattern: String, text: &str| -> BTreeSet<String> {
             Regex::new(&pattern).unwrap().captures_iter(text).map(|found| found[1].to_string()).collect()
         };

@@ -173,7 +173,30 @@ impl AppendRun<'_> {
             return Ok(self.close(offsets, Some(version)).await?);
         }
         self.seen.0 = Some(looked_up_to);
+        self.refuse_mixture(offsets).await?;
         self.execute(offsets, &[]).await
+    }
+
+    /// The quarantine of the batch may be committed and its target not. Another query or another rule would then sort the same rows
+    /// otherwise: some into both tables, some into none.
+    async fn refuse_mixture(&self, offsets: &BatchOffsets) -> Result<(), Failure> {
+        let Some(quarantine) = &self.run.quarantine else { return Ok(()) };
+        if offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint) {
+            return Ok(());
+        }
+        let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
+        match transaction::recorded(quarantine, &app_id, offsets.batch).await? {
+            None => Ok(()),
+            Some(_) => Err(Failure::user(
+                "PENDING_BATCH_REDEFINED",
+                format!(
+                    "micro-batch {} was cut short after its rows for {} were committed, and the query or its expectations have changed since",
+                    offsets.batch,
+                    quarantine.dataset()
+                ),
+            )
+            .help("run once with the earlier definition, which ends the micro-batch, or fill the table again with --full-refresh")),
+        }
     }
 
     /// The micro-batches up to what the sources hold now. Later arrivals belong to the next update.
@@ -279,6 +302,7 @@ impl AppendRun<'_> {
         self.known = pinned.versions();
         let PinnedInputs { files, .. } = pinned;
         let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
+        offsets.fingerprint = Some(self.run.flow.fingerprint.clone());
         offsets.statics = self.known.clone();
         offsets.static_files = files;
         self.seen = (Some(self.run.target.version()), self.run.quarantine.as_ref().map(|table| table.version()));

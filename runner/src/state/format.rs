@@ -45,6 +45,9 @@ pub struct BatchOffsets {
     pub timestamp_us: i64,
     /// Per source id (kind and canonical name) what the batch reads of it.
     pub sources: BTreeMap<SourceId, SourceRange>,
+    /// The fingerprint of the flow that planned the batch: a part of it that is committed was computed by this query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
@@ -56,7 +59,7 @@ pub struct BatchOffsets {
 impl BatchOffsets {
     /// Batch `batch` at `timestamp_us` over `sources`, without static inputs.
     pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<SourceId, SourceRange>) -> Self {
-        Self { version: VERSION, batch, timestamp_us, sources, statics: BTreeMap::new(), static_files: BTreeMap::new() }
+        Self { version: VERSION, batch, timestamp_us, sources, fingerprint: None, statics: BTreeMap::new(), static_files: BTreeMap::new() }
     }
 }
 

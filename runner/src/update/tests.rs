@@ -1,3 +1,5 @@
+//! Whole updates inside the process: resets, selections, isolation, changes of the definition.
+
 use std::{fs, path::Path};
 
 use floe_crds::state::FlowState;

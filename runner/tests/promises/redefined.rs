@@ -139,3 +139,23 @@ fn a_view_takes_a_not_null_column_when_it_is_computed_again() {
     project.refused("run", &[], 10, "NOT_NULL");
     assert_eq!(project.rows("v", "SELECT count(id) FROM t"), ["2"]);
 }
+
+#[test]
+fn a_rule_that_changes_in_the_middle_of_a_micro_batch_sorts_no_row_twice() {
+    let sql = format!(
+        "CREATE OR REFRESH STREAMING TABLE a (CONSTRAINT small EXPECT (id < 2) ON VIOLATION QUARANTINE ROW) AS SELECT id FROM {READ};"
+    );
+    let project = Project::new(&[("t.sql", &sql)]);
+    rows(&project, "1.json", 0..4);
+    let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", "target::before=1").output().unwrap();
+    assert_eq!(killed.status.code(), None);
+    assert_eq!(project.rows("a_quarantine", "SELECT count(*) FROM t"), ["2"], "the quarantine is committed, the target is not");
+    define(&project, &sql.replace("id < 2", "id < 3"));
+    project.refused("run", &[], 10, "PENDING_BATCH_REDEFINED");
+    define(&project, &sql);
+    project.run(&[]);
+    define(&project, &sql.replace("id < 2", "id < 3"));
+    project.run(&[]);
+    assert_eq!(project.rows("a", "SELECT count(*), sum(id) FROM t"), ["2|1"]);
+    assert_eq!(project.rows("a_quarantine", "SELECT count(*), sum(id) FROM t"), ["2|5"]);
+}

@@ -1,3 +1,5 @@
+//! The graph as text, Mermaid, DOT and JSON.
+
 use super::*;
 use crate::{
     definition::{self, Configuration, SourceFile},

@@ -1,3 +1,5 @@
+//! Selections, resets and the plan of changes against what is stored.
+
 use std::sync::Arc;
 
 use datafusion_common::arrow::datatypes::{DataType, Field, Schema};

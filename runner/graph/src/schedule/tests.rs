@@ -1,3 +1,5 @@
+//! The schedule: order, bounds, retries, failures and stops over chosen and random graphs.
+
 use proptest::prelude::*;
 
 use super::*;

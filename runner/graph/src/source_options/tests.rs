@@ -1,3 +1,5 @@
+//! Options of reads: types, limits, refusals and the nearest name.
+
 use super::*;
 
 fn relation(options: &[(&str, &str)]) -> Relation {

@@ -1,3 +1,5 @@
+//! Streams and versions of Delta tables, with the requests that they cost.
+
 use std::collections::BTreeMap;
 
 use datafusion::{

@@ -1,3 +1,5 @@
+//! Files of all formats to rows: columns, broken records, compressions, metadata.
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},

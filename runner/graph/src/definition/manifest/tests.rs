@@ -1,3 +1,5 @@
+//! Datasets and flows from Table manifests, and their errors with places.
+
 use floe_crds::manifest::{Manifest, read};
 
 use std::fmt::Write as _;

@@ -1,3 +1,5 @@
+//! Listings: globs, hidden files, times and order.
+
 use std::{
     fs,
     path::Path,

@@ -169,7 +169,6 @@ const ALL_SHAPES: &[&str] = &[
 ];
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a list of queries, one a line")]
 fn queries_of_all_shapes_are_read() {
     for text in ALL_SHAPES {
         let found = query(text);
