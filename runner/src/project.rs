@@ -76,7 +76,8 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
         places,
     };
     // From here on nothing depends on where the user stands.
-    let root = std::path::absolute(&found.root)
+    // Without symbolic links: positions name files below the project by their place in it.
+    let root = std::fs::canonicalize(&found.root)
         .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", found.root.display())).caused_by(error))?;
     let storage = storage_of(settings, &spec, &root);
     Ok(Project { root, name, spec, definitions, storage, input, secrets })
@@ -192,7 +193,7 @@ mod tests {
     fn a_project_named_by_a_relative_path_is_stored_beside_its_manifest() {
         let settings = Settings { project: PathBuf::from("../examples/bookstore"), ..Settings::default() };
         let project = load(&settings).unwrap();
-        let root = std::path::absolute("../examples/bookstore").unwrap();
+        let root = std::fs::canonicalize("../examples/bookstore").unwrap();
         assert_eq!((project.root.as_path(), project.storage.as_str()), (root.as_path(), root.join("lake").to_str().unwrap()));
         let elsewhere = load(&Settings { storage: Some("elsewhere".to_string()), ..settings }).unwrap();
         assert_eq!(elsewhere.storage, std::path::absolute("elsewhere").unwrap().to_str().unwrap());

@@ -21,7 +21,7 @@ use super::{
     progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
 };
 use crate::{
-    commit::{CommitOutcome, CommitRequest, StagedFiles, table, transaction},
+    commit::{CommitOutcome, CommitRequest, StagedFiles, TargetTable, table, transaction},
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
@@ -56,13 +56,14 @@ async fn open_checkpoint(execution: &Execution, run: &FlowRun) -> Result<Checkpo
     let mut checkpoint = Checkpoint::open(&execution.storage, &run.flow.name).await?;
     let table_id = run.target.id();
     if checkpoint.target().is_some_and(|wrote| wrote != table_id) {
-        let app_id = checkpoint.app_id(&execution.pipeline_id);
-        let found = table::transaction_versions(run.target.location(), &[&app_id]).await?;
+        let app_ids = checkpoint.app_ids(&execution.pipeline_id);
+        let app_ids: Vec<&str> = app_ids.iter().map(String::as_str).collect();
+        let found = table::transaction_versions(run.target.location(), &app_ids).await?;
         let about = format!("flow {} wrote another table before {}", run.flow.name, run.flow.target);
         if found.iter().any(Option::is_some) {
             return Err(Failure::user(
                 "FLOW_TARGET_REPLACED",
-                format!("{about}, but rows of it may be in this one: the table was replaced"),
+                format!("{about}, but the log of this one holds batches of it: the flow has come back, or the table was replaced"),
             )
             .help("fill the table again with --full-refresh, or put the earlier table back"));
         }
@@ -180,12 +181,14 @@ impl AppendRun<'_> {
     /// The quarantine of the batch may be committed and its target not. Another query or another rule would then sort the same rows
     /// otherwise: some into both tables, some into none.
     async fn refuse_mixture(&self, offsets: &BatchOffsets) -> Result<(), Failure> {
-        let Some(quarantine) = &self.run.quarantine else { return Ok(()) };
+        let Some(place) = &offsets.quarantine else { return Ok(()) };
         if offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint) {
             return Ok(());
         }
+        // The definition of now may have no quarantine.
+        let Some(quarantine) = TargetTable::open(&self.execution.storage.at(place), None).await? else { return Ok(()) };
         let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
-        match transaction::recorded(quarantine, &app_id, offsets.batch).await? {
+        match transaction::recorded(&quarantine, &app_id, offsets.batch).await? {
             None => Ok(()),
             Some(_) => Err(Failure::user(
                 "PENDING_BATCH_REDEFINED",
@@ -262,7 +265,7 @@ impl AppendRun<'_> {
         self.listings.push(unseen);
         // The first start is a batch of its own even if there is no file, so that the checkpoint knows it. A place that holds files which
         // the flow knows has another spelling now and was started before.
-        let is_new = !self.checkpoint.positions().contains_key(id) && files.len() as u64 == listed;
+        let is_new = !self.checkpoint.positions().contains_key(id) && files.len() as u64 == listed && !self.is_respelled(id)?;
         if !source.options().include_existing_files && is_new {
             return Ok(vec![(SourceRange::Files { files: Vec::new(), seen: files }, 0, 0)]);
         }
@@ -272,6 +275,14 @@ impl AppendRun<'_> {
             (SourceRange::Files { files, seen: Vec::new() }, count, bytes)
         };
         Ok(source.batches(files).into_iter().map(range).collect())
+    }
+
+    /// True if the flow has started a stream that it does not name any more, at a place that may hold the same files.
+    fn is_respelled(&self, id: &SourceId) -> Result<bool, Failure> {
+        let places = self.execution.places();
+        let now = stream_leaves(&self.run.flow.plan).iter().map(|leaf| places.stream_id(leaf)).collect::<Result<Vec<_>, _>>()?;
+        let mut known = self.checkpoint.positions().iter().filter(|(_, position)| matches!(position, SourcePosition::Files));
+        Ok(known.any(|(known, _)| !now.contains(known) && known.may_hold_files_of(id)))
     }
 
     async fn plan_table(&self, relation: &Relation, id: &SourceId) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
@@ -303,6 +314,9 @@ impl AppendRun<'_> {
         let PinnedInputs { files, .. } = pinned;
         let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
         offsets.fingerprint = Some(self.run.flow.fingerprint.clone());
+        let root = self.execution.storage.root().to_string();
+        let place = self.run.quarantine.as_ref().map(|table| table.location().to_string());
+        offsets.quarantine = place.and_then(|place| Some(place.strip_prefix(&root)?.trim_matches('/').to_string()));
         offsets.statics = self.known.clone();
         offsets.static_files = files;
         self.seen = (Some(self.run.target.version()), self.run.quarantine.as_ref().map(|table| table.version()));

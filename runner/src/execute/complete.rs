@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     commit::{
-        CommitRequest, TargetTable,
+        CommitOutcome, CommitRequest, TargetTable,
         action::{Action, changes_rows},
         table, transaction,
     },
@@ -152,8 +152,13 @@ impl Refresh<'_> {
         let target = &self.run.target;
         let request = self.request(target, "mv", self.info(&progress, &position)?);
         self.execution.unsure.begin(&self.run.flow.name, &progress);
-        let version = transaction::overwrite(target, prepared.staged.target, request).await?.version();
+        let outcome = transaction::overwrite(target, prepared.staged.target, request).await?;
         self.execution.unsure.end(&self.run.flow.name);
+        let CommitOutcome::Committed { version } = outcome else {
+            // That version says what it was computed from; this refresh may have read something else.
+            let text = format!("another update has refreshed {} at the same time", self.run.flow.target);
+            return Err(Failure::transient("CONCURRENT_UPDATE", text).help("start one update of a pipeline at a time").into());
+        };
         committed(self.execution, self.run, &ViewPosition { own_version: version, ..position }, progress).await
     }
 

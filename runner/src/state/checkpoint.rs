@@ -162,6 +162,11 @@ impl Checkpoint {
         app_id(pipeline_id, &self.flow, self.generation())
     }
 
+    /// The same for this and all earlier generations.
+    pub fn app_ids(&self, pipeline_id: &str) -> Vec<String> {
+        (0..=self.generation()).map(|generation| app_id(pipeline_id, &self.flow, generation)).collect()
+    }
+
     /// Makes the generation, and with it the flow's id, durable. `write_offsets` does it too.
     pub async fn begin(&mut self) -> Result<(), Failure> {
         if self.begun {

@@ -48,6 +48,9 @@ pub struct BatchOffsets {
     /// The fingerprint of the flow that planned the batch: a part of it that is committed was computed by this query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Where the quarantine table of the batch stands below the root, if the flow had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
@@ -59,7 +62,16 @@ pub struct BatchOffsets {
 impl BatchOffsets {
     /// Batch `batch` at `timestamp_us` over `sources`, without static inputs.
     pub fn new(batch: i64, timestamp_us: i64, sources: BTreeMap<SourceId, SourceRange>) -> Self {
-        Self { version: VERSION, batch, timestamp_us, sources, fingerprint: None, statics: BTreeMap::new(), static_files: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            batch,
+            timestamp_us,
+            sources,
+            fingerprint: None,
+            quarantine: None,
+            statics: BTreeMap::new(),
+            static_files: BTreeMap::new(),
+        }
     }
 }
 

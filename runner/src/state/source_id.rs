@@ -20,6 +20,16 @@ impl SourceId {
         Self(format!("files:{place}"))
     }
 
+    /// Whether the places of two streams of files may hold the same files: one begins with the other, as far as both are no pattern.
+    pub fn may_hold_files_of(&self, other: &Self) -> bool {
+        let (one, other) = (self.fixed_segments(), other.fixed_segments());
+        one.iter().zip(&other).all(|(a, b)| a == b)
+    }
+
+    fn fixed_segments(&self) -> Vec<&str> {
+        self.0.split('/').filter(|segment| !segment.is_empty()).take_while(|segment| !segment.contains(['*', '?', '[', '{'])).collect()
+    }
+
     /// The listing of a batch query at `place` with these options.
     pub fn listing(place: &str, format: &str, options: &BTreeMap<String, String>) -> Self {
         let mut hash = Sha256::new();

@@ -1,7 +1,7 @@
 //! RESETTING: tables are emptied and checkpoints start again. A marker is written first, so that a reset that was cut short is finished by
 //! the next update.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use floe_graph::{
     name::DatasetName,
@@ -20,7 +20,7 @@ use crate::{
     observe::{is_stored, parse_key},
     state::{
         Checkpoint,
-        catalog::{Catalog, StoredKind},
+        catalog::{Catalog, CatalogEntry, StoredKind},
         format::VERSION,
         reset::{self, ResetEntry, ResetMarker, StoredResetKind},
         view,
@@ -60,11 +60,19 @@ async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Resul
     for flow in &planned.flows {
         let checkpoint = Checkpoint::open(&resolved.storage, flow).await?;
         // A flow that has left this dataset for another one goes on there.
-        if checkpoint.target().is_none_or(|target| Some(target) == table_id) {
+        let is_declared = resolved.graph.flow(flow).is_some();
+        if is_declared || checkpoint.target().is_none_or(|target| Some(target) == table_id) {
             generations.insert(flow.clone(), checkpoint.generation() + 1);
         }
     }
-    let tables = std::iter::once(key).chain(quarantine).filter(|key| catalog.datasets.contains_key(key)).collect();
+    // A quarantine table that the definition has no more belongs to the rows that go, too.
+    let writes = |entry: &CatalogEntry| entry.flows.iter().any(|flow| planned.flows.iter().any(|name| name.eq_ignore_ascii_case(flow)));
+    let former =
+        catalog.datasets.iter().filter(|(_, entry)| entry.kind == StoredKind::Quarantine && writes(entry)).map(|(key, _)| key.clone());
+    let mut tables: Vec<String> =
+        std::iter::once(key).chain(quarantine).filter(|key| catalog.datasets.contains_key(key)).chain(former).collect();
+    let mut seen = BTreeSet::new();
+    tables.retain(|table| seen.insert(table.clone()));
     Ok(ResetEntry { dataset: planned.dataset.clone(), kind: planned.kind.into(), tables, generations })
 }
 

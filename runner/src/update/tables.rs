@@ -41,7 +41,7 @@ pub struct Wanted {
 pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Vec<Wanted> {
     let definition = &dataset.definition;
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
-    let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
+    let flows: Vec<String> = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
     let spec = |name: &DatasetName, schema: SchemaRef| TableSpec {
         dataset: name.to_string(),
         location: resolved.storage.at(&layout::table_path(name, definition.private)),
@@ -52,8 +52,6 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         pipeline_id: pipeline_id.to_string(),
     };
     let schema = stored_schema(dataset);
-    let own =
-        Wanted { name: definition.name.clone(), kind, private: definition.private, spec: spec(&definition.name, schema.clone()), flows };
     let quarantine = dataset.quarantine.as_ref().map(|name| Wanted {
         name: name.clone(),
         kind: StoredKind::Quarantine,
@@ -62,8 +60,10 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
             comment: Some(format!("Rows kept out of {}", definition.name)),
             ..spec(name, quarantine_schema(&nullable(&schema)))
         },
-        flows: Vec::new(),
+        flows: flows.clone(),
     });
+    let own =
+        Wanted { name: definition.name.clone(), kind, private: definition.private, spec: spec(&definition.name, schema.clone()), flows };
     std::iter::once(own).chain(quarantine).collect()
 }
 

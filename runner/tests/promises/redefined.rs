@@ -159,3 +159,61 @@ fn a_rule_that_changes_in_the_middle_of_a_micro_batch_sorts_no_row_twice() {
     assert_eq!(project.rows("a", "SELECT count(*), sum(id) FROM t"), ["2|1"]);
     assert_eq!(project.rows("a_quarantine", "SELECT count(*), sum(id) FROM t"), ["2|5"]);
 }
+
+#[test]
+fn a_flow_that_comes_back_to_its_table_doubles_nothing() {
+    let sql = |target: &str| {
+        format!(
+            "CREATE OR REFRESH STREAMING TABLE a; CREATE OR REFRESH STREAMING TABLE b;
+             CREATE FLOW keep_a AS INSERT INTO a BY NAME SELECT id FROM STREAM read_files('none', format => 'json', schema => 'id BIGINT');
+             CREATE FLOW keep_b AS INSERT INTO b BY NAME SELECT id FROM STREAM read_files('none', format => 'json', schema => 'id BIGINT');
+             CREATE FLOW f AS INSERT INTO {target} BY NAME SELECT id FROM {READ};"
+        )
+    };
+    let project = Project::new(&[("t.sql", &sql("a"))]);
+    fs::create_dir_all(project.path().join("none")).unwrap();
+    rows(&project, "1.json", 0..3);
+    project.run(&[]);
+    define(&project, &sql("b"));
+    project.run(&[]);
+    define(&project, &sql("a"));
+    project.refused("run", &[], 10, "FLOW_TARGET_REPLACED");
+    assert_eq!(project.rows("a", "SELECT count(*) FROM t"), ["3"]);
+    project.run(&["--full-refresh", "a"]);
+    assert_eq!(project.rows("a", "SELECT count(*), sum(id) FROM t"), ["3|3"]);
+    rows(&project, "2.json", 3..4);
+    project.run(&[]);
+    assert_eq!(project.rows("a", "SELECT count(*), sum(id) FROM t"), ["4|6"]);
+}
+
+#[test]
+fn a_quarantine_that_left_the_definition_belongs_to_its_table() {
+    let rule = "(CONSTRAINT small EXPECT (id < 2) ON VIOLATION QUARANTINE ROW)";
+    let sql = format!("CREATE OR REFRESH STREAMING TABLE a {rule} AS SELECT id FROM {READ};");
+    let project = Project::new(&[("t.sql", &sql)]);
+    rows(&project, "1.json", 0..4);
+    let killed = project.floe("run", &[]).env("FLOE_FAILPOINTS", "target::before=1").output().unwrap();
+    assert_eq!(killed.status.code(), None);
+    define(&project, &sql.replace(rule, ""));
+    project.refused("run", &[], 10, "PENDING_BATCH_REDEFINED");
+    project.run(&["--full-refresh", "a"]);
+    assert_eq!(project.rows("a", "SELECT count(*) FROM t"), ["4"]);
+    assert_eq!(project.rows("a_quarantine", "SELECT count(*) FROM t"), ["0"]);
+}
+
+#[test]
+fn a_project_behind_a_symbolic_link_is_the_same_project() {
+    let project = Project::new(&[]);
+    let landing = project.path().join("landing");
+    let read = READ.replace("'landing'", &format!("'{}'", fs::canonicalize(project.path()).unwrap().join("landing").display()));
+    define(&project, &format!("CREATE OR REFRESH STREAMING TABLE a AS SELECT id FROM {read};"));
+    fs::create_dir_all(&landing).unwrap();
+    rows(&project, "1.json", 0..3);
+    project.run(&[]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(project.path(), &link).unwrap();
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_floe")).arg("run").arg(&link).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(project.rows("a", "SELECT count(*) FROM t"), ["3"]);
+}

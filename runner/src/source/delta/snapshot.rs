@@ -2,14 +2,17 @@
 
 use super::{DeltaSource, changes::DataFile, observe::look};
 use crate::{
-    commit::{action::MetaData, files},
+    commit::{
+        action::{Add, MetaData},
+        files,
+    },
     failure::Failure,
 };
 
 /// The files of a version.
 #[derive(Debug)]
 pub(super) enum Snapshot {
-    /// Files whose rows and columns are what they look like, ordered by time and path.
+    /// Files whose rows and columns are what they look like, ordered by name.
     Plain(Vec<DataFile>),
     /// Deletion vectors or column mapping: only the library's own scan reads such tables right.
     Mapped,
@@ -29,6 +32,8 @@ pub(super) async fn active_files(source: &DeltaSource, version: i64) -> Result<S
     if active.iter().any(|add| add.deletion_vector.is_some()) {
         return Ok(Snapshot::Mapped);
     }
-    active.sort_by(|a, b| (a.modification_time, &a.path).cmp(&(b.modification_time, &b.path)));
+    // By name: the two ways to find the active files agree on nothing else, and parts of a snapshot are counted in this order.
+    let name = |add: &Add| add.path.rsplit('/').next().unwrap_or_default().to_string();
+    active.sort_by_cached_key(|add| (name(add), add.path.clone()));
     Ok(Snapshot::Plain(active.into_iter().map(DataFile::of).collect()))
 }
