@@ -171,10 +171,14 @@ impl EventLog {
         // A clock that was set back must not turn the order of events around.
         record.timestamp = record.timestamp.max(state.last_timestamp);
         state.last_timestamp = record.timestamp;
+        for observer in &self.shared.observers {
+            observer.recorded(&record);
+        }
         self.keep(&mut state, record);
     }
 
-    /// Keeps an event that an earlier runner should have recorded, under its identity.
+    /// Keeps an event that an earlier runner should have recorded, under its identity. Who looks at this update does not see it: its numbers
+    /// are not those of this update.
     fn record_recovered(&self, event: Event, identity: &Identity, seq_no: i64) {
         let record = Record::new(event, identity, seq_no, &self.shared.redaction);
         self.keep(&mut self.lock(), record);
@@ -184,9 +188,6 @@ impl EventLog {
         if let Some(lines) = &mut state.lines {
             // A closed stdout must not fail the update; the table still gets the event.
             let _ = writeln!(lines, "{}", record.json_line());
-        }
-        for observer in &self.shared.observers {
-            observer.recorded(&record);
         }
         if self.shared.table.is_none() {
             return;

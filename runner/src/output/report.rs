@@ -64,8 +64,11 @@ fn table(datasets: &[DatasetReport], color: bool) -> Table {
     for dataset in datasets {
         table.add_row(shown(row(dataset, color)));
     }
-    if let Some(names) = table.column_mut(0) {
-        names.set_constraint(ColumnConstraint::ContentWidth);
+    // In a narrow terminal the long texts at the end are broken, not these.
+    for column in 0..3 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table
 }
