@@ -1,10 +1,17 @@
 //! The API types of Floe and the words that all parts share.
 
+pub mod condition;
 pub mod definitions;
 pub mod manifest;
 pub mod pipeline;
+pub mod pipeline_update;
+pub mod request;
+pub mod run_report;
+pub mod schedule;
+mod schemas;
 pub mod state;
 pub mod table;
+pub mod text;
 pub mod update;
 pub mod yaml;
 

@@ -222,6 +222,40 @@ words! {
     }
 }
 
+words! {
+    /// What a pipeline does now.
+    PipelineState {
+        /// Its definition is checked for the first time.
+        Deploying = "DEPLOYING",
+        /// No update runs.
+        Idle = "IDLE",
+        /// An update has begun, no flow runs yet.
+        Starting = "STARTING",
+        /// Flows run.
+        Running = "RUNNING",
+        /// The update is being stopped.
+        Stopping = "STOPPING",
+        /// Tables are emptied, checkpoints forgotten.
+        Resetting = "RESETTING",
+        /// A new attempt takes over.
+        Recovering = "RECOVERING",
+        /// The definition cannot be run.
+        Failed = "FAILED",
+        /// The Pipeline is being deleted.
+        Deleted = "DELETED",
+    }
+}
+
+words! {
+    /// How the last update of a pipeline ended.
+    PipelineHealth {
+        /// Completed or canceled.
+        Healthy = "HEALTHY",
+        /// Failed.
+        Unhealthy = "UNHEALTHY",
+    }
+}
+
 impl UpdateState {
     /// True if nothing comes after this state.
     pub const fn is_terminal(self) -> bool {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::schemas;
+use crate::schemas;
 
 /// The selection of an update. All lists empty and no flag set = refresh everything.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.fullRefreshAll || !(has(self.refresh) || has(self.refreshFlows) || has(self.fullRefresh) || has(self.resetCheckpoints))")
+    validation = Rule::new("!self.fullRefreshAll || !(has(self.refresh) && size(self.refresh) > 0 || has(self.refreshFlows) && size(self.refreshFlows) > 0 || has(self.fullRefresh) && size(self.fullRefresh) > 0 || has(self.resetCheckpoints) && size(self.resetCheckpoints) > 0)")
         .message("fullRefreshAll excludes every other selection")
 )]
 pub struct UpdateSelection {

@@ -129,14 +129,16 @@ fn check_text(node: &Node, schema: &Value, path: &str, findings: &mut Vec<Findin
         check_word(node, text, words, path, findings);
         return;
     }
+    if schema.get("pattern").is_some() {
+        let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            findings.push(invalid(node, format!("{path} is `{text}`, but must be 1 to 128 letters, digits or `_`")));
+        }
+        return;
+    }
     let length = text.chars().count();
     check_bound(node, schema, "minLength", (length, "characters"), path, findings);
     check_bound(node, schema, "maxLength", (length, "characters"), path, findings);
-    let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if schema.get("pattern").is_some() && !is_name {
-        let message = format!("{path} is `{text}`, but must be 1 to 128 letters, digits or `_`");
-        findings.push(invalid(node, message));
-    }
 }
 
 fn check_word(node: &Node, text: &str, words: &[Value], path: &str, findings: &mut Vec<Finding>) {

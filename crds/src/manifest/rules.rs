@@ -9,6 +9,8 @@ use crate::{
 const ABSOLUTE_SCHEMES: [&str; 4] = ["s3://", "gs://", "abfss://", "file://"];
 const STORAGE_URI: &str = "storage.uri must be s3://, gs://, abfss:// or file:/// without credentials or query";
 
+const PATH_INSIDE: &str = "path must stay inside the project";
+
 /// Collects findings at JSON pointers of a document.
 struct Check<'a> {
     document: &'a Document,
@@ -55,9 +57,38 @@ pub(super) fn pipeline(spec: &PipelineSpec, document: &Document) -> Vec<Finding>
     let retry = &spec.retry_policy;
     let ordered = retry.min_backoff_seconds <= retry.max_backoff_seconds;
     check.require(ordered, "/spec/retryPolicy", "minBackoffSeconds must not exceed maxBackoffSeconds");
+    check_source(spec, &mut check);
+    let unscheduled = spec.mode != Mode::Continuous || spec.update_policy.schedule.is_none();
+    check.require(unscheduled, "/spec/updatePolicy/schedule", "a continuous pipeline has no schedule");
+    for (index, notification) in spec.notifications.iter().enumerate() {
+        let one = notification.webhook.is_some() != notification.email.is_some();
+        check.require(one, &format!("/spec/notifications/{index}"), "notification needs exactly one of webhook, email");
+    }
     check.refuse(!spec.sinks.is_empty(), "/spec/sinks", "sinks");
     check.refuse(spec.mode == Mode::Continuous, "/spec/mode", "mode Continuous");
     check.findings
+}
+
+/// What only a cluster uses, but what is wrong everywhere.
+fn check_source(spec: &PipelineSpec, check: &mut Check<'_>) {
+    if let Some(source) = &spec.source {
+        check.require(is_inside(&source.path), "/spec/source/path", PATH_INSIDE);
+        for (index, map) in source.config_maps.iter().enumerate() {
+            check.require(is_inside(&map.path), &format!("/spec/source/configMaps/{index}/path"), PATH_INSIDE);
+        }
+    }
+    if let Some(schedule) = &spec.update_policy.schedule {
+        let pointer = "/spec/updatePolicy/schedule";
+        let one = schedule.cron.is_some() != schedule.quartz_cron.is_some();
+        check.require(one, pointer, "schedule needs exactly one of cron, quartzCron");
+        let deadline = schedule.starting_deadline_seconds == 0 || schedule.starting_deadline_seconds >= 10;
+        check.require(deadline, pointer, "startingDeadlineSeconds must be 0 or at least 10");
+    }
+}
+
+/// True for a relative path that does not lead out of its folder.
+fn is_inside(path: &str) -> bool {
+    !path.starts_with('/') && path.split('/').all(|part| part != "..")
 }
 
 fn check_library(library: &Library, pointer: &str, check: &mut Check<'_>) {
@@ -72,8 +103,8 @@ fn check_library(library: &Library, pointer: &str, check: &mut Check<'_>) {
     let paths =
         [(library.glob.as_ref().map(|glob| &glob.include), "glob/include"), (library.file.as_ref().map(|file| &file.path), "file/path")];
     for (path, field) in paths {
-        let inside = path.is_none_or(|path| !path.starts_with('/') && path.split('/').all(|part| part != ".."));
-        check.require(inside, &format!("{pointer}/{field}"), "path must stay inside the project");
+        let inside = path.is_none_or(|path| is_inside(path));
+        check.require(inside, &format!("{pointer}/{field}"), PATH_INSIDE);
     }
 }
 

@@ -73,6 +73,29 @@ fn a_full_pipeline_is_read() {
 }
 
 #[test]
+fn what_only_a_cluster_uses_is_read_everywhere() {
+    let manifest = pipeline(
+        "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  storage: {uri: s3://lake/p, secretRef: {name: lake}}\n  \
+         source: {configMaps: [{name: sql}], volume: {persistentVolumeClaim: {claimName: code}}, path: shop}\n  suspend: true\n  \
+         updatePolicy: {onChange: Validate, schedule: {cron: 0 2 * * *, timeZone: Europe/Berlin}, timeoutSeconds: 3600}\n  \
+         maintenance: {suspend: true}\n  updateHistory: {failedLimit: 0}\n  notifications: [{name: ops, events: [UpdateFailure], webhook: {receiver: chat}}]\n  \
+         runner: {resources: {requests: {cpu: 2, memory: 4Gi}}, env: [{name: A, value: b}], envFrom: [{secretRef: {name: s}}],\n    \
+         affinity: {nodeAffinity: {}}, podTemplate: {spec: {containers: [{name: runner}]}}}\n",
+    );
+    let spec = &manifest.spec;
+    assert_eq!(spec.source.as_ref().unwrap().config_maps[0].path, "transformations");
+    assert_eq!(spec.update_policy.schedule.as_ref().unwrap().time_zone, "Europe/Berlin");
+    assert_eq!((spec.update_policy.debounce_seconds, spec.update_history.successful_limit, spec.maintenance.every_seconds), (5, 5, 86_400));
+    assert_eq!((spec.runner.resources.requests.len(), spec.runner.resources.limits.len()), (2, 0));
+    assert_eq!(spec.runner.scratch.size_limit, "10Gi");
+    let kept = serde_json::to_value(spec.definition()).unwrap();
+    for key in ["suspend", "updatePolicy", "maintenance", "updateHistory", "notifications", "runner"] {
+        assert_eq!(kept.get(key), None, "{key} decides no result");
+    }
+    assert!(kept.get("source").is_some());
+}
+
+#[test]
 fn unknown_keys_name_the_nearest_known_one() {
     assert_eq!(spec_findings("  storge: {uri: ./lake}"), ["5:3 MANIFEST_UNKNOWN_KEY unknown key `storge`, did you mean `storage`?"]);
     assert_eq!(spec_findings("  storage: {url: ./lake}")[1], "5:13 MANIFEST_UNKNOWN_KEY unknown key `url`, did you mean `uri`?");
@@ -158,6 +181,15 @@ fn rules_between_fields_of_a_pipeline() {
     let storage = "storage.uri must be s3://, gs://, abfss:// or file:/// without credentials or query";
     assert_eq!(messages("  storage: {uri: 'hdfs://x/y'}"), [storage]);
     assert_eq!(messages("  storage: {uri: 's3://key@bucket/y'}"), [storage]);
+    let outside = "path must stay inside the project";
+    assert_eq!(messages("  source: {path: ../x, configMaps: [{name: a, path: /b}]}"), [outside, outside]);
+    let one = "schedule needs exactly one of cron, quartzCron";
+    assert_eq!(messages("  updatePolicy: {schedule: {}}"), [one]);
+    let deadline = "startingDeadlineSeconds must be 0 or at least 10";
+    assert_eq!(messages("  updatePolicy: {schedule: {cron: '@daily', startingDeadlineSeconds: 9}}"), [deadline]);
+    let notification = "notification needs exactly one of webhook, email";
+    assert_eq!(messages("  notifications: [{name: a, events: [UpdateStart]}]"), [notification]);
+    assert_eq!(messages("  {mode: Continuous, updatePolicy: {schedule: {cron: '@daily'}}}")[1], "a continuous pipeline has no schedule");
     assert_eq!(messages("  mode: Continuous"), ["mode Continuous is not supported in this release"]);
     assert_eq!(messages("  sinks: [{name: s, options: {path: x}}]"), ["sinks is not supported in this release"]);
 }
@@ -336,6 +368,12 @@ fn a_cluster_says_the_same_words() {
         "glob must be a file or end in /**",
         "parameter needs exactly one of value, valueFrom",
         "minBackoffSeconds must not exceed maxBackoffSeconds",
+        "path must stay inside the project",
+        "a continuous pipeline has no schedule",
+        "schedule needs exactly one of cron, quartzCron",
+        "startingDeadlineSeconds must be 0 or at least 10",
+        "notification needs exactly one of webhook, email",
+        "valueFrom needs exactly one of secretKeyRef, configMapKeyRef",
         "name must be at most 46 characters: it is the prefix of pod names",
         "exactly one of query, flows, autoCdc is required",
         "an External table has a location, and only an External table",

@@ -1,17 +1,16 @@
 //! The Table kind: one dataset of a pipeline, declared without SQL statements.
 #![expect(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
+mod status;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use status::{Quality, Refresh, Streaming, TableStatus};
 
-use crate::{
-    pipeline::{DeletionPolicy, schemas},
-    state::ExpectationAction,
-};
+use crate::{pipeline::DeletionPolicy, schemas, state::ExpectationAction};
 
 /// What a dataset is; the same meaning as the SQL statement of its type.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -29,7 +28,15 @@ use crate::{
     printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Rows", type_ = "integer", json_path = ".status.rows"),
+    printcolumn(name = "Size", type_ = "integer", json_path = ".status.sizeBytes"),
+    printcolumn(name = "Version", type_ = "integer", json_path = ".status.version"),
+    printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.lastRefresh.endTime"),
+    printcolumn(name = "Failed Records", type_ = "integer", json_path = ".status.failedRecords"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Full Name", type_ = "string", json_path = ".status.fullName", priority = "1"),
+    printcolumn(name = "Location", type_ = "string", json_path = ".status.location", priority = "1"),
+    printcolumn(name = "Declared In", type_ = "string", json_path = ".status.declaredIn", priority = "1")
 )]
 #[x_kube(
     validation = Rule::new("self.pipeline == oldSelf.pipeline").message("pipeline is immutable"),
@@ -43,13 +50,17 @@ use crate::{
         .message("exactly one of query, flows, autoCdc is required"),
     validation = Rule::new("(self.type == 'External') == has(self.location)")
         .message("an External table has a location, and only an External table"),
-    validation = Rule::new("self.type != 'External' || !(has(self.query) || has(self.flows) || has(self.autoCdc) || has(self.expectations) || has(self.partitionBy) || has(self.clusterBy) || has(self.refreshPolicy) || has(self.maintenance))")
+    validation = Rule::new("self.type != 'External' || !(has(self.query) || has(self.flows) && size(self.flows) > 0 || has(self.autoCdc) || has(self.expectations) && size(self.expectations) > 0 || has(self.partitionBy) && size(self.partitionBy) > 0 || has(self.clusterBy) && size(self.clusterBy) > 0 || has(self.refreshPolicy) || has(self.maintenance))")
         .message("an External table has a location and no definition"),
-    validation = Rule::new("self.type != 'TemporaryView' || !(has(self.flows) || self.private || has(self.columns) || has(self.constraints) || has(self.partitionBy) || has(self.clusterBy) || has(self.properties) || has(self.maintenance))")
+    validation = Rule::new("self.type != 'TemporaryView' || !(has(self.flows) && size(self.flows) > 0 || self.private || has(self.columns) && size(self.columns) > 0 || has(self.constraints) || has(self.partitionBy) && size(self.partitionBy) > 0 || has(self.clusterBy) && size(self.clusterBy) > 0 || has(self.properties) && size(self.properties) > 0 || has(self.maintenance))")
         .message("a TemporaryView has only a query, a comment and expectations"),
-    validation = Rule::new("!(has(self.partitionBy) && has(self.clusterBy))").message("partitionBy and clusterBy exclude each other"),
+    validation = Rule::new("self.type != 'TemporaryView' || !has(self.expectations) || self.expectations.all(e, e.onViolation != 'QuarantineRow')")
+        .message("an expectation of a TemporaryView cannot quarantine rows: a view stores nothing"),
+    validation = Rule::new("!(has(self.partitionBy) && size(self.partitionBy) > 0 && has(self.clusterBy) && size(self.clusterBy) > 0)")
+        .message("partitionBy and clusterBy exclude each other"),
     validation = Rule::new("!has(self.refreshPolicy) || self.type == 'MaterializedView'").message("refreshPolicy is for MaterializedView"),
-    validation = Rule::new("!has(self.autoCdc) || self.type == 'StreamingTable'").message("autoCdc is for StreamingTable")
+    validation = Rule::new("self.type == 'StreamingTable' || !(has(self.autoCdc) || has(self.flows) && self.flows.exists(f, has(f.autoCdc)))")
+        .message("autoCdc is for StreamingTable")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TableSpec {
@@ -62,11 +73,11 @@ pub struct TableSpec {
     pub name: Option<String>,
     /// Schema; default: that of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"), length(max = 128))]
     pub schema: Option<String>,
     /// Catalog; default: that of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"), length(max = 128))]
     pub catalog: Option<String>,
     /// The kind of dataset.
     #[serde(rename = "type")]
@@ -121,6 +132,10 @@ pub struct TableSpec {
     /// What happens to the data when the object is deleted; default: that of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// The table should be refreshed at least this often; 0 = no matter.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 31_536_000), extend("default" = 0))]
+    pub freshness_seconds: i32,
     /// When files are compacted and old ones removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<MaintenanceSpec>,
@@ -131,6 +146,11 @@ pub struct TableSpec {
     /// Format of an external table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<TableFormat>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a function of a reference")]
+fn is_zero(value: &i32) -> bool {
+    *value == 0
 }
 
 /// The kinds of dataset that a manifest can declare.
@@ -175,8 +195,8 @@ pub struct TableFlow {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.sequenceBy) != self.snapshot").message("sequenceBy is required, except with snapshot"),
-    validation = Rule::new("!(has(self.columns) && has(self.exceptColumns))").message("columns and exceptColumns exclude each other"),
-    validation = Rule::new("!(has(self.trackHistoryColumns) && has(self.trackHistoryExceptColumns))")
+    validation = Rule::new("!(has(self.columns) && size(self.columns) > 0 && has(self.exceptColumns) && size(self.exceptColumns) > 0)").message("columns and exceptColumns exclude each other"),
+    validation = Rule::new("!(has(self.trackHistoryColumns) && size(self.trackHistoryColumns) > 0 && has(self.trackHistoryExceptColumns) && size(self.trackHistoryExceptColumns) > 0)")
         .message("trackHistoryColumns and trackHistoryExceptColumns exclude each other")
 )]
 pub struct AutoCdcSpec {
@@ -238,7 +258,7 @@ impl AutoCdcSpec {
 /// A list of columns, or all except a list; both empty = all.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.columns) && has(self.exceptColumns))").message("columns and exceptColumns exclude each other"))]
+#[x_kube(validation = Rule::new("!(has(self.columns) && size(self.columns) > 0 && has(self.exceptColumns) && size(self.exceptColumns) > 0)").message("columns and exceptColumns exclude each other"))]
 pub struct ColumnsSpec {
     /// Only these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -335,6 +355,7 @@ pub struct ConstraintsSpec {
     /// Foreign keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub foreign_keys: Vec<ForeignKeySpec>,
     /// Checks that fail the flow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -425,17 +446,4 @@ pub enum TableFormat {
     /// A Delta table.
     #[default]
     Delta,
-}
-
-/// What was last seen of a dataset.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct TableStatus {
-    /// The generation of the spec that the conditions speak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// One entry per type.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
 }

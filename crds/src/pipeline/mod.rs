@@ -1,11 +1,20 @@
 //! The Pipeline kind: one storage location, one default namespace, the SQL files and the settings of their updates.
 
+mod cluster;
+mod status;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use cluster::{
+    ConfigMapSource, EnvVar, ImagePullPolicy, NotificationEvent, OnChange, PipelineMaintenance, PipelineNotification, Resources, Runner,
+    Scratch, Source, UpdateHistory, UpdatePolicy,
+};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use status::{GraphCounts, LastSuccessfulUpdate, LastUpdate, PipelineStatus};
+
+use crate::schemas;
 
 /// What a pipeline is made of and how its updates run.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -20,6 +29,12 @@ use serde::{Deserialize, Serialize};
     category = "floe",
     doc = "Datasets, sinks and flows with one storage location, one default catalog and schema, and one event log",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
+    printcolumn(name = "Last Update", type_ = "string", json_path = ".status.lastUpdate.state"),
+    printcolumn(name = "Updated", type_ = "date", json_path = ".status.lastSuccessfulUpdate.endTime"),
+    printcolumn(name = "Datasets", type_ = "integer", json_path = ".status.graph.datasets"),
+    printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", priority = "1"),
     printcolumn(name = "Storage", type_ = "string", json_path = ".spec.storage.uri", priority = "1"),
@@ -29,24 +44,30 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("has(self.storage) && has(self.storage.uri)").message("storage.uri is required in a cluster"),
     validation = Rule::new("self.catalog == oldSelf.catalog").message("catalog is immutable: every table would get another name; create a new Pipeline"),
-    validation = Rule::new("self.schema == oldSelf.schema").message("schema is immutable: every table would get another name; create a new Pipeline")
+    validation = Rule::new("self.schema == oldSelf.schema").message("schema is immutable: every table would get another name; create a new Pipeline"),
+    validation = Rule::new("self.mode != 'Continuous' || !has(self.updatePolicy) || !has(self.updatePolicy.schedule)")
+        .message("a continuous pipeline has no schedule")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineSpec {
     /// Default catalog of unqualified names.
     #[serde(default = "default_catalog")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"), length(max = 128))]
     pub catalog: String,
     /// Default schema of unqualified names.
     #[serde(default = "default_schema")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"), length(max = 128))]
     pub schema: String,
     /// Where tables, event log and checkpoints are kept. Required in a cluster; `./lake` beside the manifest in local mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// Where the project's files come from in a cluster; absent = only inline libraries and Table objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Which files are registered; the union of all entries.
     #[serde(default = "default_libraries")]
     #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub libraries: Vec<Library>,
     /// Values of `${key}` and of `pipelines.*` and `spark.sql.session.timeZone` settings.
     #[serde(default)]
@@ -88,7 +109,53 @@ pub struct PipelineSpec {
     /// Prefixes of source paths and what to read instead, so that `/Volumes/…` and `dbfs:/…` of existing files work.
     #[serde(default)]
     #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["prefix".into()]))]
     pub path_mappings: Vec<PathMapping>,
+    /// No update starts by itself; one that runs goes on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = false))]
+    pub suspend: bool,
+    /// When updates start by themselves, and how long they may take.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub update_policy: UpdatePolicy,
+    /// When tables are compacted and old files and events removed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub maintenance: PipelineMaintenance,
+    /// How many finished updates are kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub update_history: UpdateHistory,
+    /// Whom to tell of what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub notifications: Vec<PipelineNotification>,
+    /// The pods that run updates.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = {}))]
+    pub runner: Runner,
+}
+
+impl PipelineSpec {
+    /// What decides the results of an update: the spec without the settings of pods, times, history and notifications.
+    #[must_use]
+    pub fn definition(&self) -> Self {
+        Self {
+            suspend: false,
+            update_policy: UpdatePolicy::default(),
+            maintenance: PipelineMaintenance::default(),
+            update_history: UpdateHistory::default(),
+            notifications: Vec::new(),
+            runner: Runner::default(),
+            ..self.clone()
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for PipelineSpec {
@@ -97,6 +164,7 @@ impl Default for PipelineSpec {
             catalog: default_catalog(),
             schema: default_schema(),
             storage: None,
+            source: None,
             libraries: default_libraries(),
             configuration: BTreeMap::new(),
             parameters: Vec::new(),
@@ -109,6 +177,12 @@ impl Default for PipelineSpec {
             properties: BTreeMap::new(),
             sinks: Vec::new(),
             path_mappings: Vec::new(),
+            suspend: false,
+            update_policy: UpdatePolicy::default(),
+            maintenance: PipelineMaintenance::default(),
+            update_history: UpdateHistory::default(),
+            notifications: Vec::new(),
+            runner: Runner::default(),
         }
     }
 }
@@ -141,6 +215,9 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schemas::options")]
     pub options: BTreeMap<String, String>,
+    /// Secret of the same namespace whose keys become environment variables of the runner (`AWS_*`, `AZURE_*`, `GOOGLE_*`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<NameRef>,
 }
 
 /// One source of definitions: exactly one of the fields.
@@ -168,7 +245,10 @@ pub struct Library {
 pub struct GlobLibrary {
     /// A path of a file, or a folder that ends in `/**`.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new("self.matches('^[^*?\\\\[]+(/\\\\*\\\\*)?$')").message("glob must be a file or end in /**"))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[^*?\\\\[]+(/[*][*])?$')").message("glob must be a file or end in /**"),
+        validation = Rule::new("!self.matches('^/|(^|/)[.][.](/|$)')").message("path must stay inside the project")
+    )]
     pub include: String,
 }
 
@@ -178,6 +258,7 @@ pub struct GlobLibrary {
 pub struct FileLibrary {
     /// Path relative to the project root.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("!self.matches('^/|(^|/)[.][.](/|$)')").message("path must stay inside the project"))]
     pub path: String,
 }
 
@@ -320,7 +401,7 @@ impl Default for RetryPolicy {
 pub struct EventLog {
     /// The name that queries use.
     #[serde(default = "EventLog::default_name")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_]{1,128}$"), length(max = 128))]
     pub name: String,
     /// Older events are removed by maintenance.
     #[serde(default = "EventLog::default_retention")]
@@ -403,42 +484,4 @@ pub struct PathMapping {
     /// What is read instead.
     #[schemars(length(min = 1, max = 2048))]
     pub uri: String,
-}
-
-/// What was last seen of a pipeline.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PipelineStatus {
-    /// The generation of the spec that the conditions speak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// One entry per type.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// Schemas of string maps with the bounds that the cost limit of the rules needs.
-pub(crate) mod schemas {
-    use schemars::{Schema, SchemaGenerator, json_schema};
-
-    fn string_map(max_entries: u32, max_length: u32) -> Schema {
-        json_schema!({
-            "type": "object",
-            "maxProperties": max_entries,
-            "additionalProperties": {"type": "string", "maxLength": max_length},
-        })
-    }
-
-    pub(crate) fn configuration(_: &mut SchemaGenerator) -> Schema {
-        string_map(200, 4096)
-    }
-
-    pub(crate) fn properties(_: &mut SchemaGenerator) -> Schema {
-        string_map(200, 4096)
-    }
-
-    pub(crate) fn options(_: &mut SchemaGenerator) -> Schema {
-        string_map(50, 4096)
-    }
 }
