@@ -71,6 +71,8 @@ pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Opt
     state.tables = tables.into_iter().flatten().collect();
     state.inactive = inactive(graph, catalog);
     let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
+    state.quarantines =
+        entries.clone().filter(|(_, entry)| entry.kind == StoredKind::Quarantine).filter_map(|(key, _)| parse_key(key)).collect();
     state.writers = entries.map(|(key, entry)| (key.clone(), entry.flows.clone())).collect();
     let batch_flows = graph.flows.iter().filter(|flow| matches!(flow.kind, FlowKind::Complete | FlowKind::Once));
     let tables = &state.tables;

@@ -5,7 +5,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion_common::arrow::datatypes::SchemaRef;
 use serde::Serialize;
@@ -55,6 +55,8 @@ pub struct StoredState {
     pub pipeline_id: Option<String>,
     /// Stored tables, those of quarantine included.
     pub tables: BTreeMap<DatasetName, StoredTable>,
+    /// Quarantine tables that the catalog knows.
+    pub quarantines: BTreeSet<DatasetName>,
     /// Fingerprint of the last successful refresh of each MV flow.
     pub fingerprints: BTreeMap<String, String>,
     /// Names of ONCE flows that completed in their current generation.

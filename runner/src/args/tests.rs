@@ -108,7 +108,7 @@ fn help_teaches_the_commands() {
       floe init shop --template bookstore     a project that runs at once
       floe run shop                           bring all its tables up to date
       floe run shop                           again: only what is new is read
-      floe sql shop -c 'SELECT * FROM books'  look at a table
+      floe sql shop -c 'SELECT * FROM bronze' look at a table
       floe events shop --level WARN           what the last update found unusual
 
     Exit codes:
@@ -209,8 +209,8 @@ fn help_of_run_teaches_selections() {
 
     Examples:
       floe run                                 the project in the current directory
-      floe run shop --refresh orders,revenue   only these two tables
-      floe run shop --full-refresh orders      empty it, read everything again
+      floe run shop --refresh orders_per_day   only this table
+      floe run shop --full-refresh bronze      empty it, read everything again
       floe run shop --dry-run                  the plan of changes
       floe run shop --set dataset_path=/data   with another value of ${dataset_path}
       floe run shop --output json | jq .message

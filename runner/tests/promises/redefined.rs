@@ -217,3 +217,17 @@ fn a_project_behind_a_symbolic_link_is_the_same_project() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(project.rows("a", "SELECT count(*) FROM t"), ["3"]);
 }
+
+#[test]
+fn validate_of_an_up_to_date_project_plans_no_change() {
+    let sql = format!(
+        "CREATE OR REFRESH STREAMING TABLE a (CONSTRAINT small EXPECT (id < 2) ON VIOLATION QUARANTINE ROW) AS SELECT id FROM {READ};"
+    );
+    let project = Project::new(&[("t.sql", &sql)]);
+    rows(&project, "1.json", 0..4);
+    let first = project.call("validate", &[]);
+    assert!(first.stdout.contains("a_quarantine") || first.stderr.contains("a_quarantine"), "{first:?}");
+    project.run(&[]);
+    let ended = project.call("validate", &[]);
+    assert!(!ended.stdout.contains("a_quarantine") && !ended.stderr.contains("a_quarantine"), "{ended:?}");
+}

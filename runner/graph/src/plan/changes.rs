@@ -28,7 +28,8 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
         if seen.insert(&flow.target) {
             let mut comparison = Comparison { dataset, chosen, stored, changes: &mut changes, errors: &mut errors };
             comparison.table(&flow.target, &dataset.schema);
-            if let Some(quarantine) = &dataset.quarantine {
+            // It follows its dataset; what is known of it is only that it is there.
+            if let Some(quarantine) = dataset.quarantine.as_ref().filter(|name| !stored.quarantines.contains(name)) {
                 comparison.table(quarantine, &quarantine_schema(&dataset.schema));
             }
         }
