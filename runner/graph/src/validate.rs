@@ -6,7 +6,7 @@ mod given;
 mod property;
 mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use floe_crds::state::ExpectationAction;
 
@@ -14,7 +14,7 @@ pub(crate) use dataset::stored_schema;
 pub(crate) use flow::{query_type, reference};
 
 use crate::{
-    definition::{Dataset, Definitions, Flow},
+    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
     graph::{ResolvedDataset, ResolvedFlow},
     name::DatasetName,
     origin::Diagnostic,
@@ -24,10 +24,29 @@ use crate::{
 /// The class of errors that only follow from another one.
 pub(crate) const UPSTREAM: &str = "UPSTREAM_ANALYSIS_FAILED";
 
+/// Datasets that are defined twice, and the definitions with the first of each: what follows from the second is no error of its own.
+pub(crate) fn duplicates(mut definitions: Definitions, input: &ResolveInput) -> (Definitions, Vec<Diagnostic>) {
+    let findings = dataset::duplicates(&definitions, input);
+    let mut seen = HashSet::new();
+    let mut again = HashSet::new();
+    let name = |name: &DatasetName, kind: DatasetKind| (name.clone(), kind == DatasetKind::TemporaryView);
+    definitions.datasets.retain(|dataset| {
+        let is_first = seen.insert(name(&dataset.name, dataset.kind));
+        if !is_first {
+            again.insert(dataset.name.clone());
+        }
+        is_first
+    });
+    let mut fed = HashSet::new();
+    definitions.flows.retain(|flow| {
+        !again.contains(&flow.target) || !flow.with_dataset || fed.insert((flow.target.clone(), flow.kind == FlowKind::View))
+    });
+    (definitions, findings)
+}
+
 /// Everything that can be said before any query is typed.
 pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
-    let mut findings = dataset::duplicates(definitions, input);
-    findings.extend(flow::duplicates(definitions));
+    let mut findings = flow::duplicates(definitions);
     findings.extend(dataset::empty_pipeline(definitions));
     findings.extend(flow::targets(definitions));
     findings.extend(property::pipeline(input));

@@ -100,6 +100,8 @@ pub fn needed_observations(definitions: &Definitions, input: &ResolveInput) -> V
 pub fn resolve(definitions: Definitions, input: &ResolveInput) -> Result<ResolvedGraph, Vec<Diagnostic>> {
     let definitions = with_default_properties(definitions, input);
     let mut findings = definitions.diagnostics.clone();
+    let (definitions, again) = validate::duplicates(definitions, input);
+    findings.extend(again);
     findings.extend(validate::definitions(&definitions, input));
     let names = Names::new(&definitions);
     let order = order::order(&definitions, &names, &input.parameters);

@@ -152,6 +152,14 @@ fn p30_duplicate_dataset_reported() {
     assert!(found[0].message.contains("a.sql:1:") && found[0].message.contains("a.sql:2:"), "{}", found[0].message);
     let log = errors("CREATE OR REFRESH MATERIALIZED VIEW event_log AS SELECT 1 AS a;");
     assert_eq!(classes(&log), ["PIPELINE_DUPLICATE_IDENTIFIERS.OUTPUT"]);
+    // What follows from the second definition is no error of its own.
+    let view = errors(
+        "CREATE STREAMING TABLE a; CREATE FLOW f AS INSERT INTO a BY NAME SELECT id FROM STREAM FILES;
+         CREATE FLOW g AS INSERT INTO a BY NAME SELECT id FROM STREAM FILES;
+         CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM a; CREATE MATERIALIZED VIEW w AS SELECT n FROM v;
+         CREATE MATERIALIZED VIEW v AS SELECT 1 AS x;",
+    );
+    assert_eq!(classes(&view), ["PIPELINE_DUPLICATE_IDENTIFIERS.OUTPUT"]);
 }
 
 #[test]
