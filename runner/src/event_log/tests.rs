@@ -443,8 +443,13 @@ async fn place() -> Place {
         pipeline_id: "p1".to_string(),
     };
     let table = TargetTable::open_or_create(&spec, None).await.unwrap();
-    let entry =
-        CatalogEntry { kind: StoredKind::StreamingTable, private: false, flows: vec!["orders_silver".to_string()], table: table.known() };
+    let entry = CatalogEntry {
+        kind: StoredKind::StreamingTable,
+        private: false,
+        flows: vec!["orders_silver".to_string()],
+        quarantine_of: None,
+        table: table.known(),
+    };
     catalog.datasets.insert("main.bookstore.orders_silver".to_string(), entry);
     Place { _directory: directory, storage, catalog, table }
 }

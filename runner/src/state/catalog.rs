@@ -40,6 +40,9 @@ pub struct CatalogEntry {
     /// Flows that write it, by name, and those that did and left the definition.
     #[serde(default)]
     pub flows: Vec<String>,
+    /// Key of the dataset whose rejected rows a quarantine table holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_of: Option<String>,
     /// The table as it was last seen.
     pub table: KnownTable,
 }

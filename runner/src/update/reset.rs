@@ -1,12 +1,9 @@
 //! RESETTING: tables are emptied and checkpoints start again. A marker is written first, so that a reset that was cut short is finished by
 //! the next update.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use floe_graph::{
-    name::DatasetName,
-    plan::{Reset, ResetKind},
-};
+use floe_graph::plan::{Reset, ResetKind};
 use serde_json::{Map, Value};
 
 use super::{Resolved, tables};
@@ -53,8 +50,6 @@ pub async fn reset(resolved: &Resolved, catalog: &Catalog, resets: &[Reset], upd
 /// The whole reset as it is remembered: the definition may have changed when it is finished.
 async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Result<ResetEntry, Failure> {
     let key = planned.dataset.to_lowercase();
-    let quarantine = resolved.graph.datasets.values().find(|dataset| dataset.definition.name.key() == key);
-    let quarantine = quarantine.and_then(|dataset| dataset.quarantine.as_ref()).map(DatasetName::key);
     let table_id = catalog.datasets.get(&key).map(|entry| entry.table.metadata.id.as_str());
     let mut generations = BTreeMap::new();
     for flow in &planned.flows {
@@ -65,14 +60,9 @@ async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Resul
             generations.insert(flow.clone(), checkpoint.generation() + 1);
         }
     }
-    // A quarantine table that the definition has no more belongs to the rows that go, too.
-    let writes = |entry: &CatalogEntry| entry.flows.iter().any(|flow| planned.flows.iter().any(|name| name.eq_ignore_ascii_case(flow)));
-    let former =
-        catalog.datasets.iter().filter(|(_, entry)| entry.kind == StoredKind::Quarantine && writes(entry)).map(|(key, _)| key.clone());
-    let mut tables: Vec<String> =
-        std::iter::once(key).chain(quarantine).filter(|key| catalog.datasets.contains_key(key)).chain(former).collect();
-    let mut seen = BTreeSet::new();
-    tables.retain(|table| seen.insert(table.clone()));
+    // The catalog also knows a quarantine table that the definition has no more: its rows go with those of the table.
+    let belongs = |(other, entry): &(&String, &CatalogEntry)| **other == key || entry.quarantine_of.as_ref() == Some(&key);
+    let tables = catalog.datasets.iter().filter(belongs).map(|(key, _)| key.clone()).collect();
     Ok(ResetEntry { dataset: planned.dataset.clone(), kind: planned.kind.into(), tables, generations })
 }
 

@@ -35,13 +35,14 @@ pub struct Wanted {
     pub private: bool,
     pub spec: TableSpec,
     flows: Vec<String>,
+    quarantine_of: Option<String>,
 }
 
 /// The tables of one stored dataset: its own and, if it has one, that of its quarantine.
 pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Vec<Wanted> {
     let definition = &dataset.definition;
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
-    let flows: Vec<String> = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
+    let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
     let spec = |name: &DatasetName, schema: SchemaRef| TableSpec {
         dataset: name.to_string(),
         location: resolved.storage.at(&layout::table_path(name, definition.private)),
@@ -60,10 +61,17 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
             comment: Some(format!("Rows kept out of {}", definition.name)),
             ..spec(name, quarantine_schema(&nullable(&schema)))
         },
-        flows: flows.clone(),
+        flows: Vec::new(),
+        quarantine_of: Some(definition.name.key()),
     });
-    let own =
-        Wanted { name: definition.name.clone(), kind, private: definition.private, spec: spec(&definition.name, schema.clone()), flows };
+    let own = Wanted {
+        name: definition.name.clone(),
+        kind,
+        private: definition.private,
+        spec: spec(&definition.name, schema.clone()),
+        flows,
+        quarantine_of: None,
+    };
     std::iter::once(own).chain(quarantine).collect()
 }
 
@@ -137,7 +145,8 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let former = before.into_iter().flat_map(|before| &before.flows);
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
-    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, table: table.known() };
+    let quarantine_of = wanted.quarantine_of.clone();
+    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, quarantine_of, table: table.known() };
     match before {
         Some(before)
             if before.table.metadata == now.table.metadata

@@ -231,3 +231,25 @@ fn validate_of_an_up_to_date_project_plans_no_change() {
     let ended = project.call("validate", &[]);
     assert!(!ended.stdout.contains("a_quarantine") && !ended.stderr.contains("a_quarantine"), "{ended:?}");
 }
+
+#[test]
+fn a_full_refresh_leaves_the_quarantine_of_another_table_alone() {
+    let sql = |target: &str| {
+        format!(
+            "CREATE OR REFRESH STREAMING TABLE a (CONSTRAINT small EXPECT (id < 2) ON VIOLATION QUARANTINE ROW);
+             CREATE OR REFRESH STREAMING TABLE b;
+             CREATE FLOW keep_a AS INSERT INTO a BY NAME SELECT id FROM STREAM read_files('none', format => 'json', schema => 'id BIGINT');
+             CREATE FLOW keep_b AS INSERT INTO b BY NAME SELECT id FROM STREAM read_files('none', format => 'json', schema => 'id BIGINT');
+             CREATE FLOW f AS INSERT INTO {target} BY NAME SELECT id FROM {READ};"
+        )
+    };
+    let project = Project::new(&[("t.sql", &sql("a"))]);
+    fs::create_dir_all(project.path().join("none")).unwrap();
+    rows(&project, "1.json", 0..4);
+    project.run(&[]);
+    define(&project, &sql("b"));
+    project.run(&[]);
+    project.run(&["--full-refresh", "b"]);
+    assert_eq!(project.rows("b", "SELECT count(*) FROM t"), ["4"]);
+    assert_eq!(project.rows("a_quarantine", "SELECT count(*) FROM t"), ["2"], "f once wrote a, but its rejected rows are a's");
+}
