@@ -1,0 +1,325 @@
+//! What the API server holds of one kind, as far as this process has seen it: an indexed map that a watch and our own writes keep up to date.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use kube::{ResourceExt, runtime::watcher};
+
+use crate::key::Key;
+
+/// One object before and after something happened to it.
+#[derive(Debug)]
+pub struct Change<K> {
+    /// Absent: it is new.
+    pub before: Option<Arc<K>>,
+    /// Absent: it is gone.
+    pub after: Option<Arc<K>>,
+}
+
+impl<K> Change<K> {
+    /// The newest that is known of the object.
+    pub fn newest(&self) -> Option<&Arc<K>> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+
+    /// The object, if it is new, gone, or `part` of it differs.
+    pub fn differs<V: PartialEq>(&self, part: impl Fn(&K) -> V) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => part(before) != part(after),
+            _ => true,
+        }
+    }
+}
+
+/// All objects of one kind that the operator watches.
+#[derive(Debug)]
+pub struct Cache<K> {
+    index: fn(&K) -> Vec<Key>,
+    inner: RwLock<Inner<K>>,
+    /// Watches that have not shown their first list.
+    missing: AtomicUsize,
+    /// Stored objects that cannot be parsed.
+    invalid: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Inner<K> {
+    objects: BTreeMap<Key, Arc<K>>,
+    by: BTreeMap<Key, BTreeSet<Key>>,
+    /// Keys that the lists in progress have shown, by scope.
+    listed: BTreeMap<Scope, BTreeSet<Key>>,
+    /// Scopes whose first list is complete.
+    complete: BTreeSet<Scope>,
+    unreadable: BTreeSet<Key>,
+}
+
+/// What one watch sees: a namespace, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope(pub Option<String>);
+
+impl Scope {
+    fn holds(&self, key: &Key) -> bool {
+        self.0.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+    }
+}
+
+impl<K: ResourceExt> Cache<K> {
+    /// An empty cache that `watches` watches fill. `index` says under which other keys an object is found.
+    pub fn new(watches: usize, index: fn(&K) -> Vec<Key>) -> Self {
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            by: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            complete: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+        };
+        Self { index, inner: RwLock::new(inner), missing: AtomicUsize::new(watches), invalid: AtomicUsize::new(0) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner<K>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object `key`.
+    pub fn get(&self, key: &Key) -> Option<Arc<K>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    /// The objects that the index lists under `key`, by name.
+    pub fn by(&self, key: &Key) -> Vec<Arc<K>> {
+        let inner = self.read();
+        let keys = inner.by.get(key).into_iter().flatten();
+        keys.filter_map(|key| inner.objects.get(key)).cloned().collect()
+    }
+
+    /// All objects, by namespace and name.
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.read().objects.values().cloned().collect()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True once the first list of every watch is complete.
+    pub fn is_synced(&self) -> bool {
+        self.missing.load(Ordering::Acquire) == 0
+    }
+
+    /// How many stored objects cannot be parsed.
+    pub fn invalid(&self) -> usize {
+        self.invalid.load(Ordering::Relaxed)
+    }
+
+    /// What the watch of `scope` saw. An object that cannot be parsed comes as its key alone.
+    pub fn observe(&self, scope: &Scope, event: watcher::Event<Result<K, Key>>) -> Vec<Change<K>> {
+        match event {
+            watcher::Event::Init => {
+                let mut inner = self.write();
+                inner.listed.insert(scope.clone(), BTreeSet::new());
+                inner.unreadable.retain(|key| !scope.holds(key));
+                Vec::new()
+            }
+            watcher::Event::InitApply(object) => {
+                let key = object.as_ref().map_or_else(Clone::clone, Key::of);
+                self.write().listed.entry(scope.clone()).or_default().insert(key);
+                self.put(object)
+            }
+            watcher::Event::InitDone => self.listed(scope),
+            watcher::Event::Apply(object) => self.put(object),
+            watcher::Event::Delete(Ok(object)) => self.forget(&object).into_iter().collect(),
+            watcher::Event::Delete(Err(key)) => {
+                self.mark(&key, false);
+                self.remove(&key).into_iter().collect()
+            }
+        }
+    }
+
+    /// The list of `scope` is complete: what it did not show is gone.
+    fn listed(&self, scope: &Scope) -> Vec<Change<K>> {
+        let gone: Vec<Key> = {
+            let mut inner = self.write();
+            let listed = inner.listed.remove(scope).unwrap_or_default();
+            if inner.complete.insert(scope.clone()) {
+                self.missing.fetch_sub(1, Ordering::AcqRel);
+            }
+            inner.objects.keys().filter(|key| scope.holds(key) && !listed.contains(key)).cloned().collect()
+        };
+        gone.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    fn put(&self, object: Result<K, Key>) -> Vec<Change<K>> {
+        match object {
+            Ok(object) => {
+                self.mark(&Key::of(&object), false);
+                self.note(object).into_iter().collect()
+            }
+            Err(key) => {
+                self.mark(&key, true);
+                self.remove(&key).into_iter().collect()
+            }
+        }
+    }
+
+    fn mark(&self, key: &Key, unreadable: bool) {
+        let mut inner = self.write();
+        if unreadable {
+            inner.unreadable.insert(key.clone());
+        } else {
+            inner.unreadable.remove(key);
+        }
+        self.invalid.store(inner.unreadable.len(), Ordering::Relaxed);
+    }
+
+    /// Takes `object` in, as the watch or the answer to a write showed it, unless something newer is known.
+    pub fn note(&self, object: K) -> Option<Change<K>> {
+        let key = Key::of(&object);
+        let mut inner = self.write();
+        if inner.objects.get(&key).is_some_and(|known| !is_newer(&object, known.as_ref())) {
+            return None;
+        }
+        let object = Arc::new(object);
+        let before = inner.objects.insert(key.clone(), object.clone());
+        if let Some(before) = &before {
+            inner.unlist(&key, &(self.index)(before));
+        }
+        for place in (self.index)(&object) {
+            inner.by.entry(place).or_default().insert(key.clone());
+        }
+        Some(Change { before, after: Some(object) })
+    }
+
+    /// Takes `object` out, as the watch or the answer to a delete showed it, unless another object has taken its name.
+    pub fn forget(&self, object: &K) -> Option<Change<K>> {
+        let key = Key::of(object);
+        let known = self.get(&key)?;
+        if known.uid() != object.uid() {
+            return None;
+        }
+        self.remove(&key)
+    }
+
+    fn remove(&self, key: &Key) -> Option<Change<K>> {
+        let mut inner = self.write();
+        let before = inner.objects.remove(key)?;
+        inner.unlist(key, &(self.index)(&before));
+        Some(Change { before: Some(before), after: None })
+    }
+}
+
+impl<K> Inner<K> {
+    fn unlist(&mut self, key: &Key, places: &[Key]) {
+        for place in places {
+            if let Some(keys) = self.by.get_mut(place) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by.remove(place);
+                }
+            }
+        }
+    }
+}
+
+/// Resource versions are counters of one etcd; what cannot be read as a number counts as newer.
+fn is_newer<K: ResourceExt>(object: &K, known: &K) -> bool {
+    let version = |object: &K| object.resource_version().and_then(|version| version.parse::<u64>().ok());
+    match (version(object), version(known)) {
+        (Some(new), Some(old)) => new > old,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+
+    const ALL: Scope = Scope(None);
+
+    fn config_map(name: &str, version: &str, owner: &str) -> ConfigMap {
+        let metadata = ObjectMeta {
+            namespace: Some("data".to_string()),
+            name: Some(name.to_string()),
+            uid: Some(name.to_string()),
+            resource_version: Some(version.to_string()),
+            labels: Some([("owner".to_string(), owner.to_string())].into()),
+            ..ObjectMeta::default()
+        };
+        ConfigMap { metadata, ..ConfigMap::default() }
+    }
+
+    fn by_owner(object: &ConfigMap) -> Vec<Key> {
+        object.labels().get("owner").map(|owner| Key::new("data", owner)).into_iter().collect()
+    }
+
+    fn names(found: &[Arc<ConfigMap>]) -> Vec<String> {
+        found.iter().map(|object| object.name_any()).collect()
+    }
+
+    #[test]
+    fn the_index_follows_the_objects_and_older_views_are_ignored() {
+        let cache = Cache::new(1, by_owner);
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "5", "x"))));
+        cache.observe(&ALL, Event::Apply(Ok(config_map("b", "6", "x"))));
+        assert_eq!(names(&cache.by(&Key::new("data", "x"))), ["a", "b"]);
+        assert!(cache.note(config_map("a", "9", "y")).is_some(), "our own write");
+        assert!(cache.observe(&ALL, Event::Apply(Ok(config_map("a", "7", "x")))).is_empty(), "the watch is behind our write");
+        assert_eq!(names(&cache.by(&Key::new("data", "y"))), ["a"]);
+        assert_eq!(cache.observe(&ALL, Event::Delete(Ok(config_map("a", "10", "y")))).len(), 1);
+        assert!(cache.by(&Key::new("data", "y")).is_empty());
+    }
+
+    #[test]
+    fn a_new_list_removes_what_it_does_not_show() {
+        let cache = Cache::new(1, by_owner);
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "1", "x"))));
+        cache.observe(&ALL, Event::Apply(Ok(config_map("b", "2", "x"))));
+        assert!(!cache.is_synced());
+        cache.observe(&ALL, Event::Init);
+        cache.observe(&ALL, Event::InitApply(Ok(config_map("b", "2", "x"))));
+        let changes = cache.observe(&ALL, Event::InitDone);
+        assert_eq!(changes.len(), 1);
+        assert!(changes[0].after.is_none() && changes[0].newest().unwrap().name_any() == "a");
+        assert!(cache.is_synced() && cache.len() == 1);
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_leaves_the_others_alone() {
+        let cache = Cache::new(2, by_owner);
+        let (data, other) = (Scope(Some("data".to_string())), Scope(Some("other".to_string())));
+        cache.observe(&data, Event::Apply(Ok(config_map("a", "1", "x"))));
+        cache.observe(&other, Event::Init);
+        assert!(cache.observe(&other, Event::InitDone).is_empty());
+        assert!(!cache.is_synced(), "one of two");
+        cache.observe(&data, Event::Init);
+        assert_eq!(cache.observe(&data, Event::InitDone).len(), 1);
+        assert!(cache.is_synced());
+    }
+
+    #[test]
+    fn unreadable_objects_are_counted_and_healed() {
+        let cache = Cache::new(1, by_owner);
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "1", "x"))));
+        cache.observe(&ALL, Event::Apply(Err(Key::new("data", "a"))));
+        assert_eq!((cache.invalid(), cache.len()), (1, 0));
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "3", "x"))));
+        assert_eq!((cache.invalid(), cache.len()), (0, 1));
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a reconcile failed, and what follows from it.
+
+use std::time::Duration;
+
+use crate::key::Key;
+
+/// A reconcile that did not reach its end. Wrong definitions are no errors: they end in conditions.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server, or the way to it.
+    #[error("cannot {act} {kind} {key}: {source}")]
+    Api {
+        /// What was tried: get, list, create, apply, delete, write the status of.
+        act: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Which object.
+        key: Key,
+        /// What came back.
+        source: Box<kube::Error>,
+    },
+    /// A name that the operator needs belongs to an object that it did not make.
+    #[error("{kind} {key} exists and belongs to someone else; delete or rename it")]
+    NameTaken {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Which object.
+        key: Key,
+    },
+    /// The reconcile took longer than it may.
+    #[error("not done after {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// A value that cannot be written as JSON.
+    #[error("cannot write {what} as JSON: {source}")]
+    Unwritable {
+        /// Which value.
+        what: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// What kind of failure it was; the words are metric labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Someone must change something.
+    User,
+    /// Passes by itself.
+    Transient,
+    /// The object changed meanwhile.
+    Conflict,
+    /// A right is missing.
+    Forbidden,
+    /// Took too long.
+    Timeout,
+    /// Our own fault.
+    Internal,
+}
+
+impl ErrorClass {
+    /// All classes.
+    pub const ALL: &'static [Self] = &[Self::User, Self::Transient, Self::Conflict, Self::Forbidden, Self::Timeout, Self::Internal];
+
+    /// The word of the metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Transient => "transient",
+            Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Api { source, .. } => class_of(source),
+            Self::NameTaken { .. } => ErrorClass::User,
+            Self::TimedOut(_) => ErrorClass::Timeout,
+            Self::Unwritable { .. } => ErrorClass::Internal,
+        }
+    }
+
+    /// The answer of the API server, if there was one.
+    pub fn status(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+fn class_of(error: &kube::Error) -> ErrorClass {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            // A missing object means that the cache is behind.
+            404 | 409 | 410 => ErrorClass::Conflict,
+            401 | 403 => ErrorClass::Forbidden,
+            400 | 405..=407 | 411..=428 | 430..=499 => ErrorClass::Internal,
+            _ => ErrorClass::Transient,
+        },
+        kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => ErrorClass::Internal,
+        _ => ErrorClass::Transient,
+    }
+}

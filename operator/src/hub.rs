@@ -1,0 +1,182 @@
+//! Who is woken by what: the one table of dependencies between kinds and controllers, and the indexes that it reads.
+
+use floe_crds::{
+    condition::{self, ConditionType},
+    pipeline::Pipeline,
+    pipeline_update::PipelineUpdate,
+    run_report::RunReport,
+    state::UpdateState,
+    table::Table,
+};
+use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
+use kube::{Resource, ResourceExt, core::PartialObjectMeta};
+
+use crate::{cache::Change, context::Context, key::Key, labels, queue::Wake};
+
+/// A changed definition ends a back-off, anything else does not.
+fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
+    if change.differs(|object| definition(object)) { Wake::Changed } else { Wake::Event }
+}
+
+/// What people change: the spec, annotations, and whether it shall be there.
+fn definition<K: ResourceExt>(object: &K) -> impl PartialEq + use<K> {
+    let meta = object.meta();
+    (meta.uid.clone(), meta.generation, meta.annotations.clone(), meta.deletion_timestamp.clone(), meta.finalizers.clone())
+}
+
+/// Pipelines under the ConfigMaps that they name.
+pub fn config_maps_of(pipeline: &Pipeline) -> Vec<Key> {
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let source = pipeline.spec.source.iter().flat_map(|source| &source.config_maps).map(|source| source.name.clone());
+    let parameters = pipeline.spec.parameters.iter().filter_map(|parameter| parameter.value_from.as_ref()?.config_map_key_ref.as_ref());
+    source.chain(parameters.map(|key| key.name.clone())).map(|name| Key::new(namespace.clone(), name)).collect()
+}
+
+/// Tables under their Pipeline.
+pub fn pipeline_of_table(table: &Table) -> Vec<Key> {
+    vec![Key::new(table.namespace().unwrap_or_default(), &table.spec.pipeline)]
+}
+
+/// Updates under their Pipeline.
+pub fn pipeline_of_update(update: &PipelineUpdate) -> Vec<Key> {
+    vec![Key::new(update.namespace().unwrap_or_default(), &update.spec.pipeline)]
+}
+
+/// Reports under the update that they belong to.
+pub fn update_of_report(report: &RunReport) -> Vec<Key> {
+    let owners = report.owner_references().iter().filter(|owner| owner.kind == "PipelineUpdate");
+    owners.map(|owner| Key::new(report.namespace().unwrap_or_default(), &owner.name)).collect()
+}
+
+/// Batch Jobs under their update.
+pub fn update_of_job(job: &batch::Job) -> Vec<Key> {
+    by_label(job, labels::UPDATE).or_else(|| by_label(job, labels::PIPELINE)).into_iter().collect()
+}
+
+/// Pods under their update.
+pub fn update_of_pod(pod: &core::Pod) -> Vec<Key> {
+    by_label(pod, labels::UPDATE).or_else(|| by_label(pod, labels::PIPELINE)).into_iter().collect()
+}
+
+fn by_label(object: &impl ResourceExt, label: &str) -> Option<Key> {
+    object.labels().get(label).map(|value| Key::new(object.namespace().unwrap_or_default(), value))
+}
+
+/// True if nothing more happens to the update.
+pub fn is_terminal(update: &PipelineUpdate) -> bool {
+    update.status.as_ref().and_then(|status| status.state).is_some_and(UpdateState::is_terminal)
+}
+
+/// Updates of a Pipeline wait for it; its tables show whether it is there and valid.
+pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
+    let Some(pipeline) = change.newest() else { return };
+    let key = Key::of(pipeline.as_ref());
+    ctx.queues.pipeline.wake(&key, wake_for(change));
+    if change.differs(|pipeline| definition(pipeline)) {
+        wake_updates(ctx, &key);
+        // The storage root may have become free for another one.
+        if change.after.is_none() {
+            for other in ctx.caches.pipelines.all() {
+                ctx.queues.pipeline.wake(&Key::of(other.as_ref()), Wake::Event);
+            }
+        }
+    }
+    let ready = |pipeline: &Pipeline| {
+        let conditions = pipeline.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        condition::find(conditions, ConditionType::Ready).map(|ready| (ready.status.clone(), ready.observed_generation))
+    };
+    if change.differs(|pipeline| (pipeline.uid(), ready(pipeline))) {
+        wake_tables(ctx, &key);
+    }
+}
+
+/// A Table is part of the definition of its Pipeline.
+pub fn table_changed(ctx: &Context, change: &Change<Table>) {
+    let Some(table) = change.newest() else { return };
+    ctx.queues.table.wake(&Key::of(table.as_ref()), wake_for(change));
+    if change.differs(|table| definition(table)) {
+        for pipeline in pipeline_of_table(table) {
+            ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+        }
+    }
+}
+
+/// The end of an update is the turn of the next one.
+pub fn update_changed(ctx: &Context, change: &Change<PipelineUpdate>) {
+    let Some(update) = change.newest() else { return };
+    ctx.queues.update.wake(&Key::of(update.as_ref()), wake_for(change));
+    for pipeline in pipeline_of_update(update) {
+        ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+        if change.differs(|update| is_terminal(update)) {
+            wake_updates(ctx, &pipeline);
+            wake_tables(ctx, &pipeline);
+        }
+    }
+}
+
+/// A report tells of its update, of the tables in it, and once of the graph.
+pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
+    let Some(report) = change.newest() else { return };
+    for key in update_of_report(report) {
+        ctx.queues.update.wake(&key, Wake::Event);
+        let Some(update) = ctx.caches.updates.get(&key) else { continue };
+        for pipeline in pipeline_of_update(&update) {
+            if change.differs(|report| report.spec.graph.clone()) {
+                ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+                wake_tables(ctx, &pipeline);
+            } else if change.differs(|report| report.spec.tables.clone()) {
+                wake_tables(ctx, &pipeline);
+            }
+        }
+    }
+}
+
+/// Batch Jobs are attempts of updates, or clean-ups of Pipelines.
+pub fn job_changed(ctx: &Context, change: &Change<batch::Job>) {
+    wake_owner(ctx, change);
+}
+
+/// Pods are those of attempts and clean-ups.
+pub fn pod_changed(ctx: &Context, change: &Change<core::Pod>) {
+    wake_owner(ctx, change);
+}
+
+fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>) {
+    let Some(object) = change.newest() else { return };
+    if let Some(update) = by_label(object.as_ref(), labels::UPDATE) {
+        ctx.queues.update.wake(&update, Wake::Event);
+        // A writer that is gone lets the next one start.
+        if change.after.is_none()
+            && let Some(pipeline) = by_label(object.as_ref(), labels::PIPELINE)
+        {
+            wake_updates(ctx, &pipeline);
+        }
+    } else if let Some(pipeline) = by_label(object.as_ref(), labels::PIPELINE) {
+        ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+    }
+}
+
+/// A ConfigMap is part of the definition of the Pipelines that name it.
+pub fn config_map_changed(ctx: &Context, change: &Change<PartialObjectMeta<core::ConfigMap>>) {
+    let Some(config_map) = change.newest() else { return };
+    for pipeline in ctx.caches.pipelines.by(&Key::of(config_map.as_ref())) {
+        ctx.queues.pipeline.wake(&Key::of(pipeline.as_ref()), Wake::Event);
+    }
+}
+
+fn wake_updates(ctx: &Context, pipeline: &Key) {
+    for update in ctx.caches.updates.by(pipeline).iter().filter(|update| !is_terminal(update)) {
+        ctx.queues.update.wake(&Key::of(update.as_ref()), Wake::Event);
+    }
+}
+
+fn wake_tables(ctx: &Context, pipeline: &Key) {
+    for table in ctx.caches.tables.by(pipeline) {
+        ctx.queues.table.wake(&Key::of(table.as_ref()), Wake::Event);
+    }
+}
+
+/// The reference of an object in an Event.
+pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> core::ObjectReference {
+    object.object_ref(&())
+}

@@ -1,0 +1,82 @@
+//! Labels and annotations that the operator writes and reads.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+/// Label: who made the object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label: which product it belongs to.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// Value of `MANAGED_BY`.
+pub const OPERATOR: &str = "floe-operator";
+/// Label: name of the Pipeline.
+pub const PIPELINE: &str = "floe.dev/pipeline";
+/// Label: name of the PipelineUpdate.
+pub const UPDATE: &str = "floe.dev/update";
+/// Label: number of the attempt.
+pub const ATTEMPT: &str = "floe.dev/attempt";
+/// Label: hash of the storage root that the pod writes.
+pub const STORAGE: &str = "floe.dev/storage";
+
+/// Annotation: the operator writes nothing but status.
+pub const PAUSED: &str = "floe.dev/paused";
+/// Annotation: look now, with fresh reads.
+pub const RECONCILE_REQUESTED_AT: &str = "floe.dev/reconcile-requested-at";
+/// Annotation: start an update.
+pub const UPDATE_REQUESTED_AT: &str = "floe.dev/update-requested-at";
+/// Annotation: delete without removing data.
+pub const SKIP_CLEANUP: &str = "floe.dev/skip-cleanup";
+/// Annotation of a Table: `sql` if the operator made it for a dataset from SQL.
+pub const DECLARED_IN: &str = "floe.dev/declared-in";
+/// Annotation of a PipelineUpdate: the instant of the schedule that it was made for.
+pub const SCHEDULED_AT: &str = "floe.dev/scheduled-at";
+/// Annotation of a request: version of its format.
+pub const PROTOCOL: &str = "floe.dev/protocol";
+
+/// Longest value of a label.
+const MAX_VALUE: usize = 63;
+
+/// `text` as the value of a label: a longer one is cut and ends in a hash of all of it.
+pub fn value(text: &str) -> String {
+    if text.len() <= MAX_VALUE { text.to_string() } else { cut_with_hash(text, MAX_VALUE - 9, text) }
+}
+
+/// The first `keep` bytes of `text` and eight hex digits of the hash of `whole`.
+pub fn cut_with_hash(text: &str, keep: usize, whole: &str) -> String {
+    let kept = floe_crds::text::cut(text, keep).trim_end_matches(['-', '.', '_']);
+    format!("{kept}-{}", short_hash(whole))
+}
+
+/// Eight hex digits that stand for `text`.
+pub fn short_hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The labels of everything that is made for `pipeline`.
+pub fn of_pipeline(pipeline: &str) -> BTreeMap<String, String> {
+    [(MANAGED_BY, OPERATOR.to_string()), (PART_OF, "floe".to_string()), (PIPELINE, value(pipeline))]
+        .map(|(label, value)| (label.to_string(), value))
+        .into()
+}
+
+/// The labels of everything that is made for an attempt of `update`.
+pub fn of_update(pipeline: &str, update: &str) -> BTreeMap<String, String> {
+    let mut labels = of_pipeline(pipeline);
+    labels.insert(UPDATE.to_string(), value(update));
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_and_stay_different() {
+        let (a, b) = (value(&format!("{}a", "x".repeat(70))), value(&format!("{}b", "x".repeat(70))));
+        assert_eq!((a.len(), a == b), (63, false));
+        assert_eq!(value("bookstore"), "bookstore");
+        assert_eq!(of_update("bookstore", "bookstore-u7").len(), 4);
+    }
+}

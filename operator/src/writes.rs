@@ -1,0 +1,197 @@
+//! The ways in which the operator writes to the API server. Every answer goes into the cache, so the next look sees it.
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{context::Context, error::Error, key::Key, watch::Watched};
+
+/// Field manager of every status.
+const STATUS_MANAGER: &str = "floe-operator/status";
+
+/// What a kind must be to be written.
+pub trait Writable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Watched + Clone + std::fmt::Debug + Serialize + DeserializeOwned
+{
+}
+
+impl<K> Writable for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Watched + Clone + std::fmt::Debug + Serialize + DeserializeOwned
+{
+}
+
+/// What became of a create.
+#[derive(Clone, Debug)]
+pub enum Created<K> {
+    /// It was made now.
+    New(K),
+    /// An earlier life of the operator made it.
+    Found(K),
+}
+
+impl<K> Created<K> {
+    /// The object, however it came to be.
+    pub fn into_inner(self) -> K {
+        match self {
+            Self::New(object) | Self::Found(object) => object,
+        }
+    }
+}
+
+/// How the objects that an object owns go with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// After it.
+    Background,
+    /// Before it: the object stays until they are gone.
+    Foreground,
+}
+
+impl Context {
+    fn api<K: Writable>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn failed<K: Watched>(act: &'static str, key: &Key) -> impl FnOnce(kube::Error) -> Error {
+        let (key, kind) = (key.clone(), kind_of::<K>());
+        move |source| Error::Api { act, kind, key, source: Box::new(source) }
+    }
+
+    /// Reads the object from the API server and not from the cache.
+    pub async fn fetch<K: Writable>(&self, key: &Key) -> Result<Option<K>, Error> {
+        self.api::<K>(&key.namespace).get_opt(&key.name).await.map_err(Self::failed::<K>("get", key))
+    }
+
+    /// Lists objects with these labels from the API server and not from the cache.
+    pub async fn list<K: Writable>(&self, namespace: &str, labels: &str) -> Result<Vec<K>, Error> {
+        let params = kube::api::ListParams::default().labels(labels);
+        let key = Key::new(namespace, labels);
+        let list = self.api::<K>(namespace).list(&params).await.map_err(Self::failed::<K>("list", &key))?;
+        Ok(list.items)
+    }
+
+    /// Makes `object`, or finds it as an earlier life made it. A name that belongs to another owner is an error.
+    pub async fn create<K: Writable>(&self, object: &K) -> Result<Created<K>, Error> {
+        let key = Key::of(object);
+        let params = PostParams { field_manager: Some(self.manager.to_string()), ..PostParams::default() };
+        match self.api::<K>(&key.namespace).create(&params, object).await {
+            Ok(made) => {
+                self.note(made.clone());
+                Ok(Created::New(made))
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let gone = || Error::NameTaken { kind: kind_of::<K>(), key: key.clone() };
+                let found: K = self.fetch(&key).await?.ok_or_else(gone)?;
+                if owner(&found).map(|owner| &owner.uid) != owner(object).map(|owner| &owner.uid) {
+                    return Err(gone());
+                }
+                self.note(found.clone());
+                Ok(Created::Found(found))
+            }
+            Err(error) => Err(Self::failed::<K>("create", &key)(error)),
+        }
+    }
+
+    /// Server-side apply of `object`: what it names becomes so, what others wrote stays.
+    pub async fn apply<K: Writable>(&self, object: &K) -> Result<K, Error> {
+        let key = Key::of(object);
+        let params = PatchParams::apply(self.manager).force();
+        let body = typed(object)?;
+        let made: K =
+            self.api(&key.namespace).patch(&key.name, &params, &Patch::Apply(body)).await.map_err(Self::failed::<K>("apply", &key))?;
+        self.note(made.clone());
+        Ok(made)
+    }
+
+    /// A merge patch of `object` as it was read: it fails with a conflict if someone was faster.
+    pub async fn merge<K: Writable>(&self, object: &K, mut patch: Value) -> Result<K, Error> {
+        let key = Key::of(object);
+        patch["metadata"]["resourceVersion"] = json!(object.resource_version());
+        let params = PatchParams { field_manager: Some(self.manager.to_string()), ..PatchParams::default() };
+        let made: K =
+            self.api(&key.namespace).patch(&key.name, &params, &Patch::Merge(patch)).await.map_err(Self::failed::<K>("patch", &key))?;
+        self.note(made.clone());
+        Ok(made)
+    }
+
+    /// Writes the status of `object` as it was read: it fails with a conflict if someone was faster.
+    pub async fn write_status<K: Writable>(&self, object: &K, status: &impl Serialize) -> Result<K, Error> {
+        let key = Key::of(object);
+        let body = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"name": key.name, "namespace": key.namespace, "resourceVersion": object.resource_version()},
+            "status": serde_json::to_value(status).map_err(|source| Error::Unwritable { what: "a status", source })?,
+        });
+        let params = PatchParams::apply(STATUS_MANAGER).force();
+        let api: Api<K> = Api::namespaced(self.status_client.clone(), &key.namespace);
+        let failed = Self::failed::<K>("write the status of", &key);
+        let made = api.patch_status(&key.name, &params, &Patch::Apply(body)).await.map_err(failed)?;
+        self.note(made.clone());
+        Ok(made)
+    }
+
+    /// Deletes `object`, and no other one that has taken its name. One that is gone already is as good.
+    pub async fn delete<K: Writable>(&self, object: &K, gone: Gone) -> Result<(), Error> {
+        self.delete_within(object, gone, None).await
+    }
+
+    /// As `delete`, with another time for its end than it was made with.
+    pub async fn delete_within<K: Writable>(&self, object: &K, gone: Gone, grace_seconds: Option<u32>) -> Result<(), Error> {
+        let key = Key::of(object);
+        let params = DeleteParams {
+            propagation_policy: Some(match gone {
+                Gone::Background => PropagationPolicy::Background,
+                Gone::Foreground => PropagationPolicy::Foreground,
+            }),
+            grace_period_seconds: grace_seconds,
+            preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match self.api::<K>(&key.namespace).delete(&key.name, &params).await {
+            Ok(either) => {
+                if let Some(dying) = either.left() {
+                    self.note(dying);
+                }
+                Ok(())
+            }
+            // Gone, or another object under this name.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(Self::failed::<K>("delete", &key)(error)),
+        }
+    }
+
+    /// Takes the answer to a write into the cache and wakes whom it concerns.
+    pub fn note<K: Watched>(&self, object: K) {
+        if let Some(cache) = K::cache(&self.caches)
+            && let Some(change) = cache.note(object)
+        {
+            K::changed(self, &change);
+        }
+    }
+}
+
+fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<Value, Error> {
+    let mut body = serde_json::to_value(object).map_err(|source| Error::Unwritable { what: "an object", source })?;
+    body["apiVersion"] = json!(K::api_version(&()));
+    body["kind"] = json!(K::kind(&()));
+    Ok(body)
+}
+
+/// The object that `object` belongs to.
+pub fn owner(object: &impl Resource) -> Option<&OwnerReference> {
+    let owners = object.meta().owner_references.as_ref()?;
+    owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
+}
+
+/// The kind's name as messages say it. All kinds are known when the program is written, so the text lives as long as it.
+fn kind_of<K: Watched>() -> &'static str {
+    K::NAME
+}
