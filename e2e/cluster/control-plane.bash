@@ -33,12 +33,23 @@ start_etcd() {
     exec 9>&-
 }
 
+# Each component is known by its own name, so that the log of requests tells them from users.
 make_credentials() {
     mkdir -p "$state/pki"
     [[ -f $state/pki/service-account.key ]] || (umask 077 && openssl genrsa -out "$state/pki/service-account.key" 2048 2>/dev/null)
-    [[ -f $state/token ]] || (umask 077 && openssl rand -hex 16 | write_file "$state/token")
-    (umask 077 && echo "$(<"$state/token"),admin,admin,system:masters" | write_file "$state/pki/tokens.csv")
+    [[ -f $state/pki/tokens.csv ]] || (umask 077 && write_file "$state/pki/tokens.csv") <<CSV
+$(new_token),admin,admin,system:masters
+$(new_token),system:kube-controller-manager,controllers
+$(new_token),system:kube-scheduler,scheduler
+$(new_token),system:kube-proxy,proxy
+$(new_token),system:node:floe-e2e,kubelet,system:nodes
+CSV
 }
+
+new_token() { openssl rand -hex 16; }
+
+# token_of UID: the third column.
+token_of() { awk -F, -v uid="$1" '$3 == uid { print $1 }' "$state/pki/tokens.csv"; }
 
 # start_apiserver ADDRESS FLAGS…
 start_apiserver() {
@@ -56,33 +67,36 @@ start_apiserver() {
     server=https://$address:$((port + 2))
     # A bare connection first: the certificate is written before it.
     wait_for 60 kube-apiserver "listening API server" is_listening $((port + 2))
-    write_kubeconfig
+    write_kubeconfig admin "$state/kubeconfig"
+    local component
+    for component in controllers scheduler proxy kubelet; do write_kubeconfig "$component" "$state/pki/$component.kubeconfig"; done
     wait_for 60 kube-apiserver "ready API server" api_is_ready
 }
 
 api_is_ready() {
-    curl --silent --fail --max-time 5 --cacert "$state/pki/apiserver.crt" --header "Authorization: Bearer $(<"$state/token")" "$server/readyz"
+    curl --silent --fail --max-time 5 --cacert "$state/pki/apiserver.crt" --header "Authorization: Bearer $(token_of admin)" "$server/readyz"
 }
 
+# write_kubeconfig UID FILE
 write_kubeconfig() {
-    (umask 077 && write_file "$state/kubeconfig") <<YAML
+    (umask 077 && write_file "$2") <<YAML
 apiVersion: v1
 kind: Config
 current-context: floe-e2e
-contexts: [{name: floe-e2e, context: {cluster: floe-e2e, user: admin}}]
+contexts: [{name: floe-e2e, context: {cluster: floe-e2e, user: $1}}]
 clusters:
   - name: floe-e2e
     cluster:
       server: $server
       certificate-authority-data: $(base64 -w0 "$state/pki/apiserver.crt")
-users: [{name: admin, user: {token: $(<"$state/token")}}]
+users: [{name: $1, user: {token: $(token_of "$1")}}]
 YAML
 }
 
 # start_controllers FLAGS…: the chosen ones only, all without a choice.
 start_controllers() {
-    start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/kubeconfig" \
-        --authentication-kubeconfig "$state/kubeconfig" --authorization-kubeconfig "$state/kubeconfig" \
+    start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/pki/controllers.kubeconfig" \
+        --authentication-kubeconfig "$state/pki/controllers.kubeconfig" --authorization-kubeconfig "$state/pki/controllers.kubeconfig" \
         --bind-address 127.0.0.1 --secure-port $((port + 3)) --cert-dir "$state/pki/controllers" --leader-elect=false \
         --root-ca-file "$state/pki/apiserver.crt" --service-account-private-key-file "$state/pki/service-account.key" \
         --use-service-account-credentials "$@"

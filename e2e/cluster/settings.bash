@@ -4,6 +4,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${FLOE_E2E_CACHE:-$HOME/.cache/floe-e2e}
 bin=${FLOE_E2E_BIN:-$cache/bin}
 kubernetes_version=v1.34.4
+# Where Debian keeps the programs of administrators.
+PATH=$PATH:/usr/sbin:/sbin
 
 # Standard output is for the one value that a script hands back; everything else goes here.
 say() { echo "$*" >&2; }
@@ -54,7 +56,6 @@ stop() {
         kill "$pid" 2>/dev/null || true
         while is_running "$name" && ((tenths-- > 0)); do sleep 0.1; done
         if is_running "$name"; then
-            say "$name did not end by itself and is killed"
             kill -9 "$pid" 2>/dev/null || true
             while is_running "$name"; do sleep 0.1; done
         fi

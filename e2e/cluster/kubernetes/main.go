@@ -1,4 +1,4 @@
-// Command kubernetes is the whole of a one-node cluster in one program: it is the component whose name it is called by.
+// Command kubernetes is the whole of a one-node cluster in one program, and kubectl: it is the component whose name it is called by.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -26,11 +27,12 @@ func main() {
 		"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 		"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 		"kube-proxy":              proxy.NewProxyCommand,
+		"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	}
 	name := filepath.Base(os.Args[0])
 	component, known := components[name]
 	if !known {
-		fmt.Fprintf(os.Stderr, "%s is no component: link this program to kube-apiserver, kube-controller-manager, kube-scheduler, kubelet or kube-proxy\n", name)
+		fmt.Fprintf(os.Stderr, "%s is no component: link this program to kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy or kubectl\n", name)
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(component()))
