@@ -1,0 +1,64 @@
+{{/* What the operator may do in the namespaces that it watches. Each rule says why. */}}
+{{- define "floe.operatorRules" -}}
+# The definitions, their updates and what runners report are cached.
+- apiGroups: [floe.dev]
+  resources: [pipelines, tables, pipelineupdates, runreports]
+  verbs: [get, list, watch]
+# The operator is the only writer of status.
+- apiGroups: [floe.dev]
+  resources: [pipelines/status, tables/status, pipelineupdates/status]
+  verbs: [patch, update]
+# A dataset that is declared in SQL gets a Table object.
+- apiGroups: [floe.dev]
+  resources: [tables]
+  verbs: [create, patch, delete]
+# Changes and schedules create updates, a successor cancels one, the history limit removes them.
+- apiGroups: [floe.dev]
+  resources: [pipelineupdates]
+  verbs: [create, patch, delete]
+# The report of an attempt goes with its batch Job.
+- apiGroups: [floe.dev]
+  resources: [runreports]
+  verbs: [delete]
+# Finalizers of the deletion policy Delete are part of the object ...
+- apiGroups: [floe.dev]
+  resources: [pipelines]
+  verbs: [patch]
+# ... and an owner reference that blocks the deletion of its owner needs the right to set them.
+- apiGroups: [floe.dev]
+  resources: [pipelines/finalizers, tables/finalizers, pipelineupdates/finalizers]
+  verbs: [update]
+# One batch Job for each attempt of an update.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+# Exit codes and the reasons of waiting are read from pods; an immediate cancel deletes one.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, delete]
+# Sources of pipelines are read, requests of runners are written.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, delete]
+# Each pipeline runs under an account of its own ...
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, create, patch]
+# ... which may write reports ...
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  verbs: [get, create, patch]
+# ... by this role and no other.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [floe-runner]
+  verbs: [bind]
+# A continuous pipeline may ask not to be disturbed.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, patch, delete]
+# Transitions become Events.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
