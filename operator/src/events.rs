@@ -1,0 +1,256 @@
+//! Kubernetes Events: transitions that people should see in `kubectl describe`. Writing them never delays or fails a reconcile.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use floe_crds::text::cut;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::{clock, metrics::Metrics};
+
+/// Longest note of an Event, in bytes.
+const MAX_NOTE_BYTES: usize = 1000;
+/// Equal reasons on one object within this time are one series.
+const SERIES: Duration = Duration::from_mins(6);
+/// Events that wait to be written; more are dropped and counted.
+const MAX_WAITING: usize = 1000;
+/// The controller that Events name.
+const CONTROLLER: &str = "floe-operator";
+
+/// How an Event is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// As it should be.
+    Normal,
+    /// Someone should look.
+    Warning,
+}
+
+impl Severity {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$meta:meta])* $variant:ident,)+) => {
+        /// What happened. The list is closed: people write alerts on these words.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventReason {
+            $($(#[$meta])* $variant,)+
+        }
+
+        impl EventReason {
+            /// All reasons.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Pipeline: an update waits.
+    UpdateQueued,
+    /// Pipeline: the first attempt of an update started.
+    UpdateStarted,
+    /// Pipeline: an update ended well.
+    UpdateCompleted,
+    /// Pipeline: an update failed.
+    UpdateFailed,
+    /// Pipeline: an update was canceled.
+    UpdateCanceled,
+    /// Pipeline: another attempt follows.
+    UpdateRetrying,
+    /// Pipeline: the definition has errors.
+    GraphInvalid,
+    /// Pipeline: columns of a table changed.
+    SchemaChanged,
+    /// Pipeline: a flow failed for good.
+    FlowFailed,
+    /// Pipeline: a view that could be maintained incrementally was computed anew.
+    IncrementalDegraded,
+    /// Pipeline: a table that must not be reset would have been.
+    ResetRefused,
+    /// Pipeline, Table: the object passed the checks that need no runner.
+    Accepted,
+    /// Pipeline, Table: a field is wrong, or the stored object cannot be read.
+    InvalidSpec,
+    /// Pipeline: another pipeline has the storage root.
+    StorageConflict,
+    /// Pipeline: no update starts by itself any more.
+    Suspended,
+    /// Pipeline: updates start by themselves again.
+    Resumed,
+    /// Pipeline, Table: the object went, data stayed.
+    CleanupFailed,
+    /// Pipeline: containers of the runner cannot start.
+    PodStartFailed,
+    /// Pipeline: no node takes the runner.
+    Unschedulable,
+    /// Pipeline: a quota forbids the runner.
+    QuotaExceeded,
+    /// Pipeline: tables were compacted and cleaned.
+    MaintenanceCompleted,
+    /// Pipeline: instants of the schedule passed without update.
+    MissedSchedules,
+    /// Table: the dataset's table was made.
+    Created,
+    /// Table: the dataset was emptied to be computed anew.
+    Reset,
+    /// Table: the dataset is not declared any more; its data stay.
+    Inactive,
+    /// Table: expectations failed in an update.
+    QualityViolated,
+}
+
+/// Writes Events. One per process, so that it knows which series it is writing; clones are the same recorder.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    waiting: mpsc::Sender<News>,
+    metrics: Metrics,
+}
+
+/// One Event to be written.
+#[derive(Clone, Debug)]
+struct News {
+    regarding: ObjectReference,
+    severity: Severity,
+    reason: EventReason,
+    note: String,
+    related: Option<ObjectReference>,
+    at: Timestamp,
+}
+
+impl Recorder {
+    /// A recorder that writes as `instance` (the pod), and the task that does it; the task ends when all clones of the recorder are gone.
+    pub fn new(client: Client, instance: &str, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (waiting, mut news) = mpsc::channel(MAX_WAITING);
+        let mut writer = Writer { client, instance: instance.to_string(), series: HashMap::new() };
+        let failed = metrics.clone();
+        let task = async move {
+            while let Some(news) = news.recv().await {
+                if let Err(error) = writer.write(&news).await {
+                    failed.events_failed();
+                    tracing::warn!(
+                        kind = news.regarding.kind,
+                        namespace = news.regarding.namespace,
+                        name = news.regarding.name,
+                        reason = news.reason.as_str(),
+                        %error,
+                        "event not written"
+                    );
+                }
+            }
+        };
+        (Self { waiting, metrics }, task)
+    }
+
+    /// Tells of `reason` on the object `regarding`; `related` is the other object that had to do with it.
+    pub fn publish(
+        &self,
+        regarding: ObjectReference,
+        severity: Severity,
+        reason: EventReason,
+        mut note: String,
+        related: Option<ObjectReference>,
+    ) {
+        note.truncate(cut(&note, MAX_NOTE_BYTES).len());
+        let news = News { regarding, severity, reason, note, related, at: clock::now() };
+        if self.waiting.try_send(news).is_err() {
+            self.metrics.events_failed();
+            tracing::warn!(reason = reason.as_str(), "event dropped: {MAX_WAITING} others wait");
+        }
+    }
+}
+
+/// What makes Events one series.
+type SeriesKey = (String, String, Severity, EventReason);
+
+/// An Event that may be continued.
+#[derive(Clone, Debug)]
+struct Series {
+    name: String,
+    count: i32,
+    newest: Instant,
+}
+
+struct Writer {
+    client: Client,
+    instance: String,
+    series: HashMap<SeriesKey, Series>,
+}
+
+impl Writer {
+    async fn write(&mut self, news: &News) -> kube::Result<()> {
+        let now = clock::instant();
+        self.series.retain(|_, series| now.duration_since(series.newest) < SERIES);
+        let object = news.regarding.uid.clone().or_else(|| news.regarding.name.clone()).unwrap_or_default();
+        let key = (news.regarding.kind.clone().unwrap_or_default(), object, news.severity, news.reason);
+        // Events of objects without namespace are kept in this one by convention.
+        let events: Api<Event> = Api::namespaced(self.client.clone(), news.regarding.namespace.as_deref().unwrap_or("default"));
+        if let Some(series) = self.series.get_mut(&key) {
+            let count = series.count + 1;
+            let patch = json!({"series": {"count": count, "lastObservedTime": MicroTime(news.at)}});
+            let params = PatchParams { field_manager: Some(CONTROLLER.to_string()), ..PatchParams::default() };
+            match events.patch(&series.name, &params, &Patch::Merge(patch)).await {
+                Ok(_) => {
+                    (series.count, series.newest) = (count, now);
+                    return Ok(());
+                }
+                // Someone deleted it, or it is too old for the server: begin another one.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let event = news.event(&self.instance);
+        let name = event.metadata.name.clone().unwrap_or_default();
+        events.create(&PostParams { field_manager: Some(CONTROLLER.to_string()), ..PostParams::default() }, &event).await?;
+        self.series.insert(key, Series { name, count: 1, newest: now });
+        Ok(())
+    }
+}
+
+impl News {
+    fn event(&self, instance: &str) -> Event {
+        let object = self.regarding.name.as_deref().unwrap_or("unknown");
+        Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{:016x}", cut(object, 200), rand::random::<u64>())),
+                namespace: Some(self.regarding.namespace.clone().unwrap_or_else(|| "default".to_string())),
+                ..ObjectMeta::default()
+            },
+            action: Some(self.reason.as_str().to_string()),
+            event_time: Some(MicroTime(self.at)),
+            note: Some(self.note.clone()),
+            reason: Some(self.reason.as_str().to_string()),
+            regarding: Some(self.regarding.clone()),
+            related: self.related.clone(),
+            reporting_controller: Some(CONTROLLER.to_string()),
+            reporting_instance: Some(cut(instance, 128).to_string()),
+            type_: Some(self.severity.as_str().to_string()),
+            ..Event::default()
+        }
+    }
+}

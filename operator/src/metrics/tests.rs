@@ -1,0 +1,1 @@
+//! The whole exposition, as Prometheus reads it.
