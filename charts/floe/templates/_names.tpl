@@ -27,21 +27,3 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $image := index . 0 }}{{ $root := index . 1 -}}
 {{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end }}
 {{- end }}
-
-{{/* The template that is laid over every runner: runner.podTemplate with runner.env and runner.resources in its container. */}}
-{{- define "floe.runnerPodTemplate" -}}
-{{- $template := deepCopy .Values.runner.podTemplate }}
-{{- if or .Values.runner.env .Values.runner.resources }}
-{{- $spec := $template.spec | default dict }}
-{{- $runner := dict "name" "runner" }}
-{{- $others := list }}
-{{- range $spec.containers | default list }}
-{{- if eq .name "runner" }}{{ $runner = . }}{{ else }}{{ $others = append $others . }}{{ end }}
-{{- end }}
-{{- with .Values.runner.env }}{{ $runner = set $runner "env" (concat . ($runner.env | default list)) }}{{ end }}
-{{- with .Values.runner.resources }}{{ $runner = set $runner "resources" (mergeOverwrite (deepCopy .) ($runner.resources | default dict)) }}{{ end }}
-{{- $spec = set $spec "containers" (prepend $others $runner) }}
-{{- $template = set $template "spec" $spec }}
-{{- end }}
-{{- if $template }}{{ toYaml $template }}{{ end }}
-{{- end }}
