@@ -95,7 +95,7 @@ failSwapOn: false
 oomScoreAdj: 0
 enforceNodeAllocatable: []
 # The disk of a test machine is full of builds; images are brought by hand and never fetched again.
-evictionHard: {memory.available: 100Mi, nodefs.available: 1%, nodefs.inodesFree: 1%, imagefs.available: 1%}
+evictionHard: {memory.available: 100Mi, nodefs.available: 100Mi, nodefs.inodesFree: 1%, imagefs.available: 100Mi}
 imageGCHighThresholdPercent: 100
 maxPods: 250
 podLogsDir: $state/log/pods
