@@ -26,6 +26,9 @@ macro_rules! bookstore {
 const BOOKSTORE: &[TemplateFile] = bookstore![
     "README.md",
     "pipeline.yaml",
+    "kustomization.yaml",
+    "cluster/lake.yaml",
+    "cluster/pipeline.yaml",
     "transformations/1_ingestion.sql",
     "transformations/2_silver.sql",
     "transformations/4_gold.sql",
