@@ -1,1 +1,12 @@
-//! Black-box tests.
+//! Floe seen from outside: a real API server, the real operator process, pods that are played, and the faults that may meet them.
+//!
+//! The tests are in `tests/`: `apiserver/` needs etcd and an API server only, one file per promise. What they share is here, without a rule of
+//! the operator in it: everything is observed through the API server and through processes.
+
+pub mod apiserver;
+pub mod faults;
+pub mod objects;
+pub mod operator;
+pub mod oracle;
+pub mod tenant;
+pub mod virtual_pods;

@@ -1,0 +1,121 @@
+//! A private etcd and API server, with the garbage collector, for all tests of one program. It goes when the program goes, however that ends.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::{
+    api::{
+        authentication::v1::{TokenRequest, TokenRequestSpec},
+        core::v1::ServiceAccount,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config,
+    api::{Patch, PatchParams, PostParams},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
+    runtime::wait::{await_condition, conditions},
+};
+use tokio::{process::Command, sync::OnceCell};
+
+/// What runs beside the API server: owner references and namespaces are cleaned up as in a real cluster.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller";
+/// A new kind is served within milliseconds; the limit is for a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+
+/// An API server that knows the kinds of Floe and holds nothing else.
+pub struct ApiServer {
+    kubeconfig: PathBuf,
+}
+
+impl ApiServer {
+    /// The one of this program; started by whoever asks first.
+    pub async fn shared() -> anyhow::Result<&'static Self> {
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    async fn start() -> anyhow::Result<Self> {
+        let state = std::env::temp_dir().join(format!("floe-e2e-{}", std::process::id()));
+        let kubeconfig = up(&state, &[]).await?;
+        let server = Self { kubeconfig };
+        install_kinds(server.client().await?).await?;
+        // The garbage collector looks for new kinds every half a minute only, so it starts when they are there.
+        up(&state, &["--with", CONTROLLERS]).await?;
+        Ok(server)
+    }
+
+    /// The kubeconfig of its administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// How its administrator connects. Nothing is tried again in secret: a test wants to see every answer.
+    pub async fn config(&self) -> anyhow::Result<Config> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    /// A client with all rights.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// A client with the rights of whoever `token` belongs to.
+    pub async fn client_with(&self, token: &str) -> anyhow::Result<Client> {
+        let mut config = self.config().await?;
+        config.auth_info = AuthInfo { token: Some(token.to_string().into()), ..AuthInfo::default() };
+        Ok(Client::try_from(config)?)
+    }
+
+    /// A token of a service account.
+    pub async fn token(&self, namespace: &str, account: &str) -> anyhow::Result<String> {
+        let accounts = Api::<ServiceAccount>::namespaced(self.client().await?, namespace);
+        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(answer.status.context("the API server gave no token")?.token)
+    }
+}
+
+/// Runs the script that starts what is missing; its last line is the path of the kubeconfig.
+async fn up(state: &Path, arguments: &[&str]) -> anyhow::Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/up");
+    let output = Command::new(&script)
+        .args(["--only", "apiserver", "--until-end-of", &std::process::id().to_string(), "--state"])
+        .arg(state)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| format!("cannot run {}", script.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "no API server for the tests; run e2e/cluster/install once. {} said:\n{said}", script.display());
+    let last = String::from_utf8(output.stdout)?.lines().last().map(PathBuf::from);
+    last.context("the script named no kubeconfig")
+}
+
+/// Installs the checked-in definitions of all kinds and waits until they are served.
+async fn install_kinds(client: Client) -> anyhow::Result<()> {
+    let api = Api::<CustomResourceDefinition>::all(client);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/yaml");
+    for entry in fs::read_dir(&folder)? {
+        let text = fs::read_to_string(entry?.path())?;
+        let kind: CustomResourceDefinition = serde_yaml::from_str(&text)?;
+        let name = kind.metadata.name.clone().context("a definition has no name")?;
+        // As text, not as the type: what the type does not know would get lost.
+        let body: serde_json::Value = serde_yaml::from_str(&text)?;
+        let parameters = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply("floe-e2e") };
+        api.patch(&name, &parameters, &Patch::Apply(&body)).await.with_context(|| format!("{name} is refused"))?;
+        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+        tokio::time::timeout(PATIENCE, established).await.with_context(|| format!("{name} is not served"))??;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! One fault as a sentence: `Fault::writes().after(3).kills()`, `Fault::on(Verb::Create, "jobs").once().answers(409)`.
+
+use std::time::Duration;
+
+use super::call::{Call, Verb};
+
+/// Which requests meet what.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    whom: Whom,
+    skips: usize,
+    left: usize,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+enum Whom {
+    All,
+    Writes,
+    Calls(Verb, String),
+    Reads(String),
+    Events(String),
+}
+
+/// What happens to a request or to a watch event.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// Not yet said: nothing.
+    Nothing,
+    /// It is done, and the process is killed before it hears of it.
+    Kill,
+    /// It is not done; this is the answer.
+    Answer { code: u16, retry_after: Option<u32> },
+    /// It is done, and the answer is this one all the same.
+    AnswerAfter { code: u16 },
+    /// It is done, and the connection breaks.
+    ResetAfter,
+    /// It is not done, and the connection breaks.
+    Reset,
+    /// It is done when this time is over.
+    Wait(Duration),
+    /// The answer is what was true so many writes ago.
+    Stale { writes: usize },
+    /// The watch event is lost.
+    Drop,
+}
+
+impl Fault {
+    fn of(whom: Whom) -> Self {
+        Self { whom, skips: 0, left: usize::MAX, what: What::Nothing }
+    }
+
+    /// Meets every request.
+    pub fn all() -> Self {
+        Self::of(Whom::All)
+    }
+
+    /// Meets requests that change something.
+    pub fn writes() -> Self {
+        Self::of(Whom::Writes)
+    }
+
+    /// Meets one kind of request on one kind of object.
+    pub fn on(verb: Verb, resource: &str) -> Self {
+        Self::of(Whom::Calls(verb, resource.to_string()))
+    }
+
+    /// Meets reads of one kind of object.
+    pub fn reads(resource: &str) -> Self {
+        Self::of(Whom::Reads(resource.to_string()))
+    }
+
+    /// Meets watch events of one kind of object.
+    pub fn events(resource: &str) -> Self {
+        Self::of(Whom::Events(resource.to_string()))
+    }
+
+    /// The first `count` are spared.
+    #[must_use]
+    pub fn after(mut self, count: usize) -> Self {
+        self.skips = count;
+        self
+    }
+
+    /// Only one is met.
+    #[must_use]
+    pub fn once(self) -> Self {
+        self.times(1)
+    }
+
+    /// Only so many are met.
+    #[must_use]
+    pub fn times(mut self, count: usize) -> Self {
+        self.left = count;
+        self
+    }
+
+    /// The request is done, and the operator is killed before it hears of it. Once.
+    #[must_use]
+    pub fn kills(self) -> Self {
+        self.once().does(What::Kill)
+    }
+
+    /// The request is refused.
+    #[must_use]
+    pub fn answers(self, code: u16) -> Self {
+        self.does(What::Answer { code, retry_after: None })
+    }
+
+    /// The request is refused with 429 and the time after which to come back.
+    #[must_use]
+    pub fn throttles(self, retry_after: u32) -> Self {
+        self.does(What::Answer { code: 429, retry_after: Some(retry_after) })
+    }
+
+    /// The request is done, but the answer says that it failed.
+    #[must_use]
+    pub fn is_done_but_answers(self, code: u16) -> Self {
+        self.does(What::AnswerAfter { code })
+    }
+
+    /// The request is done, but the connection breaks.
+    #[must_use]
+    pub fn is_done_but_resets(self) -> Self {
+        self.does(What::ResetAfter)
+    }
+
+    /// The connection breaks.
+    #[must_use]
+    pub fn resets(self) -> Self {
+        self.does(What::Reset)
+    }
+
+    /// The request or the watch event waits.
+    #[must_use]
+    pub fn waits(self, time: Duration) -> Self {
+        self.does(What::Wait(time))
+    }
+
+    /// The answer is what was true `writes` of the operator's own writes ago.
+    #[must_use]
+    pub fn is_stale_by(self, writes: usize) -> Self {
+        self.does(What::Stale { writes })
+    }
+
+    /// The watch event is lost.
+    #[must_use]
+    pub fn is_lost(self) -> Self {
+        self.does(What::Drop)
+    }
+
+    fn does(mut self, what: What) -> Self {
+        self.what = what;
+        self
+    }
+
+    /// Whether `call` meets this fault now.
+    pub(super) fn meets(&mut self, call: &Call) -> bool {
+        let fits = match &self.whom {
+            Whom::All => true,
+            Whom::Writes => call.is_write(),
+            Whom::Calls(verb, resource) => call.verb == *verb && call.resource == *resource,
+            Whom::Reads(resource) => matches!(call.verb, Verb::Get | Verb::List) && call.resource == *resource,
+            Whom::Events(_) => false,
+        };
+        fits && self.counts()
+    }
+
+    /// Whether a watch event of `resource` meets this fault now.
+    pub(super) fn meets_event(&mut self, resource: &str) -> bool {
+        matches!(&self.whom, Whom::Events(wanted) if wanted == resource) && self.counts()
+    }
+
+    fn counts(&mut self) -> bool {
+        if self.skips > 0 {
+            self.skips -= 1;
+            return false;
+        }
+        let meets = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        meets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_meets_the_calls_that_it_names_and_as_many_as_it_says() {
+        let create = Call::of(&Method::POST, &"/apis/batch/v1/namespaces/a/jobs".parse().unwrap(), b"");
+        let list = Call::of(&Method::GET, &"/api/v1/namespaces/a/pods".parse().unwrap(), b"");
+        let mut fault = Fault::on(Verb::Create, "jobs").after(1).times(2).answers(500);
+        assert!(!fault.meets(&list));
+        let met: Vec<bool> = (0..5).map(|_| fault.meets(&create)).collect();
+        assert_eq!(met, [false, true, true, false, false]);
+        assert!(Fault::reads("pods").meets(&list) && !Fault::writes().meets(&list) && Fault::writes().meets(&create));
+        assert!(Fault::events("pods").meets_event("pods") && !Fault::events("pods").meets_event("jobs"));
+    }
+}

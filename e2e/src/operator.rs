@@ -1,0 +1,183 @@
+//! The operator's program as a process, started as a cluster would start it.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use kube::{Client, Config};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use crate::tenant::{PATIENCE, Tenant};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// How the process is started.
+#[derive(Clone)]
+pub struct Settings {
+    /// How it finds the API server.
+    pub kubeconfig: PathBuf,
+    /// Where its log goes; several processes of one test write one after another.
+    pub log: PathBuf,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Settings {
+    /// An operator for the namespace of one test, alone in it, so without election of a leader.
+    pub fn of(tenant: &Tenant) -> anyhow::Result<Self> {
+        let log = tenant.logs()?.join(format!("{}.operator.log", tenant.name));
+        let arguments =
+            ["--watch-namespaces", &tenant.name, "--lease-namespace", &tenant.name, "--leader-elect=false", "--runner-image", "floe:test"];
+        Ok(Self { kubeconfig: tenant.server.kubeconfig().to_path_buf(), log, arguments: arguments.map(str::to_string).to_vec() })
+    }
+
+    /// The same, by way of another kubeconfig.
+    #[must_use]
+    pub fn through(mut self, kubeconfig: &Path) -> Self {
+        self.kubeconfig = kubeconfig.to_path_buf();
+        self
+    }
+
+    /// With further arguments; a flag given twice has its last value.
+    #[must_use]
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub fn spawn(&self) -> anyhow::Result<Operator> {
+        let program = program()?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let child = Command::new(&program)
+            .args(&self.arguments)
+            .args(["--http-addr", &format!("127.0.0.1:{port}")])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Operator { child, port, log: self.log.clone() })
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn start(&self) -> anyhow::Result<Operator> {
+        let mut operator = self.spawn()?;
+        operator.wait_ready().await?;
+        Ok(operator)
+    }
+}
+
+/// A running operator; killed when it goes out of scope.
+pub struct Operator {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Operator {
+    /// Starts an operator for the namespace of one test and waits until it is ready.
+    pub async fn start(tenant: &Tenant) -> anyhow::Result<Self> {
+        Settings::of(tenant)?.start().await
+    }
+
+    /// Its process id; none when it has ended.
+    pub fn pid(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+    }
+
+    /// Waits until `/readyz` says yes.
+    pub async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while self.get("/readyz").await.is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the operator ended with {status}; its log {}:\n{}", self.log.display(), self.log_tail());
+            }
+            ensure!(start.elapsed() < PATIENCE, "the operator does not become ready; its log {}:\n{}", self.log.display(), self.log_tail());
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The body of a page that it serves; an answer that is no success is an error.
+    pub async fn get(&self, path: &str) -> anyhow::Result<String> {
+        let mut config = Config::new(format!("http://127.0.0.1:{}", self.port).parse()?);
+        config.default_retry = false;
+        let request = http::Request::get(path).body(Vec::new())?;
+        Ok(Client::try_from(config)?.request_text(request).await?)
+    }
+
+    /// The value of one series, as `/metrics` prints it: `name{label="value"}`.
+    pub async fn metric(&self, series: &str) -> anyhow::Result<Option<f64>> {
+        let text = self.get("/metrics").await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.map(str::parse).transpose()?)
+    }
+
+    /// Stops its threads, as a machine does that hangs.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Asks it to end.
+    pub async fn terminate(mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::TERM)?;
+        self.wait().await
+    }
+
+    /// Ends it at once.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        Ok(())
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("the operator does not end; its log {}:\n{}", self.log.display(), self.log_tail()))??)
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// All that it wrote, with what earlier processes of the test wrote.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().context("the operator has ended already")?;
+        Ok(kill_process(pid, signal)?)
+    }
+}
+
+/// The program beside this one, or one folder up where this one is a test.
+fn program() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join("floe-operator"));
+    places
+        .find(|program| program.is_file())
+        .with_context(|| format!("there is no floe-operator beside {}; run `cargo build --workspace` first", this.display()))
+}
