@@ -12,6 +12,7 @@ mod schemas;
 pub mod state;
 pub mod table;
 pub mod text;
+pub mod timetable;
 pub mod update;
 pub mod yaml;
 
