@@ -17,6 +17,8 @@ use crate::{
     controller::Controller,
     events::{EventReason, Recorder, Severity},
     hub,
+    limits::Starts,
+    memory::Memory,
     metrics::Metrics,
     queue::Queue,
     settings::Settings,
@@ -40,6 +42,10 @@ pub struct Context {
     pub caches: Arc<Caches>,
     /// What is to be looked at.
     pub queues: Queues,
+    /// What spares requests.
+    pub memory: Memory,
+    /// Holds back the starts of pods.
+    pub starts: Starts,
     /// Uid of the namespace kube-system; empty if it may not be read.
     pub cluster_id: Arc<str>,
     /// Field manager of what is made in this context.

@@ -97,7 +97,7 @@ where
         let span = tracing::info_span!("reconcile", controller = controller.as_str(), namespace = turn.key.namespace, name = turn.key.name);
         async move {
             let started = clock::instant();
-            ctx.metrics.event_lag(controller, started.duration_since(turn.since));
+            ctx.metrics.event_lag(controller.as_str(), started.duration_since(turn.since));
             let result = tokio::time::timeout(LONGEST, reconcile(ctx.clone(), turn.key)).await.unwrap_or(Err(Error::TimedOut(LONGEST)));
             ended(&ctx, controller, &result, started.elapsed())
         }
@@ -109,16 +109,17 @@ where
 fn ended(ctx: &Context, controller: Controller, result: &Result<Next, Error>, took: Duration) -> Outcome {
     match result {
         Ok(next) => {
-            ctx.metrics.reconciled(controller, matches!(next, Next::After(_)), took);
+            ctx.metrics.reconciled(controller.as_str(), matches!(next, Next::After(_)), took);
             next.outcome()
         }
         Err(error) => {
             let class = error.class();
-            ctx.metrics.reconcile_failed(controller, class, took);
-            match class {
-                // The cache was behind; the next look is right.
-                ErrorClass::Conflict => tracing::debug!(%error, "conflict"),
-                _ => tracing::warn!(%error, class = class.as_str(), "reconcile failed"),
+            ctx.metrics.reconcile_failed(controller.as_str(), class, took);
+            // A conflict says that the cache was behind; the next look is right.
+            if class == ErrorClass::Conflict {
+                tracing::debug!(%error, "conflict");
+            } else {
+                tracing::warn!(%error, class = class.as_str(), "reconcile failed");
             }
             Outcome::Failed(class)
         }

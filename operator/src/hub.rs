@@ -15,7 +15,7 @@ use crate::{cache::Change, context::Context, key::Key, labels, queue::Wake};
 
 /// A changed definition ends a back-off, anything else does not.
 fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
-    if change.differs(|object| definition(object)) { Wake::Changed } else { Wake::Event }
+    if change.differs(definition) { Wake::Changed } else { Wake::Event }
 }
 
 /// What people change: the spec, annotations, and whether it shall be there.
@@ -72,7 +72,7 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
     let Some(pipeline) = change.newest() else { return };
     let key = Key::of(pipeline.as_ref());
     ctx.queues.pipeline.wake(&key, wake_for(change));
-    if change.differs(|pipeline| definition(pipeline)) {
+    if change.differs(definition) {
         wake_updates(ctx, &key);
         // The storage root may have become free for another one.
         if change.after.is_none() {
@@ -94,7 +94,7 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
 pub fn table_changed(ctx: &Context, change: &Change<Table>) {
     let Some(table) = change.newest() else { return };
     ctx.queues.table.wake(&Key::of(table.as_ref()), wake_for(change));
-    if change.differs(|table| definition(table)) {
+    if change.differs(definition) {
         for pipeline in pipeline_of_table(table) {
             ctx.queues.pipeline.wake(&pipeline, Wake::Event);
         }
@@ -107,7 +107,7 @@ pub fn update_changed(ctx: &Context, change: &Change<PipelineUpdate>) {
     ctx.queues.update.wake(&Key::of(update.as_ref()), wake_for(change));
     for pipeline in pipeline_of_update(update) {
         ctx.queues.pipeline.wake(&pipeline, Wake::Event);
-        if change.differs(|update| is_terminal(update)) {
+        if change.differs(is_terminal) {
             wake_updates(ctx, &pipeline);
             wake_tables(ctx, &pipeline);
         }

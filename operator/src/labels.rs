@@ -50,8 +50,12 @@ pub fn cut_with_hash(text: &str, keep: usize, whole: &str) -> String {
 
 /// Eight hex digits that stand for `text`.
 pub fn short_hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hash(text.as_bytes())[..8].to_string()
+}
+
+/// The SHA-256 of `bytes` in hex.
+pub fn hash(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// The labels of everything that is made for `pipeline`.

@@ -3,14 +3,20 @@
 pub mod args;
 pub mod cache;
 pub mod clock;
+pub mod context;
+pub mod controller;
 pub mod error;
 pub mod events;
+pub mod hub;
 pub mod key;
 pub mod labels;
 pub mod limits;
+pub mod memory;
 pub mod metrics;
 pub mod queue;
 pub mod settings;
+pub mod watch;
+pub mod writes;
 
 /// Version, revision and compiler of this build.
 pub const BUILD: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("FLOE_REVISION"), env!("FLOE_RUSTC")];

@@ -154,7 +154,7 @@ fn parse<K: Watched>(ctx: &Context, object: DeserializeGuard<K>) -> Result<K, Ke
         Err(invalid) => {
             let key = Key::new(invalid.metadata.namespace.clone().unwrap_or_default(), invalid.metadata.name.clone().unwrap_or_default());
             tracing::warn!(kind = K::NAME, namespace = key.namespace, name = key.name, error = %invalid.error, "stored object cannot be read");
-            ctx.unreadable(K::NAME, &invalid.metadata, &invalid.error.to_string());
+            ctx.unreadable(K::NAME, &invalid.metadata, &invalid.error);
             Err(key)
         }
     }

@@ -1,0 +1,91 @@
+//! What the process remembers to spare requests. Losing it costs some reads and nothing else.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{clock, key::Key};
+
+/// What was checked is believed for so long.
+const BELIEVED: Duration = Duration::from_mins(10);
+
+/// What a ConfigMap holds, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigMapHashes {
+    /// The version that was read.
+    pub resource_version: String,
+    /// Hash of each key's value.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    config_maps: HashMap<Key, Arc<ConfigMapHashes>>,
+    /// Hash of a Pipeline's ConfigMaps and Tables, and when it was first seen.
+    sources: HashMap<Key, (String, Timestamp)>,
+    /// Hash of the objects beside a Pipeline, and when they were found right.
+    access: HashMap<Key, (String, Instant)>,
+}
+
+impl Memory {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read of a ConfigMap.
+    pub fn config_map(&self, key: &Key) -> Option<Arc<ConfigMapHashes>> {
+        self.inner().config_maps.get(key).cloned()
+    }
+
+    /// Keeps what was read of a ConfigMap.
+    pub fn remember_config_map(&self, key: &Key, hashes: ConfigMapHashes) -> Arc<ConfigMapHashes> {
+        let hashes = Arc::new(hashes);
+        self.inner().config_maps.insert(key.clone(), hashes.clone());
+        hashes
+    }
+
+    /// Since when the sources of a Pipeline have this hash.
+    pub fn unchanged_since(&self, pipeline: &Key, hash: &str, now: Timestamp) -> Timestamp {
+        let mut inner = self.inner();
+        match inner.sources.get(pipeline) {
+            Some((known, since)) if known == hash => *since,
+            _ => {
+                inner.sources.insert(pipeline.clone(), (hash.to_string(), now));
+                now
+            }
+        }
+    }
+
+    /// True if the objects beside a Pipeline were found as `hash` says, not long ago.
+    pub fn has_access(&self, pipeline: &Key, hash: &str) -> bool {
+        let inner = self.inner();
+        inner.access.get(pipeline).is_some_and(|(known, at)| known == hash && at.elapsed() < BELIEVED)
+    }
+
+    /// The objects beside a Pipeline are as `hash` says.
+    pub fn saw_access(&self, pipeline: &Key, hash: String) {
+        self.inner().access.insert(pipeline.clone(), (hash, clock::instant()));
+    }
+
+    /// The Pipeline is gone.
+    pub fn forget(&self, pipeline: &Key) {
+        let mut inner = self.inner();
+        inner.sources.remove(pipeline);
+        inner.access.remove(pipeline);
+    }
+
+    /// The ConfigMap is gone.
+    pub fn forget_config_map(&self, key: &Key) {
+        self.inner().config_maps.remove(key);
+    }
+}
