@@ -68,6 +68,8 @@ start_apiserver() {
     # A bare connection first: the certificate is written before it.
     wait_for 60 kube-apiserver "listening API server" is_listening $((port + 2))
     write_kubeconfig admin "$state/kubeconfig"
+    # Who became root only to start the cluster uses it as before.
+    [[ -z ${SUDO_UID-} ]] || chown "$SUDO_UID" "$state/kubeconfig"
     local component
     for component in controllers scheduler proxy kubelet; do write_kubeconfig "$component" "$state/pki/$component.kubeconfig"; done
     wait_for 60 kube-apiserver "ready API server" api_is_ready

@@ -12,6 +12,9 @@ containers() { "$bin/ctr" --address "$containerd_socket" --namespace k8s.io "$@"
 api() { "$bin/kubectl" --kubeconfig "$state/kubeconfig" "$@"; }
 
 make_network() {
+    if [[ ! -d $state/cni ]] && ip link show "$bridge" >/dev/null 2>&1; then
+        fail "another cluster runs on this machine and has the bridge $bridge; stop it with $here/down --state ITS-DIRECTORY"
+    fi
     sysctl -q -w net.ipv4.ip_forward=1
     ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
     ip address replace "$node_address/16" dev "$bridge"
