@@ -50,7 +50,7 @@ pub struct UpdateRequest {
     /// Flows that an earlier attempt has completed.
     #[serde(default)]
     pub completed_flows: Vec<String>,
-    /// Datasets whose Table object is gone.
+    /// Datasets that are not declared any more and whose data shall go. One that the definition declares all the same is left alone.
     #[serde(default)]
     pub removed_tables: Vec<RemovedTable>,
     /// Folder of the project's files.
@@ -144,7 +144,7 @@ pub struct RequestedParameter {
     pub secret: bool,
 }
 
-/// A dataset whose Table object is gone.
+/// A dataset that is not declared any more.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RemovedTable {

@@ -96,6 +96,10 @@ pub struct RunReportSpec {
     #[schemars(length(max = 5000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["fullName".into()]))]
     pub tables: Vec<TableReport>,
+    /// Full names of the datasets of `removedTables` in the request whose data are gone: removed by this attempt, or found gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5000), inner(length(max = 512)))]
+    pub removed_tables: Vec<String>,
     /// Rows and bytes of the attempt.
     #[serde(default)]
     pub totals: Totals,

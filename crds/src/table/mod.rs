@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub use status::{Quality, Refresh, Streaming, TableStatus};
+pub use status::{LastReport, Quality, Refresh, Streaming, TableStatus};
 
 use crate::{pipeline::DeletionPolicy, schemas, state::ExpectationAction};
 

@@ -75,10 +75,30 @@ pub struct TableStatus {
     /// How far its flows have read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<Streaming>,
+    /// The report that these values come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_report: Option<LastReport>,
     /// One entry per type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// Which report was read last. An older one is never read again.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastReport {
+    /// Name of the PipelineUpdate.
+    #[schemars(length(max = 253))]
+    pub update: String,
+    /// When the PipelineUpdate was made.
+    pub created: Time,
+    /// Number of the attempt.
+    pub attempt: i32,
+    /// Sequence number of the report.
+    pub sequence: i64,
+    /// When it was read.
+    pub time: Time,
 }
 
 /// One refresh of a table.
