@@ -5,6 +5,7 @@
 
 pub mod apiserver;
 pub mod faults;
+pub mod helm;
 pub mod objects;
 pub mod operator;
 pub mod oracle;
