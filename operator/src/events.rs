@@ -16,7 +16,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{clock, metrics::Metrics};
 
@@ -128,8 +128,16 @@ reasons! {
 /// Writes Events. One per process, so that it knows which series it is writing; clones are the same recorder.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    waiting: mpsc::Sender<News>,
+    waiting: mpsc::Sender<Item>,
     metrics: Metrics,
+}
+
+/// What the writer takes, in order.
+#[derive(Debug)]
+enum Item {
+    News(Box<News>),
+    /// Everything before it is written or lost.
+    Done(oneshot::Sender<()>),
 }
 
 /// One Event to be written.
@@ -146,11 +154,18 @@ struct News {
 impl Recorder {
     /// A recorder that writes as `instance` (the pod), and the task that does it; the task ends when all clones of the recorder are gone.
     pub fn new(client: Client, instance: &str, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (waiting, mut news) = mpsc::channel(MAX_WAITING);
+        let (waiting, mut items) = mpsc::channel(MAX_WAITING);
         let mut writer = Writer { client, instance: instance.to_string(), series: HashMap::new() };
         let failed = metrics.clone();
         let task = async move {
-            while let Some(news) = news.recv().await {
+            while let Some(item) = items.recv().await {
+                let news = match item {
+                    Item::News(news) => news,
+                    Item::Done(done) => {
+                        let _ = done.send(());
+                        continue;
+                    }
+                };
                 if let Err(error) = writer.write(&news).await {
                     failed.events_failed();
                     tracing::warn!(
@@ -178,9 +193,24 @@ impl Recorder {
     ) {
         note.truncate(cut(&note, MAX_NOTE_BYTES).len());
         let news = News { regarding, severity, reason, note, related, at: clock::now() };
-        if self.waiting.try_send(news).is_err() {
+        if self.waiting.try_send(Item::News(Box::new(news))).is_err() {
             self.metrics.events_failed();
             tracing::warn!(reason = reason.as_str(), "event dropped: {MAX_WAITING} others wait");
+        }
+    }
+}
+
+impl Recorder {
+    /// Waits until everything that was published is written, at most for `longest`.
+    pub async fn flush(&self, longest: Duration) {
+        let (done, written) = oneshot::channel();
+        let flush = async {
+            if self.waiting.send(Item::Done(done)).await.is_ok() {
+                let _ = written.await;
+            }
+        };
+        if tokio::time::timeout(longest, flush).await.is_err() {
+            tracing::warn!("events are not written in time");
         }
     }
 }

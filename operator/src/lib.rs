@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod cache;
+pub mod client;
 pub mod clock;
 pub mod context;
 pub mod controller;
@@ -10,11 +11,15 @@ pub mod events;
 pub mod hub;
 pub mod key;
 pub mod labels;
+pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
 pub mod queue;
+pub mod rights;
+pub mod server;
 pub mod settings;
+pub mod telemetry;
 pub mod watch;
 pub mod writes;
 
