@@ -5,7 +5,7 @@ use clap::Parser;
 
 /// Reconciles Pipelines and Tables into runner pods and their status.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "floe-operator", version, max_term_width = 120)]
+#[command(name = "floe-operator", version, max_term_width = 120, args_override_self = true)]
 pub struct Args {
     /// Namespaces to watch, with commas; empty = all
     #[arg(long, env = "FLOE_WATCH_NAMESPACES", value_name = "NAMES", default_value = "")]

@@ -184,17 +184,23 @@ impl Elector {
     /// Gives the lease back, so that another operator need not wait for its end.
     pub async fn release(&mut self) {
         self.guard.close();
-        let Some(mut lease) = self.lease.take() else { return };
-        if let Some(spec) = &mut lease.spec {
-            spec.holder_identity = None;
-            spec.renew_time = Some(MicroTime(clock::now()));
+        match self.empty().await {
+            Ok(true) => tracing::info!("lease released"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "lease not released"),
         }
-        let released = tokio::time::timeout(CALL, self.leases.replace(&self.name, &PostParams::default(), &lease)).await;
-        match released {
-            Ok(Ok(_)) => tracing::info!("lease released"),
-            Ok(Err(error)) => tracing::warn!(%error, "lease not released"),
-            Err(_) => tracing::warn!("lease not released in time"),
-        }
+    }
+
+    /// Takes this process out of the Lease, if it is in it. Read anew: a renewal may have been cut short.
+    async fn empty(&mut self) -> Result<bool, Error> {
+        let Some(mut lease) = within(self.leases.get_opt(&self.name)).await? else { return Ok(false) };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(self.identity.as_str())) else {
+            return Ok(false);
+        };
+        spec.holder_identity = None;
+        spec.renew_time = Some(MicroTime(clock::now()));
+        within(self.leases.replace(&self.name, &PostParams::default(), &lease)).await?;
+        Ok(true)
     }
 
     /// Takes or renews the lease; names the holder if it is another one.

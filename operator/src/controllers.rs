@@ -1,0 +1,22 @@
+//! The controllers that the operator runs.
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::Context,
+    controller::{self, Controller, Next},
+};
+
+/// Starts all controllers. One that ends before `stop` is a fault of the process.
+pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
+    let mut controllers = JoinSet::new();
+    for controller in Controller::ALL {
+        let (ctx, stop) = (ctx.clone(), stop.clone());
+        controllers.spawn(async move {
+            controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await;
+            controller.as_str()
+        });
+    }
+    controllers
+}
