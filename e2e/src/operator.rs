@@ -173,6 +173,13 @@ impl Operator {
     }
 }
 
+/// What the program says about its arguments.
+pub async fn help() -> anyhow::Result<String> {
+    let output = Command::new(program()?).arg("--help").env_clear().output().await?;
+    ensure!(output.status.success(), "--help: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// The program beside this one, or one folder up where this one is a test.
 fn program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;

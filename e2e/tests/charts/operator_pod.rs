@@ -1,6 +1,11 @@
-//! The pod of the operator: restricted, one at a time without a leader.
+//! The pod of the operator: restricted, one at a time without a leader, and told only what its program knows.
 
-use floe_e2e::helm::{Chart, object};
+use std::collections::BTreeSet;
+
+use floe_e2e::{
+    helm::{Chart, object},
+    operator,
+};
 use serde_json::{Value, json};
 
 const FULL: &str = include_str!("../../../charts/floe/ci/full.yaml");
@@ -23,6 +28,19 @@ async fn without_a_leader_the_old_pod_goes_first() -> anyhow::Result<()> {
         let objects = chart.objects(values).await?;
         assert_eq!(object(&objects, "Deployment", "floe-operator")?["spec"]["strategy"], expected);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_program_knows_every_setting_of_the_chart() -> anyhow::Result<()> {
+    let help = operator::help().await?;
+    // By words: long lines of the help are broken anywhere.
+    let known: BTreeSet<&str> = help.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).collect();
+    let objects = Chart::packed().await?.objects(FULL).await?;
+    let environment = &object(&objects, "Deployment", "floe-operator")?["spec"]["template"]["spec"]["containers"][0]["env"];
+    let names: Vec<&str> = environment.as_array().unwrap().iter().filter_map(|variable| variable["name"].as_str()).collect();
+    let unknown: Vec<&&str> = names.iter().filter(|name| name.starts_with("FLOE_") && !known.contains(**name)).collect();
+    assert!(unknown.is_empty() && names.len() > 20, "{unknown:?} of {names:?}");
     Ok(())
 }
 
