@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     pipeline::{DeletionPolicy, PipelineSpec},
@@ -192,6 +192,25 @@ impl Owner {
     }
 }
 
+/// The removal of a deleted pipeline's data (`floe cleanup --request`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CleanupRequest {
+    /// `floe.dev/v1alpha1`.
+    pub api_version: String,
+    /// `CleanupRequest`.
+    pub kind: String,
+    /// Version of requests; a runner refuses a higher one.
+    pub protocol: i32,
+    /// Version of the operator that asks.
+    pub operator_version: String,
+    /// The pipeline as it was last.
+    pub pipeline: RequestedPipeline,
+    /// Datasets whose Table says what happens to their data; all others follow `spec.deletionPolicy`. Names are in lower case.
+    #[serde(default)]
+    pub tables: Vec<RemovedTable>,
+}
+
 /// Why a request cannot be written or carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -216,20 +235,42 @@ pub enum RequestError {
 impl UpdateRequest {
     /// The text of the request, if it fits into a ConfigMap.
     pub fn to_text(&self) -> Result<String, RequestError> {
-        let text = serde_json::to_string(self)?;
-        if text.len() <= MAX_REQUEST_BYTES { Ok(text) } else { Err(RequestError::TooLarge(text.len())) }
+        to_text(self)
     }
 
-    /// Reads a request. Its protocol is looked at first: a newer one may have keys that this build does not know.
+    /// Reads a request.
     pub fn read(text: &str) -> Result<Self, RequestError> {
-        let value: serde_json::Value = serde_json::from_str(text)?;
-        let found = value.get("protocol").and_then(serde_json::Value::as_i64).unwrap_or_default();
-        let known = crate::run_report::PROTOCOL;
-        if found > i64::from(known) {
-            return Err(RequestError::Protocol { found, known });
-        }
-        Ok(serde_json::from_value(value)?)
+        read(text)
     }
+}
+
+impl CleanupRequest {
+    /// The text of the request, if it fits into a ConfigMap.
+    pub fn to_text(&self) -> Result<String, RequestError> {
+        to_text(self)
+    }
+
+    /// Reads a request.
+    pub fn read(text: &str) -> Result<Self, RequestError> {
+        read(text)
+    }
+}
+
+/// Reads a request. Its protocol is looked at first: a newer one may have keys that this build does not know.
+fn read<R: DeserializeOwned>(text: &str) -> Result<R, RequestError> {
+    let value: serde_json::Value = serde_json::from_str(text)?;
+    let found = value.get("protocol").and_then(serde_json::Value::as_i64).unwrap_or_default();
+    let known = crate::run_report::PROTOCOL;
+    if found > i64::from(known) {
+        return Err(RequestError::Protocol { found, known });
+    }
+    Ok(serde_json::from_value(value)?)
+}
+
+/// The text of a request, if it fits into a ConfigMap.
+fn to_text(request: &impl Serialize) -> Result<String, RequestError> {
+    let text = serde_json::to_string(request)?;
+    if text.len() <= MAX_REQUEST_BYTES { Ok(text) } else { Err(RequestError::TooLarge(text.len())) }
 }
 
 #[cfg(test)]

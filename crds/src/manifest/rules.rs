@@ -65,7 +65,6 @@ pub(super) fn pipeline(spec: &PipelineSpec, document: &Document) -> Vec<Finding>
         check.require(one, &format!("/spec/notifications/{index}"), "notification needs exactly one of webhook, email");
     }
     check.refuse(!spec.sinks.is_empty(), "/spec/sinks", "sinks");
-    check.refuse(spec.mode == Mode::Continuous, "/spec/mode", "mode Continuous");
     check.findings
 }
 
