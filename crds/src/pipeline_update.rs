@@ -175,6 +175,12 @@ pub struct PipelineUpdateStatus {
     /// Rows and bytes over all attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
+    /// The part of `totals` that comes from attempts that have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_totals: Option<Totals>,
+    /// How many attempts ended in a way that lets another one follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
     /// What ran the newest attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<RunnerInfo>,
@@ -357,6 +363,34 @@ pub struct Totals {
     pub bytes_written: i64,
     /// Rows read from streams, or by batch queries.
     pub input_rows: i64,
+}
+
+impl Totals {
+    /// The sums of both.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            rows_written: self.rows_written.saturating_add(other.rows_written),
+            upserted: self.upserted.saturating_add(other.upserted),
+            deleted: self.deleted.saturating_add(other.deleted),
+            dropped: self.dropped.saturating_add(other.dropped),
+            quarantined: self.quarantined.saturating_add(other.quarantined),
+            bytes_written: self.bytes_written.saturating_add(other.bytes_written),
+            input_rows: self.input_rows.saturating_add(other.input_rows),
+        }
+    }
+}
+
+/// Ends of attempts that let another one follow. The list of attempts is cut; these numbers are not.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retries {
+    /// Passing failures. In continuous mode counted anew after ten minutes of running.
+    pub transient: i32,
+    /// Deaths without explanation.
+    pub unknown: i32,
+    /// Pods that lost their place, in a row.
+    pub interrupted: i32,
 }
 
 /// What ran an attempt.

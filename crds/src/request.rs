@@ -20,6 +20,11 @@ pub fn secret_parameter(n: usize) -> String {
     format!("{RESERVED_PREFIX}SECRET_PARAM_{n}")
 }
 
+/// Environment variable of the n-th parameter that comes from a ConfigMap.
+pub fn config_parameter(n: usize) -> String {
+    format!("{RESERVED_PREFIX}CONFIG_PARAM_{n}")
+}
+
 /// The largest request that fits into a ConfigMap beside its metadata.
 pub const MAX_REQUEST_BYTES: usize = 900 * 1024;
 
