@@ -1,6 +1,7 @@
 //! The operator: reconciles Pipelines, their updates and their tables. Design: `docs/design/0005-the-operator.md`.
 
 pub mod args;
+pub mod attempt;
 pub mod cache;
 pub mod client;
 pub mod clock;

@@ -1,0 +1,58 @@
+//! Names that are functions of what they are for.
+
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, text::cut};
+use kube::ResourceExt;
+
+use crate::labels;
+
+/// Longest name of a batch/v1 Job: it is a label of its pods.
+const MAX_JOB_NAME: usize = 63;
+/// What is kept of a long name of an update.
+const KEPT: usize = 45;
+
+/// Name of the batch/v1 Job of attempt `number`; its report has the same.
+pub fn job_name(update: &PipelineUpdate, number: i32) -> String {
+    let name = update.name_any();
+    let whole = format!("{name}-a{number}");
+    if whole.len() <= MAX_JOB_NAME {
+        return whole;
+    }
+    let uid = labels::short_hash(&update.uid().unwrap_or_default());
+    format!("{}-{uid}-a{number}", cut(&name, KEPT).trim_end_matches(['-', '.']))
+}
+
+/// Name of the ConfigMap with the request of the attempt whose batch/v1 Job is `job`.
+pub fn request_name(job: &str) -> String {
+    format!("{job}-request")
+}
+
+/// The service account of the pipeline's runners.
+pub fn service_account(pipeline: &Pipeline) -> String {
+    pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| format!("floe-{}", pipeline.name_any()))
+}
+
+/// Stands for the storage root in labels: pods and batch/v1 Jobs with the same value write the same tables.
+pub fn storage_label(pipeline: &Pipeline) -> String {
+    let root = pipeline.spec.storage.as_ref().map(|storage| storage.uri.trim_end_matches('/')).unwrap_or_default();
+    labels::short_hash(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use floe_crds::pipeline_update::PipelineUpdateSpec;
+
+    use super::*;
+
+    #[test]
+    fn names_fit_and_stay_different() {
+        let update = |name: &str| {
+            let mut update = PipelineUpdate::new(name, PipelineUpdateSpec::default());
+            update.metadata.uid = Some(format!("uid of {name}"));
+            update
+        };
+        assert_eq!(job_name(&update("bookstore-u7"), 2), "bookstore-u7-a2");
+        let (a, b) = (format!("{}a", "x".repeat(62)), format!("{}b", "x".repeat(62)));
+        let (a, b) = (job_name(&update(&a), 1000), job_name(&update(&b), 1000));
+        assert!(a.len() <= MAX_JOB_NAME && a != b && a.ends_with("-a1000"), "{a}");
+    }
+}
