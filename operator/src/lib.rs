@@ -23,6 +23,7 @@ pub mod rights;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
+pub mod update;
 pub mod watch;
 pub mod writes;
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -98,6 +98,8 @@ struct State {
     /// When the turn of a start comes that waits for the rate.
     turns: HashMap<(String, String), Instant>,
     held: HashMap<(String, String), Limit>,
+    /// Storage roots for which a start is being prepared.
+    roots: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
 }
 
 /// A place of a pod that is being made. Drop it once the pod's Job is in the cache, or could not be made.
@@ -115,6 +117,7 @@ impl Starts {
             in_flight: BTreeMap::new(),
             turns: HashMap::new(),
             held: HashMap::new(),
+            roots: HashMap::new(),
         };
         Self { limits, metrics, state: Arc::new(Mutex::new(state)) }
     }
@@ -131,6 +134,18 @@ impl Starts {
         self.show(&state);
         drop(state);
         outcome.map(|()| Place { namespace: namespace.to_string(), state: Arc::clone(&self.state) })
+    }
+
+    /// The lock of a storage root: whoever holds it is the only one that looks whether the root is free and then starts a pod for it.
+    pub fn root(&self, root: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let roots = &mut lock(&self.state).roots;
+        if let Some(held) = roots.get(root).and_then(Weak::upgrade) {
+            return held;
+        }
+        roots.retain(|_, held| held.strong_count() > 0);
+        let free = Arc::default();
+        roots.insert(root.to_string(), Arc::downgrade(&free));
+        free
     }
 
     /// `namespace/name` does not wait any more: it was canceled, deleted or coalesced.

@@ -237,14 +237,14 @@ fn shortcuts(pipeline: &Pipeline) -> Vec<Map<String, Value>> {
     let mut overlays = Vec::new();
     if runner.resources != usual.resources {
         // Requests of the default beside limits of the pipeline could exceed them: all or nothing.
-        overlays.push(of_container(json!({"name": RUNNER, "resources": null}), Map::new()));
+        overlays.push(of_container(&json!({"name": RUNNER, "resources": null}), Map::new()));
         set(&mut container, "resources", Some(resources(&runner.resources)));
     }
-    overlays.push(of_container(Value::Object(container), spec));
+    overlays.push(of_container(&Value::Object(container), spec));
     overlays
 }
 
-fn of_container(container: Value, mut spec: Map<String, Value>) -> Map<String, Value> {
+fn of_container(container: &Value, mut spec: Map<String, Value>) -> Map<String, Value> {
     spec.insert("containers".to_string(), json!([container]));
     Map::from_iter([("spec".to_string(), Value::Object(spec))])
 }

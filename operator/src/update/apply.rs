@@ -1,0 +1,70 @@
+//! Carries out what was planned. IO.
+
+use floe_crds::{
+    condition::Reason,
+    pipeline_update::{PipelineUpdate, PipelineUpdateStatus},
+};
+use k8s_openapi::api::batch::v1 as batch;
+
+use super::{
+    decide::{Decision, Ending, Waiting},
+    observe::Observed,
+    plan::{Effect, IMMEDIATE_SECONDS},
+    start::{Start, start},
+};
+use crate::{clock, context::Context, error::Error, writes::Gone};
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The batch/v1 Job that was made.
+    pub started: Option<Box<batch::Job>>,
+    /// What holds the start back.
+    pub held: Option<Waiting>,
+    /// The update cannot start and ends.
+    pub ending: Option<Ending>,
+    /// What is told once the status says it.
+    pub error: Option<Error>,
+}
+
+/// Deletes what is to be deleted and starts what is to be started.
+pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects: Vec<Effect>) -> Result<Applied, Error> {
+    for effect in effects {
+        match effect {
+            Effect::Job(job) => ctx.delete(job.as_ref(), Gone::Background).await?,
+            Effect::Pod(pod) => ctx.delete_within(pod.as_ref(), Gone::Background, Some(IMMEDIATE_SECONDS)).await?,
+            Effect::Request(request) => ctx.delete(request.as_ref(), Gone::Background).await?,
+            Effect::Report(report) => ctx.delete(report.as_ref(), Gone::Background).await?,
+        }
+    }
+    let (Decision::Start(number, template), Some(pipeline)) = (decision, &seen.pipeline) else { return Ok(Applied::default()) };
+    let asked = clock::instant();
+    Ok(match start(ctx, seen, pipeline, *number, template).await? {
+        Start::Made(job) => {
+            ctx.metrics.start_latency("update", asked.elapsed());
+            Applied { started: Some(job), ..Applied::default() }
+        }
+        Start::Held(held) => Applied { held: Some(held), ..Applied::default() },
+        Start::Impossible(message, reason) => {
+            let ending = Ending { state: floe_crds::state::UpdateState::Failed, reason, message };
+            Applied { ending: Some(ending), ..Applied::default() }
+        }
+        Start::Denied(error) => {
+            let held = Waiting { is_stuck: true, ..Waiting::new(Reason::PermissionDenied, error.to_string()) };
+            Applied { held: Some(held), error: Some(error), ..Applied::default() }
+        }
+    })
+}
+
+/// Writes the status if it differs from what is stored.
+pub async fn write_status(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus) -> Result<(), Error> {
+    if *status == seen.status {
+        return Ok(());
+    }
+    let _: PipelineUpdate = ctx.write_status(seen.update.as_ref(), status).await?;
+    let heard = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()?.spec.heartbeat_time.clone());
+    if let Some(lag) = heard.and_then(|heard| std::time::Duration::try_from(clock::now().duration_since(heard.0)).ok()) {
+        ctx.metrics.report_lag(lag);
+    }
+    Ok(())
+}

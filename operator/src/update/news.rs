@@ -1,0 +1,135 @@
+//! Tells of transitions: Kubernetes Events on the Pipeline, metrics, and one log line each.
+
+use std::time::Duration;
+
+use floe_crds::{
+    condition::{self, ConditionType, Reason},
+    pipeline_update::{AttemptClass, PipelineUpdateStatus, UpdateType},
+    state::UpdateState,
+};
+use kube::ResourceExt;
+
+use super::{decide::Decision, observe::Observed};
+use crate::{
+    attempt::retry::Sequel,
+    context::Context,
+    events::{EventReason, Severity},
+    hub::reference,
+    metrics::AttemptReason,
+};
+
+/// Failed flows that get an Event of their own.
+const MAX_FLOW_EVENTS: usize = 5;
+
+/// One piece of news.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub severity: Severity,
+    pub reason: EventReason,
+    pub note: String,
+}
+
+impl News {
+    fn new(severity: Severity, reason: EventReason, note: impl Into<String>) -> Self {
+        Self { severity, reason, note: note.into() }
+    }
+}
+
+/// What happened between the old status and the new one. Pure.
+pub fn news(seen: &Observed, new: &PipelineUpdateStatus, decision: &Decision) -> Vec<News> {
+    let (old, name) = (&seen.status, seen.update.name_any());
+    let message = new.message.as_deref().unwrap_or_default();
+    let mut told = Vec::new();
+    if old.state != new.state {
+        told.extend(new.state.and_then(|state| of_state(state, seen.update.spec.update_type, &name, message)));
+    }
+    if new.attempt == Some(1) && old.attempt.is_none() {
+        told.push(News::new(Severity::Normal, EventReason::UpdateStarted, format!("update {name} started")));
+    }
+    if matches!(decision, Decision::Ended { sequel: Sequel::Attempt(_), .. }) {
+        told.push(News::new(Severity::Warning, EventReason::UpdateRetrying, format!("update {name}: {message}")));
+    }
+    if let Decision::Follow(following) = decision
+        && following.is_news
+        && let Some(reason) = of_waiting(following.reason)
+        && (!was(old, following.reason) || old.message != new.message)
+    {
+        told.push(News::new(Severity::Warning, reason, format!("update {name}: {}", following.message)));
+    }
+    let known = |flow: &str| old.failed_flows.iter().any(|other| other.name == flow);
+    let failed = new.failed_flows.iter().filter(|flow| !flow.error_class.is_empty() && !known(&flow.name)).take(MAX_FLOW_EVENTS);
+    told.extend(failed.map(|flow| {
+        let note = format!("[{}] update {name}, flow {}: {}", flow.error_class, flow.name, flow.message);
+        News::new(Severity::Warning, EventReason::FlowFailed, note)
+    }));
+    told
+}
+
+fn was(old: &PipelineUpdateStatus, reason: Reason) -> bool {
+    condition::find(&old.conditions, ConditionType::Reconciling).is_some_and(|before| before.reason == reason.as_str())
+}
+
+fn of_state(state: UpdateState, update_type: UpdateType, name: &str, message: &str) -> Option<News> {
+    let news = |severity, reason, verb: &str| {
+        Some(News::new(severity, reason, format!("update {name} {verb}{}{message}", if message.is_empty() { "" } else { ": " })))
+    };
+    match state {
+        UpdateState::Queued => news(Severity::Normal, EventReason::UpdateQueued, "is queued"),
+        UpdateState::Completed if update_type == UpdateType::Maintenance => {
+            news(Severity::Normal, EventReason::MaintenanceCompleted, "completed")
+        }
+        UpdateState::Completed => news(Severity::Normal, EventReason::UpdateCompleted, "completed"),
+        UpdateState::Failed => news(Severity::Warning, EventReason::UpdateFailed, "failed"),
+        UpdateState::Canceled => news(Severity::Normal, EventReason::UpdateCanceled, "was canceled"),
+        _ => None,
+    }
+}
+
+fn of_waiting(reason: Reason) -> Option<EventReason> {
+    match reason {
+        Reason::PodStartFailed => Some(EventReason::PodStartFailed),
+        Reason::Unschedulable => Some(EventReason::Unschedulable),
+        Reason::QuotaExceeded => Some(EventReason::QuotaExceeded),
+        _ => None,
+    }
+}
+
+/// Tells people and metrics what happened, after it was written down.
+pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decision: &Decision) {
+    let namespace = seen.update.namespace().unwrap_or_default();
+    let pipeline = &seen.update.spec.pipeline;
+    if let Some(report) = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()) {
+        ctx.metrics.absorb(report, &namespace, pipeline);
+    }
+    if *status == seen.status {
+        return;
+    }
+    let update = reference(seen.update.as_ref());
+    for news in news(seen, status, decision) {
+        tracing::info!(pipeline, reason = news.reason.as_str(), "{}", news.note);
+        let regarding = seen.pipeline.as_ref().map_or_else(|| update.clone(), |pipeline| reference(pipeline.as_ref()));
+        ctx.recorder.publish(regarding, news.severity, news.reason, news.note, Some(update.clone()));
+    }
+    if let Decision::Ended { end, sequel, .. } = decision {
+        if end.contradicted {
+            tracing::error!(pipeline, exit_code = end.exit_code, "INTERNAL_ERROR: report and exit code of a runner contradict each other");
+        }
+        if matches!(sequel, Sequel::Attempt(_)) {
+            ctx.metrics.attempt(&namespace, pipeline, attempt_reason(end.class, end.out_of_memory));
+        }
+    }
+    if let Some(state) = status.state.filter(|state| state.is_terminal()) {
+        ctx.starts.forget(&namespace, &seen.update.name_any());
+        let duration = status.duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        ctx.metrics.update_ended(&namespace, pipeline, state, seen.update.spec.cause, duration);
+    }
+}
+
+fn attempt_reason(class: AttemptClass, out_of_memory: bool) -> AttemptReason {
+    match class {
+        _ if out_of_memory => AttemptReason::Oom,
+        AttemptClass::Interrupted => AttemptReason::Eviction,
+        AttemptClass::Transient => AttemptReason::Transient,
+        _ => AttemptReason::Unknown,
+    }
+}
