@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     context::Context,
     controller::{self, Controller, Next},
+    update,
 };
 
 /// Starts all controllers. One that ends before `stop` is a fault of the process.
@@ -14,7 +15,12 @@ pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
     for controller in Controller::ALL {
         let (ctx, stop) = (ctx.clone(), stop.clone());
         controllers.spawn(async move {
-            controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await;
+            match controller {
+                Controller::Update => controller::run(*controller, ctx, stop, update::reconcile).await,
+                Controller::Pipeline | Controller::Table => {
+                    controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await
+                }
+            }
             controller.as_str()
         });
     }
