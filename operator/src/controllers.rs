@@ -18,7 +18,7 @@ pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
             match controller {
                 Controller::Update => controller::run(*controller, ctx, stop, update::reconcile).await,
                 Controller::Pipeline | Controller::Table => {
-                    controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await
+                    controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await;
                 }
             }
             controller.as_str()
