@@ -19,6 +19,7 @@ pub mod memory;
 pub mod metrics;
 pub mod process;
 pub mod queue;
+pub mod reference;
 pub mod rights;
 pub mod server;
 pub mod settings;
