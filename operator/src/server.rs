@@ -123,3 +123,73 @@ fn is_local(from: SocketAddr) -> bool {
 fn forbidden() -> Response {
     (StatusCode::FORBIDDEN, "only from the machine or pod itself\n").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::telemetry;
+
+    /// A process in some state.
+    #[derive(Clone, Default)]
+    struct Played {
+        unsynced: Vec<&'static str>,
+        silences: Vec<(&'static str, Duration)>,
+    }
+
+    impl Process for Played {
+        fn unsynced(&self) -> Vec<&'static str> {
+            self.unsynced.clone()
+        }
+
+        fn silences(&self) -> Vec<(&'static str, Duration)> {
+            self.silences.clone()
+        }
+
+        fn exposition(&self) -> Result<String, String> {
+            Ok("up 1\n".to_string())
+        }
+    }
+
+    async fn ask(shared: &Shared, from: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        let from: SocketAddr = format!("{from}:1").parse().unwrap();
+        let request = Request::builder().method(method).uri(path).extension(ConnectInfo(from)).body(Body::from(body.to_string())).unwrap();
+        let answer = router(shared.clone()).oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn shared(process: Played) -> Shared {
+        Shared { process: Arc::new(process), log_level: telemetry::level("info").1 }
+    }
+
+    #[tokio::test]
+    async fn a_stuck_controller_is_unhealthy_and_an_empty_cache_not_ready() {
+        let well = shared(Played { silences: vec![("pipeline", Duration::from_mins(1))], ..Played::default() });
+        assert_eq!(ask(&well, "10.0.0.1", "GET", "/healthz", "").await, (200, "ok\n".to_string()));
+        assert_eq!(ask(&well, "10.0.0.1", "GET", "/readyz", "").await, (200, "ok\n".to_string()));
+        assert_eq!(ask(&well, "10.0.0.1", "GET", "/metrics", "").await, (200, "up 1\n".to_string()));
+        let stuck = Played { silences: vec![("pipeline", Duration::ZERO), ("table", Duration::from_secs(75))], unsynced: vec!["Pod"] };
+        let stuck = shared(stuck);
+        let expected = "controller table: nothing went through its queue for 75 s\n".to_string();
+        assert_eq!(ask(&stuck, "10.0.0.1", "GET", "/healthz", "").await, (503, expected));
+        let expected = "Pod: the first list is not complete\n".to_string();
+        assert_eq!(ask(&stuck, "10.0.0.1", "GET", "/readyz", "").await, (503, expected));
+    }
+
+    #[tokio::test]
+    async fn the_log_level_is_changed_from_the_pod_itself_only() {
+        let (layer, log_level) = telemetry::level("info");
+        let shared = Shared { process: Arc::new(Played::default()), log_level };
+        assert_eq!(ask(&shared, "127.0.0.1", "GET", "/debug/log-level", "").await, (200, "info\n".to_string()));
+        assert_eq!(ask(&shared, "127.0.0.1", "PUT", "/debug/log-level", "debug\n").await, (200, "debug\n".to_string()));
+        assert_eq!(ask(&shared, "10.0.0.1", "PUT", "/debug/log-level", "trace").await.0, 403);
+        assert_eq!(ask(&shared, "127.0.0.1", "PUT", "/debug/log-level", "floe=loud").await.0, 400);
+        assert_eq!(ask(&shared, "127.0.0.1", "GET", "/debug/log-level", "").await, (200, "debug\n".to_string()));
+        drop(layer);
+    }
+}

@@ -53,11 +53,17 @@ fn parse(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseErr
 
 /// Starts logging to standard error.
 pub fn start(format: LogFormat, filter: &str) -> Result<LogLevel, TryInitError> {
-    let (layer, handle) = reload::Layer::new(parse(filter).unwrap_or_else(|_| EnvFilter::new("info")));
+    let (layer, level) = level(filter);
     let json = (format == LogFormat::Json).then_some(JsonLines);
     let people = (format == LogFormat::Text).then(|| text::layer().with_writer(io::stderr).with_ansi(false).compact());
     tracing_subscriber::registry().with(layer).with(json).with(people).try_init()?;
-    Ok(LogLevel { handle, filter: Arc::new(Mutex::new(filter.to_string())) })
+    Ok(level)
+}
+
+/// The layer that filters, and the way to change it.
+pub(crate) fn level(filter: &str) -> (reload::Layer<EnvFilter, Registry>, LogLevel) {
+    let (layer, handle) = reload::Layer::new(parse(filter).unwrap_or_else(|_| EnvFilter::new("info")));
+    (layer, LogLevel { handle, filter: Arc::new(Mutex::new(filter.to_string())) })
 }
 
 /// Writes each event as one line of JSON. Fields of the spans around it stand beside its own.

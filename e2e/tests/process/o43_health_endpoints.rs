@@ -1,0 +1,26 @@
+//! Whoever asks the process is told whether it sees the cluster and whether its controllers move.
+
+use floe_e2e::{
+    faults::{Fault, Proxy, Verb},
+    operator::Settings,
+    tenant::Tenant,
+};
+
+use super::{LEADER, page, wait_page};
+
+#[tokio::test]
+async fn it_is_ready_when_every_list_is_complete() -> anyhow::Result<()> {
+    let tenant = Tenant::new("o43").await?;
+    let proxy = Proxy::start(&tenant).await?;
+    proxy.inject(Fault::on(Verb::List, "tables").answers(500));
+    let mut operator = proxy.spawn(&Settings::of(&tenant)?)?;
+    wait_page(&operator, "/readyz", (503, "Table: the first list is not complete")).await?;
+    assert_eq!(page(&operator, "/healthz").await?, (200, "ok\n".to_string()), "who waits need not be started again");
+    assert_eq!(operator.metric(LEADER).await?, Some(0.0), "it does not work on half a view");
+    proxy.heal();
+    operator.wait_ready().await?;
+    wait_page(&operator, "/readyz", (200, "ok\n")).await?;
+    assert_eq!(page(&operator, "/healthz").await?, (200, "ok\n".to_string()));
+    assert_eq!(operator.terminate().await?.code(), Some(0));
+    Ok(())
+}
