@@ -274,7 +274,7 @@ impl UpdateState {
             Self::Resetting => &[Self::SettingUpTables, Self::Stopping, Self::Failed, Self::WaitingForResources],
             Self::SettingUpTables => &[Self::Running, Self::Stopping, Self::Failed, Self::WaitingForResources],
             Self::Running => &[Self::Stopping, Self::Completed, Self::Failed, Self::WaitingForResources],
-            Self::Stopping => &[Self::Canceled, Self::Failed],
+            Self::Stopping => &[Self::Canceled, Self::Failed, Self::WaitingForResources],
             Self::Completed | Self::Failed | Self::Canceled => &[],
         }
     }
@@ -343,9 +343,10 @@ mod tests {
             .flat_map(|from| UpdateState::ALL.iter().map(|to| (*from, *to)))
             .filter(|(a, b)| a.may_become(*b))
             .collect();
-        assert_eq!(allowed.len(), 4 + 3 + 3 + 6 + 4 + 4 + 4 + 2);
+        assert_eq!(allowed.len(), 4 + 3 + 3 + 6 + 4 + 4 + 4 + 3);
         assert!(Created.may_become(Initializing), "local updates have no resources to wait for");
         assert!(Running.may_become(WaitingForResources), "a new attempt");
+        assert!(Stopping.may_become(WaitingForResources), "a new pod, when the last one lost its place");
         assert!(!Running.may_become(Canceled), "canceled only by way of stopping");
         assert!(!Created.may_become(Running));
         for state in UpdateState::ALL {

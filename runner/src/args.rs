@@ -128,6 +128,7 @@ pub enum OutputFormat {
 ///
 /// One update: new files and rows are read once, materialized views whose inputs changed are computed again, everything else
 /// stays. If it is interrupted at any moment, the next run goes on without loss or duplicates. Ends with a table of what was done.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
@@ -141,12 +142,26 @@ pub struct Run {
     pub continuous: bool,
     #[arg(long, hide = true, value_name = "NAME")]
     pub job: Option<String>,
-    #[arg(long, hide = true, value_name = "FILE")]
-    pub request: Option<String>,
+    /// Carry out the request of an operator, as in a pod; a PATH other than `.` stands for its project folder
+    #[arg(long, value_name = "FILE", conflicts_with_all = SELECTION)]
+    pub request: Option<PathBuf>,
+    /// With --request: write its RunReport also from outside of a cluster, with the current kubeconfig
+    #[arg(long, requires = "request")]
+    pub report: bool,
     #[command(flatten)]
     pub selection: SelectionArguments,
     #[command(flatten)]
     pub project: Project,
+}
+
+/// A request says itself what takes part.
+const SELECTION: [&str; 7] = ["refresh", "refresh_flow", "full_refresh", "full_refresh_all", "reset_checkpoint", "cascade", "development"];
+
+impl Run {
+    /// Events as JSON lines: asked for, or because a program reads them.
+    pub fn json(&self) -> bool {
+        self.request.is_some() || self.project.common.display.output == OutputFormat::Json
+    }
 }
 
 const RUN_EXAMPLES: &str = "\

@@ -1,14 +1,12 @@
 //! A project on disk: its Pipeline manifest, the files that its libraries name, and the definitions in them.
 
 mod files;
+pub mod given;
 mod manifest;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use floe_crds::{
-    manifest::{PipelineManifest, TableManifest},
-    pipeline::PipelineSpec,
-};
+use floe_crds::pipeline::PipelineSpec;
 use floe_graph::{
     analysis::Parameters,
     definition::{self, Configuration, Definitions, SourceFile},
@@ -43,13 +41,14 @@ const LOCAL_STORAGE: &str = "lake";
 
 /// Finds the Pipeline at `settings.project` (a folder or a manifest), reads its files and parses them.
 pub fn load(settings: &Settings) -> Result<Project, Failure> {
-    let found = manifest::find(&settings.project, settings.pipeline.as_deref())?;
-    let places = places(&found);
-    let PipelineManifest { name, spec, .. } = found.pipeline;
+    let found = match &settings.given {
+        Some(given) => given::find(settings, given)?,
+        None => manifest::find(&settings.project, settings.pipeline.as_deref())?,
+    };
+    let manifest::Found { root, name, spec, places, mut tables, mut findings } = found;
     let mut texts = files::Texts::default();
-    files::collect(&found.root, &spec.libraries, &mut texts)?;
-    let mut tables: Vec<(Arc<str>, TableManifest)> = found.tables;
-    let mut findings = texts.findings;
+    files::collect(&root, &spec.libraries, &mut texts)?;
+    findings.extend(texts.findings);
     for (path, text) in &texts.yaml {
         let (more, wrong) = manifest::tables(path, text);
         tables.extend(more);
@@ -77,23 +76,12 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     };
     // From here on nothing depends on where the user stands.
     // Without symbolic links: positions name files below the project by their place in it.
-    let root = std::fs::canonicalize(&found.root)
-        .map_err(|error| Failure::internal(format!("the folder {} has no absolute path", found.root.display())).caused_by(error))?;
+    let is_absent = settings.given.is_some() && !root.exists();
+    let absolute = if is_absent { std::path::absolute(&root) } else { std::fs::canonicalize(&root) };
+    let root =
+        absolute.map_err(|error| Failure::internal(format!("the folder {} has no absolute path", root.display())).caused_by(error))?;
     let storage = storage_of(settings, &spec, &root);
     Ok(Project { root, name, spec, definitions, storage, input, secrets })
-}
-
-/// Where the free texts of the manifest stand: keys of the configuration and of properties.
-fn places(found: &manifest::Found) -> BTreeMap<String, Origin> {
-    let PipelineManifest { spec, document, .. } = &found.pipeline;
-    let of = |parent: &str, keys: &BTreeMap<String, String>| -> Vec<(String, Origin)> {
-        let place = |key: &String| {
-            let at = document.position(&format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")));
-            (format!("{parent}/{key}"), Origin::new(Arc::clone(&found.file), at.line, at.column))
-        };
-        keys.keys().map(place).collect()
-    };
-    [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)].into_iter().flatten().collect()
 }
 
 /// What only the command line names.
@@ -124,7 +112,8 @@ fn parameters(spec: &PipelineSpec, settings: &Settings, findings: &mut Vec<Diagn
     let mut secrets = Vec::new();
     for declared in &spec.parameters {
         let given = given_parameter(settings, &declared.name).or(declared.value.as_ref());
-        let secret = declared.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
+        let secret = declared.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some())
+            || settings.given.as_ref().is_some_and(|given| given.is_secret(&declared.name));
         match given {
             Some(value) => {
                 parameters.set(&declared.name, value.clone(), secret);

@@ -6,15 +6,22 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use floe_crds::state::Cause;
+use floe_crds::{request::RESERVED_PREFIX, state::Cause};
 use floe_graph::plan::Selection;
 
-use crate::{args, event_log::Observer, execute::StopSignal, storage::is_store_option};
+use crate::{
+    args,
+    event_log::Observer,
+    execute::StopSignal,
+    request::{GivenPipeline, Requested},
+    storage::is_store_option,
+};
 
 /// What every command works on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Project directory or manifest.
     pub project: PathBuf,
@@ -39,6 +46,10 @@ pub struct Settings {
     pub offline: bool,
     /// Queries that are not part of the project may read the parameters and the configuration (`floe sql`).
     pub reads_later_queries: bool,
+    /// The pipeline of an operator's request; `None`: the manifest in `project` says it.
+    pub given: Option<Arc<GivenPipeline>>,
+    /// Where data are spilled that do not fit into memory; `None`: the system's temporary folder.
+    pub scratch: Option<PathBuf>,
 }
 
 /// One update.
@@ -59,6 +70,10 @@ pub struct RunSettings {
     pub observers: Vec<Arc<dyn Observer>>,
     /// Asks the update to stop after the micro-batches in hand; it ends CANCELED.
     pub stop: StopSignal,
+    /// So much time have micro-batches in hand after `stop`; then they are given up. `None`: as long as they need.
+    pub stop_within: Option<Duration>,
+    /// The update that an operator has created; `None`: this process creates one.
+    pub requested: Option<Arc<Requested>>,
 }
 
 /// What the process was started with beside its arguments.
@@ -72,6 +87,26 @@ pub struct Environment {
     pub user: Option<String>,
     /// `NO_COLOR` is set, or the terminal cannot show colours.
     pub no_color: bool,
+    /// `FLOE_CPU_MILLIS`: processor time of the container.
+    pub cpu_millis: Option<u64>,
+    /// `FLOE_MEMORY_BYTES`: memory of the container.
+    pub memory_bytes: Option<u64>,
+    /// `FLOE_POD_NAME`, `FLOE_POD_UID`, `FLOE_NODE_NAME`; empty outside of a pod.
+    pub pod: Pod,
+    /// `FLOE_TERMINATION_LOG`: the file that the kubelet reads when the container has ended.
+    pub termination_log: Option<PathBuf>,
+    /// The process runs in a cluster: its API server has an address.
+    pub in_cluster: bool,
+    /// All variables whose names are reserved: parameters of a request are among them.
+    pub reserved: BTreeMap<String, String>,
+}
+
+/// The pod that runs the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub uid: String,
+    pub node: String,
 }
 
 impl Environment {
@@ -83,17 +118,48 @@ impl Environment {
                 environment.parameters.insert(name.to_string(), value);
             } else if is_store_option(&key) {
                 environment.store_options.push((key, value));
+            } else if key.starts_with(RESERVED_PREFIX) {
+                environment.reserved.insert(key, value);
             } else {
                 match key.as_str() {
-                    "FLOE_FAILPOINTS" => environment.failpoints = Some(value),
                     "USER" => environment.user = Some(value),
                     "NO_COLOR" => environment.no_color |= !value.is_empty(),
                     "TERM" => environment.no_color |= value == "dumb",
+                    "KUBERNETES_SERVICE_HOST" => environment.in_cluster = !value.is_empty(),
                     _ => {}
                 }
             }
         }
-        environment
+        environment.with_reserved()
+    }
+
+    fn with_reserved(self) -> Self {
+        let text = |key: &str| self.reserved.get(key).filter(|value| !value.is_empty()).cloned();
+        let number = |key: &str| text(key).and_then(|value| value.trim().parse().ok()).filter(|number| *number > 0);
+        let pod = Pod {
+            name: text("FLOE_POD_NAME").unwrap_or_default(),
+            uid: text("FLOE_POD_UID").unwrap_or_default(),
+            node: text("FLOE_NODE_NAME").unwrap_or_default(),
+        };
+        Self {
+            failpoints: text("FLOE_FAILPOINTS"),
+            cpu_millis: number("FLOE_CPU_MILLIS"),
+            memory_bytes: number("FLOE_MEMORY_BYTES"),
+            termination_log: text("FLOE_TERMINATION_LOG").map(PathBuf::from),
+            pod,
+            ..self
+        }
+    }
+
+    /// Processors that the process may keep busy.
+    pub fn parallelism(&self) -> usize {
+        let machine = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.cpu_millis.map_or_else(machine, |millis| millis.div_ceil(1000) as usize)
+    }
+
+    /// The name of the pod, or of the machine.
+    pub fn host(&self) -> String {
+        if self.pod.name.is_empty() { rustix::system::uname().nodename().to_string_lossy().into_owned() } else { self.pod.name.clone() }
     }
 }
 
@@ -109,10 +175,12 @@ impl Settings {
             environment_parameters: environment.parameters.clone(),
             configuration: common.configuration.iter().cloned().collect(),
             store_options: environment.store_options.clone(),
-            memory_bytes: common.memory.or_else(memory_limit),
-            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: common.memory.or(environment.memory_bytes).or_else(memory_limit),
+            parallelism: environment.parallelism(),
             offline: false,
             reads_later_queries: false,
+            given: None,
+            scratch: None,
         }
     }
 }
@@ -127,10 +195,12 @@ impl RunSettings {
             development: run.development,
             cause: Some(Cause::UserAction),
             run_as: environment.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            json_lines: run.project.common.display.output == args::OutputFormat::Json,
+            host: environment.host(),
+            json_lines: run.json(),
             observers: Vec::new(),
             stop: StopSignal::default(),
+            stop_within: None,
+            requested: None,
         }
     }
 }
@@ -195,6 +265,16 @@ mod tests {
         assert_eq!(environment.parameters, BTreeMap::from([("SALT".to_string(), "BEANS".to_string())]));
         assert_eq!(environment.store_options, [("AWS_REGION".to_string(), "eu-1".to_string())]);
         assert_eq!((environment.user.as_deref(), environment.no_color, environment.failpoints), (Some("ada"), true, None));
+        assert!(!environment.in_cluster && environment.reserved.is_empty());
+    }
+
+    #[test]
+    fn a_container_says_what_it_may_use() {
+        let variables =
+            [("FLOE_CPU_MILLIS", "1500"), ("FLOE_MEMORY_BYTES", "2147483648"), ("FLOE_POD_NAME", "u1-a1-x"), ("FLOE_POD_UID", "")];
+        let environment = Environment::new(variables.map(|(key, value)| (key.to_string(), value.to_string())));
+        assert_eq!((environment.parallelism(), environment.memory_bytes, environment.host().as_str()), (2, Some(2 << 30), "u1-a1-x"));
+        assert_eq!(environment.pod.uid, "");
     }
 
     #[test]

@@ -29,6 +29,15 @@ pub struct Selection {
     pub cascade: bool,
 }
 
+impl Selection {
+    /// The same datasets and flows, and nothing is emptied or forgotten.
+    #[must_use]
+    pub fn without_resets(&self) -> Self {
+        let refresh = [&self.refresh, &self.full_refresh, &self.reset_checkpoints].into_iter().flatten().cloned().collect();
+        Self { refresh, refresh_flows: self.refresh_flows.clone(), ..Self::default() }
+    }
+}
+
 /// What storage holds for a dataset, as far as planning needs it. Gathered by the runner's `observe`.
 #[derive(Clone, Debug)]
 pub struct StoredTable {

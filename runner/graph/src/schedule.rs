@@ -165,6 +165,11 @@ impl Schedule {
         self.at(flow).and_then(|at| self.flows[at].state)
     }
 
+    /// Flows that were started and have not ended.
+    pub fn active(&self) -> Vec<String> {
+        self.flows.iter().filter(|node| node.active).map(|node| node.name.clone()).collect()
+    }
+
     /// Flows that have not ended.
     pub fn unfinished(&self) -> usize {
         self.flows.len() - self.ended

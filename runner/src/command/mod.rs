@@ -6,6 +6,7 @@ mod graph;
 mod init;
 mod query;
 mod run;
+mod signals;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser;
 
 use crate::{
-    args::{Arguments, Command, Display},
+    args::{Arguments, Command, Display, OutputFormat},
     failpoint,
     failure::Failure,
     output::{Hidden, HiddenStderr, Terminal},
@@ -89,7 +90,11 @@ fn not_supported(feature: &str) -> Failure {
 
 fn display(command: &Command) -> Display {
     match command {
-        Command::Run(command) => command.project.common.display,
+        Command::Run(command) => {
+            let display = command.project.common.display;
+            let output = if command.json() { OutputFormat::Json } else { display.output };
+            Display { output, ..display }
+        }
         Command::Validate(command) => command.project.common.display,
         Command::Graph(command) => command.project.common.display,
         Command::Explain(command) => command.project.common.display,

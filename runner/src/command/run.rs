@@ -1,90 +1,178 @@
 //! `floe run`: one update, with live progress and a closing table.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{path::Path, sync::Arc, time::Duration};
+
+use floe_crds::{
+    request::{ReportTarget, UpdateRequest},
+    state::UpdateState,
 };
-
-use floe_crds::state::UpdateState;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Outcome, not_supported};
+use super::{
+    Outcome, not_supported,
+    signals::{Signals, TERMINATED},
+};
 use crate::{
     args::Run,
+    event_log::Redaction,
     failure::Failure,
     output::{Terminal, failure::failure_text, live::LiveDisplay, report},
+    report::{
+        About, Reporter, Writing,
+        kubernetes::KubernetesReports,
+        result::{result, write_termination_message},
+    },
+    request::{self, TELLING},
     settings::{Environment, RunSettings},
+    summary::UpdateSummary,
     update,
 };
 
-/// Exit code after Ctrl-C.
-const INTERRUPTED: u8 = 130;
-/// Exit code after SIGTERM.
-const TERMINATED: u8 = 143;
+/// So much of the grace period is left when the process ends by itself in any case.
+const LAST_MOMENT: Duration = Duration::from_secs(3);
+/// How long the end of an update is tried to be reported.
+const LAST_REPORT: Duration = Duration::from_secs(30);
+/// The same when the process has been told to end.
+const LAST_REPORT_STOPPING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(run: &Run, environment: &Environment, terminal: &Terminal) -> Outcome {
     refuse_later_options(run)?;
-    let mut settings = RunSettings::resolve(run, environment);
+    if let Some(file) = &run.request {
+        return Box::pin(requested(run, file, environment, terminal)).await;
+    }
+    let signals = Signals::listen()?;
+    let settings = RunSettings::resolve(run, environment);
+    let summary = Box::pin(execute(run, settings, &signals, terminal)).await?;
+    Ok(exit_code(&summary, &signals))
+}
+
+/// Carries out the request of an operator. However it ends, the container says it in its termination message, and the report if it can.
+async fn requested(run: &Run, file: &Path, environment: &Environment, terminal: &Terminal) -> Outcome {
+    let signals = Signals::listen()?;
+    let request = request::read(file);
+    let secrets = request.as_ref().map(|request| request::secrets(request, environment)).unwrap_or_default();
+    let redaction = Redaction::new(secrets);
+    let outcome = match request {
+        Ok(request) => Box::pin(reported(run, &request, (environment, terminal), &signals, &redaction)).await,
+        Err(failure) => Err(failure),
+    };
+    let (code, failure) = match &outcome {
+        Ok((code, failure)) => (*code, failure.as_ref()),
+        Err(failure) => (failure.class.exit_code(), Some(failure)),
+    };
+    write_termination_message(environment.termination_log.as_deref(), &result(code, failure, &redaction));
+    outcome.map(|(code, _)| code)
+}
+
+/// One update with its report: the exit code, and the failure that decided it.
+async fn reported(
+    run: &Run,
+    request: &UpdateRequest,
+    (environment, terminal): (&Environment, &Terminal),
+    signals: &Signals,
+    redaction: &Redaction,
+) -> Result<(u8, Option<Failure>), Failure> {
+    let about =
+        About { update: request.update.name.clone(), completed_flows: request.completed_flows.clone(), pod: environment.pod.clone() };
+    let reporter = Reporter::new(about, redaction.clone());
+    let writing = match &request.report {
+        Some(target) if (environment.in_cluster || run.report) && !run.dry_run => write_report(&reporter, target, environment).await,
+        _ => None,
+    };
+    let outcome = async {
+        let mut settings = request::run_settings(run, environment, request)?;
+        settings.observers.push(Arc::new(reporter.clone()));
+        Box::pin(execute(run, settings, signals, terminal)).await
+    };
+    let outcome = Box::pin(outcome).await;
+    let code = match &outcome {
+        Ok(summary) => exit_code(summary, signals),
+        Err(failure) => failure.class.exit_code(),
+    };
+    let failure = match &outcome {
+        Ok(summary) if code == 0 || summary.state == UpdateState::Canceled => None,
+        Ok(summary) => summary.deciding_failure(),
+        Err(failure) => Some(failure),
+    };
+    reporter.ended(outcome.as_ref(), result(code, failure, redaction));
+    if let Some(writing) = writing {
+        writing.finish(if signals.received() == 0 { LAST_REPORT } else { LAST_REPORT_STOPPING }).await;
+    }
+    let mut summary = outcome?;
+    let decides = summary.failures.iter().position(|failure| failure.class.exit_code() == code);
+    Ok((code, decides.map(|at| summary.failures.swap_remove(at))))
+}
+
+/// A cluster that cannot be reached now is no reason not to run.
+async fn write_report(reporter: &Reporter, target: &ReportTarget, environment: &Environment) -> Option<Writing> {
+    let in_cluster = environment.in_cluster;
+    match KubernetesReports::connect(target.clone(), in_cluster).await {
+        Ok(reports) => Some(reporter.write_to(Box::new(reports)).await),
+        Err(error) => {
+            tracing::warn!("the update is not reported: {error}");
+            None
+        }
+    }
+}
+
+/// One update, shown while it runs.
+async fn execute(run: &Run, mut settings: RunSettings, signals: &Signals, terminal: &Terminal) -> Result<UpdateSummary, Failure> {
     let project = super::load(&settings.settings, terminal)?;
     let live = Arc::new(LiveDisplay::new(terminal.clone()));
-    settings.observers.push(Arc::clone(&live) as _);
-    let signalled = Arc::new(AtomicU8::new(0));
-    let stop = settings.stop.clone();
-    let shown = Arc::clone(&live);
-    listen(&signalled, move || {
-        stop.request();
+    // In a pod the events are the output; lines for people would only stand between them.
+    if run.request.is_none() || terminal.live {
+        settings.observers.push(Arc::clone(&live) as _);
+    }
+    let (stop, shown, grace) = (settings.stop.clone(), Arc::clone(&live), settings.stop_within.map(|within| within + TELLING));
+    signals.on_first(move |code| {
+        match grace {
+            // Who started the pod decides what becomes of the update.
+            Some(grace) if code == TERMINATED => {
+                end_in_time(grace);
+                stop.interrupt();
+            }
+            _ => stop.request(),
+        }
         shown.stopping();
-    })?;
+    });
     let dry_run = settings.dry_run;
     let outcome = Box::pin(update::run(settings, project)).await;
     live.finish();
-    let report = outcome?;
-    for failure in &report.failures {
+    let summary = outcome?;
+    for failure in &summary.failures {
         terminal.err(&failure_text(failure, &run.project.path, terminal.color_err));
         terminal.err("");
     }
     if !terminal.is_json() {
-        terminal.out(&report::closing(&report, dry_run, terminal.color_out));
+        terminal.out(&report::closing(&summary, dry_run, terminal.color_out));
     } else if dry_run {
         // No update, so no events: the plan is the result.
-        terminal.document(&json!({"pipeline": report.pipeline, "changes": report.changes, "resets": report.resets, "notes": report.notes}));
+        let UpdateSummary { pipeline, changes, resets, notes, .. } = &summary;
+        terminal.document(&json!({"pipeline": pipeline, "changes": changes, "resets": resets, "notes": notes}));
     }
-    match (report.state, signalled.load(Ordering::SeqCst)) {
-        (UpdateState::Canceled, code) if code != 0 => Ok(code),
-        _ => Ok(report.exit_code()),
+    Ok(summary)
+}
+
+/// Ends the process shortly before the kubelet would kill it, so that its exit code still says why. Does not depend on a free thread of the
+/// runtime.
+fn end_in_time(grace: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(grace.saturating_sub(LAST_MOMENT));
+        std::process::exit(i32::from(TERMINATED));
+    });
+}
+
+fn exit_code(summary: &UpdateSummary, signals: &Signals) -> u8 {
+    match (summary.state, signals.received()) {
+        (UpdateState::Canceled, code) if code != 0 => code,
+        _ => summary.exit_code(),
     }
 }
 
 fn refuse_later_options(run: &Run) -> Result<(), Failure> {
-    let later =
-        [(run.continuous, "floe run --continuous"), (run.job.is_some(), "floe run --job"), (run.request.is_some(), "floe run --request")];
+    let later = [(run.continuous, "floe run --continuous"), (run.job.is_some(), "floe run --job")];
     match later.into_iter().find(|(given, _)| *given) {
         Some((_, option)) => Err(not_supported(option)),
         None => Ok(()),
     }
-}
-
-/// Calls `stop` at the first SIGINT or SIGTERM and remembers which it was; the second one ends the process at once. What is committed
-/// stays in any case.
-fn listen(signalled: &Arc<AtomicU8>, stop: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let broken = |error| Failure::internal("the process cannot listen to signals").caused_by(error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
-    let signalled = Arc::clone(signalled);
-    tokio::spawn(async move {
-        let mut stop = Some(stop);
-        loop {
-            let code = tokio::select! {
-                _ = interrupt.recv() => INTERRUPTED,
-                _ = terminate.recv() => TERMINATED,
-            };
-            signalled.store(code, Ordering::SeqCst);
-            match stop.take() {
-                Some(stop) => stop(),
-                None => std::process::exit(i32::from(code)),
-            }
-        }
-    });
-    Ok(())
 }

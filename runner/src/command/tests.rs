@@ -11,9 +11,9 @@ use super::{init, query::Engine};
 use crate::{
     output::rows,
     project,
-    report::UpdateReport,
     settings::{RunSettings, Settings},
     storage::layout,
+    summary::UpdateSummary,
     update,
 };
 
@@ -53,7 +53,7 @@ fn created(template: &str) -> (tempfile::TempDir, Settings) {
     (directory, settings)
 }
 
-async fn run(settings: &Settings) -> UpdateReport {
+async fn run(settings: &Settings) -> UpdateSummary {
     let run = RunSettings { settings: settings.clone(), run_as: "ada".to_string(), ..RunSettings::default() };
     Box::pin(update::run(run, project::load(settings).unwrap())).await.unwrap()
 }

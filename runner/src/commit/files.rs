@@ -41,7 +41,7 @@ async fn recent(location: &Location, version: i64) -> Result<Option<Vec<Add>>, F
     Ok(None)
 }
 
-fn replaces_all(action: &Action) -> bool {
+pub(super) fn replaces_all(action: &Action) -> bool {
     matches!(action, Action::CommitInfo(info) if info.get("floe").and_then(|floe| floe.get(REPLACES_ALL)).and_then(Value::as_bool) == Some(true))
 }
 

@@ -8,6 +8,7 @@ mod log;
 mod partition;
 pub mod properties;
 mod schema;
+pub mod size;
 mod stats;
 pub mod table;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod transaction;
 pub mod writer;
 
 pub use log::{KnownTable, VersionActions};
+pub use size::TableSize;
 pub use table::{Altered, TableSpec, TargetTable};
 pub use transaction::{CommitOutcome, CommitRequest};
 pub use writer::{StagedFiles, TableWriter, WriterMemory, WriterOptions};

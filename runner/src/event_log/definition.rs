@@ -36,7 +36,13 @@ pub fn runtime_details(image_key: Option<String>) -> Event {
 pub fn planned(graph: &ResolvedGraph, changes: &[Change], flow_id: &dyn Fn(&str) -> Option<String>, development: bool) -> Vec<Event> {
     let lints: Vec<Lint> = graph.lints.iter().map(lint).collect();
     let legacy: Vec<Event> = lints.iter().filter(|lint| lint.code == "W001").map(Event::deprecation).collect();
-    let planned = GraphPlanned { datasets: graph.datasets.len() as u64, flows: graph.flows.len() as u64, lints, changes: changes.to_vec() };
+    let planned = GraphPlanned {
+        datasets: graph.datasets.len() as u64,
+        flows: graph.flows.len() as u64,
+        lints,
+        changes: changes.to_vec(),
+        graph: None,
+    };
     let mut events = vec![Event::graph_planned(planned)];
     events.extend(legacy);
     events.extend(graph.datasets.values().filter_map(|dataset| dataset_definition(graph, dataset)));

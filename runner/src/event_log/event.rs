@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 pub use floe_crds::state::EventLevel as Level;
-use floe_crds::state::{Cause, ExpectationAction, FlowState, UpdateState};
+use floe_crds::{
+    run_report::GraphReport,
+    state::{Cause, ExpectationAction, FailureClass, FlowState, UpdateState},
+};
 use floe_graph::plan::{Change, ResetKind};
 use serde::Serialize;
 
@@ -26,6 +29,8 @@ pub struct Subject {
     pub table_id: Option<String>,
     pub table_name: Option<String>,
     pub batch_id: Option<i64>,
+    /// Resets of a streaming flow so far; told to observers only.
+    pub generation: Option<u64>,
 }
 
 impl Subject {
@@ -62,11 +67,17 @@ pub struct Event {
 }
 
 /// A cause chain, root cause last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventError {
     /// Will not be retried.
     pub fatal: bool,
     pub exceptions: Vec<ErrorCause>,
+    /// Whose fault it is; told to observers only.
+    #[serde(skip)]
+    pub class: Option<FailureClass>,
+    /// `file:line:column`; told to observers only.
+    #[serde(skip)]
+    pub origin: Option<String>,
 }
 
 /// One link of a cause chain.
@@ -216,6 +227,9 @@ pub struct GraphPlanned {
     pub flows: u64,
     pub lints: Vec<Lint>,
     pub changes: Vec<Change>,
+    /// The same in full; told to observers only.
+    #[serde(skip)]
+    pub graph: Option<Box<GraphReport>>,
 }
 
 /// One lint; `position` is `file:line:column`.

@@ -114,9 +114,10 @@ impl FlowEvents {
 impl Observer for FlowEvents {
     fn notice(&self, flow: &str, notice: FlowNotice) {
         let event = match notice {
-            FlowNotice::Identity(flow_id) => {
+            FlowNotice::Identity { flow_id, generation } => {
                 if let Some(known) = self.lock().get_mut(flow) {
                     known.subject.flow_id = Some(flow_id);
+                    known.subject.generation = generation;
                 }
                 return;
             }
@@ -138,7 +139,7 @@ impl Observer for FlowEvents {
                 Event::flow_progress(self.subject(flow), FlowState::Running)
                     .at_level(Level::Warn)
                     .saying(message)
-                    .with_error(EventError { fatal: false, exceptions: vec![cause] })
+                    .with_error(EventError { exceptions: vec![cause], ..EventError::default() })
             }
             FlowNotice::Stream(progress) => Event::stream_progress(self.subject(flow), &progress),
             FlowNotice::Listed { source, files, duration_ms } => {

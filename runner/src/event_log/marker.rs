@@ -21,6 +21,12 @@ pub(super) struct Marker {
     pub namespace: Option<String>,
     /// Its events are all in the table.
     pub ended: bool,
+    /// Its process was told to stop and has written all its events. Another process goes on with the update, or it was canceled.
+    #[serde(default)]
+    pub stopped: bool,
+    /// The number of its last event, once it has ended or stopped.
+    #[serde(default)]
+    pub last_seq_no: i64,
     /// The event log before the update if it runs, after it if it has ended.
     #[serde(default)]
     pub event_log: Option<KnownTable>,
@@ -37,8 +43,15 @@ impl Marker {
             host: identity.host.clone(),
             namespace: identity.namespace.clone(),
             ended: false,
+            stopped: false,
+            last_seq_no: 0,
             event_log: None,
         }
+    }
+
+    /// True if `identity` goes on with the same attempt of the same update, in another process.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        self.update_id == identity.update_id && self.attempt == identity.attempt
     }
 
     /// Who recorded the events of that update.

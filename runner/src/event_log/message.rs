@@ -279,7 +279,8 @@ impl EventError {
             exceptions.push(ErrorCause { class_name: None, message: error.to_string(), stack: Vec::new() });
             source = error.source();
         }
-        Self { fatal, exceptions }
+        let origin = failure.origin.as_ref().map(ToString::to_string);
+        Self { fatal, exceptions, class: Some(failure.class), origin }
     }
 }
 

@@ -35,8 +35,11 @@ use self::{
     record::{Identity, Record},
     table::LogTable,
 };
-pub use self::{recovery::open, redact::Redaction};
-use crate::{execute::progress::Moving, failure::Failure, storage::Storage};
+pub use self::{
+    recovery::{beside, open},
+    redact::Redaction,
+};
+use crate::{commit::KnownTable, execute::progress::Moving, failure::Failure, storage::Storage};
 
 /// How long the log waits.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,8 @@ const MAX_BUFFERED_EVENTS: usize = 10_000;
 pub trait Observer: Send + Sync {
     /// `record` was just recorded.
     fn recorded(&self, record: &Record);
+    /// `record` was recorded for a dead process that worked on this same attempt: its numbers are reported by nobody else.
+    fn recovered(&self, _record: &Record) {}
     /// How far `flow` is in the micro-batch or refresh that it works on.
     fn moving(&self, flow: &str, moving: Moving);
     /// The event log could not be written; it will be tried again.
@@ -106,6 +111,12 @@ struct State {
     buffer: VecDeque<Record>,
     discarded: u64,
     write_failures: u64,
+    /// What stands in `_floe/active.json` while the update runs.
+    marker: Option<Marker>,
+    /// An earlier process worked on the same attempt.
+    continued: bool,
+    /// The update reached a terminal state.
+    ended: bool,
 }
 
 /// How `record` wakes the task that writes.
@@ -146,6 +157,9 @@ impl EventLog {
             buffer: VecDeque::new(),
             discarded: 0,
             write_failures: 0,
+            marker: None,
+            continued: false,
+            ended: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -171,17 +185,34 @@ impl EventLog {
         // A clock that was set back must not turn the order of events around.
         record.timestamp = record.timestamp.max(state.last_timestamp);
         state.last_timestamp = record.timestamp;
+        state.ended |= matches!(&record.typed, EventDetails::UpdateProgress(progress) if progress.state.is_terminal());
         for observer in &self.shared.observers {
             observer.recorded(&record);
         }
         self.keep(&mut state, record);
     }
 
-    /// Keeps an event that an earlier runner should have recorded, under its identity. Who looks at this update does not see it: its numbers
-    /// are not those of this update.
+    /// Keeps an event that an earlier runner should have recorded, under its identity. Who looks at this update sees it only if it is of the
+    /// same attempt: other numbers are not those of this update.
     fn record_recovered(&self, event: Event, identity: &Identity, seq_no: i64) {
         let record = Record::new(event, identity, seq_no, &self.shared.redaction);
-        self.keep(&mut self.lock(), record);
+        let mut state = self.lock();
+        if record.identity.instance() == state.identity.instance() {
+            self.shared.observers.iter().for_each(|observer| observer.recovered(&record));
+        }
+        self.keep(&mut state, record);
+    }
+
+    /// Another process has worked on this attempt and recorded so many events.
+    fn go_on_after(&self, last_seq_no: i64) {
+        let mut state = self.lock();
+        state.continued = true;
+        state.last_seq_no = state.last_seq_no.max(last_seq_no);
+    }
+
+    /// True if another process has worked on this attempt before.
+    pub fn is_continued(&self) -> bool {
+        self.lock().continued
     }
 
     fn keep(&self, state: &mut State, record: Record) {
@@ -232,7 +263,8 @@ impl EventLog {
         self.lock().write_failures
     }
 
-    /// Writes what is buffered and waits for it, a few times if need be, and marks the update as ended. The last call of an update.
+    /// Writes what is buffered and waits for it, a few times if need be, and marks the update as ended, or as stopped if it has no terminal
+    /// state. The last call of an update.
     pub async fn close(&self) {
         let mut written = Box::pin(self.flush()).await;
         for pause in self.shared.pauses.closing {
@@ -244,7 +276,8 @@ impl EventLog {
         }
         // Without the mark the next runner looks for what is missing.
         let (Some(storage), Some(table), true) = (&self.shared.storage, &self.shared.table, written) else { return };
-        let marker = Marker { ended: true, event_log: table.known().await, ..Marker::of(&self.lock().identity) };
+        let known = table.known().await;
+        let marker = self.lock().last_marker(known);
         if let Err(failure) = marker.write(storage).await {
             self.log_failed(&failure);
         }
@@ -290,6 +323,15 @@ impl EventLog {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The marker when all events are written. Of an update that was only stopped the log is looked through again from its beginning.
+    fn last_marker(&self, event_log: Option<KnownTable>) -> Marker {
+        let begun = self.marker.clone().unwrap_or_else(|| Marker::of(&self.identity));
+        let event_log = if self.ended { event_log } else { begun.event_log.clone() };
+        Marker { ended: self.ended, stopped: !self.ended, last_seq_no: self.last_seq_no, event_log, ..begun }
     }
 }
 

@@ -6,7 +6,7 @@ use floe_graph::name::{DatasetName, Namespace};
 
 use super::{
     EventLog, Outputs, Pauses,
-    event::Event,
+    event::{CancellationCause, Event},
     marker::Marker,
     note::CommitNote,
     record::Identity,
@@ -32,6 +32,7 @@ pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outp
         Err(failure) => (None, Some(failure)),
     };
     let known = previous.as_ref().and_then(|marker| marker.event_log.clone());
+    let same = previous.as_ref().filter(|marker| marker.is_of(&identity)).map(|marker| marker.last_seq_no);
     let dead = previous.filter(|marker| !marker.ended);
     let left = match &dead {
         Some(marker) => Box::pin(left_behind(storage, catalog, marker)).await,
@@ -43,16 +44,29 @@ pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outp
         Ok(left) => (left, None),
         Err(failure) => (Left::default(), Some(failure)),
     };
+    if let Some(last_seq_no) = same {
+        log.go_on_after(last_seq_no);
+    }
     if let Some(marker) = dead {
         log.record_left(left, &marker, &identity);
         // Before the marker names this update: if it dies too, nobody would look for the one before it.
         Box::pin(log.flush()).await;
     }
-    let marked = Marker { event_log: table.known().await, ..Marker::of(&identity) }.write(storage).await;
-    for failure in unreadable.into_iter().chain(unread).chain(marked.err()) {
+    let last_seq_no = log.lock().last_seq_no;
+    let marker = Marker { event_log: table.known().await, last_seq_no, ..Marker::of(&identity) };
+    let written = marker.write(storage).await;
+    log.lock().marker = Some(marker);
+    for failure in unreadable.into_iter().chain(unread).chain(written.err()) {
         log.log_failed(&failure);
     }
     log
+}
+
+/// The event log of something that runs beside the update of the storage: it only appends. Without a catalog there is no log yet, and
+/// nothing is stored.
+pub fn beside(storage: &Storage, catalog: Option<&Catalog>, identity: Identity, outputs: Outputs) -> EventLog {
+    let table = catalog.map(|catalog| Arc::new(DeltaLog::new(storage, &catalog.pipeline_id, None)) as Arc<dyn LogTable>);
+    EventLog::with_storage(identity, outputs, table, None, Pauses::default())
 }
 
 /// What is missing in the log.
@@ -67,19 +81,23 @@ struct Left {
 
 impl EventLog {
     fn record_left(&self, left: Left, marker: &Marker, successor: &Identity) {
-        if left.ended {
-            return;
-        }
         let dead = marker.identity(&successor.pipeline_id);
-        let mut seq_no = left.last_seq_no;
-        let mut events = left.events;
+        let mut seq_no = left.last_seq_no.max(marker.last_seq_no);
+        let mut events = if left.ended { Vec::new() } else { left.events };
         // A further attempt of the same update goes on with it: its `create_update` is the end of the attempt before.
-        if dead.update_id != successor.update_id {
-            events.push(Event::update_recovered(&dead.update_id));
+        if dead.update_id != successor.update_id && !left.ended {
+            events.push(if marker.stopped {
+                Event::update_canceled(&dead.update_id, CancellationCause::UserAction)
+            } else {
+                Event::update_recovered(&dead.update_id)
+            });
         }
         for event in events {
             seq_no += 1;
             self.record_recovered(event, &dead, seq_no);
+        }
+        if marker.is_of(successor) {
+            self.go_on_after(seq_no);
         }
     }
 }

@@ -449,6 +449,7 @@ async fn place() -> Place {
         flows: vec!["orders_silver".to_string()],
         quarantine_of: None,
         table: table.known(),
+        size: None,
     };
     catalog.datasets.insert("main.bookstore.orders_silver".to_string(), entry);
     Place { _directory: directory, storage, catalog, table }

@@ -40,7 +40,8 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     }
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
     let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result, seen: (None, None), listings: Vec::new() };
-    flow.notice(FlowNotice::Identity(flow.checkpoint.flow_id().to_string()));
+    let (flow_id, generation) = (flow.checkpoint.flow_id().to_string(), Some(flow.checkpoint.generation()));
+    flow.notice(FlowNotice::Identity { flow_id, generation });
     if let Err(failed) = flow.all_batches().await {
         return Err(FlowFailure { done: Box::new(flow.result), ..failed });
     }

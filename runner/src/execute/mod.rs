@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -86,17 +86,30 @@ pub struct FlowRun {
 
 /// Asks running flows to stop after the micro-batch in hand. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
-pub struct StopSignal(Arc<AtomicBool>);
+pub struct StopSignal(Arc<AtomicU8>);
 
 impl StopSignal {
-    /// No new micro-batch starts from now on.
+    const REQUESTED: u8 = 1;
+    const INTERRUPTED: u8 = 2;
+
+    /// No new micro-batch starts from now on; the update ends for good.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.fetch_max(Self::REQUESTED, Ordering::Relaxed);
     }
 
-    /// True after `request`.
+    /// No new micro-batch starts from now on; whether another process goes on with the update is not known here.
+    pub fn interrupt(&self) {
+        self.0.fetch_max(Self::INTERRUPTED, Ordering::Relaxed);
+    }
+
+    /// True after `request` or `interrupt`.
     pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) >= Self::REQUESTED
+    }
+
+    /// True after `interrupt`.
+    pub fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::INTERRUPTED
     }
 }
 

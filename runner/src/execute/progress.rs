@@ -138,8 +138,8 @@ pub struct Moving {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum FlowNotice {
-    /// `flow_id` of the event log: lasts while the flow continues incrementally.
-    Identity(String),
+    /// `flow_id` of the event log, which lasts while the flow continues incrementally, and the number of resets of a streaming flow.
+    Identity { flow_id: String, generation: Option<u64> },
     /// A micro-batch was committed.
     Batch(FlowProgress),
     /// A materialized view was planned.

@@ -5,13 +5,13 @@ use floe_crds::state::{FlowState, UpdateState};
 use floe_graph::plan::{Change, ResetKind};
 
 use super::{HEADER_LINE_ONLY, Paint, counted, duration, thousands};
-use crate::report::{DatasetReport, UpdateReport};
+use crate::summary::{DatasetSummary, UpdateSummary};
 
 /// The column of what could not be read.
 const CORRUPT: usize = 5;
 
 /// The closing table with its sentence.
-pub fn closing(report: &UpdateReport, dry_run: bool, color: bool) -> String {
+pub fn closing(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
     let mut parts = Vec::new();
     if dry_run {
         parts.push(changes(&report.changes, color));
@@ -23,7 +23,7 @@ pub fn closing(report: &UpdateReport, dry_run: bool, color: bool) -> String {
     parts.join("\n")
 }
 
-fn sentence(report: &UpdateReport, dry_run: bool, color: bool) -> String {
+fn sentence(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
     let (pipeline, time) = (&report.pipeline, duration(report.duration_ms));
     let written: u64 = report.datasets.iter().map(|dataset| dataset.rows_written).sum();
     match report.state {
@@ -45,7 +45,7 @@ fn sentence(report: &UpdateReport, dry_run: bool, color: bool) -> String {
     }
 }
 
-fn table(datasets: &[DatasetReport], color: bool) -> Table {
+fn table(datasets: &[DatasetSummary], color: bool) -> Table {
     let mut table = Table::new();
     table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     // Who has nothing corrupt needs no column for it.
@@ -73,7 +73,7 @@ fn table(datasets: &[DatasetReport], color: bool) -> Table {
     table
 }
 
-fn row(dataset: &DatasetReport, color: bool) -> Vec<Cell> {
+fn row(dataset: &DatasetSummary, color: bool) -> Vec<Cell> {
     let ran = !matches!(dataset.state, None | Some(FlowState::Excluded | FlowState::Skipped));
     let number = |value: u64| if ran { thousands(value) } else { String::new() };
     let or_blank = |value: u64| if value == 0 { String::new() } else { thousands(value) };
@@ -99,14 +99,14 @@ fn row(dataset: &DatasetReport, color: bool) -> Vec<Cell> {
 }
 
 /// `3 records`, `1 file`; blank without any.
-fn corrupt(dataset: &DatasetReport) -> String {
+fn corrupt(dataset: &DatasetSummary) -> String {
     let parts = [(dataset.corrupt_records, "record"), (dataset.corrupt_files, "file")];
     let texts: Vec<String> = parts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| counted(*number, noun)).collect();
     texts.join(", ")
 }
 
 /// `95 passed, 5 failed`, summed over the expectations; blank without any.
-fn expectations(dataset: &DatasetReport, color: bool) -> Cell {
+fn expectations(dataset: &DatasetSummary, color: bool) -> Cell {
     if dataset.expectations.is_empty() {
         return Cell::new("");
     }
@@ -129,21 +129,30 @@ pub fn changes(changes: &[Change], color: bool) -> String {
 }
 
 fn change_line(change: &Change, color: bool) -> String {
-    let (paint, sign, text) = match change {
-        Change::Create { dataset } => (Paint::Green, "+", format!("create {dataset}")),
-        Change::Evolve { dataset, added } => (Paint::Cyan, "~", format!("add to {dataset}: {}", added.join(", "))),
-        Change::ColumnNoLongerProduced { dataset, columns } => {
-            (Paint::Yellow, "!", format!("no longer produced in {dataset}, new rows hold NULL: {}", columns.join(", ")))
-        }
-        Change::Properties { dataset } => (Paint::Cyan, "~", format!("change comment or properties of {dataset}")),
-        Change::Recompute { dataset, reason } => (Paint::Cyan, "~", format!("recompute {dataset}: {reason}")),
-        Change::Reset { dataset, kind: ResetKind::FullRefresh } => {
-            (Paint::Red, "-", format!("empty {dataset} and process everything again"))
-        }
-        Change::Reset { dataset, kind: ResetKind::CheckpointReset } => {
-            (Paint::Red, "-", format!("forget the checkpoint of {dataset}; its rows stay and come again"))
-        }
-        Change::Inactive { dataset } => (Paint::Dim, "=", format!("{dataset} is stored but no longer declared; it stays")),
+    let (paint, sign) = match change {
+        Change::Create { .. } => (Paint::Green, "+"),
+        Change::Evolve { .. } | Change::Properties { .. } | Change::Recompute { .. } => (Paint::Cyan, "~"),
+        Change::ColumnNoLongerProduced { .. } => (Paint::Yellow, "!"),
+        Change::Reset { .. } => (Paint::Red, "-"),
+        Change::Inactive { .. } => (Paint::Dim, "="),
     };
-    format!("  {} {text}", paint.on(sign, color))
+    format!("  {} {}", paint.on(sign, color), change_text(change))
+}
+
+/// One change as a sentence.
+pub fn change_text(change: &Change) -> String {
+    match change {
+        Change::Create { dataset } => format!("create {dataset}"),
+        Change::Evolve { dataset, added } => format!("add to {dataset}: {}", added.join(", ")),
+        Change::ColumnNoLongerProduced { dataset, columns } => {
+            format!("no longer produced in {dataset}, new rows hold NULL: {}", columns.join(", "))
+        }
+        Change::Properties { dataset } => format!("change comment or properties of {dataset}"),
+        Change::Recompute { dataset, reason } => format!("recompute {dataset}: {reason}"),
+        Change::Reset { dataset, kind: ResetKind::FullRefresh } => format!("empty {dataset} and process everything again"),
+        Change::Reset { dataset, kind: ResetKind::CheckpointReset } => {
+            format!("forget the checkpoint of {dataset}; its rows stay and come again")
+        }
+        Change::Inactive { dataset } => format!("{dataset} is stored but no longer declared; it stays"),
+    }
 }

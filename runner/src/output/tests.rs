@@ -11,15 +11,15 @@ use super::{duration, failure::failure_text, report::closing, thousands};
 use crate::{
     execute::expectation::ExpectationCount,
     failure::Failure,
-    report::{DatasetReport, UpdateReport},
+    summary::{DatasetSummary, UpdateSummary},
 };
 
 fn count(name: &str, passed: u64, failed: u64) -> ExpectationCount {
     ExpectationCount { name: name.to_string(), dataset: "main.shop.orders".to_string(), passed, failed }
 }
 
-fn report(state: UpdateState, datasets: Vec<DatasetReport>) -> UpdateReport {
-    UpdateReport {
+fn report(state: UpdateState, datasets: Vec<DatasetSummary>) -> UpdateSummary {
+    UpdateSummary {
         update_id: "0199".to_string(),
         pipeline: "shop".to_string(),
         state,
@@ -29,17 +29,18 @@ fn report(state: UpdateState, datasets: Vec<DatasetReport>) -> UpdateReport {
         notes: Vec::new(),
         lints: Vec::new(),
         failures: Vec::new(),
+        tables: Vec::new(),
         duration_ms: 1_234,
     }
 }
 
-fn dataset(name: &str, state: FlowState, rows: u64) -> DatasetReport {
-    DatasetReport { dataset: name.to_string(), state: Some(state), rows_written: rows, duration_ms: 35, ..DatasetReport::default() }
+fn dataset(name: &str, state: FlowState, rows: u64) -> DatasetSummary {
+    DatasetSummary { dataset: name.to_string(), state: Some(state), rows_written: rows, duration_ms: 35, ..DatasetSummary::default() }
 }
 
 #[test]
 fn the_closing_table_shows_every_dataset() {
-    let orders = DatasetReport {
+    let orders = DatasetSummary {
         dropped: 20,
         quarantined: 5,
         expectations: vec![count("a", 9_980, 20), count("b", 10_000, 0)],
@@ -47,13 +48,13 @@ fn the_closing_table_shows_every_dataset() {
         refresh: Some("APPEND".to_string()),
         ..dataset("orders", FlowState::Completed, 1_234_567)
     };
-    let revenue = DatasetReport {
+    let revenue = DatasetSummary {
         version: Some(3),
         refresh: Some("COMPLETE_RECOMPUTE".to_string()),
         expectations: vec![count("c", 10, 0)],
         ..dataset("revenue", FlowState::Completed, 10)
     };
-    let excluded = DatasetReport { duration_ms: 0, ..dataset("archive", FlowState::Excluded, 0) };
+    let excluded = DatasetSummary { duration_ms: 0, ..dataset("archive", FlowState::Excluded, 0) };
     let text = closing(&report(UpdateState::Completed, vec![orders, revenue, excluded]), false, false);
     assert_snapshot!(text, @r#"
      dataset   state       rows written   dropped   quarantined   expectations               version   refresh               time
@@ -67,7 +68,7 @@ fn the_closing_table_shows_every_dataset() {
 
 #[test]
 fn corrupt_records_have_a_column_if_there_are_any() {
-    let bronze = DatasetReport { corrupt_records: 3, corrupt_files: 1, version: Some(1), ..dataset("bronze", FlowState::Completed, 7) };
+    let bronze = DatasetSummary { corrupt_records: 3, corrupt_files: 1, version: Some(1), ..dataset("bronze", FlowState::Completed, 7) };
     let text = closing(&report(UpdateState::Completed, vec![bronze, dataset("gold", FlowState::Completed, 2)]), false, false);
     let cells: Vec<Vec<&str>> =
         text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
@@ -97,7 +98,7 @@ fn a_failed_update_says_where() {
 
 #[test]
 fn nothing_new_is_said_in_words() {
-    let idle = DatasetReport { refresh: Some("NO_OP".to_string()), version: Some(3), ..dataset("revenue", FlowState::Completed, 0) };
+    let idle = DatasetSummary { refresh: Some("NO_OP".to_string()), version: Some(3), ..dataset("revenue", FlowState::Completed, 0) };
     let text = closing(&report(UpdateState::Completed, vec![dataset("orders", FlowState::Completed, 0), idle]), false, false);
     assert!(text.ends_with("shop is up to date: nothing new (1.2 s)"), "{text}");
 }

@@ -1,13 +1,17 @@
 //! The Pipeline manifest of a project: found in a folder or named directly, with the Table manifests beside it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use floe_crds::manifest::{self, Manifest, PipelineManifest, TableManifest};
-use floe_graph::origin::Diagnostic;
+use floe_crds::{
+    manifest::{self, Manifest, PipelineManifest, TableManifest},
+    pipeline::PipelineSpec,
+};
+use floe_graph::origin::{Diagnostic, Origin};
 
 use super::{diagnostics, files::text_of, invalid};
 use crate::{failure::Failure, storage::io_failure};
@@ -15,10 +19,13 @@ use crate::{failure::Failure, storage::io_failure};
 /// What the manifests of the root folder say.
 pub struct Found {
     pub root: PathBuf,
-    pub pipeline: PipelineManifest,
-    /// The name of the file that holds `pipeline`.
-    pub file: Arc<str>,
+    pub name: String,
+    pub spec: PipelineSpec,
+    /// Where its free texts stand: keys of the configuration and of properties.
+    pub places: BTreeMap<String, Origin>,
     pub tables: Vec<(Arc<str>, TableManifest)>,
+    /// What is wrong with `tables`.
+    pub findings: Vec<Diagnostic>,
 }
 
 /// The pipeline at `path`, which is a project folder or a manifest in it. `wanted` chooses if there are several.
@@ -44,7 +51,38 @@ pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
         return Err(invalid(findings));
     }
     let (file, pipeline) = choose(pipelines, wanted, path)?;
-    Ok(Found { root, pipeline, file, tables })
+    Ok(Found { root, tables, ..found(&file, pipeline) })
+}
+
+/// A pipeline without folder and tables.
+pub fn found(file: &Arc<str>, pipeline: PipelineManifest) -> Found {
+    let places = places(file, &pipeline);
+    Found { root: PathBuf::new(), name: pipeline.name, spec: pipeline.spec, places, tables: Vec::new(), findings: Vec::new() }
+}
+
+/// The one Pipeline of a text.
+pub fn pipeline(file: &str, text: &str) -> Result<PipelineManifest, Failure> {
+    let reading = manifest::read(text);
+    if !reading.findings.is_empty() {
+        return Err(invalid(diagnostics(file, reading.findings)));
+    }
+    let found = reading.manifests.into_iter().find_map(|document| match document {
+        Manifest::Pipeline(pipeline) => Some(*pipeline),
+        Manifest::Table(_) | Manifest::Other(_) => None,
+    });
+    found.ok_or_else(|| Failure::internal(format!("{file} holds no Pipeline")))
+}
+
+fn places(file: &Arc<str>, pipeline: &PipelineManifest) -> BTreeMap<String, Origin> {
+    let PipelineManifest { spec, document, .. } = pipeline;
+    let of = |parent: &str, keys: &BTreeMap<String, String>| -> Vec<(String, Origin)> {
+        let place = |key: &String| {
+            let at = document.position(&format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")));
+            (format!("{parent}/{key}"), Origin::new(Arc::clone(file), at.line, at.column))
+        };
+        keys.keys().map(place).collect()
+    };
+    [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)].into_iter().flatten().collect()
 }
 
 /// The Table manifests of one YAML file, and what is wrong in it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commit::KnownTable,
+    commit::{KnownTable, TableSize},
     failpoint,
     failure::Failure,
     state::format,
@@ -45,6 +45,9 @@ pub struct CatalogEntry {
     pub quarantine_of: Option<String>,
     /// The table as it was last seen.
     pub table: KnownTable,
+    /// What it held when it was last measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TableSize>,
 }
 
 /// What a table was made for.

@@ -20,6 +20,9 @@ pub struct ResetMarker {
     pub update: String,
     /// What it resets.
     pub resets: Vec<ResetEntry>,
+    /// All of it is done. Stays as long as another process may go on with the update: it must not reset again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
 }
 
 /// One dataset of a reset.
@@ -63,23 +66,39 @@ pub async fn begin(storage: &Storage, marker: &ResetMarker) -> Result<(), Failur
     failpoint::reach("reset::marker")
 }
 
-/// Markers of resets that have not ended, oldest update first.
-pub async fn unfinished(storage: &Storage) -> Result<Vec<ResetMarker>, Failure> {
+/// Markers of resets that have not ended, oldest update first. Those of ended updates other than `update` are deleted if they are done.
+pub async fn unfinished(storage: &Storage, update: &str) -> Result<Vec<ResetMarker>, Failure> {
     let directory = storage.at(layout::RESETS);
     let mut objects = directory.list("").await?;
     objects.sort_by_key(|object| object.last_modified);
     let mut markers = Vec::with_capacity(objects.len());
     for object in objects {
         let Some(name) = directory.relative(&object.location) else { continue };
-        if let Some(bytes) = directory.get(&name).await? {
-            markers.push(format::from_json(&bytes, &format!("{directory}/{name}"))?);
+        let Some(bytes) = directory.get(&name).await? else { continue };
+        let marker: ResetMarker = format::from_json(&bytes, &format!("{directory}/{name}"))?;
+        if !marker.done {
+            markers.push(marker);
+        } else if marker.update != update {
+            directory.delete(&name).await?;
         }
     }
     Ok(markers)
 }
 
-/// Deletes the marker of `update` when all its resets are done.
-pub async fn end(storage: &Storage, update: &str) -> Result<(), Failure> {
+/// True if everything that `update` has to reset is reset.
+pub async fn is_done(storage: &Storage, update: &str) -> Result<bool, Failure> {
+    let path = layout::reset_path(update);
+    let Some(bytes) = storage.root().get(&path).await? else { return Ok(false) };
+    let marker: ResetMarker = format::from_json(&bytes, &path)?;
+    Ok(marker.done)
+}
+
+/// All resets of `marker` are done: the marker is deleted, or says so if another process may go on with its update.
+pub async fn end(storage: &Storage, marker: &ResetMarker, may_go_on: bool) -> Result<(), Failure> {
     failpoint::reach("reset::before_unmark")?;
-    storage.root().delete(&layout::reset_path(update)).await
+    let path = layout::reset_path(&marker.update);
+    if may_go_on {
+        return storage.root().put(&path, format::to_json(&ResetMarker { done: true, ..marker.clone() })?).await;
+    }
+    storage.root().delete(&path).await
 }

@@ -297,9 +297,14 @@ async fn views_and_resets_are_remembered_and_forgotten() {
         tables: Vec::new(),
         generations: BTreeMap::from([("t".to_owned(), 1)]),
     };
-    let marker = ResetMarker { version: VERSION, update: "u1".to_owned(), resets: vec![entry] };
+    let marker = ResetMarker { version: VERSION, update: "u1".to_owned(), resets: vec![entry], done: false };
     reset::begin(&storage, &marker).await.unwrap();
-    assert_eq!(reset::unfinished(&storage).await.unwrap(), [marker]);
-    reset::end(&storage, "u1").await.unwrap();
-    assert!(reset::unfinished(&storage).await.unwrap().is_empty());
+    assert_eq!(reset::unfinished(&storage, "u1").await.unwrap(), [marker.clone()]);
+    reset::end(&storage, &marker, true).await.unwrap();
+    assert!(reset::unfinished(&storage, "u1").await.unwrap().is_empty() && reset::is_done(&storage, "u1").await.unwrap());
+    // The next update has no use for it.
+    assert!(reset::unfinished(&storage, "u2").await.unwrap().is_empty() && !reset::is_done(&storage, "u1").await.unwrap());
+    reset::begin(&storage, &marker).await.unwrap();
+    reset::end(&storage, &marker, false).await.unwrap();
+    assert!(reset::unfinished(&storage, "u1").await.unwrap().is_empty());
 }

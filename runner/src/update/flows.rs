@@ -18,6 +18,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Resolved, tables::Tables};
 use crate::{
@@ -80,6 +81,8 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
         timers: JoinSet::new(),
         flows: BTreeMap::new(),
         stop: settings.stop.clone(),
+        stop_within: settings.stop_within,
+        stopping_since: None,
         finished: None,
     };
     driver.run(told).await
@@ -162,6 +165,9 @@ struct Driver {
     timers: JoinSet<String>,
     flows: BTreeMap<String, EndedFlow>,
     stop: StopSignal,
+    /// How long flows that run may go on after the stop signal.
+    stop_within: Option<Duration>,
+    stopping_since: Option<Instant>,
     finished: Option<UpdateState>,
 }
 
@@ -188,12 +194,28 @@ impl Driver {
                 Some(flow) = told.recv() => self.schedule.advanced(&flow, FlowState::Running),
                 Some(ended) = self.tasks.join_next() => self.task_ended(ended),
                 Some(Ok(flow)) = self.timers.join_next() => self.schedule.retry_due(&flow),
-                _ = poll.tick() => if self.stop.is_requested() { self.schedule.stop() } else { Vec::new() },
+                _ = poll.tick() => self.look_for_stop(),
             };
             self.carry_out(actions);
         }
         let state = self.finished.unwrap_or(UpdateState::Failed);
         Ended { state, flows: self.flows, tables: self.tables }
+    }
+
+    /// After the stop signal nothing new begins; what still runs when its time is over is given up, as if the process had died.
+    fn look_for_stop(&mut self) -> Vec<Action> {
+        if !self.stop.is_requested() {
+            return Vec::new();
+        }
+        let since = *self.stopping_since.get_or_insert_with(Instant::now);
+        let mut actions = self.schedule.stop();
+        if self.stop_within.is_some_and(|within| since.elapsed() >= within) {
+            self.tasks.abort_all();
+            for flow in self.schedule.active() {
+                actions.extend(self.schedule.ended(&flow, Outcome::Stopped));
+            }
+        }
+        actions
     }
 
     fn task_ended(&mut self, ended: Result<Attempted, tokio::task::JoinError>) -> Vec<Action> {
@@ -268,7 +290,8 @@ impl Driver {
         self.tasks.spawn(async move {
             let started = Instant::now();
             // The flow runs in a task of its own, so that a panic in it is a failed flow and not the end of the update.
-            let ended = tokio::spawn(async move { Box::pin(run_one(&execution, flow, tables, is_stale)).await }).await;
+            let task = tokio::spawn(async move { Box::pin(run_one(&execution, flow, tables, is_stale)).await });
+            let ended = AbortOnDropHandle::new(task).await;
             let panicked = |panicked| (Err(Failure::internal("the flow panicked").caused_by(panicked).into()), Tables::new());
             let (outcome, reopened) = ended.unwrap_or_else(panicked);
             Attempted { flow: started_flow, duration: started.elapsed(), outcome, reopened }

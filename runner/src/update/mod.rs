@@ -30,11 +30,11 @@ use crate::{
     failure::Failure,
     observe,
     project::{Project, invalid},
-    report::UpdateReport,
     session::{Session, SessionLimits},
     settings::{RunSettings, Settings},
     state::{catalog::Catalog, lock},
     storage::{Storage, Stores, parse_uri},
+    summary::UpdateSummary,
 };
 
 /// A project that was resolved against its sources and compared with what is stored. Nothing was written.
@@ -88,9 +88,12 @@ pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Fa
 }
 
 /// One update. A failure that stops it before it is created (locked storage) is the `Err`; everything later is in the report.
-pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateReport, Failure> {
+pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummary, Failure> {
     let started = Instant::now();
     let storage = open_storage(&settings.settings, &project)?;
+    if settings.requested.as_ref().is_some_and(|requested| requested.validate_only) && !settings.dry_run {
+        return Box::pin(validate(settings, project, storage)).await;
+    }
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.
         let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false)).await?;
@@ -99,7 +102,7 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateReport
             return Ok(outcome::dry_run(&resolved, plan, started));
         }
     }
-    let update_id = uuid::Uuid::now_v7().to_string();
+    let update_id = settings.requested.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |requested| requested.id.clone());
     let _lock = lock::acquire(&storage, &update_id)?;
     let catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
     let log = Box::pin(open_log(&settings, &project, &storage, &catalog, &update_id)).await;
@@ -111,17 +114,43 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateReport
 }
 
 async fn open_log(settings: &RunSettings, project: &Project, storage: &Storage, catalog: &Catalog, update_id: &str) -> EventLog {
-    let identity = Identity {
+    let identity = identity(settings, project, catalog, update_id);
+    event_log::open(storage, catalog, identity, outputs(settings, project)).await
+}
+
+fn identity(settings: &RunSettings, project: &Project, catalog: &Catalog, update_id: &str) -> Identity {
+    let requested = settings.requested.as_deref().cloned().unwrap_or_default();
+    Identity {
         update_id: update_id.to_string(),
-        attempt: 1,
+        attempt: requested.attempt.max(1),
         pipeline_id: catalog.pipeline_id.clone(),
         pipeline_name: project.name.clone(),
         host: settings.host.clone(),
+        namespace: requested.namespace,
+        cluster_id: requested.cluster_id,
+        request_id: requested.request_id,
         ..Identity::default()
-    };
+    }
+}
+
+fn outputs(settings: &RunSettings, project: &Project) -> Outputs {
     let lines: Option<Box<dyn std::io::Write + Send>> = if settings.json_lines { Some(Box::new(std::io::stdout())) } else { None };
-    let outputs = Outputs { lines, observers: settings.observers.clone(), secrets: project.secrets.clone() };
-    event_log::open(storage, catalog, identity, outputs).await
+    Outputs { lines, observers: settings.observers.clone(), secrets: project.secrets.clone() }
+}
+
+/// An update that only checks the definition: it takes no part in the life of the storage, so that it may run beside another one. Its events
+/// are written if there is a log already.
+async fn validate(settings: RunSettings, project: Project, storage: Storage) -> Result<UpdateSummary, Failure> {
+    let started = Instant::now();
+    let update_id = settings.requested.as_ref().map(|requested| requested.id.clone()).unwrap_or_default();
+    let catalog = Catalog::read(&storage).await?;
+    let identity = identity(&settings, &project, &catalog.clone().unwrap_or_else(|| Catalog::new("")), &update_id);
+    let log = event_log::beside(&storage, catalog.as_ref(), identity, outputs(&settings, &project));
+    describe::created(&log, &settings, &project);
+    let update = Update { settings, storage, id: update_id, log: log.clone(), started };
+    let report = Box::pin(update.validate(project)).await;
+    log.close().await;
+    Ok(report)
 }
 
 /// An update that exists: from here on every end is an event and a report.
@@ -134,30 +163,51 @@ struct Update {
 }
 
 impl Update {
-    async fn run(&self, project: Project) -> UpdateReport {
+    async fn run(&self, project: Project) -> UpdateSummary {
         self.enter(UpdateState::Initializing);
         let pipeline = project.name.clone();
         match Box::pin(self.phases(project)).await {
             Ok(report) => report,
-            Err(failure) => {
-                self.log.record(Event::update_failed(&self.id, &failure));
-                outcome::failed(&self.id, &pipeline, failure, self.started)
-            }
+            Err(failure) => self.failed(&pipeline, failure),
         }
     }
 
-    async fn phases(&self, project: Project) -> Result<UpdateReport, Failure> {
+    async fn validate(&self, project: Project) -> UpdateSummary {
+        self.enter(UpdateState::Initializing);
+        let pipeline = project.name.clone();
+        let checked = async {
+            let resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
+            let plan = plan(&resolved, &self.settings.selection)?;
+            self.log.set_graph_id(&resolved.graph.id);
+            describe::planned(&self.log, &resolved, &plan, false);
+            Ok::<_, Failure>(outcome::dry_run(&resolved, plan, self.started))
+        };
+        match Box::pin(checked).await {
+            Ok(summary) => {
+                self.enter(UpdateState::Completed);
+                UpdateSummary { update_id: self.id.clone(), ..summary }
+            }
+            Err(failure) => self.failed(&pipeline, failure),
+        }
+    }
+
+    fn failed(&self, pipeline: &str, failure: Failure) -> UpdateSummary {
+        self.log.record(Event::update_failed(&self.id, &failure));
+        outcome::failed(&self.id, pipeline, failure, self.started)
+    }
+
+    async fn phases(&self, project: Project) -> Result<UpdateSummary, Failure> {
         let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
         let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
-        if Box::pin(reset::finish_earlier(&resolved, &catalog, &self.log)).await? {
+        if Box::pin(reset::finish_earlier(&resolved, &catalog, self)).await? {
             resolved.stored = observe::stored_state(&self.storage, &resolved.graph, resolved.catalog.as_ref()).await?;
         }
-        let plan = plan(&resolved, &self.settings.selection)?;
+        let plan = self.plan(&resolved).await?;
         self.log.set_graph_id(&resolved.graph.id);
         describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
         if !plan.resets.is_empty() {
             self.enter(UpdateState::Resetting);
-            Box::pin(reset::reset(&resolved, &catalog, &plan.resets, &self.id, &self.log)).await?;
+            Box::pin(reset::reset(&resolved, &catalog, &plan.resets, self)).await?;
         }
         self.enter(UpdateState::SettingUpTables);
         let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &self.log)).await?;
@@ -165,19 +215,46 @@ impl Update {
         let events = Arc::new(FlowEvents::new(self.log.clone()));
         let execution = self.execution(&resolved, &catalog, tables, &events)?;
         let ended = Box::pin(flows::run(execution, &resolved, &plan, &events, &self.settings)).await;
-        if ended.wrote() {
+        let sizes = match self.settings.requested {
+            Some(_) => Box::pin(tables::measure(&mut catalog, &ended.tables)).await,
+            None => false,
+        };
+        if ended.wrote() || sizes {
             Box::pin(tables::remember(&resolved, &mut catalog, &ended.tables)).await?;
         }
-        let report = outcome::report(&self.id, &resolved, plan, ended, self.started);
+        let tables = tables::facts(&resolved, &catalog, &ended.tables);
+        let report = UpdateSummary { tables, ..outcome::report(&self.id, &resolved, plan, ended, self.started) };
+        self.close(&report);
+        Ok(report)
+    }
+
+    /// The last state. Of an update whose process is being interrupted another process, or the next update, will say it.
+    fn close(&self, report: &UpdateSummary) {
         match (report.state, report.failures.first()) {
             (UpdateState::Canceled, _) => {
                 self.enter(UpdateState::Stopping);
-                self.log.record(Event::update_canceled(&self.id, CancellationCause::UserAction));
+                if !self.may_go_on() {
+                    self.log.record(Event::update_canceled(&self.id, CancellationCause::UserAction));
+                }
             }
             (UpdateState::Failed, Some(failure)) => self.log.record(Event::update_failed(&self.id, failure)),
             (state, _) => self.enter(state),
         }
-        Ok(report)
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.settings.requested.is_some() && self.settings.stop.is_interrupted()
+    }
+
+    /// The plan of what is left to do: what an earlier process has reset for this update is not reset again, and flows that an earlier
+    /// attempt has completed are left out.
+    async fn plan(&self, resolved: &Resolved) -> Result<UpdatePlan, Failure> {
+        let Some(requested) = &self.settings.requested else { return plan(resolved, &self.settings.selection) };
+        let was_reset = reset::is_done(&self.storage, &self.id).await?;
+        let selection = if was_reset { self.settings.selection.without_resets() } else { self.settings.selection.clone() };
+        let mut plan = plan(resolved, &selection)?;
+        plan.selected.retain(|flow| !requested.has_completed(flow));
+        Ok(plan)
     }
 
     fn execution(
@@ -189,7 +266,7 @@ impl Update {
     ) -> Result<Execution, Failure> {
         let limits = SessionLimits {
             memory_bytes: self.settings.settings.memory_bytes,
-            spill_directory: None,
+            spill_directory: self.settings.settings.scratch.clone(),
             parallelism: self.settings.settings.parallelism,
         };
         let sample_records =

@@ -17,14 +17,14 @@ use crate::{
     execute::{expectation::DataQuality, progress::RefreshType},
     failure::Failure,
     observe::is_stored,
-    report::{DatasetReport, UpdateReport},
+    summary::{DatasetSummary, UpdateSummary},
 };
 
 /// The report of an update whose flows have ended.
-pub fn report(update_id: &str, resolved: &Resolved, plan: UpdatePlan, mut ended: Ended, started: Instant) -> UpdateReport {
+pub fn report(update_id: &str, resolved: &Resolved, plan: UpdatePlan, mut ended: Ended, started: Instant) -> UpdateSummary {
     let datasets = in_order(resolved).map(|dataset| dataset_report(resolved, dataset, &plan, &ended)).collect();
     let failures = ended.flows.values_mut().filter_map(|flow| flow.failure.take()).map(|failed| failed.failure).collect();
-    UpdateReport {
+    UpdateSummary {
         update_id: update_id.to_string(),
         pipeline: resolved.project.name.clone(),
         state: ended.state,
@@ -34,19 +34,20 @@ pub fn report(update_id: &str, resolved: &Resolved, plan: UpdatePlan, mut ended:
         notes: plan.notes,
         lints: resolved.graph.lints.clone(),
         failures,
+        tables: Vec::new(),
         duration_ms: millis(started.elapsed()),
     }
 }
 
 /// The report of a dry run: the plan, and nothing done.
-pub fn dry_run(resolved: &Resolved, plan: UpdatePlan, started: Instant) -> UpdateReport {
+pub fn dry_run(resolved: &Resolved, plan: UpdatePlan, started: Instant) -> UpdateSummary {
     let ended = Ended { state: UpdateState::Completed, flows: std::collections::BTreeMap::new(), tables: super::tables::Tables::new() };
-    UpdateReport { datasets: Vec::new(), ..report("", resolved, plan, ended, started) }
+    UpdateSummary { datasets: Vec::new(), ..report("", resolved, plan, ended, started) }
 }
 
 /// The report of an update that failed before its flows started.
-pub fn failed(update_id: &str, pipeline: &str, failure: Failure, started: Instant) -> UpdateReport {
-    UpdateReport {
+pub fn failed(update_id: &str, pipeline: &str, failure: Failure, started: Instant) -> UpdateSummary {
+    UpdateSummary {
         update_id: update_id.to_string(),
         pipeline: pipeline.to_string(),
         state: UpdateState::Failed,
@@ -56,6 +57,7 @@ pub fn failed(update_id: &str, pipeline: &str, failure: Failure, started: Instan
         notes: Vec::new(),
         lints: Vec::new(),
         failures: vec![failure],
+        tables: Vec::new(),
         duration_ms: millis(started.elapsed()),
     }
 }
@@ -68,7 +70,7 @@ fn in_order(resolved: &Resolved) -> impl Iterator<Item = &ResolvedDataset> {
     names.into_iter().filter_map(|name| resolved.graph.datasets.get(name)).filter(|dataset| is_stored(dataset))
 }
 
-fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdatePlan, ended: &Ended) -> DatasetReport {
+fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdatePlan, ended: &Ended) -> DatasetSummary {
     let name = &dataset.definition.name;
     let flows: Vec<(&ResolvedFlow, &EndedFlow)> =
         resolved.graph.flows_into(name).filter_map(|flow| Some((flow, ended.flows.get(&flow.name)?))).collect();
@@ -81,7 +83,7 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdateP
     }
     let metrics = || flows.iter().map(|(_, flow)| &flow.result.total.metrics);
     let versions = flows.iter().filter_map(|(_, flow)| flow.result.total.target_version);
-    DatasetReport {
+    DatasetSummary {
         dataset: name.short(&resolved.project.input.namespace),
         state: flows.iter().filter_map(|(_, flow)| flow.state).max_by_key(|state| severity(*state)),
         rows_written: metrics().filter_map(|metrics| metrics.num_output_rows).sum(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use floe_graph::plan::{Reset, ResetKind};
 use serde_json::{Map, Value};
 
-use super::{Resolved, tables};
+use super::{Resolved, Update, tables};
 use crate::{
     commit::{CommitRequest, StagedFiles, TargetTable, transaction},
     event_log::{
@@ -22,29 +22,34 @@ use crate::{
         reset::{self, ResetEntry, ResetMarker, StoredResetKind},
         view,
     },
-    storage::layout,
+    storage::{Storage, layout},
 };
 
 /// Finishes resets of updates that ended in the middle of one.
 ///
 /// Comes before planning: what is stored is only known when no reset is half done. True if there was one.
-pub async fn finish_earlier(resolved: &Resolved, catalog: &Catalog, log: &EventLog) -> Result<bool, Failure> {
-    let unfinished = reset::unfinished(&resolved.storage).await?;
+pub async fn finish_earlier(resolved: &Resolved, catalog: &Catalog, update: &Update) -> Result<bool, Failure> {
+    let unfinished = reset::unfinished(&resolved.storage, &update.id).await?;
     for marker in &unfinished {
-        carry_out(resolved, catalog, marker, log).await?;
+        carry_out(resolved, catalog, marker, update).await?;
     }
     Ok(!unfinished.is_empty())
 }
 
+/// True if an earlier process has reset everything that `update` asks for.
+pub async fn is_done(storage: &Storage, update: &str) -> Result<bool, Failure> {
+    reset::is_done(storage, update).await
+}
+
 /// Resets what the plan names.
-pub async fn reset(resolved: &Resolved, catalog: &Catalog, resets: &[Reset], update_id: &str, log: &EventLog) -> Result<(), Failure> {
+pub async fn reset(resolved: &Resolved, catalog: &Catalog, resets: &[Reset], update: &Update) -> Result<(), Failure> {
     let mut entries = Vec::with_capacity(resets.len());
     for planned in resets {
         entries.push(entry(resolved, catalog, planned).await?);
     }
-    let marker = ResetMarker { version: VERSION, update: update_id.to_string(), resets: entries };
+    let marker = ResetMarker { version: VERSION, update: update.id.clone(), resets: entries, done: false };
     reset::begin(&resolved.storage, &marker).await?;
-    carry_out(resolved, catalog, &marker, log).await
+    carry_out(resolved, catalog, &marker, update).await
 }
 
 /// The whole reset as it is remembered: the definition may have changed when it is finished.
@@ -67,7 +72,8 @@ async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Resul
 }
 
 /// Doing it twice has the effect of doing it once.
-async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker, log: &EventLog) -> Result<(), Failure> {
+async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker, update: &Update) -> Result<(), Failure> {
+    let log = &update.log;
     for entry in &marker.resets {
         report(log, entry, OperationStatus::Started);
         let target = catalog.datasets.get(&entry.dataset.to_lowercase()).map(|entry| entry.table.metadata.id.as_str());
@@ -81,7 +87,9 @@ async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker,
         }
         report(log, entry, OperationStatus::Completed);
     }
-    reset::end(&resolved.storage, &marker.update).await
+    // Who asked for the update may have it run again under the same id.
+    let may_go_on = marker.update == update.id && update.settings.requested.is_some();
+    reset::end(&resolved.storage, marker, may_go_on).await
 }
 
 /// A streaming table and a quarantine table lose their rows in one commit; a view keeps them until its recompute.

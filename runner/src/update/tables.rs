@@ -10,10 +10,11 @@ use floe_graph::{
     plan::{ResetKind, UpdatePlan},
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
 
 use super::Resolved;
 use crate::{
-    commit::{TableSpec, TargetTable, table},
+    commit::{TableSpec, TargetTable, size, table},
     event_log::{
         EventLog,
         event::{AddedColumn, Event, SchemaChange, Subject},
@@ -23,6 +24,7 @@ use crate::{
     observe::{CONCURRENT_READS, is_stored, known},
     state::catalog::{Catalog, CatalogEntry, StoredKind},
     storage::layout,
+    summary::TableFacts,
 };
 
 /// The tables of the pipeline that exist, quarantine tables included.
@@ -146,7 +148,8 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
     let quarantine_of = wanted.quarantine_of.clone();
-    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, quarantine_of, table: table.known() };
+    let size = before.and_then(|before| before.size.clone()).filter(|_| before.is_some_and(|b| b.table.metadata.id == table.id()));
+    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, quarantine_of, table: table.known(), size };
     match before {
         Some(before)
             if before.table.metadata == now.table.metadata
@@ -206,6 +209,55 @@ fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> Sche
         added: added.iter().map(column).collect(),
         schema_version: table.version(),
     }
+}
+
+/// Measures the tables that have changed since they were last measured. True if the catalog has changed. A table that cannot be measured
+/// costs its numbers and nothing else.
+pub async fn measure(catalog: &mut Catalog, tables: &Tables) -> bool {
+    let known = |name: &DatasetName| catalog.datasets.get(&name.key()).and_then(|entry| entry.size.clone());
+    let outdated = tables.iter().filter_map(|(name, table)| {
+        let known = known(name);
+        (known.as_ref().map(|known| known.version) != Some(table.version())).then_some((name, table, known))
+    });
+    let looks = stream::iter(outdated.collect::<Vec<_>>()).map(|(name, table, known)| async move {
+        (name, Box::pin(size::measure(table.location(), known.as_ref(), table.version())).await)
+    });
+    let measured: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).collect().await;
+    let mut changed = false;
+    for (name, outcome) in measured {
+        match (outcome, catalog.datasets.get_mut(&name.key())) {
+            (Ok(size), Some(entry)) => {
+                entry.size = Some(size);
+                changed = true;
+            }
+            (Ok(_), None) => {}
+            (Err(failure), _) => tracing::warn!(table = %name, "the table could not be measured: {failure}"),
+        }
+    }
+    changed
+}
+
+/// The stored datasets as they stand now, quarantine tables left out.
+pub fn facts(resolved: &Resolved, catalog: &Catalog, tables: &Tables) -> Vec<TableFacts> {
+    let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
+    let fact = |dataset: &ResolvedDataset| {
+        let name = &dataset.definition.name;
+        let table = tables.get(name)?;
+        let size = catalog.datasets.get(&name.key()).and_then(|entry| entry.size.clone());
+        Some(TableFacts {
+            dataset: name.to_string(),
+            location: table.location().to_string(),
+            version: table.version(),
+            size: size.filter(|size| size.version == table.version()),
+            schema_hash: hash(&table.known().metadata.schema_string),
+            columns: table.schema().fields().len(),
+        })
+    };
+    stored.filter_map(fact).collect()
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// Writes the newest versions into the catalog, so that the next look begins near the end of each log.

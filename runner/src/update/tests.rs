@@ -10,8 +10,8 @@ use super::*;
 use crate::state::reset as markers;
 use crate::{
     project,
-    report::DatasetReport,
     source::{DeltaSource, ReadCounters},
+    summary::DatasetSummary,
 };
 
 const PIPELINE: &str = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: shop}\nspec: {schema: shop}\n";
@@ -24,7 +24,7 @@ CREATE OR REFRESH STREAMING TABLE copy AS SELECT id FROM STREAM(silver);
 CREATE OR REFRESH MATERIALIZED VIEW stats AS SELECT count(*) AS n, sum(id) AS total FROM silver;
 ";
 
-async fn update(settings: RunSettings) -> Result<UpdateReport, Failure> {
+async fn update(settings: RunSettings) -> Result<UpdateSummary, Failure> {
     let project = project::load(&settings.settings)?;
     Box::pin(run(settings, project)).await
 }
@@ -59,11 +59,11 @@ impl Shop {
         RunSettings { settings, selection, run_as: "ada".to_string(), host: "here".to_string(), ..RunSettings::default() }
     }
 
-    async fn run_with(&self, selection: Selection) -> UpdateReport {
+    async fn run_with(&self, selection: Selection) -> UpdateSummary {
         Box::pin(update(self.settings(selection))).await.unwrap()
     }
 
-    async fn run(&self) -> UpdateReport {
+    async fn run(&self) -> UpdateSummary {
         let report = self.run_with(Selection::default()).await;
         assert_eq!(report.state, UpdateState::Completed, "{:#?}", report.failures);
         report
@@ -97,7 +97,7 @@ impl Shop {
     }
 }
 
-fn dataset<'a>(report: &'a UpdateReport, name: &str) -> &'a DatasetReport {
+fn dataset<'a>(report: &'a UpdateSummary, name: &str) -> &'a DatasetSummary {
     report.datasets.iter().find(|dataset| dataset.dataset == name).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -140,19 +140,27 @@ fn p77_a_failure_at_every_step_of_the_protocol() {
 }
 
 /// A run that stays in its first micro-batch until [`Held::release`].
-struct Held<'a> {
+pub struct Held<'a> {
     project: &'a Project,
     child: Child,
     said: BufReader<std::process::ChildStderr>,
 }
 
 impl<'a> Held<'a> {
-    fn start(project: &'a Project, arguments: &[&str]) -> Self {
+    pub fn start(project: &'a Project, arguments: &[&str]) -> Self {
+        Self::start_command(project, project.floe("run", arguments))
+    }
+
+    pub fn start_command(project: &'a Project, floe: Command) -> Self {
+        Self::start_at(project, floe, "g0")
+    }
+
+    /// Until the first micro-batch of a generation of flow `a`.
+    pub fn start_at(project: &'a Project, mut floe: Command, generation: &str) -> Self {
         project.write("hold", "");
         let hold = format!("stage::before=hold:{}", project.path().join("hold").display());
-        let mut floe = project.floe("run", arguments);
         let mut child = floe.env("FLOE_FAILPOINTS", hold).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let offsets = project.path().join("lake/_floe/checkpoints/a/g0/offsets/0.json");
+        let offsets = project.path().join(format!("lake/_floe/checkpoints/a/{generation}/offsets/0.json"));
         while !offsets.exists() {
             assert!(child.try_wait().unwrap().is_none(), "it ended before its first micro-batch");
             thread::sleep(Duration::from_millis(10));
@@ -162,7 +170,7 @@ impl<'a> Held<'a> {
     }
 
     /// Sends a signal and waits until the process has said that it stops.
-    fn stop(&mut self, signal: &str) {
+    pub fn stop(&mut self, signal: &str) {
         self.signal(signal);
         let mut line = String::new();
         while !line.contains("stopping") {
@@ -171,17 +179,17 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let sent = std::process::Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    fn release(mut self) -> Ended {
+    pub fn release(mut self) -> Ended {
         fs::remove_file(self.project.path().join("hold")).unwrap();
         self.end()
     }
 
-    fn end(&mut self) -> Ended {
+    pub fn end(&mut self) -> Ended {
         let mut stderr = String::new();
         self.said.read_to_string(&mut stderr).unwrap();
         let mut stdout = String::new();

@@ -1,6 +1,7 @@
 //! The promises of `floe run`, kept by the real process on real directories. Scenario numbers are those of the acceptance scenarios.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod api_server;
 mod bad_input;
 mod bookstore;
 mod commits;
@@ -13,5 +14,6 @@ mod interrupted;
 mod object_store;
 mod redefined;
 mod refresh;
+mod request;
 mod sources;
 mod streams;

@@ -1,23 +1,23 @@
-//! What an update did, per dataset: the closing table of the command line and the body of a RunReport.
+//! What an update did, per dataset: the closing table of the command line.
 #![expect(missing_docs, reason = "the fields say what they are")]
 
-use floe_crds::state::{FlowState, UpdateState};
+use floe_crds::state::{FailureClass as Class, FlowState, UpdateState};
 use floe_graph::{
     origin::Diagnostic,
     plan::{Change, Reset},
 };
 use serde::Serialize;
 
-use crate::{execute::expectation::ExpectationCount, failure::Failure};
+use crate::{commit::TableSize, execute::expectation::ExpectationCount, failure::Failure};
 
 /// The result of one update.
 #[derive(Debug)]
-pub struct UpdateReport {
+pub struct UpdateSummary {
     pub update_id: String,
     pub pipeline: String,
     pub state: UpdateState,
     /// Stored datasets in the order of the graph.
-    pub datasets: Vec<DatasetReport>,
+    pub datasets: Vec<DatasetSummary>,
     /// The plan of changes; all that a dry run has to say.
     pub changes: Vec<Change>,
     pub resets: Vec<Reset>,
@@ -26,12 +26,27 @@ pub struct UpdateReport {
     pub lints: Vec<Diagnostic>,
     /// Root failures: what made flows fail, without those that were only skipped.
     pub failures: Vec<Failure>,
+    /// Stored tables as the update leaves them; measured only for an operator.
+    pub tables: Vec<TableFacts>,
     pub duration_ms: u64,
+}
+
+/// A stored table as an update leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFacts {
+    /// Full name.
+    pub dataset: String,
+    pub location: String,
+    pub version: i64,
+    /// Rows, bytes and files of that version, if they were measured.
+    pub size: Option<TableSize>,
+    pub schema_hash: String,
+    pub columns: usize,
 }
 
 /// What an update did with one dataset, summed over its flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DatasetReport {
+pub struct DatasetSummary {
     /// Short name in the pipeline's namespace.
     pub dataset: String,
     /// The worst state of its flows.
@@ -51,31 +66,26 @@ pub struct DatasetReport {
     pub duration_ms: u64,
 }
 
-impl UpdateReport {
+impl UpdateSummary {
     /// The exit code of the process: 0, or that of the failure that decides.
     pub fn exit_code(&self) -> u8 {
-        use floe_crds::state::FailureClass as Class;
-        if self.state == UpdateState::Canceled {
-            return Class::Terminated.exit_code();
+        match (self.state, self.deciding_failure()) {
+            (UpdateState::Canceled, _) => Class::Terminated.exit_code(),
+            (_, Some(failure)) => failure.class.exit_code(),
+            (UpdateState::Failed, None) => Class::Internal.exit_code(),
+            _ => 0,
         }
-        let has = |class: Class| self.failures.iter().any(|failure| failure.class == class);
-        let decides = if self.failures.is_empty() {
-            return if self.state == UpdateState::Failed { Class::Internal.exit_code() } else { 0 };
-        } else if self.failures.iter().all(|failure| failure.class == Class::Transient) {
-            Class::Transient
-        } else if has(Class::Storage) {
-            Class::Storage
-        } else if has(Class::Expectation) {
-            Class::Expectation
-        } else {
-            Class::User
-        };
-        decides.exit_code()
+    }
+
+    /// The failure that decides the exit code: a passing one only if all are.
+    pub fn deciding_failure(&self) -> Option<&Failure> {
+        let order = [Class::Storage, Class::Expectation, Class::User, Class::Internal, Class::Terminated, Class::Transient];
+        order.iter().find_map(|class| self.failures.iter().find(|failure| failure.class == *class))
     }
 
     /// True if no flow had anything to do.
     pub fn nothing_new(&self) -> bool {
-        let idle = |dataset: &DatasetReport| {
+        let idle = |dataset: &DatasetSummary| {
             dataset.rows_written == 0
                 && dataset.dropped + dataset.corrupt_records + dataset.corrupt_files == 0
                 && matches!(dataset.state, None | Some(FlowState::Completed | FlowState::Idle | FlowState::Excluded))
