@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     context::Context,
     controller::{self, Controller, Next},
-    update,
+    table, update,
 };
 
 /// Starts all controllers. One that ends before `stop` is a fault of the process.
@@ -17,9 +17,8 @@ pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
         controllers.spawn(async move {
             match controller {
                 Controller::Update => controller::run(*controller, ctx, stop, update::reconcile).await,
-                Controller::Pipeline | Controller::Table => {
-                    controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await;
-                }
+                Controller::Table => controller::run(*controller, ctx, stop, table::reconcile).await,
+                Controller::Pipeline => controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await,
             }
             controller.as_str()
         });

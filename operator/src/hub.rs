@@ -1,10 +1,12 @@
 //! Who is woken by what: the one table of dependencies between kinds and controllers, and the indexes that it reads.
 
+use std::collections::{HashMap, HashSet};
+
 use floe_crds::{
     condition::{self, ConditionType},
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
-    run_report::RunReport,
+    run_report::{RunReport, TableReport},
     state::UpdateState,
     table::Table,
 };
@@ -81,13 +83,17 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
             }
         }
     }
-    let ready = |pipeline: &Pipeline| {
-        let conditions = pipeline.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        condition::find(conditions, ConditionType::Ready).map(|ready| (ready.status.clone(), ready.observed_generation))
-    };
-    if change.differs(|pipeline| (pipeline.uid(), ready(pipeline))) {
+    if change.differs(|pipeline| (pipeline.uid(), pipeline.spec.deletion_policy, standing(pipeline))) {
         wake_tables(ctx, &key);
     }
+}
+
+/// What tables say of their pipeline.
+fn standing(pipeline: &Pipeline) -> Vec<(String, String, String)> {
+    let conditions = pipeline.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let kinds = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled];
+    let told = kinds.into_iter().filter_map(|kind| condition::find(conditions, kind));
+    told.map(|condition| (condition.status.clone(), condition.reason.clone(), condition.message.clone())).collect()
 }
 
 /// A Table is part of the definition of its Pipeline.
@@ -124,8 +130,10 @@ pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
             if change.differs(|report| report.spec.graph.clone()) {
                 ctx.queues.pipeline.wake(&pipeline, Wake::Event);
                 wake_tables(ctx, &pipeline);
-            } else if change.differs(|report| report.spec.tables.clone()) {
+            } else if change.differs(|report| report.spec.removed_tables.clone()) {
                 wake_tables(ctx, &pipeline);
+            } else {
+                wake_reported(ctx, &pipeline, change);
             }
         }
     }
@@ -173,6 +181,24 @@ fn wake_updates(ctx: &Context, pipeline: &Key) {
 fn wake_tables(ctx: &Context, pipeline: &Key) {
     for table in ctx.caches.tables.by(pipeline) {
         ctx.queues.table.wake(&Key::of(table.as_ref()), Wake::Event);
+    }
+}
+
+/// Wakes the tables of which the report says something new.
+fn wake_reported(ctx: &Context, pipeline: &Key, change: &Change<RunReport>) {
+    let before = change.before.as_ref().map(|report| report.spec.tables.as_slice()).unwrap_or_default();
+    let before: HashMap<&str, &TableReport> = before.iter().map(|table| (table.full_name.as_str(), table)).collect();
+    let after = change.after.iter().flat_map(|report| &report.spec.tables);
+    let changed = after.filter(|table| before.get(table.full_name.as_str()) != Some(table));
+    let changed: HashSet<String> = changed.map(|table| table.full_name.to_lowercase()).collect();
+    if changed.is_empty() {
+        return;
+    }
+    for table in ctx.caches.tables.by(pipeline) {
+        let name = table.status.as_ref().and_then(|status| status.full_name.as_ref());
+        if name.is_none_or(|name| changed.contains(&name.to_lowercase())) {
+            ctx.queues.table.wake(&Key::of(table.as_ref()), Wake::Event);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
 /// Label: who made the object.
@@ -56,6 +57,11 @@ pub fn short_hash(text: &str) -> String {
 /// The SHA-256 of `bytes` in hex.
 pub fn hash(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
+}
+
+/// True if the annotation `name` of `object` is `true`.
+pub fn is_set(object: &impl ResourceExt, name: &str) -> bool {
+    object.annotations().get(name).is_some_and(|value| value == "true")
 }
 
 /// The labels of everything that is made for `pipeline`.

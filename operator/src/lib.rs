@@ -8,6 +8,7 @@ pub mod clock;
 pub mod context;
 pub mod controller;
 pub mod controllers;
+pub mod dataset;
 pub mod error;
 pub mod events;
 pub mod hub;
@@ -17,12 +18,21 @@ pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
+pub mod pipeline {
+    //! Of Pipelines.
+    pub mod resources {
+        //! Objects of Pipelines.
+        pub mod tables;
+    }
+}
 pub mod process;
 pub mod queue;
 pub mod reference;
+pub mod reports;
 pub mod rights;
 pub mod server;
 pub mod settings;
+pub mod table;
 pub mod telemetry;
 pub mod update;
 pub mod watch;

@@ -91,8 +91,8 @@ pub struct LastReport {
     /// Name of the PipelineUpdate.
     #[schemars(length(max = 253))]
     pub update: String,
-    /// When the PipelineUpdate was made.
-    pub created: Time,
+    /// When the update started.
+    pub started: Time,
     /// Number of the attempt.
     pub attempt: i32,
     /// Sequence number of the report.

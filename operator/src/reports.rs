@@ -1,0 +1,150 @@
+//! Which reports count, and in which order: a runner may write any report, but is believed only about its own attempt.
+
+use std::sync::Arc;
+
+use floe_crds::{
+    pipeline_update::PipelineUpdate,
+    run_report::{GraphReport, PROTOCOL, RunReport},
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use kube::ResourceExt;
+
+use crate::{context::Caches, key::Key};
+
+/// A report that counts, with what it is about.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The report.
+    pub report: Arc<RunReport>,
+    /// The update that its attempt belongs to.
+    pub update: Arc<PipelineUpdate>,
+    /// Number of the attempt.
+    pub attempt: i32,
+}
+
+/// The order of updates: when they started, by number within one second.
+pub type UpdateOrder = (Option<Timestamp>, Option<i64>, String);
+
+/// Where `update` stands among the updates of its pipeline. What it found and wrote is as new as its start, not as its creation: it may have waited.
+pub fn order(update: &PipelineUpdate) -> UpdateOrder {
+    let name = update.name_any();
+    (started(update), number(&name), name)
+}
+
+/// When the update started; when it was made, if it has not.
+pub fn started(update: &PipelineUpdate) -> Option<Timestamp> {
+    let start = update.status.as_ref().and_then(|status| status.start_time.as_ref());
+    start.cloned().or_else(|| update.creation_timestamp()).map(|time| time.0)
+}
+
+/// The number in `<pipeline>-u<number>`.
+pub fn number(name: &str) -> Option<i64> {
+    name.rsplit_once("-u")?.1.parse().ok()
+}
+
+impl Told {
+    /// The graph, if it has no errors.
+    pub fn valid_graph(&self) -> Option<&GraphReport> {
+        self.report.spec.graph.as_ref().filter(|graph| graph.valid)
+    }
+}
+
+/// The attempt that `report` is about, if it is a genuine one of `update`: its name is that of an attempt, and a pod of that attempt wrote it.
+/// A pod that is gone is known from the status of the update.
+pub fn attempt(report: &RunReport, update: &PipelineUpdate, pods: &[Arc<core::Pod>]) -> Option<i32> {
+    let owned = report.owner_references().iter().any(|owner| Some(&owner.uid) == update.uid().as_ref());
+    let name = report.name_any();
+    let known = update.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
+    let attempt = known.iter().find(|attempt| attempt.job.as_ref() == Some(&name))?;
+    let is_there = pods.iter().any(|pod| pod.uid().as_ref() == Some(&report.spec.pod_uid) && job_of(pod) == Some(&name));
+    let was_there = attempt.pod.as_ref() == Some(&report.spec.pod_name);
+    (owned && report.spec.protocol <= PROTOCOL && (is_there || was_there)).then_some(attempt.number)
+}
+
+fn job_of(pod: &core::Pod) -> Option<&String> {
+    pod.owner_references().iter().find(|owner| owner.kind == "Job").map(|owner| &owner.name)
+}
+
+/// All reports that count of `updates`, in the order of `order`.
+pub fn of_updates(caches: &Caches, updates: &[Arc<PipelineUpdate>]) -> Vec<Told> {
+    let mut updates: Vec<&Arc<PipelineUpdate>> = updates.iter().collect();
+    updates.sort_by_cached_key(|update| order(update));
+    updates.into_iter().flat_map(|update| of_update(caches, update)).collect()
+}
+
+/// The reports that count of one update, oldest first.
+pub fn of_update(caches: &Caches, update: &Arc<PipelineUpdate>) -> Vec<Told> {
+    let key = Key::of(update.as_ref());
+    let reports = caches.reports.by(&key);
+    if reports.is_empty() {
+        return Vec::new();
+    }
+    let pods = caches.pods.by(&key);
+    let told = |report: Arc<RunReport>| Some(Told { attempt: attempt(&report, update, &pods)?, update: update.clone(), report });
+    let mut found: Vec<Told> = reports.into_iter().filter_map(told).collect();
+    found.sort_by_key(|told| told.attempt);
+    found
+}
+
+/// The newest report with a graph without errors.
+pub fn newest_valid(told: &[Told]) -> Option<&Told> {
+    told.iter().rev().find(|told| told.valid_graph().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use floe_crds::pipeline_update::{Attempt, PipelineUpdateSpec};
+    use floe_crds::run_report::RunReportSpec;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+    use super::*;
+
+    fn owner(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
+        Some(vec![OwnerReference { kind: kind.into(), name: name.into(), uid: uid.into(), ..OwnerReference::default() }])
+    }
+
+    fn update() -> PipelineUpdate {
+        let mut update = PipelineUpdate::new("p-u1", PipelineUpdateSpec::default());
+        update.metadata.uid = Some("u".to_string());
+        let attempt = Attempt { number: 2, job: Some("p-u1-a2".to_string()), pod: Some("p-u1-a2-old".to_string()), ..Attempt::default() };
+        update.status.get_or_insert_default().attempts = vec![attempt];
+        update
+    }
+
+    fn report(name: &str, pod: &str) -> RunReport {
+        let spec =
+            RunReportSpec { protocol: PROTOCOL, pod_uid: format!("uid of {pod}"), pod_name: pod.to_string(), ..RunReportSpec::default() };
+        let mut report = RunReport::new(name, spec);
+        report.metadata.owner_references = owner("PipelineUpdate", "p-u1", "u");
+        report
+    }
+
+    fn pod(name: &str, job: &str) -> Arc<core::Pod> {
+        let mut pod = core::Pod::default();
+        pod.metadata.uid = Some(format!("uid of {name}"));
+        pod.metadata.owner_references = owner("Job", job, "j");
+        Arc::new(pod)
+    }
+
+    #[test]
+    fn a_runner_is_believed_about_its_own_attempt_only() {
+        let update = update();
+        let pods = [pod("p-u1-a2-new", "p-u1-a2"), pod("q-u1-a1-x", "q-u1-a1")];
+        assert_eq!(attempt(&report("p-u1-a2", "p-u1-a2-new"), &update, &pods), Some(2), "the pod lives");
+        assert_eq!(attempt(&report("p-u1-a2", "p-u1-a2-old"), &update, &pods), Some(2), "the pod is gone");
+        assert_eq!(attempt(&report("p-u1-a2", "q-u1-a1-x"), &update, &pods), None, "the pod of another pipeline");
+        assert_eq!(attempt(&report("p-u1-a9", "p-u1-a2-new"), &update, &pods), None, "no such attempt");
+        let mut stranger = report("p-u1-a2", "p-u1-a2-new");
+        stranger.metadata.owner_references = owner("PipelineUpdate", "p-u1", "of an earlier life");
+        assert_eq!(attempt(&stranger, &update, &pods), None);
+    }
+
+    #[test]
+    fn updates_of_one_second_are_in_the_order_of_their_numbers() {
+        let mut updates: Vec<PipelineUpdate> =
+            ["p-u10", "p-u9", "by-hand"].map(|name| PipelineUpdate::new(name, PipelineUpdateSpec::default())).into();
+        updates.sort_by_key(order);
+        assert_eq!(updates.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["by-hand", "p-u9", "p-u10"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! What people should know: transitions between two statuses of a Table.
+
+use floe_crds::{
+    condition::{self, ConditionType},
+    table::{Quality, TableStatus},
+};
+
+use crate::events::{EventReason, Severity};
+
+/// Expectations that an Event names.
+const WORST: usize = 3;
+
+/// One Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// How it is shown.
+    pub severity: Severity,
+    /// The word for machines.
+    pub reason: EventReason,
+    /// The sentence for people.
+    pub note: String,
+    /// Name of the PipelineUpdate that it came from.
+    pub update: Option<String>,
+}
+
+/// What happened between `before` and `after`.
+pub fn news(before: &TableStatus, after: &TableStatus) -> Vec<News> {
+    let update = after.last_report.as_ref().map(|report| report.update.clone());
+    let dataset = after.full_name.clone().unwrap_or_default();
+    let normal = |reason, note| News { severity: Severity::Normal, reason, note, update: update.clone() };
+    let mut news = Vec::new();
+    if before.version.is_none() && after.version.is_some() {
+        let location = after.location.as_deref().unwrap_or("an unknown location");
+        news.push(normal(EventReason::Created, format!("{dataset} is at {location}")));
+    }
+    let generation = |status: &TableStatus| status.streaming.as_ref().map(|streaming| streaming.generation);
+    if let (Some(old), Some(new)) = (generation(before), generation(after))
+        && new > old
+    {
+        news.push(normal(EventReason::Reset, format!("{dataset} was reset and reads its sources from the beginning")));
+    }
+    if is_active(before) && !is_active(after) {
+        news.push(normal(EventReason::Inactive, format!("{dataset} is not declared any more: no update touches it")));
+    }
+    news.extend(violations(before, after));
+    news
+}
+
+fn is_active(status: &TableStatus) -> bool {
+    condition::is_true(&status.conditions, ConditionType::Active)
+}
+
+/// Once per update: when an expectation first names it as its newest one with violations.
+fn violations(before: &TableStatus, after: &TableStatus) -> Option<News> {
+    let update = &after.last_refresh.as_ref()?.update;
+    let failed_in = |quality: &&Quality| quality.last_failed_update.as_ref() == Some(update);
+    if before.quality.iter().any(|quality| failed_in(&quality)) {
+        return None;
+    }
+    let worst: Vec<String> = after.quality.iter().filter(failed_in).take(WORST).map(sentence).collect();
+    let (failed, dataset) = (after.failed_records.unwrap_or_default(), after.full_name.as_deref().unwrap_or_default());
+    let note = format!("EXPECTATION_VIOLATION: {failed} violations in {dataset}: {}", worst.join(", "));
+    let news = News { severity: Severity::Warning, reason: EventReason::QualityViolated, note, update: Some(update.clone()) };
+    (!worst.is_empty()).then_some(news)
+}
+
+fn sentence(quality: &Quality) -> String {
+    let all = quality.failed.saturating_add(quality.passed);
+    format!("{} ({}) {} of {all}", quality.name, quality.action, quality.failed)
+}
