@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use floe_crds::{
+    pipeline::DeletionPolicy,
     pipeline_update::{Totals, UpdateType},
     request::UpdateRequest,
     run_report::{FlowReport, GraphReport, PROTOCOL, RunReport, RunReportSpec, RunResult, TableReport, apply_body},
@@ -56,6 +57,10 @@ impl Lake {
         let stored = tables.entry(table.to_string()).and_modify(|stored| stored.version += 1).or_default();
         stored.rows += ROWS;
         *stored
+    }
+
+    fn remove(&self, root: &str, table: &str) {
+        self.lock().get_mut(root).map(|tables| tables.remove(table));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeMap<String, Stored>>> {
@@ -183,6 +188,7 @@ impl Runner {
             None => {
                 self.report.flows = self.flows(FlowState::Completed);
                 self.commit();
+                self.remove();
                 self.enter(UpdateState::Completed);
             }
             Some(FailureClass::Terminated) => {
@@ -244,6 +250,16 @@ impl Runner {
             (format!("flow=\"{name}\",dataset=\"{name}\""), ROWS as f64)
         });
         self.report.counters = BTreeMap::from([("floe_flow_output_rows_total".to_string(), series.collect())]);
+    }
+
+    /// Removes the data that the request asks to remove, but for what the graph declares.
+    fn remove(&mut self) {
+        let root = self.request.pipeline.spec.storage.as_ref().map(|storage| storage.uri.clone()).unwrap_or_default();
+        let declared = |name: &String| self.report.graph.iter().flat_map(|graph| &graph.datasets).any(|dataset| dataset.full_name == *name);
+        let removed = self.request.removed_tables.iter().filter(|table| table.deletion_policy == DeletionPolicy::Delete);
+        let removed: Vec<String> = removed.map(|table| table.full_name.clone()).filter(|name| !declared(name)).collect();
+        removed.iter().for_each(|name| self.lake.remove(&root, name));
+        self.report.removed_tables = removed;
     }
 
     fn flows(&self, state: FlowState) -> Vec<FlowReport> {

@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use floe_crds::{
     API_VERSION,
-    pipeline::{DeletionPolicy, Pipeline},
+    pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
-    request::{
-        Owner, RemovedTable, ReportTarget, RequestError, RequestedParameter, RequestedPipeline, RequestedTable, RequestedUpdate,
-        UpdateRequest,
-    },
+    request::{Owner, ReportTarget, RequestError, RequestedParameter, RequestedPipeline, RequestedTable, RequestedUpdate, UpdateRequest},
     run_report::PROTOCOL,
     state::{Cause, UpdateState},
     table::Table,
@@ -21,7 +18,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 
 use super::{PROJECT, REQUEST_KEY, SCRATCH, job::metadata, job_name, request_name, template::parameter_variables};
-use crate::{labels, settings::Settings};
+use crate::{dataset, labels, settings::Settings};
 
 /// What a request is made of.
 #[derive(Clone, Copy, Debug)]
@@ -44,17 +41,11 @@ pub struct RequestParts<'a> {
     pub cluster_id: &'a str,
 }
 
-/// True if the object declares its dataset; one that the operator made for a dataset from SQL only shows it.
-pub fn declares(table: &Table) -> bool {
-    table.annotations().get(labels::DECLARED_IN).is_none_or(|place| place != "sql")
-}
-
 /// The request of an attempt.
 pub fn request(parts: &RequestParts<'_>) -> UpdateRequest {
     let (pipeline, update) = (parts.pipeline, parts.update);
     let spec = parts.template.spec.as_ref();
-    let (removed, there): (Vec<&Arc<Table>>, Vec<_>) =
-        parts.tables.iter().filter(|table| declares(table)).partition(|table| table.metadata.deletion_timestamp.is_some());
+    let declared = parts.tables.iter().filter(|table| dataset::declares(table));
     UpdateRequest {
         api_version: API_VERSION.to_string(),
         kind: "UpdateRequest".to_string(),
@@ -68,14 +59,11 @@ pub fn request(parts: &RequestParts<'_>) -> UpdateRequest {
             generation: pipeline.metadata.generation.unwrap_or_default(),
             spec: pipeline.spec.definition(),
         },
-        tables: there.into_iter().map(|table| requested_table(table, pipeline)).collect(),
+        tables: declared.map(|table| requested_table(table, pipeline)).collect(),
         selection: update.spec.selection.clone(),
         parameters: parameters(pipeline),
         completed_flows: parts.completed_flows.to_vec(),
-        removed_tables: removed
-            .into_iter()
-            .map(|table| RemovedTable { full_name: full_name(table, pipeline), deletion_policy: deletion_policy(table, pipeline) })
-            .collect(),
+        removed_tables: dataset::removed(&pipeline.spec, parts.tables),
         project: PROJECT.to_string(),
         scratch: SCRATCH.to_string(),
         report: Some(ReportTarget {
@@ -114,20 +102,9 @@ fn requested_table(table: &Table, pipeline: &Pipeline) -> RequestedTable {
         name: table.name_any(),
         uid: table.uid().unwrap_or_default(),
         generation: table.metadata.generation.unwrap_or_default(),
-        deletion_policy: deletion_policy(table, pipeline),
+        deletion_policy: dataset::deletion_policy(table, &pipeline.spec),
         spec: table.spec.clone(),
     }
-}
-
-fn deletion_policy(table: &Table, pipeline: &Pipeline) -> DeletionPolicy {
-    table.spec.deletion_policy.unwrap_or(pipeline.spec.deletion_policy)
-}
-
-fn full_name(table: &Table, pipeline: &Pipeline) -> String {
-    let catalog = table.spec.catalog.as_ref().unwrap_or(&pipeline.spec.catalog);
-    let schema = table.spec.schema.as_ref().unwrap_or(&pipeline.spec.schema);
-    let name = table.spec.name.clone().unwrap_or_else(|| table.name_any().replace('-', "_"));
-    format!("{catalog}.{schema}.{name}")
 }
 
 /// Values stand in the request; those from Secrets and ConfigMaps are in the environment of the pod.
