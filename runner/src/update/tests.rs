@@ -216,11 +216,12 @@ async fn p74_a_reset_that_was_begun_is_finished_first() {
         version: crate::state::format::VERSION,
         update: "dead".to_string(),
         resets: vec![entry("silver", "silver"), entry("copy", "copy")],
+        done: false,
     };
     markers::begin(&shop.storage(), &marker).await.unwrap();
     let report = shop.run().await;
     let _ = report;
-    assert!(markers::unfinished(&shop.storage()).await.unwrap().is_empty());
+    assert!(markers::unfinished(&shop.storage(), "").await.unwrap().is_empty());
     assert_eq!((shop.ids("shop/silver").await, shop.ids("shop/copy").await), (vec![1, 2], vec![1, 2]));
     let checkpoint = crate::state::Checkpoint::open(&shop.storage(), "copy").await.unwrap();
     assert_eq!(checkpoint.generation(), 1);
@@ -350,7 +351,7 @@ async fn p74_a_begun_reset_with_a_new_type_is_finished_before_planning() {
     };
     markers::begin(
         &shop.storage(),
-        &markers::ResetMarker { version: crate::state::format::VERSION, update: "dead".to_string(), resets: vec![entry] },
+        &markers::ResetMarker { version: crate::state::format::VERSION, update: "dead".to_string(), resets: vec![entry], done: false },
     )
     .await
     .unwrap();
