@@ -106,6 +106,13 @@ impl<K: ResourceExt> Cache<K> {
         self.read().objects.values().cloned().collect()
     }
 
+    /// The objects of one namespace, by name.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        let inner = self.read();
+        let from = inner.objects.range(Key::new(namespace, "")..);
+        from.take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| object.clone()).collect()
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.read().objects.len()

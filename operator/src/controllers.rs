@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     context::Context,
-    controller::{self, Controller, Next},
-    table, update,
+    controller::{self, Controller},
+    pipeline, table, update,
 };
 
 /// Starts all controllers. One that ends before `stop` is a fault of the process.
@@ -17,8 +17,8 @@ pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
         controllers.spawn(async move {
             match controller {
                 Controller::Update => controller::run(*controller, ctx, stop, update::reconcile).await,
+                Controller::Pipeline => controller::run(*controller, ctx, stop, pipeline::reconcile).await,
                 Controller::Table => controller::run(*controller, ctx, stop, table::reconcile).await,
-                Controller::Pipeline => controller::run(*controller, ctx, stop, |_, _| async { Ok(Next::Settled) }).await,
             }
             controller.as_str()
         });

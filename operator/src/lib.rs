@@ -18,13 +18,7 @@ pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
-pub mod pipeline {
-    //! Of Pipelines.
-    pub mod resources {
-        //! Objects of Pipelines.
-        pub mod tables;
-    }
-}
+pub mod pipeline;
 pub mod process;
 pub mod queue;
 pub mod reference;

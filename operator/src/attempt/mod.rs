@@ -28,7 +28,7 @@ pub const SCRATCH: &str = "/floe/scratch";
 /// Folder of the request.
 const REQUEST: &str = "/floe/request";
 /// File of the request in its folder, and key in its ConfigMap.
-const REQUEST_KEY: &str = "request.json";
+pub const REQUEST_KEY: &str = "request.json";
 /// Where a container finds the token of its service account.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The volumes of every runner pod with the place where each is mounted.

@@ -1,0 +1,125 @@
+//! How a Pipeline goes: with its data kept, at once; with its data removed, after its runner has stopped and a clean-up has run. Pure.
+
+use floe_crds::{
+    pipeline::DeletionPolicy,
+    pipeline_update::{Cancel, PipelineUpdate},
+    state::UpdateState,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1 as batch;
+use kube::ResourceExt;
+
+use super::{
+    decide::{Action, Decision},
+    observe::{Observed, belongs, state},
+};
+use crate::labels;
+
+/// Keeps a Pipeline until its data are gone.
+pub const FINALIZER: &str = "floe.dev/pipeline-cleanup";
+/// A clean-up is tried for so long.
+const TRIED_SECONDS: i64 = 600;
+
+/// How far a deletion is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is to be removed, or nothing holds the object.
+    Nothing,
+    /// The runner is being stopped.
+    Stopping,
+    /// The clean-up must be started.
+    Start,
+    /// It runs.
+    Running,
+    /// It is over: the object may go.
+    Release(Leftover),
+}
+
+/// What a deletion left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// All data that should go are gone.
+    Nothing,
+    /// Some may be there still, for this reason.
+    Data(String),
+}
+
+/// True if data go with the Pipeline or with one of its Tables.
+pub fn removes_data(observed: &Observed) -> bool {
+    let of_tables = observed.tables.iter().any(|table| table.spec.deletion_policy == Some(DeletionPolicy::Delete));
+    observed.pipeline.spec.deletion_policy == DeletionPolicy::Delete || of_tables
+}
+
+/// True if the finalizer is there.
+pub fn is_held(observed: &Observed) -> bool {
+    observed.pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// What must happen next to a Pipeline that is being deleted. A deletion never starts an update.
+pub fn decide(observed: &Observed, decision: &mut Decision) {
+    let step = step(observed);
+    match &step {
+        Step::Stopping => {
+            let running = observed.updates.iter().filter(|update| !state(update).is_some_and(UpdateState::is_terminal));
+            let stops = running.filter(|update| update.spec.cancel == Cancel::None);
+            decision.actions.extend(stops.map(|update| Action::Stop(update.clone(), Cancel::Graceful)));
+            decision.look_again(observed.now.saturating_add(SignedDuration::from_secs(5)).unwrap_or(observed.now));
+        }
+        Step::Start | Step::Running => {
+            if let Some(deadline) = deadline(observed) {
+                decision.look_again(deadline);
+            }
+        }
+        Step::Nothing | Step::Release(_) => {}
+    }
+    decision.cleanup = Some(step);
+}
+
+fn deadline(observed: &Observed) -> Option<Timestamp> {
+    let deleted = observed.pipeline.metadata.deletion_timestamp.as_ref()?.0;
+    deleted.saturating_add(SignedDuration::from_secs(TRIED_SECONDS)).ok()
+}
+
+fn step(observed: &Observed) -> Step {
+    if !is_held(observed) {
+        return Step::Nothing;
+    }
+    if observed.annotation(labels::SKIP_CLEANUP) == Some("true") {
+        return Step::Release(Leftover::Data(format!("the annotation {} is set", labels::SKIP_CLEANUP)));
+    }
+    if !removes_data(observed) {
+        return Step::Release(Leftover::Nothing);
+    }
+    if deadline(observed).is_some_and(|deadline| deadline <= observed.now) {
+        let why = observed.cleanup.as_deref().and_then(failure).unwrap_or_else(|| "the clean-up did not end".to_string());
+        return Step::Release(Leftover::Data(format!("given up after {TRIED_SECONDS} s: {why}")));
+    }
+    if observed.updates.iter().any(|update| may_write(observed, update)) {
+        return Step::Stopping;
+    }
+    match &observed.cleanup {
+        None => Step::Start,
+        Some(job) if has_condition(job, "Complete") => Step::Release(Leftover::Nothing),
+        Some(_) => Step::Running,
+    }
+}
+
+/// True if the update has a pod, or may get one.
+fn may_write(observed: &Observed, update: &PipelineUpdate) -> bool {
+    !state(update).is_some_and(UpdateState::is_terminal) || observed.attempts.iter().any(|job| is_running(job) && belongs(job, update))
+}
+
+/// True if the batch/v1 Job may still have a pod.
+pub fn is_running(job: &batch::Job) -> bool {
+    !has_condition(job, "Complete") && !has_condition(job, "Failed")
+}
+
+fn has_condition(job: &batch::Job, kind: &str) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == kind && condition.status == "True")
+}
+
+fn failure(job: &batch::Job) -> Option<String> {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().find(|condition| condition.type_ == "Failed").and_then(|condition| condition.message.clone())
+}

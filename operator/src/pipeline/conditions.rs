@@ -1,0 +1,268 @@
+//! What the conditions of a Pipeline say. Pure.
+
+use floe_crds::{
+    condition::{self, ConditionType, Reason, Said, Status},
+    pipeline::{Mode, OnChange, PipelineStatus},
+    run_report::GraphReport,
+    state::UpdateState,
+};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{
+    decide::{Decision, Held},
+    observe::{Observed, state},
+    status::LastEnd,
+    validate::Verdict,
+};
+use crate::{
+    error::{Error, ErrorClass},
+    events::{EventReason, Severity},
+    labels,
+};
+
+/// Something that is missing may come; after this time someone is told to look.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// Findings that a condition names.
+const FINDINGS: usize = 3;
+
+/// What all conditions are made from.
+pub struct View<'a> {
+    pub observed: &'a Observed,
+    pub verdict: &'a Verdict,
+    pub decision: &'a Decision,
+    pub failure: Option<&'a Error>,
+    /// The update that ended last.
+    pub last: Option<&'a LastEnd>,
+}
+
+/// How far the check of the present definition is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// A runner found it right.
+    Valid(String),
+    /// A runner found errors.
+    Invalid(String),
+    /// A runner will look, or looks.
+    Checking,
+    /// The update for it ended and nobody got to look.
+    Unchecked(String),
+    /// No check is wanted.
+    NotWanted,
+}
+
+impl View<'_> {
+    /// The conditions, in the order of their types. Times of transitions are taken over from `before`.
+    pub fn conditions(&self, before: &[Condition], graph: &Graph) -> Vec<Condition> {
+        let mut conditions = before.to_vec();
+        let ready = self.ready(before, graph);
+        let (reconciling, stalled) = self.progress(before, graph, &ready);
+        let said = [
+            (ConditionType::Accepted, self.accepted()),
+            (ConditionType::Ready, ready),
+            (ConditionType::UpdateSucceeded, self.update_succeeded(before)),
+            (ConditionType::Degraded, self.degraded()),
+            (ConditionType::Reconciling, reconciling),
+            (ConditionType::Stalled, stalled),
+            (ConditionType::Paused, self.paused()),
+        ];
+        for (kind, said) in said {
+            condition::set(&mut conditions, kind, &said, self.observed.pipeline.metadata.generation, self.observed.now);
+        }
+        conditions
+    }
+
+    fn accepted(&self) -> Said {
+        match self.verdict {
+            Verdict::Refused(refusal) => Said::new(false, refusal.reason, refusal.message.clone()),
+            _ => Said::new(true, Reason::Accepted, "all checks that need no runner passed"),
+        }
+    }
+
+    fn ready(&self, before: &[Condition], graph: &Graph) -> Said {
+        match self.verdict {
+            Verdict::Refused(refusal) | Verdict::Waiting(refusal) => return Said::new(false, refusal.reason, refusal.message.clone()),
+            Verdict::Valid(_) => {}
+        }
+        match graph {
+            Graph::Valid(summary) => Said::new(true, Reason::GraphValid, summary.clone()),
+            Graph::Invalid(findings) => Said::new(false, Reason::GraphInvalid, findings.clone()),
+            Graph::Unchecked(why) => Said::new(Status::Unknown, Reason::UpdateFailed, why.clone()),
+            Graph::NotWanted => Said::new(true, Reason::NotValidated, "updatePolicy.onChange is None: the definition was not checked"),
+            // What was true of the former definition is said until something is known of this one.
+            Graph::Checking => match condition::find(before, ConditionType::Ready) {
+                Some(ready) if ready.status == "True" || ready.reason == Reason::GraphInvalid.as_str() => kept(ready),
+                _ => Said::new(Status::Unknown, Reason::Validating, "a runner checks the definition"),
+            },
+        }
+    }
+
+    /// Reconciling and Stalled.
+    fn progress(&self, before: &[Condition], graph: &Graph, ready: &Said) -> (Said, Said) {
+        let working = |message: &str| Said::new(true, Reason::Progressing, message);
+        let still = || Said::new(false, ready.reason, "nothing is being worked on");
+        let fine = || Said::new(false, ready.reason, "nothing is in the way");
+        if let Some(error) = self.failure.filter(|error| error.class() == ErrorClass::Forbidden) {
+            return (still(), Said::new(true, Reason::PermissionDenied, format!("{error}; give the operator this right")));
+        }
+        if self.decision.held == Some(Held::Deleting) {
+            return (Said::new(true, Reason::Deleting, "the Pipeline is being deleted"), fine());
+        }
+        match (self.verdict, graph) {
+            (Verdict::Refused(refusal), _) => (still(), Said::new(true, refusal.reason, refusal.message.clone())),
+            (Verdict::Waiting(refusal), _) => {
+                let since = condition::find(before, ConditionType::Ready)
+                    .filter(|ready| ready.reason == refusal.reason.as_str())
+                    .map_or(self.observed.now, |ready| ready.last_transition_time.0);
+                if self.observed.now.duration_since(since) >= PATIENCE {
+                    (still(), Said::new(true, refusal.reason, refusal.message.clone()))
+                } else {
+                    (Said::new(true, refusal.reason, refusal.message.clone()), fine())
+                }
+            }
+            (_, Graph::Checking) => (working("a runner checks the definition"), fine()),
+            (_, Graph::Invalid(findings)) => (still(), Said::new(true, Reason::GraphInvalid, findings.clone())),
+            (_, Graph::Unchecked(why)) => (still(), Said::new(true, Reason::UpdateFailed, why.clone())),
+            (_, Graph::Valid(_) | Graph::NotWanted) => (still(), fine()),
+        }
+    }
+
+    /// Speaks of the update that ended last; the end is remembered when the update is gone.
+    fn update_succeeded(&self, before: &[Condition]) -> Said {
+        let Some(last) = self.last else {
+            return condition::find(before, ConditionType::UpdateSucceeded)
+                .map_or_else(|| Said::new(Status::Unknown, Reason::NoUpdateYet, "there was no update yet"), kept);
+        };
+        match last.state {
+            UpdateState::Completed => Said::new(true, Reason::UpdateCompleted, format!("update {} ended well", last.name)),
+            UpdateState::Canceled => Said::new(Status::Unknown, Reason::UpdateCanceled, format!("update {} was canceled", last.name)),
+            _ => Said::new(false, last.reason, format!("update {} failed: {}", last.name, last.message)),
+        }
+    }
+
+    fn degraded(&self) -> Said {
+        let failed = self
+            .observed
+            .active()
+            .filter(|_| self.observed.pipeline.spec.mode == Mode::Continuous)
+            .and_then(|active| active.status.as_ref()?.failed_flows.first());
+        match failed {
+            Some(flow) => Said::new(true, Reason::FlowFailed, format!("flow {}: {}", flow.name, flow.message)),
+            None => Said::new(false, Reason::AllFlowsHealthy, "no flow of a continuous update has failed"),
+        }
+    }
+
+    fn paused(&self) -> Said {
+        if self.decision.held == Some(Held::Paused) {
+            return Said::new(true, Reason::Paused, format!("the annotation {} is set: nothing but the status is written", labels::PAUSED));
+        }
+        Said::new(false, Reason::NotPaused, "the operator works on this Pipeline")
+    }
+
+    /// What is known of the graph of the present definition.
+    pub fn graph(&self) -> Graph {
+        let Some(valid) = self.verdict.valid() else { return Graph::Checking };
+        let of_this = |hash: &str| hash == valid.hash;
+        if let Some((report, update)) = &self.observed.report
+            && of_this(&update.spec.definition_hash)
+            && let Some(graph) = &report.spec.graph
+        {
+            return if graph.valid { Graph::Valid(summary(graph)) } else { Graph::Invalid(findings(graph)) };
+        }
+        let status = self.observed.pipeline.status.as_ref();
+        let remembered = status.filter(|status| status.definition_hash.as_deref().is_some_and(of_this));
+        if let Some(ready) = remembered.and_then(|status| condition::find(&status.conditions, ConditionType::Ready)) {
+            if ready.reason == Reason::GraphValid.as_str()
+                && status.is_some_and(|status| status.validated_hash.as_deref().is_some_and(of_this))
+            {
+                return Graph::Valid(ready.message.clone());
+            }
+            if ready.reason == Reason::GraphInvalid.as_str() && !self.is_asked(&valid.hash) {
+                return Graph::Invalid(ready.message.clone());
+            }
+        }
+        self.not_looked_at(&valid.hash)
+    }
+
+    /// True if an update for this definition is on its way.
+    fn is_asked(&self, hash: &str) -> bool {
+        self.observed
+            .updates
+            .iter()
+            .any(|update| update.spec.definition_hash == hash && !state(update).is_some_and(UpdateState::is_terminal))
+    }
+
+    fn not_looked_at(&self, hash: &str) -> Graph {
+        let newest = self.observed.updates.iter().rev().find(|update| update.spec.definition_hash == hash);
+        let ended = newest.filter(|update| state(update) == Some(UpdateState::Failed));
+        if let Some(status) = ended.and_then(|update| update.status.as_ref()) {
+            return Graph::Unchecked(
+                status.message.clone().unwrap_or_else(|| "the update failed before the definition was checked".to_string()),
+            );
+        }
+        let policy = self.observed.pipeline.spec.update_policy.on_change;
+        if newest.is_none() && (policy == OnChange::None || self.decision.held == Some(Held::Suspended)) {
+            return Graph::NotWanted;
+        }
+        Graph::Checking
+    }
+}
+
+fn kept(condition: &Condition) -> Said {
+    let status = match condition.status.as_str() {
+        "True" => Status::True,
+        "False" => Status::False,
+        _ => Status::Unknown,
+    };
+    let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == condition.reason).unwrap_or(Reason::Progressing);
+    Said::new(status, reason, condition.message.clone())
+}
+
+fn summary(graph: &GraphReport) -> String {
+    let counts = &graph.counts;
+    let lints = if counts.lints == 0 { String::new() } else { format!(", {} warnings", counts.lints) };
+    format!("{} datasets, {} flows{lints}", counts.datasets, counts.flows)
+}
+
+/// The first findings, each with its place and what to do.
+fn findings(graph: &GraphReport) -> String {
+    let errors: Vec<_> = graph.findings.iter().filter(|finding| finding.error).collect();
+    let told = errors.iter().take(FINDINGS).map(|finding| {
+        let origin = finding.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
+        let help = finding.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{origin}[{}] {}{help}", finding.class, finding.message)
+    });
+    let more = errors.len().saturating_sub(FINDINGS);
+    told.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join("\n")
+}
+
+/// An Event that a change of status is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub severity: Severity,
+    pub reason: EventReason,
+    pub note: String,
+}
+
+/// What people should be told: only what is different now.
+pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus) -> Vec<Told> {
+    let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let mut told = Vec::new();
+    let differs = |kind| {
+        let new = condition::find(&after.conditions, kind)?;
+        let same = condition::find(old, kind).is_some_and(|old| (&old.status, &old.reason) == (&new.status, &new.reason));
+        (!same).then_some(new)
+    };
+    if let Some(accepted) = differs(ConditionType::Accepted) {
+        let (severity, reason) = match (accepted.status.as_str(), accepted.reason.as_str()) {
+            ("True", _) => (Severity::Normal, EventReason::Accepted),
+            (_, "StorageConflict") => (Severity::Warning, EventReason::StorageConflict),
+            _ => (Severity::Warning, EventReason::InvalidSpec),
+        };
+        told.push(Told { severity, reason, note: accepted.message.clone() });
+    }
+    if let Some(ready) = differs(ConditionType::Ready).filter(|ready| ready.reason == Reason::GraphInvalid.as_str()) {
+        told.push(Told { severity: Severity::Warning, reason: EventReason::GraphInvalid, note: ready.message.clone() });
+    }
+    told
+}

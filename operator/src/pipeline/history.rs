@@ -1,0 +1,56 @@
+//! Which finished updates are kept. Pure.
+
+use std::sync::Arc;
+
+use floe_crds::{pipeline_update::PipelineUpdate, state::UpdateState};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use super::{
+    decide::{Action, Decision},
+    observe::{Observed, state},
+};
+
+/// The most that one look removes.
+const MAX_REMOVED: usize = 20;
+
+/// Finished updates beyond the limits or older than the time to live, oldest first. The newest one stays, and so does the one whose graph
+/// Tables are made from.
+pub fn remove_old(observed: &Observed, decision: &mut Decision) {
+    let limits = &observed.pipeline.spec.update_history;
+    let mut finished: Vec<&Arc<PipelineUpdate>> =
+        observed.updates.iter().filter(|update| state(update).is_some_and(UpdateState::is_terminal)).collect();
+    finished.sort_by_key(|update| (ended(update), update.creation_timestamp().map(|time| time.0), update.name_any()));
+    let Some(newest) = finished.pop() else { return };
+    let (mut good, mut bad) = (0, 0);
+    match state(newest) {
+        Some(UpdateState::Completed) => good += 1,
+        _ => bad += 1,
+    }
+    let mut old = Vec::new();
+    for update in finished.into_iter().rev() {
+        let (count, limit) = match state(update) {
+            Some(UpdateState::Completed) => (&mut good, limits.successful_limit),
+            _ => (&mut bad, limits.failed_limit),
+        };
+        let lives_until = ended(update).saturating_add(SignedDuration::from_secs(i64::from(limits.ttl_seconds_after_finished)));
+        let is_old = lives_until.as_ref().is_ok_and(|until| *until <= observed.now);
+        if *count >= limit || is_old {
+            old.push(update);
+        } else {
+            *count += 1;
+            if let Ok(until) = lives_until {
+                decision.look_again(until);
+            }
+        }
+    }
+    let graph_owner = observed.report.as_ref().map(|(_, update)| update.uid());
+    let removable =
+        old.into_iter().rev().filter(|update| Some(update.uid()) != graph_owner && update.metadata.deletion_timestamp.is_none());
+    decision.actions.extend(removable.take(MAX_REMOVED).map(|update| Action::Remove(update.clone())));
+}
+
+fn ended(update: &PipelineUpdate) -> Timestamp {
+    let end = update.status.as_ref().and_then(|status| status.end_time.clone());
+    end.or_else(|| update.creation_timestamp()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}

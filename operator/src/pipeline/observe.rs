@@ -1,0 +1,258 @@
+//! What a reconcile of a Pipeline must know, gathered once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+};
+
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, state::UpdateState, table::Table};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1 as batch,
+    core::v1::{ConfigMap, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::RoleBinding,
+};
+use kube::ResourceExt;
+
+use super::resources;
+use crate::{clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, settings::Settings};
+
+/// Everything that is decided from.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Namespace and name.
+    pub key: Key,
+    /// The Pipeline itself.
+    pub pipeline: Arc<Pipeline>,
+    /// Its Tables, from manifests and from SQL.
+    pub tables: Vec<Arc<Table>>,
+    /// Names of Tables of other Pipelines in the namespace.
+    pub taken_names: BTreeSet<String>,
+    /// Its updates, oldest first.
+    pub updates: Vec<Arc<PipelineUpdate>>,
+    /// Other Pipelines with their storage roots.
+    pub rivals: Vec<Rival>,
+    /// ConfigMaps that it names, with what they hold.
+    pub config_maps: BTreeMap<String, Option<Arc<ConfigMapHashes>>>,
+    /// The newest report with a graph, and the update that it belongs to.
+    pub report: Option<(Arc<RunReport>, Arc<PipelineUpdate>)>,
+    /// What stands beside the Pipeline already.
+    pub access: Access,
+    /// The clean-up, and its pods, of a Pipeline that is being deleted.
+    pub cleanup: Option<Arc<batch::Job>>,
+    /// Batch Jobs of updates that are still there.
+    pub attempts: Vec<Arc<batch::Job>>,
+    /// Since when ConfigMaps and Tables are as they are.
+    pub quiet_since: Timestamp,
+    /// What the operator was started with.
+    pub settings: Arc<Settings>,
+    /// Uid of the cluster.
+    pub cluster_id: String,
+    /// The time of this look.
+    pub now: Timestamp,
+}
+
+/// Another Pipeline, as far as its storage is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Namespace and name.
+    pub key: Key,
+    /// Where it keeps its data.
+    pub uri: String,
+    /// When it was made; the older one has the storage.
+    pub created: Option<Timestamp>,
+}
+
+/// What stands beside the Pipeline already.
+#[derive(Clone, Debug, Default)]
+pub enum Access {
+    /// It was right not long ago.
+    Known,
+    /// No pod runs, so nothing was read.
+    #[default]
+    Unread,
+    /// As it was read now.
+    Read(Box<Found>),
+}
+
+/// What runner pods need beside them, as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The service account that the operator makes.
+    pub account: Option<ServiceAccount>,
+    /// What lets it write reports.
+    pub binding: Option<RoleBinding>,
+    /// What keeps a continuous runner from being drained.
+    pub budget: Option<PodDisruptionBudget>,
+}
+
+/// Gathers what there is to know about `key`; `None` if there is no such Pipeline.
+pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
+    let Some(pipeline) = ctx.caches.pipelines.get(key) else { return Ok(None) };
+    let mut updates = ctx.caches.updates.by(key);
+    updates.sort_by_key(|update| (update.creation_timestamp().map(|time| time.0), number(&update.name_any()), update.name_any()));
+    let tables = ctx.caches.tables.by(key);
+    let config_maps = config_maps(ctx, &pipeline).await?;
+    let report = newest_graph(ctx, &updates);
+    let jobs = ctx.caches.jobs.by(key);
+    let mut observed = Observed {
+        key: key.clone(),
+        rivals: rivals(ctx, key),
+        config_maps,
+        report,
+        access: Access::Unread,
+        cleanup: jobs.into_iter().find(|job| job.name_any() == resources::cleanup_name(&key.name)),
+        attempts: updates.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
+        quiet_since: Timestamp::UNIX_EPOCH,
+        settings: ctx.settings.clone(),
+        cluster_id: ctx.cluster_id.to_string(),
+        now: clock::now(),
+        pipeline,
+        taken_names: taken_names(ctx, key),
+        tables,
+        updates,
+    };
+    observed.quiet_since = ctx.memory.unchanged_since(key, &observed.sources_hash(), observed.now);
+    observed.access = access(ctx, &observed).await?;
+    Ok(Some(observed))
+}
+
+/// The number in `<pipeline>-u<number>`: the order of updates that were made within one second.
+pub fn number(name: &str) -> Option<i64> {
+    name.rsplit_once("-u")?.1.parse().ok()
+}
+
+fn taken_names(ctx: &Context, key: &Key) -> BTreeSet<String> {
+    let all = ctx.caches.tables.in_namespace(&key.namespace);
+    all.iter().filter(|table| table.spec.pipeline != key.name).map(|table| table.name_any()).collect()
+}
+
+fn rivals(ctx: &Context, key: &Key) -> Vec<Rival> {
+    let rival = |pipeline: &Pipeline| {
+        Some(Rival {
+            key: Key::of(pipeline),
+            uri: pipeline.spec.storage.as_ref()?.uri.clone(),
+            created: pipeline.creation_timestamp().map(|time| time.0),
+        })
+    };
+    let all = ctx.caches.pipelines.all();
+    all.iter().filter_map(|pipeline| rival(pipeline)).filter(|rival| rival.key != *key).collect()
+}
+
+/// Reads the ConfigMaps whose version is not known yet.
+async fn config_maps(ctx: &Context, pipeline: &Pipeline) -> Result<BTreeMap<String, Option<Arc<ConfigMapHashes>>>, Error> {
+    let mut found = BTreeMap::new();
+    for key in hub::config_maps_of(pipeline) {
+        let Some(version) = ctx.caches.config_maps.get(&key).and_then(|meta| meta.resource_version()) else {
+            found.insert(key.name, None);
+            continue;
+        };
+        let hashes = match ctx.memory.config_map(&key).filter(|known| known.resource_version == version) {
+            Some(known) => Some(known),
+            None => ctx.fetch::<ConfigMap>(&key).await?.map(|read| ctx.memory.remember_config_map(&key, hashes_of(&read))),
+        };
+        found.insert(key.name, hashes);
+    }
+    Ok(found)
+}
+
+fn hashes_of(config_map: &ConfigMap) -> ConfigMapHashes {
+    let text = config_map.data.iter().flatten().map(|(key, value)| (key.clone(), labels::hash(value.as_bytes())));
+    let binary = config_map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), labels::hash(&value.0)));
+    ConfigMapHashes { resource_version: config_map.resource_version().unwrap_or_default(), keys: text.chain(binary).collect() }
+}
+
+/// The newest report with a graph. It is kept beyond the end of its update, because Tables are made from it.
+fn newest_graph(ctx: &Context, updates: &[Arc<PipelineUpdate>]) -> Option<(Arc<RunReport>, Arc<PipelineUpdate>)> {
+    updates.iter().rev().find_map(|update| {
+        let mut reports = ctx.caches.reports.by(&Key::of(update.as_ref()));
+        reports.retain(|report| report.spec.graph.is_some());
+        let newest = reports.into_iter().max_by_key(|report| report.creation_timestamp().map(|time| time.0))?;
+        Some((newest, update.clone()))
+    })
+}
+
+/// Account, binding and budget are read only while pods run: a Pipeline at rest costs no request.
+async fn access(ctx: &Context, observed: &Observed) -> Result<Access, Error> {
+    if ctx.memory.has_access(&observed.key, &resources::beside(&observed.pipeline).hash()) {
+        return Ok(Access::Known);
+    }
+    let runs = observed.updates.iter().any(|update| !state(update).is_some_and(UpdateState::is_terminal));
+    if observed.is_deleted() || !runs {
+        return Ok(Access::Unread);
+    }
+    let name = |name: String| Key::new(observed.key.namespace.clone(), name);
+    let account = name(resources::account_name(&observed.pipeline));
+    Ok(Access::Read(Box::new(Found {
+        account: ctx.fetch(&account).await?,
+        binding: ctx.fetch(&account).await?,
+        budget: ctx.fetch(&name(resources::budget_name(&observed.key.name))).await?,
+    })))
+}
+
+impl Observed {
+    /// True if someone wants the Pipeline to go.
+    pub fn is_deleted(&self) -> bool {
+        self.pipeline.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The value of an annotation of the Pipeline.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.pipeline.annotations().get(name).map(String::as_str)
+    }
+
+    /// Tables that a person declared.
+    pub fn manifest_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.iter().filter(|table| dataset::declares(table))
+    }
+
+    /// The update that runs, or is first to run.
+    pub fn active(&self) -> Option<&Arc<PipelineUpdate>> {
+        self.updates.iter().find(|update| {
+            let state = state(update);
+            !update.spec.selection.validate_only && state.is_some_and(|state| !state.is_terminal() && state != UpdateState::Queued)
+        })
+    }
+
+    /// Updates that have not begun.
+    pub fn queued(&self) -> impl Iterator<Item = &Arc<PipelineUpdate>> {
+        self.updates.iter().filter(|update| matches!(state(update), None | Some(UpdateState::Queued)))
+    }
+
+    /// Hash of what only ConfigMaps and Tables say.
+    pub fn sources_hash(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for (name, hashes) in &self.config_maps {
+            let _ = writeln!(text, "config map {name}");
+            for (key, hash) in hashes.iter().flat_map(|hashes| &hashes.keys) {
+                let _ = writeln!(text, "{key} {hash}");
+            }
+        }
+        let mut tables: Vec<&Arc<Table>> = self.manifest_tables().collect();
+        tables.sort_by_key(|table| table.name_any());
+        for table in tables {
+            // A spec is always written in the same order of its fields.
+            let _ = writeln!(text, "table {} {}", table.name_any(), serde_json::to_string(&table.spec).unwrap_or_default());
+        }
+        labels::hash(text.as_bytes())
+    }
+
+    /// Hash of everything that decides the results of an update.
+    pub fn definition_hash(&self) -> String {
+        let spec = serde_json::to_string(&self.pipeline.spec.definition()).unwrap_or_default();
+        labels::hash(format!("{spec}\n{}", self.sources_hash()).as_bytes())[..32].to_string()
+    }
+}
+
+/// The state of an update; `None` before the first look at it.
+pub fn state(update: &PipelineUpdate) -> Option<UpdateState> {
+    update.status.as_ref()?.state
+}
+
+/// True if the batch/v1 Job is an attempt of the update.
+pub fn belongs(job: &batch::Job, update: &PipelineUpdate) -> bool {
+    job.owner_references().iter().any(|owner| Some(&owner.uid) == update.metadata.uid.as_ref())
+}

@@ -1,0 +1,164 @@
+//! What must be written so that the decision becomes true. Pure.
+
+use std::sync::Arc;
+
+use floe_crds::pipeline_update::{Cancel, PipelineUpdate};
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::{
+    cleanup::{self, FINALIZER, Step},
+    decide::{Action, Decision, Held, Start},
+    observe::{Access, Observed, number, state},
+    resources::{
+        self, Beside,
+        tables::{TableChange, desired_tables},
+    },
+    validate::Verdict,
+};
+use crate::labels;
+
+/// Objects to make, change and delete, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The finalizers of the Pipeline, if they must change.
+    pub finalizers: Option<Vec<String>>,
+    /// What must be made beside the Pipeline; `None` if it is as it should be.
+    pub beside: Option<Beside>,
+    /// A budget that is not wanted any more.
+    pub unwanted_budget: Option<k8s_openapi::api::policy::v1::PodDisruptionBudget>,
+    /// Tables of datasets from SQL.
+    pub tables: Vec<TableChange>,
+    /// Updates that shall stop.
+    pub stops: Vec<(Arc<PipelineUpdate>, Cancel)>,
+    /// New updates, each with the first number that its name may have.
+    pub starts: Vec<NewUpdate>,
+    /// Updates that are old.
+    pub removes: Vec<Arc<PipelineUpdate>>,
+    /// The clean-up of a deleted Pipeline.
+    pub cleanup: Option<resources::cleanup::Cleanup>,
+    /// The clean-up that is over.
+    pub release: Option<cleanup::Leftover>,
+}
+
+/// An update to be made.
+#[derive(Clone, Debug)]
+pub struct NewUpdate {
+    /// All but its name.
+    pub update: PipelineUpdate,
+    /// Its name ends in this number, or a later one if that is taken.
+    pub number: i64,
+}
+
+/// The objects that `decision` asks for.
+pub fn plan(observed: &Observed, verdict: &Verdict, decision: &Decision) -> Plan {
+    let mut plan = Plan::default();
+    if decision.held == Some(Held::Paused) {
+        return plan;
+    }
+    plan_updates(observed, decision, &mut plan);
+    if let Some(step) = &decision.cleanup {
+        match step {
+            Step::Start => plan.cleanup = resources::cleanup::cleanup(observed),
+            Step::Release(leftover) => plan.release = Some(leftover.clone()),
+            Step::Nothing | Step::Stopping | Step::Running => {}
+        }
+        return plan;
+    }
+    plan.finalizers = finalizers(observed);
+    plan_beside(observed, verdict, &mut plan);
+    if let Some(graph) = observed.report.as_ref().and_then(|(report, _)| report.spec.graph.as_ref()) {
+        plan.tables = desired_tables(&observed.pipeline, graph, &observed.tables, |name| observed.taken_names.contains(name));
+    }
+    plan
+}
+
+fn plan_updates(observed: &Observed, decision: &Decision, plan: &mut Plan) {
+    let mut number = newest_number(observed);
+    for action in &decision.actions {
+        match action {
+            Action::Start(start) => {
+                number += 1;
+                plan.starts.push(NewUpdate { update: update(observed, start), number });
+            }
+            Action::Stop(update, cancel) => plan.stops.push((update.clone(), *cancel)),
+            Action::Remove(update) => plan.removes.push(update.clone()),
+        }
+    }
+}
+
+/// The highest number that a name of an update has had.
+pub fn newest_number(observed: &Observed) -> i64 {
+    let recorded = observed.pipeline.status.as_ref().and_then(|status| status.update_counter).unwrap_or_default();
+    let prefix = format!("{}-u", observed.key.name);
+    let ours = observed.updates.iter().map(|update| update.name_any()).filter(|name| name.starts_with(&prefix));
+    ours.filter_map(|name| number(&name)).max().unwrap_or_default().max(recorded)
+}
+
+fn update(observed: &Observed, start: &Start) -> PipelineUpdate {
+    let mut update = PipelineUpdate::new("", start.spec.clone());
+    update.metadata = resources::metadata(&observed.pipeline, String::new());
+    if let Some(instant) = start.scheduled_at {
+        update.metadata.annotations = Some([(labels::SCHEDULED_AT.to_string(), instant.to_string())].into());
+    }
+    update
+}
+
+/// The finalizer is there exactly while data would go with the object.
+fn finalizers(observed: &Observed) -> Option<Vec<String>> {
+    let wanted = cleanup::removes_data(observed);
+    if wanted == cleanup::is_held(observed) {
+        return None;
+    }
+    let mut finalizers: Vec<String> = observed.pipeline.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
+    if wanted {
+        finalizers.push(FINALIZER.to_string());
+    }
+    Some(finalizers)
+}
+
+/// Account and binding are there before the first update; while updates run they are kept as they should be.
+fn plan_beside(observed: &Observed, verdict: &Verdict, plan: &mut Plan) {
+    let runs = observed.updates.iter().any(|update| !state(update).is_some_and(floe_crds::state::UpdateState::is_terminal));
+    if verdict.valid().is_none() || (plan.starts.is_empty() && !runs) {
+        return;
+    }
+    let beside = resources::beside(&observed.pipeline);
+    match &observed.access {
+        Access::Known => {}
+        Access::Unread => plan.beside = Some(beside),
+        Access::Read(found) => {
+            plan.unwanted_budget = found.budget.clone().filter(|_| beside.budget.is_none());
+            if !found.is_as(&beside) {
+                plan.beside = Some(beside);
+            }
+        }
+    }
+}
+
+impl super::observe::Found {
+    /// True if everything is as `beside` wants it; what others added does not matter.
+    fn is_as(&self, beside: &Beside) -> bool {
+        let account = beside.account.as_ref().is_none_or(|wanted| holds(self.account.as_ref(), wanted));
+        let budget = beside.budget.as_ref().is_none_or(|wanted| holds(self.budget.as_ref(), wanted));
+        account && budget && holds(self.binding.as_ref(), &beside.binding)
+    }
+}
+
+fn holds<K: serde::Serialize>(found: Option<&K>, wanted: &K) -> bool {
+    let text = |object: &K| serde_json::to_value(object).unwrap_or_default();
+    found.is_some_and(|found| contains(&text(found), &text(wanted)))
+}
+
+/// True if everything in `wanted` is in `found`.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+        }
+        _ => found == wanted,
+    }
+}

@@ -1,0 +1,129 @@
+//! The clean-up of a deleted Pipeline: a batch/v1 Job that removes data, and the request that says which.
+
+use floe_crds::{
+    API_VERSION,
+    request::{CleanupRequest, RemovedTable, RequestedPipeline},
+    run_report::PROTOCOL,
+};
+use k8s_openapi::{
+    api::{
+        batch::v1 as batch,
+        core::v1::{ConfigMap, EmptyDirVolumeSource, PodTemplateSpec, Volume},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{Resource, ResourceExt};
+
+use super::{super::observe::Observed, cleanup_name};
+use crate::{attempt, context::Context, dataset, error::Error, labels, writes::Created};
+
+/// The clean-up may take so long.
+const DEADLINE_SECONDS: i64 = 600;
+/// Tries of one clean-up.
+const RETRIES: i32 = 3;
+/// It stays so long after its end, for people who want to know what it did.
+const KEPT_SECONDS: i32 = 3600;
+
+/// The objects of a clean-up. They do not belong to the Pipeline: with a foreground deletion they would go before it.
+#[derive(Clone, Debug)]
+pub struct Cleanup {
+    /// Removes the data.
+    pub job: batch::Job,
+    /// Says which; belongs to the Job.
+    pub request: ConfigMap,
+}
+
+/// The clean-up of the Pipeline, or `None` if no pod can be made for it: then nothing can be removed.
+pub fn cleanup(observed: &Observed) -> Option<Cleanup> {
+    let template = attempt::pod_template(&observed.settings, &observed.pipeline).ok()?;
+    let text = request(observed).to_text().ok()?;
+    let name = cleanup_name(&observed.key.name);
+    let metadata = |name: String| ObjectMeta {
+        name: Some(name),
+        namespace: Some(observed.key.namespace.clone()),
+        labels: Some(job_labels(observed)),
+        ..ObjectMeta::default()
+    };
+    let request_name = attempt::request_name(&name);
+    let spec = batch::JobSpec {
+        backoff_limit: Some(RETRIES),
+        active_deadline_seconds: Some(DEADLINE_SECONDS),
+        ttl_seconds_after_finished: Some(KEPT_SECONDS),
+        pod_replacement_policy: Some("Failed".to_string()),
+        template: pod(template, &request_name, observed),
+        ..batch::JobSpec::default()
+    };
+    let job = batch::Job { metadata: metadata(name), spec: Some(spec), status: None };
+    let data = [(attempt::REQUEST_KEY.to_string(), text)].into();
+    let request = ConfigMap { metadata: metadata(request_name), data: Some(data), immutable: Some(true), binary_data: None };
+    Some(Cleanup { job, request })
+}
+
+fn job_labels(observed: &Observed) -> std::collections::BTreeMap<String, String> {
+    let mut all = labels::of_pipeline(&observed.key.name);
+    all.insert(labels::STORAGE.to_string(), attempt::storage_label(&observed.pipeline));
+    all
+}
+
+fn request(observed: &Observed) -> CleanupRequest {
+    let pipeline = &observed.pipeline;
+    let policies = observed.tables.iter().filter_map(|table| {
+        let full_name = dataset::full_name(table, &pipeline.spec).to_lowercase();
+        table.spec.deletion_policy.map(|deletion_policy| RemovedTable { full_name, deletion_policy })
+    });
+    CleanupRequest {
+        api_version: API_VERSION.to_string(),
+        kind: "CleanupRequest".to_string(),
+        protocol: PROTOCOL,
+        operator_version: env!("CARGO_PKG_VERSION").to_string(),
+        pipeline: RequestedPipeline {
+            name: observed.key.name.clone(),
+            namespace: observed.key.namespace.clone(),
+            uid: pipeline.uid().unwrap_or_default(),
+            generation: pipeline.metadata.generation.unwrap_or_default(),
+            spec: pipeline.spec.definition(),
+        },
+        tables: policies.collect(),
+    }
+}
+
+/// The runner's pod with another command, and without the project: its ConfigMaps may be gone already.
+fn pod(mut template: PodTemplateSpec, request_name: &str, observed: &Observed) -> PodTemplateSpec {
+    template.metadata.get_or_insert_default().labels.get_or_insert_default().extend(job_labels(observed));
+    let Some(spec) = &mut template.spec else { return template };
+    for volume in spec.volumes.iter_mut().flatten() {
+        match volume.name.as_str() {
+            "request" => {
+                if let Some(config_map) = &mut volume.config_map {
+                    config_map.name = request_name.to_string();
+                }
+            }
+            "project" => {
+                *volume = Volume { name: "project".to_string(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+            }
+            _ => {}
+        }
+    }
+    for container in spec.containers.iter_mut().filter(|container| container.name == attempt::RUNNER) {
+        if let Some(command) = container.args.as_mut().and_then(|args| args.first_mut()) {
+            *command = "cleanup".to_string();
+        }
+        container.liveness_probe = None;
+    }
+    template
+}
+
+/// Makes the Job, then what it waits for.
+pub async fn start(ctx: &Context, cleanup: &Cleanup) -> Result<(), Error> {
+    let job = ctx.create(&cleanup.job).await.map(Created::into_inner)?;
+    let mut request = cleanup.request.clone();
+    request.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: batch::Job::api_version(&()).into_owned(),
+        kind: batch::Job::kind(&()).into_owned(),
+        name: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }]);
+    ctx.create(&request).await.map(drop)
+}
