@@ -134,10 +134,17 @@ impl Context {
 impl Context {
     /// The queue of `controller`.
     pub fn queue(&self, controller: Controller) -> &Arc<Queue> {
+        self.queues.of(controller)
+    }
+}
+
+impl Queues {
+    /// The queue of `controller`.
+    pub fn of(&self, controller: Controller) -> &Arc<Queue> {
         match controller {
-            Controller::Pipeline => &self.queues.pipeline,
-            Controller::Update => &self.queues.update,
-            Controller::Table => &self.queues.table,
+            Controller::Pipeline => &self.pipeline,
+            Controller::Update => &self.update,
+            Controller::Table => &self.table,
         }
     }
 }

@@ -284,3 +284,120 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Arc, Mutex},
+    };
+
+    use http::{Method, Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use kube::client::Body;
+    use serde_json::Value;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::metrics::Detail;
+
+    /// An API server that keeps Events.
+    #[derive(Clone, Default)]
+    struct Server {
+        events: Arc<Mutex<Vec<Value>>>,
+    }
+
+    impl Server {
+        async fn answer(self, request: Request<Body>) -> Result<Response<Full<axum::body::Bytes>>, Infallible> {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let name = parts.uri.path().rsplit('/').next().unwrap().to_string();
+            let mut events = self.events.lock().unwrap();
+            let (code, answer) = match parts.method {
+                Method::POST => {
+                    events.push(body.clone());
+                    (201, body)
+                }
+                _ => match events.iter_mut().find(|event| event["metadata"]["name"] == *name) {
+                    Some(event) => {
+                        event["series"] = body["series"].clone();
+                        (200, event.clone())
+                    }
+                    None => (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "gone"})),
+                },
+            };
+            let answer = serde_json::to_vec(&answer).unwrap();
+            Ok(Response::builder().status(code).body(Full::new(answer.into())).unwrap())
+        }
+
+        fn recorder(&self, metrics: &Metrics) -> Recorder {
+            let server = self.clone();
+            let client = Client::new(service_fn(move |request| server.clone().answer(request)), "default");
+            let (recorder, writer) = Recorder::new(client, "floe-0", metrics.clone());
+            tokio::spawn(writer);
+            recorder
+        }
+
+        fn seen(&self) -> Vec<(String, String, i64)> {
+            let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_string();
+            let events = self.events.lock().unwrap();
+            events
+                .iter()
+                .map(|event| (text(event, "reason"), text(event, "note"), event["series"]["count"].as_i64().unwrap_or(1)))
+                .collect()
+        }
+    }
+
+    fn object(name: &str) -> ObjectReference {
+        ObjectReference {
+            kind: Some("Pipeline".to_string()),
+            namespace: Some("data".to_string()),
+            name: Some(name.to_string()),
+            uid: Some(format!("uid-{name}")),
+            ..ObjectReference::default()
+        }
+    }
+
+    const FLUSH: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn equal_reasons_on_one_object_are_one_series_and_a_deleted_event_is_made_again() {
+        let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
+        let recorder = server.recorder(&metrics);
+        let failed = |name, note: &str, related: Option<&str>| {
+            recorder.publish(object(name), Severity::Warning, EventReason::UpdateFailed, note.to_string(), related.map(object));
+        };
+        failed("bookstore", "first", Some("bookstore-u1"));
+        failed("bookstore", "second", Some("bookstore-u2"));
+        failed("gym", "other", None);
+        recorder.publish(object("bookstore"), Severity::Normal, EventReason::UpdateStarted, "started".to_string(), None);
+        recorder.flush(FLUSH).await;
+        let seen = |reason: &str, note: &str, count| (reason.to_string(), note.to_string(), count);
+        let expected = vec![seen("UpdateFailed", "first", 2), seen("UpdateFailed", "other", 1), seen("UpdateStarted", "started", 1)];
+        assert_eq!(server.seen(), expected);
+        server.events.lock().unwrap().clear();
+        failed("bookstore", "third", None);
+        failed("bookstore", "fourth", None);
+        recorder.flush(FLUSH).await;
+        assert_eq!(server.seen(), [seen("UpdateFailed", "third", 2)]);
+    }
+
+    #[tokio::test]
+    async fn notes_are_short_and_what_is_lost_is_counted() {
+        let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
+        let recorder = server.recorder(&metrics);
+        recorder.publish(object("bookstore"), Severity::Normal, EventReason::Accepted, "ä".repeat(700), None);
+        recorder.flush(FLUSH).await;
+        assert_eq!(server.seen()[0].1.len(), MAX_NOTE_BYTES);
+        assert_eq!(server.events.lock().unwrap()[0]["reportingInstance"], "floe-0");
+        // Nobody writes between these calls: there is one thread.
+        for number in 0..MAX_WAITING + 5 {
+            recorder.publish(object(&format!("p{number}")), Severity::Normal, EventReason::Accepted, String::new(), None);
+        }
+        recorder.flush(FLUSH).await;
+        assert_eq!(server.seen().len(), 1 + MAX_WAITING);
+        let text = metrics.expose(Timestamp::UNIX_EPOCH).unwrap();
+        assert!(text.lines().any(|line| line == "floe_operator_events_failed_total 5"), "{text}");
+    }
+}

@@ -17,7 +17,7 @@ use kube::{Api, ResourceExt};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::TryInitError;
@@ -45,8 +45,6 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(10);
 /// How long Events may take to be written after that, and the server to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long the API server may be away at the start.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two tries of something that nothing tells of.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -65,9 +63,6 @@ pub enum Fault {
     /// There is neither a service account nor a kubeconfig, or it cannot be used.
     #[error("no way to the API server: {0}")]
     Client(kube::Error),
-    /// The API server does not answer.
-    #[error("the API server does not answer: {0}")]
-    Unreachable(kube::Error),
     /// Nothing of this can be done without these rights.
     #[error("rights are missing; grant them to the operator's service account: {}", .0.join("; "))]
     Forbidden(Vec<String>),
@@ -110,7 +105,7 @@ fn live(settings: Settings) -> Result<(), Fault> {
     let log_level = telemetry::start(settings.log_format, &settings.log_level)?;
     let metrics = Metrics::new(settings.metrics_detail)?;
     let runtime = runtime(&metrics).map_err(Fault::Runtime)?;
-    let end = runtime.block_on(Life::start(settings, metrics, log_level));
+    let end = runtime.block_on(start(settings, metrics, log_level));
     // Whatever still runs must not delay the end: another operator may be at work.
     runtime.shutdown_background();
     end
@@ -135,40 +130,56 @@ struct Life {
     stop: CancellationToken,
 }
 
+/// Starts everything and lives until SIGTERM or a fault.
+async fn start(settings: Settings, metrics: Metrics, log_level: LogLevel) -> Result<(), Fault> {
+    let stop = on_signal().map_err(Fault::Runtime)?;
+    let guard = if settings.leader_elect { Guard::closed() } else { Guard::always_open() };
+    let clients = Clients::connect(&settings.limits, &metrics, &guard).await.map_err(Fault::Client)?;
+    let caches = Arc::new(Caches::new(&settings.watch_namespaces));
+    let view = Arc::new(View { metrics: metrics.clone(), caches, queues: Queues::default(), works: AtomicBool::new(false) });
+    let last = CancellationToken::new();
+    // Whoever watches over the process is answered from the start, however long the API server may be away.
+    let address = settings.http_addr;
+    let listener = server::bind(address).await.map_err(|source| Fault::Address { address, source })?;
+    let mut served = tokio::spawn(server::serve(listener, view.clone(), log_level, last.clone().cancelled_owned()));
+    tracing::info!(version = crate::BUILD[0], %address, identity = settings.identity, "started");
+    let end = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        _ = &mut served => Err(Fault::Ended("the HTTP server".to_string())),
+        life = Life::begin(settings, clients, guard, view, stop.clone()) => match life {
+            Err(fault) => Err(fault),
+            Ok(mut life) => life.go_on(&mut served).await,
+        },
+    };
+    end?;
+    last.cancel();
+    let _ = tokio::time::timeout(LAST_WORDS, served).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
 impl Life {
-    async fn start(settings: Settings, metrics: Metrics, log_level: LogLevel) -> Result<(), Fault> {
-        let stop = on_signal().map_err(Fault::Runtime)?;
-        let guard = if settings.leader_elect { Guard::closed() } else { Guard::always_open() };
-        let clients = Clients::connect(&settings.limits, &metrics, &guard).await.map_err(Fault::Client)?;
+    /// Waits for the API server, and looks whether it allows what must be done.
+    async fn begin(settings: Settings, clients: Clients, guard: Guard, view: Arc<View>, stop: CancellationToken) -> Result<Self, Fault> {
         check_rights(&clients, &settings).await?;
-        let ctx = context(settings, metrics, clients).await;
+        let ctx = context(settings, clients, &view).await;
         let elector = ctx.settings.leader_elect.then(|| {
             let settings = &ctx.settings;
             Elector::new(ctx.client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity, guard.clone())
         });
-        let view = Arc::new(View { ctx: ctx.clone(), works: AtomicBool::new(false) });
-        Self { ctx, guard, elector, view, stop }.go_on(log_level).await
+        Ok(Self { ctx, guard, elector, view, stop })
     }
 
-    async fn go_on(mut self, log_level: LogLevel) -> Result<(), Fault> {
+    async fn go_on(&mut self, served: &mut JoinHandle<io::Result<()>>) -> Result<(), Fault> {
         let last = CancellationToken::new();
         let mut watches = watch::start(&self.ctx, &last);
         self.ctx.metrics.watch(views(&self.ctx.caches));
-        let address = self.ctx.settings.http_addr;
-        let listener = server::bind(address).await.map_err(|source| Fault::Address { address, source })?;
-        let mut served = tokio::spawn(server::serve(listener, self.view.clone(), log_level, last.clone().cancelled_owned()));
-        tracing::info!(version = crate::BUILD[0], %address, identity = self.ctx.settings.identity, "started");
         let end = tokio::select! {
             end = self.work() => end,
             Some(watch) = watches.join_next() => Err(Fault::Ended(format!("the watch of {}", watch.unwrap_or("a kind")))),
-            _ = &mut served => Err(Fault::Ended("the HTTP server".to_string())),
+            _ = served => Err(Fault::Ended("the HTTP server".to_string())),
         };
         self.give_up(matches!(end, Err(Fault::Lost(_)))).await;
-        if end.is_ok() {
-            last.cancel();
-            let _ = tokio::time::timeout(LAST_WORDS, served).await;
-            tracing::info!("stopped");
-        }
         end
     }
 
@@ -220,31 +231,30 @@ fn on_signal() -> io::Result<CancellationToken> {
 }
 
 async fn check_rights(clients: &Clients, settings: &Settings) -> Result<(), Fault> {
-    let deadline = clock::instant() + PATIENCE;
     loop {
         match rights::missing(&clients.main, settings).await {
             Ok(missing) if missing.is_empty() => return Ok(()),
             Ok(missing) => return Err(Fault::Forbidden(missing)),
-            Err(error) if clock::instant() >= deadline => return Err(Fault::Unreachable(error)),
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the API server does not answer yet"),
         }
         tokio::time::sleep(POLL * 10).await;
     }
 }
 
-async fn context(settings: Settings, metrics: Metrics, clients: Clients) -> Context {
+async fn context(settings: Settings, clients: Clients, view: &View) -> Context {
+    let metrics = view.metrics.clone();
     let (recorder, writer) = Recorder::new(clients.main.clone(), &settings.pod_name, metrics.clone());
     tokio::spawn(writer);
     let cluster_id = if settings.watch_namespaces.is_empty() { cluster_id(&clients).await } else { String::new() };
     Context {
         starts: Starts::new(settings.limits.clone(), metrics.clone()),
-        caches: Arc::new(Caches::new(&settings.watch_namespaces)),
+        caches: Arc::clone(&view.caches),
         settings: Arc::new(settings),
         client: clients.main,
         status_client: clients.status,
         metrics,
         recorder,
-        queues: Queues::default(),
+        queues: view.queues.clone(),
         memory: Memory::default(),
         cluster_id: cluster_id.into(),
         manager: Controller::Pipeline.manager(),
@@ -310,7 +320,9 @@ fn views(caches: &Arc<Caches>) -> Views {
 
 /// What the HTTP server shows of the process.
 struct View {
-    ctx: Context,
+    metrics: Metrics,
+    caches: Arc<Caches>,
+    queues: Queues,
     /// The controllers run.
     works: AtomicBool,
 }
@@ -320,7 +332,7 @@ impl View {
     fn kinds(&self) -> [(&'static str, usize, usize, bool); 7] {
         macro_rules! kinds {
             ($($name:literal $cache:ident),+) => {{
-                let caches = &self.ctx.caches;
+                let caches = &self.caches;
                 [$(($name, caches.$cache.len(), caches.$cache.invalid(), caches.$cache.is_synced())),+]
             }};
         }
@@ -337,17 +349,17 @@ impl Process for View {
         if !self.works.load(Ordering::Acquire) {
             return Vec::new();
         }
-        Controller::ALL.iter().map(|controller| (controller.as_str(), self.ctx.queue(*controller).silence())).collect()
+        Controller::ALL.iter().map(|controller| (controller.as_str(), self.queues.of(*controller).silence())).collect()
     }
 
     fn exposition(&self) -> Result<String, String> {
-        let metrics = &self.ctx.metrics;
+        let metrics = &self.metrics;
         for (kind, objects, invalid, _) in self.kinds() {
             metrics.cached(kind, objects);
             metrics.invalid_objects(kind, invalid);
         }
         for controller in Controller::ALL {
-            let (queued, backoff) = self.ctx.queue(*controller).waiting();
+            let (queued, backoff) = self.queues.of(*controller).waiting();
             metrics.pending(controller.as_str(), Pending::Queued, queued);
             metrics.pending(controller.as_str(), Pending::Backoff, backoff);
         }
