@@ -74,18 +74,24 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
     let Some(pipeline) = change.newest() else { return };
     let key = Key::of(pipeline.as_ref());
     ctx.queues.pipeline.wake(&key, wake_for(change));
-    if change.differs(definition) {
+    if change.differs(|pipeline| (accepted(pipeline), definition(pipeline))) {
         wake_updates(ctx, &key);
-        // The storage root may have become free for another one.
-        if change.after.is_none() {
-            for other in ctx.caches.pipelines.all() {
-                ctx.queues.pipeline.wake(&Key::of(other.as_ref()), Wake::Event);
-            }
+    }
+    // The storage root may have become free for another one.
+    if change.after.is_none() {
+        for other in ctx.caches.pipelines.all() {
+            ctx.queues.pipeline.wake(&Key::of(other.as_ref()), Wake::Event);
         }
     }
     if change.differs(|pipeline| (pipeline.uid(), pipeline.spec.deletion_policy, standing(pipeline))) {
         wake_tables(ctx, &key);
     }
+}
+
+/// Updates start only for a definition that was looked at and found right.
+fn accepted(pipeline: &Pipeline) -> Option<(String, Option<i64>)> {
+    let conditions = pipeline.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, ConditionType::Accepted).map(|accepted| (accepted.status.clone(), accepted.observed_generation))
 }
 
 /// What tables say of their pipeline.

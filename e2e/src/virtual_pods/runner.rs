@@ -258,7 +258,9 @@ impl Runner {
         let declared = |name: &String| self.report.graph.iter().flat_map(|graph| &graph.datasets).any(|dataset| dataset.full_name == *name);
         let removed = self.request.removed_tables.iter().filter(|table| table.deletion_policy == DeletionPolicy::Delete);
         let removed: Vec<String> = removed.map(|table| table.full_name.clone()).filter(|name| !declared(name)).collect();
-        removed.iter().for_each(|name| self.lake.remove(&root, name));
+        for name in &removed {
+            self.lake.remove(&root, name);
+        }
         self.report.removed_tables = removed;
     }
 
