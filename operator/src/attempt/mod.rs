@@ -8,6 +8,8 @@ mod project;
 mod request;
 pub mod retry;
 mod template;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod waiting;
 
 use std::fmt;

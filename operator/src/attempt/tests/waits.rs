@@ -1,0 +1,99 @@
+//! What an attempt waits for.
+
+use std::{sync::Arc, time::Duration};
+
+use floe_crds::{condition::Reason, pipeline_update::AttemptClass, run_report::RunReportSpec, state::UpdateState};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
+use serde_json::json;
+
+use super::{at, batch_job, ended, pod, report, running, waiting};
+use crate::attempt::waiting::{Wait, is_silent, wait};
+
+fn pods(status: serde_json::Value) -> Vec<Arc<Pod>> {
+    vec![pod(status)]
+}
+
+fn waits(pods: &[Arc<Pod>], refusal: Option<&str>, second: i64) -> Wait {
+    wait(&batch_job(json!({})), pods, refusal, at(second)).unwrap()
+}
+
+#[test]
+fn a_container_that_runs_or_ran_waits_for_nothing() {
+    for status in [running(), ended(0, "Completed", "")] {
+        assert_eq!(wait(&batch_job(json!({})), &pods(status), None, at(100)), None);
+    }
+}
+
+#[test]
+fn containers_that_cannot_start_are_given_up_after_ten_minutes() {
+    let cases = [
+        ("ImagePullBackOff", "Back-off pulling image \"x\"", AttemptClass::PodStart),
+        ("ErrImagePull", "not found", AttemptClass::PodStart),
+        ("InvalidImageName", "couldn't parse image name", AttemptClass::PodStart),
+        ("CreateContainerConfigError", "secret \"lake\" not found", AttemptClass::Storage),
+        ("CreateContainerConfigError", "configmap \"variables\" not found", AttemptClass::PodStart),
+    ];
+    for (reason, message, class) in cases {
+        let pods = pods(waiting(reason, message));
+        let early = waits(&pods, None, 100);
+        assert_eq!((early.reason, early.given_up.as_ref()), (Reason::PodStartFailed, None));
+        assert_eq!((early.message, early.ends_in), (format!("{reason}: {message}"), Some(Duration::from_secs(503))));
+        let end = waits(&pods, None, 603).given_up.unwrap();
+        assert_eq!((end.class, end.message()), (class, format!("[POD_START_FAILED] {reason}: {message}")));
+    }
+    let starting = waits(&pods(waiting("ContainerCreating", "")), None, 100);
+    assert_eq!((starting.reason, starting.given_up), (Reason::Pending, None));
+    let slow = waits(&pods(waiting("ContainerCreating", "")), None, 603);
+    assert_eq!((slow.reason, slow.given_up), (Reason::PodStartFailed, None));
+    assert!(slow.message.contains("kubectl describe pod bookstore-u7-a1-x"), "{}", slow.message);
+}
+
+#[test]
+fn a_pod_without_a_node_waits_and_is_news_after_five_minutes() {
+    let unplaced = json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient memory.",
+    }]});
+    let pods = pods(unplaced);
+    let early = waits(&pods, None, 299);
+    assert_eq!(
+        (early.reason, early.message.as_str(), early.is_news),
+        (Reason::Unschedulable, "0/1 nodes are available: 1 Insufficient memory.", false)
+    );
+    assert!(waits(&pods, None, 300).is_news);
+    assert_eq!(waits(&pods, None, 100_000).given_up, None, "a node may come");
+}
+
+#[test]
+fn jobs_that_cannot_make_their_pod_are_given_up_after_an_hour() {
+    assert_eq!(waits(&[], None, 5).reason, Reason::Pending);
+    let refused = waits(&[], Some("pods \"x\" is forbidden: exceeded quota: small"), 60);
+    assert_eq!((refused.reason, refused.given_up.as_ref()), (Reason::QuotaExceeded, None));
+    assert_eq!(refused.message, "no pod can be made: pods \"x\" is forbidden: exceeded quota: small");
+    let refused = waits(&[], Some("violates PodSecurity \"restricted:latest\""), 60);
+    assert_eq!((refused.reason, refused.ends_in), (Reason::PodStartFailed, Some(Duration::from_secs(3540))));
+    let end = waits(&[], Some("violates PodSecurity"), 3600).given_up.unwrap();
+    assert_eq!(end.message(), "[POD_START_FAILED] given up after an hour: no pod can be made: violates PodSecurity");
+    let unknown = waits(&[], None, 60);
+    assert!(
+        unknown.reason == Reason::PodStartFailed && unknown.message.contains("kubectl describe jobs.batch bookstore-u7-a1"),
+        "{}",
+        unknown.message
+    );
+}
+
+#[test]
+fn a_suspended_job_waits_for_its_queue() {
+    let mut job = batch_job(json!({}));
+    job.spec.as_mut().unwrap().suspend = Some(true);
+    let wait = wait(&job, &[], None, at(100_000)).unwrap();
+    assert_eq!((wait.reason, wait.given_up), (Reason::Pending, None));
+}
+
+#[test]
+fn silence_is_counted_from_the_last_word() {
+    let pods = pods(running());
+    assert!(!is_silent(&pods, None, at(129)) && is_silent(&pods, None, at(130)));
+    let told = RunReportSpec { heartbeat_time: Some(Time(at(500))), ..report(UpdateState::Running, None) };
+    assert!(!is_silent(&pods, Some(&told), at(619)) && is_silent(&pods, Some(&told), at(620)));
+    assert!(!is_silent(&[pod(ended(0, "Completed", ""))], None, at(1000)), "it has ended");
+}
