@@ -90,6 +90,12 @@ impl Observed {
 }
 
 impl Observation {
+    /// Takes those of `pods` that belong to it, and `report` if one of these wrote it.
+    pub fn complete(&mut self, pods: Vec<Arc<Pod>>, report: Option<Arc<RunReport>>) {
+        self.pods = pods.into_iter().filter(|pod| belongs(pod, self)).collect();
+        self.report = report.filter(|report| is_told_by(report, self));
+    }
+
     /// What tells how the attempt ends.
     pub fn remains(&self, canceled: bool) -> Remains<'_> {
         let newest = newest_pod(&self.pods).and_then(|pod| pod.uid());
@@ -130,7 +136,7 @@ fn is_ours(object: &impl kube::Resource, update: &PipelineUpdate) -> bool {
 }
 
 /// The attempt that has not ended: the newest of the status, or one that was made by an operator that died before it wrote that down.
-fn current(status: &PipelineUpdateStatus, update: &PipelineUpdate, jobs: &[Arc<batch::Job>]) -> Option<Observation> {
+pub fn current(status: &PipelineUpdateStatus, update: &PipelineUpdate, jobs: &[Arc<batch::Job>]) -> Option<Observation> {
     let number_of = |job: &batch::Job| job.labels().get(labels::ATTEMPT).and_then(|number| number.parse::<i32>().ok());
     let newest = status.attempts.last();
     let made = jobs.iter().filter_map(|job| number_of(job)).max().filter(|made| *made > status.attempt.unwrap_or_default());
@@ -153,8 +159,7 @@ async fn look_closer(ctx: &Context, key: &Key, update: &PipelineUpdate, attempt:
         let fresh: Option<batch::Job> = ctx.fetch(&Key::new(&key.namespace, &attempt.name)).await?;
         attempt.job = fresh.filter(|job| is_ours(job, update)).map(Arc::new);
     }
-    attempt.pods = ctx.caches.pods.by(key).into_iter().filter(|pod| belongs(pod, attempt)).collect();
-    attempt.report = ctx.caches.reports.get(&Key::new(&key.namespace, &attempt.name)).filter(|report| is_told_by(report, attempt));
+    attempt.complete(ctx.caches.pods.by(key), ctx.caches.reports.get(&Key::new(&key.namespace, &attempt.name)));
     if let Some(job) = attempt.job.as_ref().filter(|job| attempt.pods.is_empty() && is_late(job)) {
         attempt.refusal = refusal(ctx, job).await;
     }
