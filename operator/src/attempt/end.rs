@@ -143,7 +143,9 @@ pub fn verdict(remains: &Remains<'_>, now: Timestamp) -> Verdict {
         return Verdict::Alive;
     }
     let end = end(remains, last, disrupted, now);
-    match last_report_in(remains, &end, now) {
+    // Where nobody knows when it ended, nobody knows how long to wait.
+    let known = last.is_some_and(|last| last.finished_at.is_some()) || remains.job.and_then(job_end).is_some_and(|(_, at)| at.is_some());
+    match last_report_in(remains, &end, now).filter(|_| known) {
         Some(wait) => Verdict::EndingIn(wait),
         None => Verdict::Ended(Box::new(end)),
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     attempt::{
         Refused,
-        end::{End, Verdict, is_over, newest_pod, verdict},
+        end::{End, Verdict, is_disrupted, is_over, newest_pod, verdict},
         pod_template,
         retry::{Sequel, after},
         waiting::{Wait, is_silent, wait},
@@ -309,7 +309,7 @@ fn state_of(seen: &Observed, attempt: &Observation, waits: bool) -> UpdateState 
         return if has_run { Stopping } else { WaitingForResources };
     }
     let pod = newest_pod(&attempt.pods);
-    if waits || pod.is_none_or(|pod| is_over(pod) && !has_run) {
+    if waits || pod.is_none_or(|pod| is_disrupted(pod) || is_over(pod) && !has_run) {
         return WaitingForResources;
     }
     let uid = pod.and_then(|pod| pod.uid());

@@ -147,6 +147,13 @@ fn pods_and_jobs_that_are_gone() {
 }
 
 #[test]
+fn a_report_that_nobody_can_finish_is_not_waited_for() {
+    let told = Some(report(UpdateState::Running, None));
+    assert_eq!(end(&Row { report: told.clone(), ..Row::default() }).class, AttemptClass::Interrupted);
+    assert_eq!(end(&Row { report: told, canceled: true, ..Row::default() }).class, AttemptClass::Canceled);
+}
+
+#[test]
 fn deaths_without_explanation() {
     for exit_code in [137, 139, 1, 255] {
         assert_eq!(end(&code(exit_code, "Error")).class, AttemptClass::Unknown);
