@@ -97,6 +97,13 @@ pub fn runner_status(pod: &Pod) -> Option<&ContainerStatus> {
     pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|status| status.name == RUNNER)
 }
 
+/// When the runner's container in `pod` started.
+pub fn runner_start(pod: &Pod) -> Option<&Time> {
+    let state = runner_status(pod)?.state.as_ref()?;
+    let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+    running.or_else(|| state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref()))
+}
+
 /// True if the pod neither runs nor will.
 pub fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

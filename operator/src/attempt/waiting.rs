@@ -41,8 +41,8 @@ pub struct Wait {
     pub reason: Reason,
     /// The sentence for people.
     pub message: String,
-    /// The attempt is given up after this time.
-    pub ends_in: Option<Duration>,
+    /// To look again after this time: then it is given up, or worth another word.
+    pub again: Option<Duration>,
     /// The end, if it is given up now.
     pub given_up: Option<Box<End>>,
     /// True if it has taken so long that people should hear of it.
@@ -51,7 +51,7 @@ pub struct Wait {
 
 impl Wait {
     fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), ends_in: None, given_up: None, is_news: false }
+        Self { reason, message: message.into(), again: None, given_up: None, is_news: false }
     }
 }
 
@@ -102,7 +102,7 @@ fn without_pod(job: &batch::Job, refusal: Option<&str>, now: Timestamp) -> Wait 
     let started = job.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|at| at.0);
     let age = since(started.or_else(|| job.creation_timestamp().map(|at| at.0)), now);
     if refusal.is_none() && age < PATIENCE {
-        return Wait::new(Reason::Pending, "the pod is being made");
+        return Wait { again: PATIENCE.checked_sub(age), ..Wait::new(Reason::Pending, "the pod is being made") };
     }
     let hint = || {
         format!(
@@ -127,7 +127,7 @@ pub fn refused(wait: Wait, age: Duration, now: Timestamp) -> Wait {
     let given_up = (age >= POD_CREATION).then(|| {
         Box::new(End::decided(AttemptClass::PodStart, "POD_START_FAILED", format!("given up after an hour: {}", wait.message), now))
     });
-    Wait { ends_in: POD_CREATION.checked_sub(age), given_up, is_news: true, ..wait }
+    Wait { again: POD_CREATION.checked_sub(age), given_up, is_news: true, ..wait }
 }
 
 /// What the API server said when the batch/v1 Job itself was to be made, `age` after the first try.
@@ -141,7 +141,7 @@ fn stuck(waiting: &ContainerStateWaiting, age: Duration, now: Timestamp) -> Wait
     // A Secret with credentials is as good as credentials: who mends it is the same person.
     let class = if said.to_lowercase().contains("secret") { AttemptClass::Storage } else { AttemptClass::PodStart };
     let given_up = (age >= CONTAINER_START).then(|| Box::new(End::decided(class, "POD_START_FAILED", message.clone(), now)));
-    Wait { ends_in: CONTAINER_START.checked_sub(age), given_up, is_news: true, ..Wait::new(Reason::PodStartFailed, message) }
+    Wait { again: CONTAINER_START.checked_sub(age), given_up, is_news: true, ..Wait::new(Reason::PodStartFailed, message) }
 }
 
 /// True if the container has run for two minutes and the last word of the runner is as old.

@@ -46,7 +46,7 @@ pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects:
         }
         Start::Held(held) => Applied { held: Some(held), ..Applied::default() },
         Start::Impossible(message, reason) => {
-            let ending = Ending { state: floe_crds::state::UpdateState::Failed, reason, message };
+            let ending = Ending { state: floe_crds::state::UpdateState::Failed, reason, message, at: None };
             Applied { ending: Some(ending), ..Applied::default() }
         }
         Start::Denied(error) => {

@@ -93,6 +93,8 @@ pub struct Ending {
     pub state: UpdateState,
     pub reason: Reason,
     pub message: String,
+    /// When, if not now.
+    pub at: Option<Timestamp>,
 }
 
 /// How an attempt goes.
@@ -151,7 +153,7 @@ fn canceled(seen: &Observed) -> Option<Decision> {
     } else {
         (Reason::UpdateCanceled, "canceled before the next attempt")
     };
-    seen.is_canceled().then(|| Decision::End(Ending { state: UpdateState::Canceled, reason, message: message.to_string() }))
+    seen.is_canceled().then(|| Decision::End(Ending { state: UpdateState::Canceled, reason, message: message.to_string(), at: None }))
 }
 
 /// What is coalesced ends with the other, whatever its end. If the other was deleted, it goes its own way again.
@@ -165,13 +167,14 @@ fn coalesced(seen: &Observed) -> Option<Decision> {
     let word = condition::find(conditions, ConditionType::Succeeded).map(|succeeded| succeeded.reason.as_str());
     let reason = Reason::ALL.iter().copied().find(|reason| Some(reason.as_str()) == word).unwrap_or(Reason::Coalesced);
     let message = status.and_then(|status| status.message.clone()).unwrap_or_default();
-    Some(Decision::End(Ending { state, reason, message: format!("as {into}: {message}") }))
+    let at = status.and_then(|status| status.end_time.as_ref()).map(|at| at.0);
+    Some(Decision::End(Ending { state, reason, message: format!("as {into}: {message}"), at }))
 }
 
 fn line_full(seen: &Observed) -> Option<Decision> {
     (seen.status.state.is_none() && line::is_full(&seen.update, &seen.updates)).then(|| {
         let message = format!("[QUEUE_FULL] {} updates of the pipeline wait already; ask again when some have ended", line::MAX_QUEUED);
-        Decision::End(Ending { state: UpdateState::Failed, reason: Reason::UpdateFailed, message })
+        Decision::End(Ending { state: UpdateState::Failed, reason: Reason::UpdateFailed, message, at: None })
     })
 }
 
@@ -285,7 +288,7 @@ fn ended(seen: &Observed, attempt: &Observation, end: Box<End>) -> Decision {
 
 fn following(seen: &Observed, attempt: &Observation, waits: Option<Wait>) -> Following {
     let stop = seen.update.spec.cancel;
-    let again = waits.as_ref().and_then(|waits| waits.ends_in);
+    let again = waits.as_ref().and_then(|waits| waits.again);
     let is_news = waits.as_ref().is_some_and(|waits| waits.is_news);
     let state = state_of(seen, attempt, waits.is_some());
     let (reason, message) = match waits {

@@ -1,6 +1,6 @@
 //! The start of an attempt: the last look at what else writes the storage root, then its request and its batch/v1 Job. IO.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use floe_crds::{
     condition::Reason,
@@ -118,26 +118,21 @@ async fn is_outdated(ctx: &Context, seen: &Observed) -> Result<bool, Error> {
     Ok(!same)
 }
 
-/// A pod, or a batch/v1 Job that may still make one, that writes the storage root and is not of the attempt `own`. Its own namespace is read
-/// from the API server; what another namespace holds is known from the caches, and the lock in storage stands behind both.
+/// A pod, or a batch/v1 Job that may still make one, that writes the storage root and is not of the attempt `own`. What counts is what the API
+/// server says of the namespace now; what the caches show counts too, other namespaces included. The lock in storage stands behind both.
 async fn other_writer(ctx: &Context, pipeline: &Pipeline, own: &str) -> Result<Option<String>, Error> {
     let (namespace, root) = (pipeline.namespace().unwrap_or_default(), storage_label(pipeline));
     let selector = format!("{}={root}", labels::STORAGE);
-    let jobs: Vec<batch::Job> = ctx.list(&namespace, &selector).await?;
-    let pods: Vec<Pod> = ctx.list(&namespace, &selector).await?;
-    let elsewhere = |object: &dyn Fn() -> (Option<String>, Option<String>)| {
-        let (its_namespace, its_root) = object();
-        its_namespace.as_deref() != Some(namespace.as_str()) && its_root.as_deref() == Some(root.as_str())
-    };
-    let job = jobs.iter().find(|job| job_end(job).is_none() && job.name_any() != own).map(|job| format!("batch/v1 Job {}", job.name_any()));
-    let owned = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.name == own);
-    let pod = || pods.iter().find(|pod| !is_over(pod) && !owned(pod)).map(|pod| format!("pod {}", pod.name_any()));
-    let far = || {
-        let pods = ctx.caches.pods.all();
-        let far = pods.iter().find(|pod| !is_over(pod) && elsewhere(&|| (pod.namespace(), pod.labels().get(labels::STORAGE).cloned())));
-        far.map(|pod| format!("pod {} of namespace {}", pod.name_any(), pod.namespace().unwrap_or_default()))
-    };
-    Ok(job.or_else(pod).or_else(far))
+    let mut jobs: Vec<Arc<batch::Job>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
+    let mut pods: Vec<Arc<Pod>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
+    let writes = |labels: &BTreeMap<String, String>| labels.get(labels::STORAGE) == Some(&root);
+    jobs.extend(ctx.caches.jobs.all().into_iter().filter(|job| writes(job.labels())));
+    pods.extend(ctx.caches.pods.all().into_iter().filter(|pod| writes(pod.labels())));
+    let job = jobs.iter().find(|job| job_end(job).is_none() && Key::of(job.as_ref()) != Key::new(&namespace, own));
+    let owned = |pod: &Pod| pod.namespace().as_ref() == Some(&namespace) && pod.owner_references().iter().any(|owner| owner.name == own);
+    let pod = pods.iter().find(|pod| !is_over(pod) && !owned(pod));
+    let job = job.map(|job| format!("batch/v1 Job {}", Key::of(job.as_ref())));
+    Ok(job.or_else(|| pod.map(|pod| format!("pod {}", Key::of(pod.as_ref())))))
 }
 
 type Files = Vec<k8s_openapi::api::core::v1::VolumeProjection>;

@@ -19,7 +19,7 @@ use super::{
     observe::{Observation, Observed},
 };
 use crate::attempt::{
-    end::{End, newest_pod, runner_status},
+    end::{End, newest_pod, runner_start, runner_status},
     job_name,
     retry::Sequel,
 };
@@ -116,8 +116,8 @@ fn coalesced(status: &mut PipelineUpdateStatus, seen: &Observed, into: &str) {
 }
 
 fn ends(status: &mut PipelineUpdateStatus, seen: &Observed, ending: &Ending) {
-    let at = Time(status.start_time.as_ref().map_or(seen.now, |start| start.0.max(seen.now)));
-    finish(status, seen, ending, &at);
+    let at = ending.at.unwrap_or(seen.now);
+    finish(status, seen, ending, &Time(status.start_time.as_ref().map_or(at, |start| start.0.max(at))));
 }
 
 fn finish(status: &mut PipelineUpdateStatus, seen: &Observed, ending: &Ending, at: &Time) {
@@ -146,7 +146,10 @@ fn starts(status: &mut PipelineUpdateStatus, seen: &Observed, number: i32, appli
 
 /// Adds the attempt to the list.
 fn begin(status: &mut PipelineUpdateStatus, seen: &Observed, number: i32, at: Option<Time>) {
+    // The API server tells creations apart by seconds only: no attempt began before it might.
+    let earliest = status.attempts.last().filter(|last| last.number < number).and_then(|last| last.next_attempt_time.clone());
     let at = at.unwrap_or_else(|| now(seen));
+    let at = earliest.filter(|earliest| earliest.0 > at.0).unwrap_or(at);
     status.attempt = Some(number);
     status.start_time.get_or_insert_with(|| at.clone());
     if status.attempts.iter().all(|attempt| attempt.number != number) {
@@ -163,6 +166,9 @@ fn observed(status: &mut PipelineUpdateStatus, seen: &Observed) {
     begin(status, seen, attempt.number, attempt.job.as_ref().and_then(|job| job.creation_timestamp()));
     if let Some(entry) = status.attempts.iter_mut().find(|entry| entry.number == attempt.number) {
         note_pod(entry, attempt);
+    }
+    if let Some(started) = newest_pod(&attempt.pods).and_then(|pod| runner_start(pod)) {
+        with_phase(&mut status.phase_times, UpdateState::Initializing, started);
     }
     if let Some(report) = &attempt.report {
         fold(status, &report.spec);
@@ -242,7 +248,7 @@ fn attempt_ended(status: &mut PipelineUpdateStatus, seen: &Observed, end: &End, 
                 status.failed_flows.extend(failed_flow(&end.result));
             }
             let message = if *state == UpdateState::Completed { completed(status, &message) } else { message };
-            finish(status, seen, &Ending { state: *state, reason: *reason, message }, &Time(at));
+            finish(status, seen, &Ending { state: *state, reason: *reason, message, at: None }, &Time(at));
         }
     }
 }

@@ -37,7 +37,7 @@ fn containers_that_cannot_start_are_given_up_after_ten_minutes() {
         let pods = pods(waiting(reason, message));
         let early = waits(&pods, None, 100);
         assert_eq!((early.reason, early.given_up.as_ref()), (Reason::PodStartFailed, None));
-        assert_eq!((early.message, early.ends_in), (format!("{reason}: {message}"), Some(Duration::from_secs(503))));
+        assert_eq!((early.message, early.again), (format!("{reason}: {message}"), Some(Duration::from_secs(503))));
         let end = waits(&pods, None, 603).given_up.unwrap();
         assert_eq!((end.class, end.message()), (class, format!("[POD_START_FAILED] {reason}: {message}")));
     }
@@ -65,12 +65,13 @@ fn a_pod_without_a_node_waits_and_is_news_after_five_minutes() {
 
 #[test]
 fn jobs_that_cannot_make_their_pod_are_given_up_after_an_hour() {
-    assert_eq!(waits(&[], None, 5).reason, Reason::Pending);
+    let fresh = waits(&[], None, 5);
+    assert_eq!((fresh.reason, fresh.again), (Reason::Pending, Some(Duration::from_secs(10))));
     let refused = waits(&[], Some("pods \"x\" is forbidden: exceeded quota: small"), 60);
     assert_eq!((refused.reason, refused.given_up.as_ref()), (Reason::QuotaExceeded, None));
     assert_eq!(refused.message, "no pod can be made: pods \"x\" is forbidden: exceeded quota: small");
     let refused = waits(&[], Some("violates PodSecurity \"restricted:latest\""), 60);
-    assert_eq!((refused.reason, refused.ends_in), (Reason::PodStartFailed, Some(Duration::from_secs(3540))));
+    assert_eq!((refused.reason, refused.again), (Reason::PodStartFailed, Some(Duration::from_secs(3540))));
     let end = waits(&[], Some("violates PodSecurity"), 3600).given_up.unwrap();
     assert_eq!(end.message(), "[POD_START_FAILED] given up after an hour: no pod can be made: violates PodSecurity");
     let unknown = waits(&[], None, 60);

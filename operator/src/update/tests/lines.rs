@@ -63,8 +63,11 @@ fn equal_requests_join_the_one_that_waits_and_end_with_it() {
     assert_eq!(world.conditions("u3"), "True/Unknown/True/False Coalesced");
     complete_one(&mut world);
     complete_one(&mut world);
+    world.pass(9);
+    world.settle();
     assert_eq!(["u2", "u3"].map(|name| world.conditions(name)), ["True/True/False/False UpdateCompleted"; 2].map(str::to_string));
     assert_eq!((world.status("u3").attempt, world.made.len()), (None, 3));
+    assert_eq!(world.status("u3").end_time, world.status("u2").end_time);
 }
 
 #[test]
