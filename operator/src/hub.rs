@@ -13,7 +13,7 @@ use floe_crds::{
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
-use crate::{cache::Change, context::Context, key::Key, labels, queue::Wake};
+use crate::{attempt::end, cache::Change, context::Context, key::Key, labels, queue::Wake};
 
 /// A changed definition ends a back-off, anything else does not.
 fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
@@ -147,20 +147,20 @@ pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
 
 /// Batch Jobs are attempts of updates, or clean-ups of Pipelines.
 pub fn job_changed(ctx: &Context, change: &Change<batch::Job>) {
-    wake_owner(ctx, change);
+    wake_owner(ctx, change, |job| end::job_end(job).is_some());
 }
 
 /// Pods are those of attempts and clean-ups.
 pub fn pod_changed(ctx: &Context, change: &Change<core::Pod>) {
-    wake_owner(ctx, change);
+    wake_owner(ctx, change, end::is_over);
 }
 
-fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>) {
+fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>, is_over: fn(&K) -> bool) {
     let Some(object) = change.newest() else { return };
     if let Some(update) = by_label(object.as_ref(), labels::UPDATE) {
         ctx.queues.update.wake(&update, Wake::Event);
-        // A writer that is gone lets the next one start.
-        if change.after.is_none()
+        // A writer that is no more lets the next one start.
+        if (change.after.is_none() || change.differs(is_over))
             && let Some(pipeline) = by_label(object.as_ref(), labels::PIPELINE)
         {
             wake_updates(ctx, &pipeline);
