@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod lint;
+mod reference;
 #[cfg(test)]
 mod samples;
 
 use kube::CustomResourceExt;
+pub use reference::reference;
 use serde::Serialize;
 use serde_json::Value;
 

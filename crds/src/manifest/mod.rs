@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub use document::{Document, Position, SourceText};
 pub use reference::reference;
+pub(crate) use reference::rows;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

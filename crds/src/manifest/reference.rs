@@ -57,14 +57,14 @@ pub fn reference() -> String {
 }
 
 /// One line per key of `schema`, a mapping at `path`; nested keys follow their parent.
-fn rows(out: &mut String, kind: &str, path: &str, schema: &Value) {
+pub(crate) fn rows(out: &mut String, kind: &str, path: &str, schema: &Value) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, field) in properties {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let star = if required.contains(&name.as_str()) { "*" } else { "" };
         let default = match field.get("default") {
-            Some(Value::String(text)) => format!("`{text}`"),
+            Some(Value::String(text)) if !text.is_empty() => format!("`{text}`"),
             Some(value) if value.is_number() || value.is_boolean() => format!("`{value}`"),
             Some(Value::Array(items)) if !items.is_empty() => format!("`{}`", Value::Array(items.clone())),
             _ => String::new(),

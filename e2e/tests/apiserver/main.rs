@@ -3,4 +3,6 @@
 
 mod o05_cel_rules;
 mod o06_defaults_and_unknown_fields;
+mod o09_tables_from_sql;
+mod o10_manifest_tables_join;
 mod o53_immutable_fields;
