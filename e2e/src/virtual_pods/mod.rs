@@ -266,8 +266,11 @@ fn begin(world: &Arc<World>, job: &batch::Job) -> (watch::Sender<Seen>, tokio_ut
         if has_ended {
             return;
         }
-        let name = play.job.name_any();
-        if let Err(error) = Box::pin(play.run()).await {
+        let (name, namespace) = (play.job.name_any(), play.job.namespace().unwrap_or_default());
+        let Err(error) = Box::pin(play.run()).await else { return };
+        // Someone may take a Job and its pod away at any moment; what fails then is no error of the play.
+        let left = Api::<batch::Job>::namespaced(world.client.clone(), &namespace).get_opt(&name).await;
+        if left.is_ok_and(|job| job.is_some_and(|job| job.metadata.deletion_timestamp.is_none())) {
             world.stage().errors.push(format!("{name}: {error:#}"));
         }
     });

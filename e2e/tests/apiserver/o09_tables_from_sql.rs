@@ -27,14 +27,14 @@ async fn o09_tables_from_sql() -> anyhow::Result<()> {
     let _pods = VirtualPods::start(&tenant);
     tenant.apply_one(&pipeline("shop", json!({}))).await?;
 
-    let refreshed = |table: &Table| said(table, ConditionType::RefreshSucceeded) == "True UpdateCompleted";
+    let refreshed = |table: &Table| {
+        (said(table, ConditionType::RefreshSucceeded).as_str(), said(table, ConditionType::Ready).as_str())
+            == ("True UpdateCompleted", "True GraphValid")
+    };
     let daily = tenant.wait::<Table>("shop-daily", "its refresh", refreshed).await?;
     let orders = tenant.wait::<Table>("shop-orders", "its refresh", refreshed).await?;
     assert_eq!(tenant.list::<Table>().await?.len(), 2);
-    assert_eq!(
-        (said(&daily, ConditionType::Ready), said(&daily, ConditionType::Active)),
-        ("True GraphValid".to_string(), "True Declared".to_string())
-    );
+    assert_eq!(said(&daily, ConditionType::Active), "True Declared");
     assert_eq!(daily.annotations()["floe.dev/declared-in"], "sql");
     let owner = &daily.owner_references()[0];
     assert_eq!((owner.kind.as_str(), owner.name.as_str(), owner.controller), ("Pipeline", "shop", Some(true)));
