@@ -167,6 +167,10 @@ fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>, is_over: fn(&K)
         }
     } else if let Some(pipeline) = by_label(object.as_ref(), labels::PIPELINE) {
         ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+        // Tables that are being deleted leave their data to the clean-up of their Pipeline.
+        if change.before.is_none() {
+            wake_tables(ctx, &pipeline);
+        }
     }
 }
 

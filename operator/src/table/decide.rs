@@ -59,7 +59,7 @@ fn deleted(observed: &Observed, verdict: &Verdict) -> Option<Decision> {
         return Some(Decision::Leave);
     }
     let waited = Duration::try_from(observed.now.duration_since(since)).unwrap_or_default();
-    let checks = [skipped, kept, gone, without_pipeline];
+    let checks = [skipped, kept, gone, with_pipeline, without_pipeline];
     let release = checks.iter().find_map(|check| check(observed, verdict));
     let late = || (waited >= PATIENCE).then_some(Release::LeftBehind("no update removed them within 10 minutes"));
     Some(match release.or_else(late) {
@@ -81,6 +81,12 @@ fn kept(observed: &Observed, _: &Verdict) -> Option<Release> {
 
 fn gone(observed: &Observed, _: &Verdict) -> Option<Release> {
     observed.are_data_gone().then_some(Release::Removed)
+}
+
+/// The clean-up of the Pipeline, which tells itself what it leaves, knows of the object by now.
+fn with_pipeline(observed: &Observed, _: &Verdict) -> Option<Release> {
+    let is_known = observed.is_cleaned_up || dataset::is_from_sql(&observed.table);
+    (observed.is_pipeline_deleted() && is_known).then_some(Release::Removed)
 }
 
 /// An object from SQL goes after its Pipeline, whose own clean-up has dealt with the data.

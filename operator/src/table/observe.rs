@@ -34,6 +34,8 @@ pub struct Observed {
     pub updates: Vec<Arc<PipelineUpdate>>,
     /// What their runners report, oldest first.
     pub told: Vec<Told>,
+    /// The clean-up of a Pipeline that is being deleted has been asked for: it deals with the data of all its Tables.
+    pub is_cleaned_up: bool,
     /// The time of this look.
     pub now: Timestamp,
 }
@@ -57,6 +59,8 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         tables: ctx.caches.tables.by(&owner),
         told: reports::of_updates(&ctx.caches, &updates),
         updates,
+        // What is found under the Pipeline itself is no attempt of an update.
+        is_cleaned_up: ctx.caches.jobs.by(&owner).iter().any(|job| !job.labels().contains_key(labels::UPDATE)),
         now: clock::now(),
         table,
     }))
@@ -94,6 +98,11 @@ impl Observed {
     /// True if someone wants the object to go.
     pub fn is_deleted(&self) -> bool {
         dataset::is_deleted(&self.table)
+    }
+
+    /// True if the Pipeline is being deleted.
+    pub fn is_pipeline_deleted(&self) -> bool {
+        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.metadata.deletion_timestamp.is_some())
     }
 
     /// True if another object that stays is the same dataset.

@@ -87,6 +87,7 @@ fn world(table: Table) -> Observed {
         tables: vec![table.clone()],
         updates: Vec::new(),
         told: Vec::new(),
+        is_cleaned_up: false,
         now: at(0),
         table,
     }
@@ -498,6 +499,13 @@ fn nothing_holds_up_an_object_that_may_go() {
     assert_eq!(released(&with_owner), Release::Kept, "SQL declares it: it is made again");
     with_owner.pipeline = None;
     assert_eq!(released(&with_owner), Release::Removed, "the clean-up of the Pipeline came first");
+    let mut with_pipeline = protected(table(&json!({})), true);
+    let mut dying = pipeline(None);
+    dying.metadata.deletion_timestamp = Some(Time(at(0)));
+    with_pipeline.pipeline = Some(Arc::new(dying));
+    assert!(matches!(with_pipeline.look().1, Decision::Await(_)), "the clean-up must know its policy first");
+    with_pipeline.is_cleaned_up = true;
+    assert_eq!(released(&with_pipeline), Release::Removed);
     let mut retained = protected(table(&json!({})), true);
     retained.edit(|table| table.spec.deletion_policy = Some(floe_crds::pipeline::DeletionPolicy::Retain));
     assert_eq!(released(&retained), Release::Kept);
