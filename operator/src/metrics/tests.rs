@@ -9,7 +9,6 @@ use floe_crds::{
     table::{Table, TableStatus},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::*;

@@ -49,6 +49,8 @@ pub struct Fold {
     report: RunReportSpec,
     flows: BTreeMap<String, FlowReport>,
     tables: BTreeMap<String, TableReport>,
+    /// Versions of what runs, as labels.
+    build: Option<String>,
     /// Per dataset and name what an expectation does.
     actions: BTreeMap<(String, String), ExpectationAction>,
 }
@@ -64,7 +66,7 @@ impl Fold {
             runner_version: env!("CARGO_PKG_VERSION").to_string(),
             ..RunReportSpec::default()
         };
-        Self { about, earlier: None, report, flows: BTreeMap::new(), tables: BTreeMap::new(), actions: BTreeMap::new() }
+        Self { about, earlier: None, report, flows: BTreeMap::new(), tables: BTreeMap::new(), build: None, actions: BTreeMap::new() }
     }
 
     /// Numbers of `stored`, by an earlier pod of the same attempt, are part of the report.
@@ -81,10 +83,15 @@ impl Fold {
             tables: self.tables.values().cloned().collect(),
             ..self.report.clone()
         };
-        match &self.earlier {
+        let mut report = match &self.earlier {
             Some(earlier) => merge::merged(earlier, report),
             None => report,
+        };
+        // A fact about this pod, not a number: it is not added to that of an earlier pod.
+        if let Some(build) = &self.build {
+            report.counters.insert("floe_build_info".to_string(), BTreeMap::from([(build.clone(), 1.0)]));
         }
+        report
     }
 
     /// One more event. True if the report must be written at once.
@@ -94,6 +101,14 @@ impl Fold {
             EventDetails::UpdateProgress(progress) => {
                 self.report.state = Some(progress.state);
                 self.report.phase_times.entry(progress.state.as_str().to_string()).or_insert_with(|| time(record.timestamp));
+            }
+            EventDetails::RuntimeDetails(details) => {
+                let versions = [
+                    ("version", details.floe_version.as_str()),
+                    ("datafusion", &details.datafusion_version),
+                    ("deltalake", &details.deltalake_version),
+                ];
+                self.build = Some(counters::labels(&versions));
             }
             EventDetails::GraphPlanned(planned) => {
                 self.planned(planned);

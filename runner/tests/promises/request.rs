@@ -425,6 +425,9 @@ fn o18_o20_an_interrupted_pod_is_followed_by_another_one() {
     );
     assert!(report["sequence"].as_i64().unwrap() > before);
     assert_eq!(report["counters"]["floe_flow_output_rows_total"][r#"flow="a",dataset="main.s.a""#], 25.0);
+    let builds: Vec<_> = report["counters"]["floe_build_info"].as_object().unwrap().iter().collect();
+    assert!(builds[0].0.starts_with(r#"version="0.1.0",datafusion="5"#) && builds.len() == 1, "{builds:?}");
+    assert_eq!(builds[0].1, 1.0, "two pods, one build");
 }
 
 #[test]
