@@ -57,3 +57,13 @@ async fn wait_leader(operator: &Operator) -> anyhow::Result<Duration> {
     }
     Ok(start.elapsed())
 }
+
+/// Waits until no series holds this text.
+async fn wait_no_series(operator: &Operator, text: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while let Some(line) = operator.get("/metrics").await?.lines().find(|line| line.contains(text)) {
+        ensure!(start.elapsed() < PATIENCE, "there is still {line}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

@@ -5,7 +5,14 @@ use std::{
     path::Path,
 };
 
-use floe_e2e::{operator::Settings, tenant::Tenant};
+use floe_crds::pipeline::Pipeline;
+use floe_e2e::{
+    objects::{pipeline, update},
+    operator::{Operator, Settings},
+    tenant::Tenant,
+    virtual_pods::{ROWS, VirtualPods},
+};
+use serde_json::json;
 
 /// Families by name, with their labels, of one table of the reference page.
 fn documented(page: &str, heading: &str) -> BTreeMap<String, BTreeSet<String>> {
@@ -30,12 +37,16 @@ fn exported(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     families
 }
 
+fn reference() -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/metrics.md"))?)
+}
+
 #[tokio::test]
 async fn a_live_process_exports_what_the_reference_says() -> anyhow::Result<()> {
     let tenant = Tenant::new("o40").await?;
     let operator = Settings::of(&tenant)?.start().await?;
     super::wait_leader(&operator).await?;
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/metrics.md"))?;
+    let page = reference()?;
     let exported = exported(&operator.get("/metrics").await?);
     let documented: BTreeMap<_, _> = ["Operator", "Process"].into_iter().flat_map(|heading| documented(&page, heading)).collect();
     // What has happened to nobody yet has no series.
@@ -53,4 +64,66 @@ async fn a_live_process_exports_what_the_reference_says() -> anyhow::Result<()> 
     assert_eq!(exported, expected);
     assert_eq!(operator.metric("floe_operator_cached_objects{kind=\"Pipeline\"}").await?, Some(0.0));
     Ok(())
+}
+
+/// Rows that flows of the pipeline have written, by what this process has counted.
+async fn rows(operator: &Operator, tenant: &Tenant) -> anyhow::Result<Option<f64>> {
+    let dataset = "main.default.orders";
+    let labels = format!("namespace=\"{}\",pipeline=\"shop\",flow=\"{dataset}\",dataset=\"{dataset}\"", tenant.name);
+    operator.metric(&format!("floe_flow_output_rows_total{{{labels}}}")).await
+}
+
+async fn completed(tenant: &Tenant, update: &str) -> anyhow::Result<()> {
+    let last = |pipeline: &Pipeline| pipeline.status.as_ref().and_then(|status| Some(status.last_update.as_ref()?.name.clone()));
+    tenant.wait::<Pipeline>("shop", "the end of its update", |pipeline| last(pipeline).as_deref() == Some(update)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pipeline_that_runs_has_metrics_as_long_as_it_exists() -> anyhow::Result<()> {
+    let tenant = Tenant::new("o40-pipeline").await?;
+    let _pods = VirtualPods::start(&tenant);
+    let operator = Settings::of(&tenant)?.start().await?;
+    tenant.create(&pipeline("shop", json!({}))).await?;
+    completed(&tenant, "shop-u1").await?;
+    let families = exported(&operator.get("/metrics").await?);
+    let documented: BTreeMap<_, _> = documented(&reference()?, "Pipelines and tables");
+    let of_pipelines: BTreeMap<_, _> = families.iter().filter(|(name, _)| documented.contains_key(*name)).collect();
+    for (name, labels) in &of_pipelines {
+        let mut expected = documented[*name].clone();
+        expected.extend(["namespace".to_string(), "pipeline".to_string()]);
+        assert_eq!(**labels, expected, "{name}");
+    }
+    for name in [
+        "floe_pipeline_info",
+        "floe_pipeline_state",
+        "floe_pipeline_condition",
+        "floe_pipeline_queued_updates",
+        "floe_updates_total",
+        "floe_update_duration_seconds",
+        "floe_update_phase_seconds",
+        "floe_pipeline_last_success_timestamp_seconds",
+        "floe_flow_state",
+        "floe_flow_output_rows_total",
+        "floe_table_rows",
+        "floe_table_version",
+        "floe_table_trouble",
+    ] {
+        assert!(of_pipelines.contains_key(&name.to_string()), "{name} is not exported");
+    }
+    assert_eq!(rows(&operator, &tenant).await?, Some(ROWS as f64));
+    tenant.create(&update("again", "shop", json!({}))).await?;
+    completed(&tenant, "again").await?;
+    assert_eq!(rows(&operator, &tenant).await?, Some(2.0 * ROWS as f64), "attempts add up");
+
+    operator.kill().await?;
+    let operator = Settings::of(&tenant)?.start().await?;
+    super::wait_leader(&operator).await?;
+    tenant.annotate::<Pipeline>("shop", "floe.dev/reconcile-requested-at", "now").await?;
+    let seen = |pipeline: &Pipeline| pipeline.status.as_ref().and_then(|status| status.last_handled_reconcile_at.clone());
+    tenant.wait::<Pipeline>("shop", "a look", |pipeline| seen(pipeline).as_deref() == Some("now")).await?;
+    assert_eq!(rows(&operator, &tenant).await?, None, "what an earlier process has counted is not counted again");
+    tenant.delete::<Pipeline>("shop").await?;
+    tenant.wait_gone::<Pipeline>("shop").await?;
+    super::wait_no_series(&operator, "pipeline=\"shop\"").await
 }

@@ -1,7 +1,7 @@
 //! Gauges of pipelines and tables, computed from the caches when someone asks.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -59,8 +59,13 @@ impl Views {
             updates.entry((update.namespace().unwrap_or_default(), update.spec.pipeline.clone())).or_default().push(update);
         }
         let all_reports = self.reports();
-        let newest_reports = newest_reports(&all_reports, &updates);
-        Snapshot { pipelines, tables: (self.tables)(), updates, newest_reports, all_reports, now }
+        // What is left of a Pipeline that is gone goes soon, and is not shown meanwhile.
+        let known: HashSet<PipelineKey> = pipelines.iter().map(|pipeline| key(&**pipeline)).collect();
+        let mut newest_reports = newest_reports(&all_reports, &updates);
+        newest_reports.retain(|pipeline, _| known.contains(pipeline));
+        let mut tables = (self.tables)();
+        tables.retain(|table| known.contains(&pipeline_of(table)));
+        Snapshot { pipelines, tables, updates, newest_reports, all_reports, now }
     }
 }
 
@@ -76,6 +81,10 @@ pub(super) struct Snapshot {
 
 fn key(object: &impl ResourceExt) -> PipelineKey {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn pipeline_of(table: &Table) -> PipelineKey {
+    (table.namespace().unwrap_or_default(), table.spec.pipeline.clone())
 }
 
 /// The newest report of each pipeline. One of an update that only validates counts if there is no other.
@@ -147,8 +156,7 @@ impl Snapshot {
         }
         for table in &self.tables {
             let Some(status) = &table.status else { continue };
-            let pipeline = (table.namespace().unwrap_or_default(), table.spec.pipeline.clone());
-            sample_table(family, status, &pipeline, samples);
+            sample_table(family, status, &pipeline_of(table), samples);
         }
         for (pipeline, report) in &self.newest_reports {
             sample_report(family, &report.spec, pipeline, samples, self.now);

@@ -92,7 +92,7 @@ fn report(name: &str, rows: u32, failed: u32, ended: bool) -> Arc<RunReport> {
 }
 
 /// Metrics of a leader that sees these pipelines and reports.
-fn metrics(detail: Detail, pipelines: Vec<Arc<floe_crds::pipeline::Pipeline>>, reports: Vec<Arc<RunReport>>) -> Metrics {
+fn leader(detail: Detail, pipelines: Vec<Arc<floe_crds::pipeline::Pipeline>>, reports: Vec<Arc<RunReport>>) -> Metrics {
     let metrics = Metrics::new(detail).unwrap();
     metrics.leader(true);
     let updates = vec![update("bookstore-u0", "00:06:00"), update("bookstore-u1", "00:08:10")];
@@ -120,7 +120,7 @@ const ROWS: &str = "floe_flow_output_rows_total{namespace=\"data\",pipeline=\"bo
 
 #[test]
 fn the_exposition_of_a_pipeline() {
-    let metrics = metrics(Detail::Dataset, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 10, 1, true)]);
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 10, 1, true)]);
     metrics.absorb(&report("bookstore-u1-a1", 10, 1, true), "data", "bookstore");
     metrics.update_ended("data", "bookstore", UpdateState::Completed, Cause::ApiCall, Some(Duration::from_secs(110)));
     metrics.attempt("data", "bookstore", AttemptReason::Oom);
@@ -129,7 +129,7 @@ fn the_exposition_of_a_pipeline() {
 
 #[test]
 fn one_sum_per_pipeline_if_asked_for() {
-    let metrics = metrics(Detail::Pipeline, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 10, 1, true)]);
+    let metrics = leader(Detail::Pipeline, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 10, 1, true)]);
     metrics.absorb(&report("bookstore-u1-a1", 10, 1, true), "data", "bookstore");
     let text = products(&metrics);
     assert!(!text.contains("flow=") && !text.contains("dataset=") && !text.contains("expectation="), "{text}");
@@ -141,7 +141,7 @@ fn one_sum_per_pipeline_if_asked_for() {
 fn counters_take_totals_and_add_differences() {
     let first = report("bookstore-u1-a1", 10, 0, false);
     let second = report("bookstore-u1-a2", 5, 0, false);
-    let metrics = metrics(Detail::Dataset, vec![pipeline("bookstore")], vec![first.clone(), second.clone()]);
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], vec![first.clone(), second.clone()]);
     for seen in [&first, &first, &report("bookstore-u1-a1", 25, 0, false), &second] {
         metrics.absorb(seen, "data", "bookstore");
     }
@@ -152,18 +152,20 @@ fn counters_take_totals_and_add_differences() {
 
 #[test]
 fn what_is_deleted_has_no_series_and_only_the_leader_tells() {
-    let metrics = metrics(Detail::Dataset, vec![pipeline("bookstore")], Vec::new());
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], Vec::new());
     metrics.absorb(&report("gone-u1-a1", 10, 0, false), "data", "gone");
     metrics.update_ended("data", "gone", UpdateState::Failed, Cause::ApiCall, None);
     let text = products(&metrics);
     assert!(text.contains("pipeline=\"bookstore\"") && !text.contains("pipeline=\"gone\""), "{text}");
+    let left_over = leader(Detail::Dataset, Vec::new(), vec![report("bookstore-u1-a1", 10, 0, false)]);
+    assert_eq!(products(&left_over), "", "its table and its report are not gone yet");
     metrics.leader(false);
     assert_eq!(products(&metrics), "");
 }
 
 #[test]
 fn expectations_that_fail_in_a_row_are_counted_by_update() {
-    let metrics = metrics(Detail::Dataset, vec![pipeline("bookstore")], Vec::new());
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], Vec::new());
     let bad =
         "floe_expectation_bad_updates{namespace=\"data\",pipeline=\"bookstore\",dataset=\"main.default.silver\",expectation=\"has id\"}";
     let end = |update: &str, attempt: u32, failed: u32| {
@@ -180,7 +182,7 @@ fn expectations_that_fail_in_a_row_are_counted_by_update() {
 
 #[test]
 fn names_beyond_the_limit_are_summed() {
-    let metrics = metrics(Detail::Dataset, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 1, 0, false)]);
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], vec![report("bookstore-u1-a1", 1, 0, false)]);
     let mut report = (*report("bookstore-u1-a1", 1, 0, false)).clone();
     let rows = (0..2500).map(|n| (format!("flow=\"f\",dataset=\"t{n:04}\""), 1.0)).collect();
     report.spec.counters = [("floe_flow_input_rows_total".to_string(), rows)].into();

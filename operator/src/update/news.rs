@@ -98,7 +98,9 @@ fn of_waiting(reason: Reason) -> Option<EventReason> {
 pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decision: &Decision) {
     let namespace = seen.update.namespace().unwrap_or_default();
     let pipeline = &seen.update.spec.pipeline;
-    if let Some(report) = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()) {
+    // What had ended before was counted then, by this process or by an earlier one.
+    let ended_before = seen.status.state.is_some_and(UpdateState::is_terminal);
+    if let Some(report) = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()).filter(|_| !ended_before) {
         ctx.metrics.absorb(report, &namespace, pipeline);
     }
     if *status == seen.status {
@@ -118,7 +120,7 @@ pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decis
             ctx.metrics.attempt(&namespace, pipeline, attempt_reason(end.class, end.out_of_memory));
         }
     }
-    if let Some(state) = status.state.filter(|state| state.is_terminal()) {
+    if let Some(state) = status.state.filter(|state| state.is_terminal() && !ended_before) {
         ctx.starts.forget(&namespace, &seen.update.name_any());
         let duration = status.duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         ctx.metrics.update_ended(&namespace, pipeline, state, seen.update.spec.cause, duration);
