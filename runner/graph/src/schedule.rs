@@ -1,5 +1,8 @@
 //! The scheduler of one update: which flow starts when, what is retried, what is skipped. It changes its own state and returns actions;
 //! the caller carries them out and tells what became of them.
+//!
+//! A flow of a continuous update is started again and again, one round at a time: the caller says that it has caught up, and when its pause
+//! is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +61,10 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the text of the variant says what its fields are")]
 pub enum Outcome {
-    /// Everything there was to do is committed.
+    /// Everything there was to do is committed, and nothing more comes.
     Completed,
+    /// Everything there was to do is committed, and the flow will look for more. `worked`: there was something.
+    CaughtUp { worked: bool },
     /// It stopped on request, between two micro-batches.
     Stopped,
     /// `transient`: another attempt may not meet it. `jitter` in −0.2..=0.2 changes the wait before that.
@@ -80,6 +85,10 @@ pub enum Action {
     Failed { flow: String },
     /// Tell that the flow is SKIPPED because these flows failed.
     Skipped { flow: String, roots: Vec<String> },
+    /// Tell that the IDLE flow keeps what it has, because these flows, which feed it, failed finally.
+    Held { flow: String, roots: Vec<String> },
+    /// Call [`Schedule::look_due`] with these values after the pause of the flow.
+    LookAgain { flow: String, round: u64 },
     /// Ask all running flows to stop after their micro-batch.
     StopRunning,
     /// All flows have ended.
@@ -110,15 +119,33 @@ struct Node {
     name: String,
     part: Part,
     state: Option<FlowState>,
+    upstream: BTreeSet<usize>,
     downstream: Vec<usize>,
-    /// Upstream flows that have not ended well yet.
-    waiting_for: usize,
+    /// Upstream flows whose end, or the end of whose round, comes first.
+    waiting_for: BTreeSet<usize>,
+    /// Starts since it last ended well.
     attempts: u32,
+    /// Starts at all.
+    round: u64,
     max_retries: Option<u32>,
+    pause: Pause,
+    /// Flows that failed while this one, which they feed, was in a round.
+    held_by: Vec<String>,
     /// Started and not yet ended.
     active: bool,
     /// In a terminal state.
     ended: bool,
+}
+
+/// How an idle flow waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// The interval since its last work is not over.
+    Resting,
+    /// It looks for more as soon as there may be some.
+    Rested,
+    /// It looks next.
+    Due,
 }
 
 impl Schedule {
@@ -126,27 +153,32 @@ impl Schedule {
     pub fn new(flows: Vec<ScheduledFlow>, max_concurrent: usize, retry: RetryPolicy) -> Self {
         let index: BTreeMap<String, usize> = flows.iter().enumerate().map(|(at, flow)| (flow.name.to_lowercase(), at)).collect();
         let mut downstream = vec![Vec::new(); flows.len()];
-        let mut waiting_for = vec![0; flows.len()];
+        let mut upstream = Vec::with_capacity(flows.len());
         for (at, flow) in flows.iter().enumerate() {
-            let upstream: BTreeSet<usize> = flow.upstream.iter().filter_map(|name| index.get(&name.to_lowercase()).copied()).collect();
+            let mut up: BTreeSet<usize> = flow.upstream.iter().filter_map(|name| index.get(&name.to_lowercase()).copied()).collect();
             // Two flows may write into each other's inputs only through a cycle, which resolution refuses; a flow never waits for itself.
-            for up in upstream.into_iter().filter(|up| *up != at) {
-                downstream[up].push(at);
-                waiting_for[at] += 1;
+            up.remove(&at);
+            for up in &up {
+                downstream[*up].push(at);
             }
+            upstream.push(up);
         }
-        let node = |((flow, downstream), waiting_for): ((ScheduledFlow, Vec<usize>), usize)| Node {
+        let node = |((flow, downstream), upstream): ((ScheduledFlow, Vec<usize>), BTreeSet<usize>)| Node {
             name: flow.name,
             part: flow.part,
             state: None,
+            waiting_for: upstream.clone(),
+            upstream,
             downstream,
-            waiting_for,
             attempts: 0,
+            round: 0,
             max_retries: flow.max_retries.or(retry.max_retries),
+            pause: Pause::Resting,
+            held_by: Vec::new(),
             active: false,
             ended: false,
         };
-        let flows: Vec<Node> = flows.into_iter().zip(downstream).zip(waiting_for).map(node).collect();
+        let flows: Vec<Node> = flows.into_iter().zip(downstream).zip(upstream).map(node).collect();
         Self {
             flows,
             index,
@@ -226,6 +258,7 @@ impl Schedule {
                 self.end_well(at);
                 self.release_downstream(at);
             }
+            Outcome::CaughtUp { worked } => self.caught_up(at, worked, &mut actions),
             Outcome::Stopped => {
                 self.report(at, FlowState::Stopped, &mut actions);
                 self.end(at);
@@ -243,6 +276,16 @@ impl Schedule {
         if let Some(at) = self.at(flow).filter(|at| self.is_waiting_for_retry(*at)) {
             self.report(at, FlowState::Queued, &mut actions);
             self.ready.insert(at);
+            self.go_on(&mut actions);
+        }
+        actions
+    }
+
+    /// The pause of a flow after its start number `round` is over.
+    pub fn look_due(&mut self, flow: &str, round: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(at) = self.at(flow).filter(|at| self.flows[*at].round == round && !self.stopping) {
+            self.look(at);
             self.go_on(&mut actions);
         }
         actions
@@ -275,7 +318,8 @@ impl Schedule {
 
     fn is_startable(&self, at: usize) -> bool {
         let node = &self.flows[at];
-        !node.ended && !node.active && node.state == Some(FlowState::Queued) && node.waiting_for == 0
+        let waits = node.state == Some(FlowState::Queued) || (node.state == Some(FlowState::Idle) && node.pause == Pause::Due);
+        waits && !node.ended && !node.active && node.waiting_for.is_empty()
     }
 
     fn is_waiting_for_retry(&self, at: usize) -> bool {
@@ -311,8 +355,56 @@ impl Schedule {
 
     fn end_well(&mut self, at: usize) {
         self.end(at);
+        self.out_of_the_way(at);
+    }
+
+    /// Nothing waits for the flow any more.
+    fn out_of_the_way(&mut self, at: usize) {
         for down in self.flows[at].downstream.clone() {
-            self.flows[down].waiting_for -= 1;
+            self.flows[down].waiting_for.remove(&at);
+        }
+    }
+
+    /// A round ended well. Whoever reads what it wrote looks at it, unless that one pauses after its own last work.
+    fn caught_up(&mut self, at: usize, worked: bool, actions: &mut Vec<Action>) {
+        if worked || self.flows[at].state != Some(FlowState::Idle) {
+            self.advance(at, FlowState::Running, actions);
+        }
+        self.report(at, FlowState::Idle, actions);
+        self.out_of_the_way(at);
+        let node = &mut self.flows[at];
+        node.attempts = 0;
+        node.pause = if worked { Pause::Resting } else { Pause::Rested };
+        let (flow, roots, round) = (node.name.clone(), std::mem::take(&mut node.held_by), node.round);
+        if self.stopping {
+            self.report(at, FlowState::Stopped, actions);
+            self.end(at);
+        } else if roots.is_empty() {
+            actions.push(Action::LookAgain { flow, round });
+        } else {
+            actions.push(Action::Held { flow, roots });
+            self.end(at);
+        }
+        self.release_downstream(at);
+        for down in self.flows[at].downstream.clone() {
+            if worked && self.flows[down].pause == Pause::Rested {
+                self.look(down);
+            }
+        }
+    }
+
+    /// An idle flow will look for more, after the flows before it that are in a round now.
+    fn look(&mut self, at: usize) {
+        let node = &self.flows[at];
+        if self.stopping || node.ended || node.active || node.pause == Pause::Due || node.state != Some(FlowState::Idle) {
+            return;
+        }
+        let waiting_for = node.upstream.iter().copied().filter(|up| self.flows[*up].active).collect();
+        let node = &mut self.flows[at];
+        node.pause = Pause::Due;
+        node.waiting_for = waiting_for;
+        if self.is_startable(at) {
+            self.ready.insert(at);
         }
     }
 
@@ -329,7 +421,8 @@ impl Schedule {
         let retries = self.flows[at].attempts.saturating_sub(1);
         let flow = self.flows[at].name.clone();
         let max_retries = self.flows[at].max_retries;
-        if transient && !self.stopping && max_retries.is_none_or(|most| retries < most) {
+        let is_held = !self.flows[at].held_by.is_empty();
+        if transient && !is_held && !self.stopping && max_retries.is_none_or(|most| retries < most) {
             let after_ms = self.retry.backoff_ms(retries, jitter);
             let attempts = max_retries.map(|most| most.saturating_add(1));
             actions.push(Action::RetryLater { flow, attempt: retries + 2, attempts, after_ms });
@@ -340,7 +433,7 @@ impl Schedule {
         self.skip_downstream(at, actions);
     }
 
-    /// All descendants of a failed flow are skipped, each once, nearest first.
+    /// All descendants of a failed flow are skipped, each once, nearest first. Those that have done some work keep it.
     fn skip_downstream(&mut self, root: usize, actions: &mut Vec<Action>) {
         let roots = vec![self.flows[root].name.clone()];
         let mut next: BTreeSet<usize> = self.flows[root].downstream.iter().copied().collect();
@@ -348,18 +441,34 @@ impl Schedule {
             if self.flows[at].ended {
                 continue;
             }
-            self.flows[at].state = Some(FlowState::Skipped);
-            actions.push(Action::Skipped { flow: self.flows[at].name.clone(), roots: roots.clone() });
-            self.end(at);
+            self.skip(at, &roots, actions);
             next.extend(self.flows[at].downstream.iter().copied());
         }
+    }
+
+    fn skip(&mut self, at: usize, roots: &[String], actions: &mut Vec<Action>) {
+        let node = &mut self.flows[at];
+        if node.active {
+            // Its round ends as it began.
+            node.held_by = roots.to_vec();
+            return;
+        }
+        let (flow, roots) = (node.name.clone(), roots.to_vec());
+        if node.state == Some(FlowState::Idle) {
+            actions.push(Action::Held { flow, roots });
+        } else {
+            self.report(at, FlowState::Queued, actions);
+            self.flows[at].state = Some(FlowState::Skipped);
+            actions.push(Action::Skipped { flow, roots });
+        }
+        self.end(at);
     }
 
     /// A flow that was stopped by itself cannot feed its descendants.
     fn stop_downstream(&mut self, from: usize, actions: &mut Vec<Action>) {
         let mut next: BTreeSet<usize> = self.flows[from].downstream.iter().copied().collect();
         while let Some(at) = next.pop_first() {
-            if self.flows[at].ended {
+            if self.flows[at].ended || self.flows[at].active {
                 continue;
             }
             self.stop_queued(at, actions);
@@ -380,7 +489,9 @@ impl Schedule {
             self.running += 1;
             let node = &mut self.flows[at];
             node.attempts += 1;
+            node.round += 1;
             node.active = true;
+            node.pause = Pause::Resting;
             let (flow, attempt) = (node.name.clone(), node.attempts);
             let state = if node.part == Part::Planned { FlowState::Planning } else { FlowState::Starting };
             self.report(at, state, actions);

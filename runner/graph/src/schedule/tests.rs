@@ -107,6 +107,107 @@ fn an_update_without_flows_is_complete_at_once() {
     assert_eq!(schedule.start(), [Action::Finish { state: UpdateState::Completed }]);
 }
 
+const WORKED: Outcome = Outcome::CaughtUp { worked: true };
+const NOTHING_NEW: Outcome = Outcome::CaughtUp { worked: false };
+
+fn look_again(flow: &str, round: u64) -> Action {
+    Action::LookAgain { flow: flow.to_string(), round }
+}
+
+fn state(flow: &str, state: FlowState) -> Action {
+    Action::Report { flow: flow.to_string(), state }
+}
+
+/// `a` feeds `b`; both have had their first round.
+fn two_idle_flows() -> Schedule {
+    let mut schedule = Schedule::new(vec![flow("a", &[], Part::Streamed), flow("b", &["a"], Part::Planned)], 8, RETRY);
+    schedule.start();
+    assert_eq!(started(&schedule.ended("a", WORKED)), ["b"]);
+    let first = [state("b", FlowState::Starting), state("b", FlowState::Running), state("b", FlowState::Idle), look_again("b", 1)];
+    assert_eq!(schedule.ended("b", NOTHING_NEW), first);
+    schedule
+}
+
+#[test]
+fn p81_a_round_without_work_is_no_news() {
+    let mut schedule = two_idle_flows();
+    assert_eq!(started(&schedule.look_due("a", 1)), ["a"]);
+    assert_eq!(schedule.ended("a", NOTHING_NEW), [look_again("a", 2)]);
+    // The pause after an earlier round says nothing.
+    assert_eq!(schedule.look_due("a", 1), []);
+}
+
+#[test]
+fn p81_who_reads_what_was_written_looks_at_once_but_not_within_its_pause() {
+    let mut schedule = two_idle_flows();
+    schedule.look_due("a", 1);
+    assert_eq!(schedule.advanced("a", FlowState::Running), [state("a", FlowState::Running)]);
+    let expected = [state("a", FlowState::Idle), look_again("a", 2), Action::Start { flow: "b".to_string(), attempt: 1 }];
+    assert_eq!(schedule.ended("a", WORKED), expected);
+    assert_eq!(schedule.ended("b", WORKED), [state("b", FlowState::Running), state("b", FlowState::Idle), look_again("b", 2)]);
+    schedule.look_due("a", 2);
+    assert_eq!(started(&schedule.ended("a", WORKED)), [""; 0]);
+    assert_eq!(started(&schedule.look_due("b", 2)), ["b"]);
+}
+
+#[test]
+fn p81_a_flow_comes_after_the_round_that_feeds_it() {
+    let mut schedule = two_idle_flows();
+    assert_eq!(started(&schedule.look_due("a", 1)), ["a"]);
+    assert_eq!(started(&schedule.look_due("b", 1)), [""; 0]);
+    assert_eq!(started(&schedule.ended("a", NOTHING_NEW)), ["b"]);
+}
+
+#[test]
+fn p82_a_failed_flow_holds_only_what_it_feeds() {
+    let flows = vec![
+        flow("a", &[], Part::Streamed),
+        flow("b", &["a"], Part::Planned),
+        flow("c", &[], Part::Streamed),
+        flow("d", &["b"], Part::Planned),
+    ];
+    let mut schedule = Schedule::new(flows, 8, RETRY);
+    schedule.start();
+    for flow in ["a", "c", "b"] {
+        schedule.ended(flow, WORKED);
+    }
+    // `d` is in its first round when what feeds it fails.
+    schedule.look_due("a", 1);
+    let roots = vec!["a".to_string()];
+    let expected = [Action::Failed { flow: "a".to_string() }, Action::Held { flow: "b".to_string(), roots: roots.clone() }];
+    assert_eq!(schedule.ended("a", TERMINAL), expected);
+    assert_eq!(schedule.ended("d", WORKED).last(), Some(&Action::Held { flow: "d".to_string(), roots }));
+    assert_eq!(schedule.look_due("b", 1), []);
+    assert_eq!(started(&schedule.look_due("c", 1)), ["c"]);
+    assert_eq!(schedule.ended("c", NOTHING_NEW), [look_again("c", 2)]);
+    // Nothing is left that could do anything.
+    schedule.look_due("c", 2);
+    assert_eq!(schedule.ended("c", TERMINAL).last(), Some(&Action::Finish { state: UpdateState::Failed }));
+}
+
+#[test]
+fn p82_retries_are_counted_since_the_last_success() {
+    let mut schedule = Schedule::new(vec![flow("f", &[], Part::Streamed)], 1, RETRY);
+    schedule.start();
+    for round in 1..5 {
+        let Some(Action::RetryLater { attempt, after_ms, .. }) = schedule.ended("f", TRANSIENT).pop() else { panic!("no retry") };
+        assert_eq!((attempt, after_ms), (2, 5_000));
+        assert_eq!(started(&schedule.retry_due("f")), ["f"]);
+        assert!(schedule.ended("f", NOTHING_NEW).contains(&look_again("f", 2 * round)));
+        schedule.look_due("f", 2 * round);
+    }
+}
+
+#[test]
+fn p81_stop_ends_idle_flows() {
+    let mut schedule = two_idle_flows();
+    schedule.look_due("a", 1);
+    assert_eq!(schedule.stop(), [state("b", FlowState::Stopped), Action::StopRunning]);
+    assert_eq!(schedule.look_due("b", 1), []);
+    let end = [state("a", FlowState::Stopped), Action::Finish { state: UpdateState::Canceled }];
+    assert_eq!(schedule.ended("a", NOTHING_NEW), end);
+}
+
 /// One random step of the world around the scheduler.
 #[derive(Clone, Debug)]
 struct Step {
@@ -140,6 +241,10 @@ struct Watcher {
     finally: BTreeSet<String>,
     running: Vec<String>,
     retries: Vec<String>,
+    /// Flows that have had a round.
+    rounds: BTreeSet<String>,
+    /// Pauses of flows that stay alive.
+    pauses: Vec<(String, u64)>,
     finished: Vec<UpdateState>,
     bound: usize,
 }
@@ -157,18 +262,21 @@ impl Watcher {
             match action {
                 Action::Report { flow, state } => {
                     self.to(&flow, state);
-                    if matches!(state, FlowState::Completed | FlowState::Idle | FlowState::Stopped | FlowState::Excluded) {
+                    let is_done = state == FlowState::Idle && flows.iter().any(|known| known.name == flow && known.part == Part::Idle);
+                    if is_done || matches!(state, FlowState::Completed | FlowState::Stopped | FlowState::Excluded) {
                         self.finally.insert(flow);
                     }
                 }
                 Action::Start { flow, .. } => {
                     let upstream = &flows.iter().find(|known| known.name == flow).unwrap().upstream;
-                    for up in upstream {
+                    for up in upstream.iter().filter(|_| !self.rounds.contains(&flow)) {
                         assert!(
-                            matches!(self.states[up], FlowState::Completed | FlowState::Idle | FlowState::Excluded),
+                            matches!(self.states[up], FlowState::Completed | FlowState::Idle | FlowState::Excluded)
+                                || self.rounds.contains(up),
                             "{flow} before {up}"
                         );
                     }
+                    assert!(!self.running.contains(&flow), "{flow} runs twice");
                     self.running.push(flow);
                     assert!(self.running.len() <= self.bound);
                 }
@@ -184,6 +292,16 @@ impl Watcher {
                     self.to(&flow, FlowState::Skipped);
                     assert!(roots.iter().all(|root| self.states[root] == FlowState::Failed));
                     self.finally.insert(flow);
+                }
+                Action::Held { flow, roots } => {
+                    assert_eq!(self.states[&flow], FlowState::Idle);
+                    assert!(roots.iter().all(|root| self.states[root] == FlowState::Failed));
+                    self.finally.insert(flow);
+                }
+                Action::LookAgain { flow, round } => {
+                    assert_eq!(self.states[&flow], FlowState::Idle);
+                    self.rounds.insert(flow.clone());
+                    self.pauses.push((flow, round));
                 }
                 Action::StopRunning => assert!(!self.running.is_empty()),
                 Action::Finish { state } => self.finished.push(state),
@@ -220,6 +338,52 @@ proptest! {
             } else if !watcher.retries.is_empty() {
                 let flow = watcher.retries.remove(step.pick % watcher.retries.len());
                 schedule.retry_due(&flow)
+            } else {
+                break;
+            };
+            watcher.watch(actions, &flows);
+        }
+        prop_assert_eq!(watcher.finished.len(), 1);
+        prop_assert_eq!(watcher.finally.len(), flows.len());
+        prop_assert_eq!(schedule.unfinished(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn e06_flows_that_stay_alive_take_documented_transitions_until_they_are_stopped((flows, bound, steps, _) in graphs()) {
+        let mut watcher = Watcher { bound, ..Watcher::default() };
+        let mut schedule = Schedule::new(flows.clone(), bound, RETRY);
+        watcher.watch(schedule.start(), &flows);
+        let mut stopped = false;
+        for at in 0.. {
+            let step = steps.get(at % steps.len()).unwrap();
+            if at >= steps.len() && !stopped {
+                watcher.watch(schedule.stop(), &flows);
+                stopped = true;
+            }
+            let waits = !watcher.retries.is_empty() || !watcher.pauses.is_empty();
+            let actions = if !watcher.running.is_empty() && (step.outcome > 1 || !waits) {
+                let flow = watcher.running[step.pick % watcher.running.len()].clone();
+                if step.outcome == 5 && step.pick % 3 == 0 {
+                    schedule.advanced(&flow, FlowState::Running)
+                } else {
+                    watcher.running.retain(|running| *running != flow);
+                    schedule.ended(&flow, match step.outcome {
+                        2 if step.pick % 7 == 0 => TERMINAL,
+                        2 => TRANSIENT,
+                        3 if stopped => Outcome::Stopped,
+                        3 => NOTHING_NEW,
+                        _ => WORKED,
+                    })
+                }
+            } else if !watcher.retries.is_empty() && (step.outcome == 0 || watcher.pauses.is_empty()) {
+                let flow = watcher.retries.remove(step.pick % watcher.retries.len());
+                schedule.retry_due(&flow)
+            } else if !watcher.pauses.is_empty() {
+                let (flow, round) = watcher.pauses.remove(step.pick % watcher.pauses.len());
+                schedule.look_due(&flow, round)
             } else {
                 break;
             };
