@@ -113,6 +113,8 @@ struct State {
     write_failures: u64,
     /// What stands in `_floe/active.json` while the update runs.
     marker: Option<Marker>,
+    /// What will stand there next, as it was some minutes ago.
+    next_marker: Option<Marker>,
     /// An earlier process worked on the same attempt.
     continued: bool,
     /// The update reached a terminal state.
@@ -158,6 +160,7 @@ impl EventLog {
             discarded: 0,
             write_failures: 0,
             marker: None,
+            next_marker: None,
             continued: false,
             ended: false,
         };
@@ -354,7 +357,9 @@ async fn write_in_background(log: Weak<Shared>, wake: Arc<Wake>, flush_after: Du
         }
         let Some(shared) = log.upgrade() else { return };
         let log = EventLog { shared };
-        if !Box::pin(log.flush()).await {
+        if Box::pin(log.flush()).await {
+            Box::pin(log.move_marker(Utc::now())).await;
+        } else {
             // What could not be written is tried again after the usual pause.
             log.shared.wake.filled.notify_one();
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use floe_graph::name::{DatasetName, Namespace};
 
 use super::{
@@ -21,6 +22,9 @@ use crate::{
 
 /// So many commits of one table are looked through for numbers that were not reported.
 const MAX_COMMITS_READ: i64 = 10_000;
+
+/// How far the marker of a running update moves at a time.
+const MARKER_STEP: TimeDelta = TimeDelta::minutes(5);
 
 /// The event log of an update on `storage`: closes what a dead runner left, then records the events of `identity`.
 ///
@@ -67,6 +71,30 @@ pub async fn open(storage: &Storage, catalog: &Catalog, identity: Identity, outp
 pub fn beside(storage: &Storage, catalog: Option<&Catalog>, identity: Identity, outputs: Outputs) -> EventLog {
     let table = catalog.map(|catalog| Arc::new(DeltaLog::new(storage, &catalog.pipeline_id, None)) as Arc<dyn LogTable>);
     EventLog::with_storage(identity, outputs, table, None, Pauses::default())
+}
+
+impl EventLog {
+    /// Call it after a flush. An update may live for months: its marker moves on, so that its successor looks through the logs of the last
+    /// minutes and not of months. What the marker names lies one step back: by now all events of the commits before it are written.
+    pub(super) async fn move_marker(&self, now: DateTime<Utc>) {
+        let (Some(storage), Some(table)) = (&self.shared.storage, &self.shared.table) else { return };
+        let event_log = table.known().await;
+        let marker = {
+            let mut state = self.lock();
+            let Some(marker) = state.marker.clone().filter(|_| !state.ended) else { return };
+            let since = state.next_marker.as_ref().map_or(marker.started_at, |next| next.started_at);
+            if now - since < MARKER_STEP {
+                return;
+            }
+            let here = Marker { started_at: now, event_log, last_seq_no: state.last_seq_no, ..marker };
+            let Some(next) = state.next_marker.replace(here) else { return };
+            state.marker = Some(next.clone());
+            next
+        };
+        if let Err(failure) = marker.write(storage).await {
+            self.log_failed(&failure);
+        }
+    }
 }
 
 /// What is missing in the log.
