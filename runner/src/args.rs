@@ -138,7 +138,8 @@ pub struct Run {
     /// No retries, plans in the event log
     #[arg(long)]
     pub development: bool,
-    #[arg(long, hide = true)]
+    /// Go on until Ctrl-C or SIGTERM: look for new data every `pipelines.trigger.interval`, as with `mode: Continuous`
+    #[arg(long)]
     pub continuous: bool,
     #[arg(long, hide = true, value_name = "NAME")]
     pub job: Option<String>,

@@ -53,6 +53,7 @@ pub struct Settings {
 }
 
 /// One update.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Default)]
 pub struct RunSettings {
     pub settings: Settings,
@@ -60,6 +61,8 @@ pub struct RunSettings {
     /// Plans and prints, writes nothing.
     pub dry_run: bool,
     pub development: bool,
+    /// The flows stay alive until the update is stopped, whatever the manifest says.
+    pub continuous: bool,
     pub cause: Option<Cause>,
     /// Who started it (user name).
     pub run_as: String,
@@ -193,6 +196,7 @@ impl RunSettings {
             selection: Selection::from(&run.selection),
             dry_run: run.dry_run,
             development: run.development,
+            continuous: run.continuous,
             cause: Some(Cause::UserAction),
             run_as: environment.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
             host: environment.host(),

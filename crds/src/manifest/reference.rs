@@ -11,7 +11,6 @@ const NOTES: &[(&str, &str)] = &[
     ("Pipeline.deletionPolicy", "For a cluster; `floe run` never deletes data."),
     ("Pipeline.eventLog.retentionDays", "No effect yet: events are never removed."),
     ("Pipeline.maintenance", "For a cluster; no effect with `floe run`."),
-    ("Pipeline.mode", "`Continuous` is refused in this release."),
     ("Pipeline.notifications", "For a cluster; no effect with `floe run`."),
     ("Pipeline.parameters[].valueFrom", "Outside of a cluster the value comes from `--param` or `FLOE_PARAM_<NAME>`."),
     ("Pipeline.retryPolicy.maxUpdateRetries", "For a cluster; `floe run` makes one attempt."),

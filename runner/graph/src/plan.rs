@@ -30,6 +30,11 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// True if datasets or flows are named, so that others are left out.
+    pub fn names_some(&self) -> bool {
+        [&self.refresh, &self.refresh_flows, &self.full_refresh, &self.reset_checkpoints].iter().any(|names| !names.is_empty())
+    }
+
     /// The same datasets and flows, and nothing is emptied or forgotten.
     #[must_use]
     pub fn without_resets(&self) -> Self {

@@ -149,6 +149,18 @@ fn help_of_run_teaches_selections() {
           --development
               No retries, plans in the event log
 
+          --continuous
+              Go on until Ctrl-C or SIGTERM: look for new data every `pipelines.trigger.interval`, as
+              with `mode: Continuous`
+
+          --request <FILE>
+              Carry out the request of an operator, as in a pod; a PATH other than `.` stands for its
+              project folder
+
+          --report
+              With --request: write its RunReport also from outside of a cluster, with the current
+              kubeconfig
+
       -h, --help
               Print help (see a summary with '-h')
 

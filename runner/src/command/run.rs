@@ -170,9 +170,5 @@ fn exit_code(summary: &UpdateSummary, signals: &Signals) -> u8 {
 }
 
 fn refuse_later_options(run: &Run) -> Result<(), Failure> {
-    let later = [(run.continuous, "floe run --continuous"), (run.job.is_some(), "floe run --job")];
-    match later.into_iter().find(|(given, _)| *given) {
-        Some((_, option)) => Err(not_supported(option)),
-        None => Ok(()),
-    }
+    if run.job.is_some() { Err(not_supported("floe run --job")) } else { Ok(()) }
 }

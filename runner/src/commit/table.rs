@@ -203,6 +203,11 @@ impl TargetTable {
         self.newest.load(Ordering::Acquire)
     }
 
+    /// True if the next overwrite changes columns, partitioning or properties; after that commit the table is [`reopened`](Self::reopened).
+    pub fn is_replaced(&self) -> bool {
+        self.metadata != self.head.metadata
+    }
+
     /// True if `open_or_create` made it just now.
     pub fn is_new(&self) -> bool {
         self.is_new

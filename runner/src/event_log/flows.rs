@@ -52,6 +52,18 @@ impl FlowEvents {
         self.log.record(Event::flow_progress(subject, state));
     }
 
+    /// The flow of a continuous update has nothing more to do now.
+    pub fn idle(&self, flow: &str) {
+        let refresh = self.lock().get_mut(flow).and_then(|known| known.refresh.take());
+        let subject = self.enter(flow, FlowState::Idle);
+        self.log.record(Event::flow_idle(subject, refresh));
+    }
+
+    /// The idle flow keeps what it has because `roots` failed.
+    pub fn held(&self, flow: &str, roots: &[String]) {
+        self.log.record(Event::flow_held(self.subject(flow), roots));
+    }
+
     /// The flow does not run because `roots` failed.
     pub fn skipped(&self, flow: &str, roots: &[String]) {
         let subject = self.enter(flow, FlowState::Skipped);
@@ -122,6 +134,8 @@ impl Observer for FlowEvents {
                 return;
             }
             FlowNotice::Moving(moving) => return self.log.moving(flow, moving),
+            // Its state says it.
+            FlowNotice::Working => return,
             FlowNotice::Batch(progress) if progress.batch_id.is_none() => {
                 if let Some(known) = self.lock().get_mut(flow) {
                     known.refresh = Some(progress);

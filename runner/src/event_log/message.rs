@@ -18,7 +18,8 @@ pub struct Retry {
     pub delay_seconds: u64,
     /// The attempt that comes next, counted from 1.
     pub attempt: u32,
-    pub attempts: u32,
+    /// `None`: as many as it takes.
+    pub attempts: Option<u32>,
 }
 
 impl Event {
@@ -164,10 +165,10 @@ impl Event {
     pub fn flow_failed(subject: Subject, failure: &Failure, counted: Option<(FlowMetrics, DataQuality)>, retry: Option<Retry>) -> Self {
         let flow = flow_name(&subject);
         let (level, message) = match retry {
-            Some(Retry { delay_seconds, attempt, attempts }) => (
-                Level::Warn,
-                format!("Flow {flow} has FAILED. Retrying in {} (attempt {attempt} of {attempts}).", count(delay_seconds, "second")),
-            ),
+            Some(Retry { delay_seconds, attempt, attempts }) => {
+                let of = attempts.map(|attempts| format!(" of {attempts}")).unwrap_or_default();
+                (Level::Warn, format!("Flow {flow} has FAILED. Retrying in {} (attempt {attempt}{of}).", count(delay_seconds, "second")))
+            }
             None if failure.class == FailureClass::Expectation => (Level::Error, sentence(&failure.message)),
             None => (Level::Error, format!("Flow {flow} has FAILED.")),
         };
@@ -181,6 +182,22 @@ impl Event {
     pub fn flow_skipped(subject: Subject, roots: &[String]) -> Self {
         let message = format!("Flow {} was SKIPPED due to upstream failure(s): {}.", flow_name(&subject), roots.join(", "));
         Self::flow_progress(subject, FlowState::Skipped).at_level(Level::Warn).saying(message)
+    }
+
+    /// A flow of a continuous update has done what there was to do; a view says with it what it has refreshed.
+    pub fn flow_idle(subject: Subject, refreshed: Option<CommittedProgress>) -> Self {
+        let message = flow_message(&flow_name(&subject), FlowState::Idle);
+        let version = refreshed.as_ref().and_then(|refreshed| refreshed.target_version);
+        let (metrics, data_quality) = refreshed.map(|refreshed| (refreshed.metrics, refreshed.data_quality)).unzip();
+        let progress = FlowProgress { status: FlowState::Idle, metrics, data_quality };
+        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress))).reporting(version)
+    }
+
+    /// An idle flow looks for nothing more because the flows `roots`, which feed it, failed.
+    pub fn flow_held(subject: Subject, roots: &[String]) -> Self {
+        let (flow, roots) = (flow_name(&subject), roots.join(", "));
+        let message = format!("Flow {flow} is IDLE and keeps what it has due to upstream failure(s): {roots}.");
+        Self::flow_progress(subject, FlowState::Idle).at_level(Level::Warn).saying(message)
     }
 
     /// How a materialized view will be refreshed.

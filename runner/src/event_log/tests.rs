@@ -151,7 +151,7 @@ fn messages_are_exact() {
     let update = |state| Event::update_progress("u1", state).message;
     let failure = Failure::user("CAST_INVALID_INPUT", "the value 'x' cannot be cast to INT").in_flow("orders_silver");
     let violated = Failure::new(FailureClass::Expectation, "EXPECTATION_VIOLATION", "Flow 'f' failed to meet the expectation.");
-    let retry = Retry { delay_seconds: 10, attempt: 2, attempts: 3 };
+    let retry = Retry { delay_seconds: 10, attempt: 2, attempts: Some(3) };
     let change = SchemaChange {
         dataset: "main.bookstore.bronze".to_string(),
         source: None,
@@ -205,7 +205,7 @@ fn messages_are_exact() {
 #[test]
 fn e09_levels_follow_the_retries() {
     let failure = Failure::transient("TIMEOUT", "no answer");
-    let retry = Retry { delay_seconds: 1, attempt: 2, attempts: 3 };
+    let retry = Retry { delay_seconds: 1, attempt: 2, attempts: Some(3) };
     let retried = Event::flow_failed(orders(), &failure, None, Some(retry));
     let last = Event::flow_failed(orders(), &failure, None, None);
     assert_eq!((retried.level, retried.error.unwrap().fatal), (Level::Warn, false));
@@ -533,6 +533,32 @@ async fn e16_dangling_update_closed() {
     third.record(Event::update_progress("third", UpdateState::Completed));
     third.close().await;
     assert_eq!(place.stored().await.len(), stored.len() + 1);
+}
+
+/// A continuous update lives long: who comes after it looks through the end of its logs only, and finds what is missing.
+#[tokio::test]
+async fn the_marker_of_a_long_update_moves_on() {
+    let place = place().await;
+    let dead = place.log("dead").await;
+    let minutes = |minutes| chrono::Utc::now() + chrono::TimeDelta::minutes(minutes);
+    for batch_id in 0..3 {
+        let reported = place.commit("dead", batch_id).await;
+        dead.record(Event::committed(orders(), FlowProgress { target_version: Some(reported), ..batch(Some(batch_id), 8) }));
+        assert!(dead.flush().await);
+        dead.move_marker(minutes(6 * batch_id)).await;
+    }
+    // It stands where the log was at the step before: behind the second batch.
+    let marker = Marker::read(&place.storage).await.unwrap().unwrap();
+    assert_eq!((marker.event_log.as_ref().unwrap().version, marker.last_seq_no, marker.ended), (2, 2, false));
+    // The steps above were made in the future; what follows is not older than the marker.
+    Marker { started_at: minutes(-1), ..marker }.write(&place.storage).await.unwrap();
+    place.commit("dead", 3).await;
+    drop(dead);
+    let next = place.log("next").await;
+    next.record(Event::update_progress("next", UpdateState::Completed));
+    next.close().await;
+    let stored: Vec<_> = place.stored().await.into_iter().map(|(instance, number, ..)| format!("{instance} {number}")).collect();
+    assert_eq!(stored, ["dead/1 1", "dead/1 2", "dead/1 3", "dead/1 4", "dead/1 5", "next/1 1"]);
 }
 
 #[tokio::test]

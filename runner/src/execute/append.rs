@@ -15,7 +15,7 @@ use floe_graph::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Execution, FlowRun,
+    Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
     inputs::{self, PinnedInputs},
     progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
@@ -34,7 +34,11 @@ use crate::{
 
 /// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.
 pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
-    let checkpoint = open_checkpoint(execution, run).await?;
+    let kept = execution.kept.take(&run.flow.name).filter(|_| run.round == Round::Later);
+    let checkpoint = match kept {
+        Some(checkpoint) => checkpoint,
+        None => open_checkpoint(execution, run).await?,
+    };
     if run.flow.kind == FlowKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
         return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
     }
@@ -47,6 +51,9 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     }
     if let Err(failure) = flow.checkpoint.delete_outdated(Utc::now()).await {
         tracing::warn!(flow = run.flow.name, "files of earlier checkpoints were not deleted: {failure}");
+    }
+    if run.round != Round::Only {
+        execution.kept.keep(flow.checkpoint);
     }
     Ok(flow.result)
 }
@@ -146,6 +153,9 @@ impl AppendRun<'_> {
             self.finish_pending(&pending).await?;
         }
         let mut planned = self.plan().await?;
+        if self.run.round == Round::Later && !planned.is_empty() {
+            self.notice(FlowNotice::Working);
+        }
         while let Some(batch) = planned.pop_front() {
             if self.execution.stop.is_requested() {
                 self.result.stopped = true;
@@ -257,11 +267,10 @@ impl AppendRun<'_> {
                 ),
             );
         }
-        self.notice(FlowNotice::Listed {
-            source: source.uri().to_string(),
-            files: listed,
-            duration_ms: started.elapsed().as_millis() as u64,
-        });
+        if self.run.round != Round::Later || !unseen.files.is_empty() {
+            let duration_ms = started.elapsed().as_millis() as u64;
+            self.notice(FlowNotice::Listed { source: source.uri().to_string(), files: listed, duration_ms });
+        }
         let files = std::mem::take(&mut unseen.files);
         self.listings.push(unseen);
         // The first start is a batch of its own even if there is no file, so that the checkpoint knows it. A place that holds files which

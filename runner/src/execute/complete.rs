@@ -6,7 +6,7 @@ use floe_graph::definition::RefreshPolicy;
 use serde_json::Value;
 
 use super::{
-    Execution, FlowRun,
+    Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
     inputs::{self, PinnedInputs},
     progress::{FlowFailure, FlowNotice, FlowProgress, FlowResult, RefreshType},
@@ -32,7 +32,9 @@ const POSITION_KEY: &str = "view";
 pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
     let (facts, pinned) = observe(execution, run).await?;
     let plan = refresh::decide(&facts);
-    execution.observer.notice(&run.flow.name, FlowNotice::Planned(plan.clone()));
+    if run.round != Round::Later || plan.chosen != RefreshType::NoOp {
+        execution.observer.notice(&run.flow.name, FlowNotice::Planned(plan.clone()));
+    }
     match (plan.chosen, &facts.last) {
         (RefreshType::NoOp, Some(last)) => match execution.unsure.end(&run.flow.name) {
             Some(progress) => committed(execution, run, last, progress).await,
@@ -56,6 +58,7 @@ async fn observe(execution: &Execution, run: &FlowRun) -> Result<(RefreshFacts, 
         fingerprint: run.flow.fingerprint.clone(),
         determinism: floe_graph::analysis::facts(&run.flow.plan),
         policy,
+        only_with_news: run.round == Round::Later,
     };
     Ok((facts, pinned))
 }

@@ -22,6 +22,7 @@ use crate::{
     commit::{TargetTable, WriterOptions},
     failure::Failure,
     session::Session,
+    state::Checkpoint,
     storage::Storage,
 };
 
@@ -71,6 +72,8 @@ pub struct Execution {
     pub sample_records: bool,
     /// Shared by all attempts of the update.
     pub unsure: Unsure,
+    /// Positions of flows that look for new data again and again.
+    pub kept: KeptCheckpoints,
 }
 
 /// One flow with its tables, which exist.
@@ -82,6 +85,20 @@ pub struct FlowRun {
     pub target: Arc<TargetTable>,
     /// Takes the rows that violate a quarantine expectation.
     pub quarantine: Option<Arc<TargetTable>>,
+    /// Which of the flow's rounds it is.
+    pub round: Round,
+}
+
+/// The rounds of a flow in its update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Round {
+    /// The update ends when its flows have caught up.
+    #[default]
+    Only,
+    /// A continuous update: the flow starts, or starts again after a failure.
+    First,
+    /// The flow is idle and looks for new data. If there are none, it says nothing.
+    Later,
 }
 
 /// Asks running flows to stop after the micro-batch in hand. Clones are the same signal.
@@ -127,6 +144,21 @@ impl Unsure {
     /// The outcome is known.
     fn end(&self, flow: &str) -> Option<FlowProgress> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(flow)
+    }
+}
+
+/// Checkpoints of flows between two rounds, so that a look for new data reads no position again. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct KeptCheckpoints(Arc<Mutex<BTreeMap<String, Checkpoint>>>);
+
+impl KeptCheckpoints {
+    /// Only a round that ended well gives its checkpoint back: after a failure storage says where the flow is.
+    fn take(&self, flow: &str) -> Option<Checkpoint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(flow)
+    }
+
+    fn keep(&self, checkpoint: Checkpoint) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(checkpoint.flow().to_string(), checkpoint);
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Moving {
 pub enum FlowNotice {
     /// `flow_id` of the event log, which lasts while the flow continues incrementally, and the number of resets of a streaming flow.
     Identity { flow_id: String, generation: Option<u64> },
+    /// An idle flow of a continuous update has found new data.
+    Working,
     /// A micro-batch was committed.
     Batch(FlowProgress),
     /// A materialized view was planned.

@@ -24,6 +24,8 @@ pub struct RefreshFacts {
     pub determinism: Facts,
     /// `REFRESH POLICY` of the view.
     pub policy: RefreshPolicy,
+    /// A continuous update looks again: time that passes and the policy alone are no reason to compute the same rows once more.
+    pub only_with_news: bool,
 }
 
 /// One input of a view at its newest version.
@@ -49,13 +51,14 @@ pub fn decide(facts: &RefreshFacts) -> RefreshPlan {
         Some(last) if last.fingerprint != facts.fingerprint => issue("QUERY_FINGERPRINT_CHANGED", None),
         _ => {}
     }
-    if !facts.determinism.time_functions.is_empty() {
+    let changed = inputs_changed(facts);
+    let counts_always = changed || !facts.only_with_news;
+    if counts_always && !facts.determinism.time_functions.is_empty() {
         issue("PLAN_NOT_DETERMINISTIC", Some("TIME_FUNCTION"));
     }
-    if !facts.determinism.random_functions.is_empty() {
+    if counts_always && !facts.determinism.random_functions.is_empty() {
         issue("PLAN_NOT_DETERMINISTIC", Some("NON_DETERMINISTIC_EXPRESSION"));
     }
-    let changed = inputs_changed(facts);
     if !facts.files.is_empty() && changed {
         issue("INPUT_NOT_IN_DELTA", None);
     }
@@ -64,7 +67,7 @@ pub fn decide(facts: &RefreshFacts) -> RefreshPlan {
         let sub_type = Some("OPERATOR_NOT_SUPPORTED".to_string());
         issues.push(RefreshIssue { issue_type: "PLAN_NOT_INCREMENTALIZABLE".to_string(), sub_type });
     }
-    let refresh_always = facts.policy == RefreshPolicy::Full;
+    let refresh_always = counts_always && facts.policy == RefreshPolicy::Full;
     let chosen = if issues.is_empty() && !refresh_always { RefreshType::NoOp } else { RefreshType::CompleteRecompute };
     RefreshPlan { chosen, issues, sources: sources(facts) }
 }
@@ -119,6 +122,7 @@ mod tests {
             fingerprint: "f".to_string(),
             determinism: Facts::default(),
             policy: RefreshPolicy::Auto,
+            only_with_news: false,
         }
     }
 

@@ -326,7 +326,7 @@ mod tests {
         let log = EventLog::start(Identity::default(), outputs, None);
         let subject = || Subject::flow("orders", "id", "main.shop.orders");
         let failure = Failure::transient("TIMEOUT", "no answer in 30 s");
-        let retry = Retry { delay_seconds: 5, attempt: 2, attempts: 3 };
+        let retry = Retry { delay_seconds: 5, attempt: 2, attempts: Some(3) };
         log.record(Event::flow_failed(subject(), &failure, None, Some(retry)));
         log.record(Event::flow_failed(subject(), &failure, None, None));
         log.record(Event::flow_skipped(subject(), &["bronze".to_string()]));

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floe_crds::state::{FailureClass, FlowState, UpdateState};
+use floe_crds::{
+    pipeline::Mode,
+    state::{FailureClass, FlowState, UpdateState},
+};
 use floe_graph::{
     definition::FlowKind,
     graph::ResolvedFlow,
@@ -20,12 +23,16 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Resolved, tables::Tables};
+use super::{
+    Resolved,
+    continuous::{Rhythm, is_continuous},
+    tables::Tables,
+};
 use crate::{
     commit::transaction::METADATA_CHANGED,
     event_log::{event::Subject, flows::FlowEvents, message::Retry},
     execute::{
-        Execution, FlowRun, StopSignal,
+        Execution, FlowRun, Round, StopSignal,
         progress::{FlowFailure, FlowNotice, FlowResult, Observer, RefreshType},
     },
     failure::Failure,
@@ -70,6 +77,7 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
         max_concurrent(resolved, settings),
         retry_policy(resolved, settings),
     );
+    let rhythm = is_continuous(settings, &resolved.project).then(|| Rhythm::of(resolved));
     let runs = resolved.graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
     let driver = Driver {
         schedule,
@@ -79,6 +87,7 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
         runs,
         tasks: JoinSet::new(),
         timers: JoinSet::new(),
+        rhythm,
         flows: BTreeMap::new(),
         stop: settings.stop.clone(),
         stop_within: settings.stop_within,
@@ -128,8 +137,10 @@ fn retry_policy(resolved: &Resolved, settings: &RunSettings) -> RetryPolicy {
     let spec = &resolved.project.spec;
     let policy = &spec.retry_policy;
     let development = settings.development || spec.development;
-    let max_retries =
-        retry_setting(&resolved.project.input.configuration).map_or_else(|| policy.flow_retries(), |limit| u32::try_from(limit).ok());
+    // A continuous update does not begin anew because one of its flows met a transient failure: that flow has the retries of both.
+    let is_unlimited = is_continuous(settings, &resolved.project) && policy.update_retries(Mode::Continuous).is_none();
+    let given = || if is_unlimited { None } else { policy.flow_retries() };
+    let max_retries = retry_setting(&resolved.project.input.configuration).map_or_else(given, |limit| u32::try_from(limit).ok());
     let seconds = |n: i32| u64::try_from(n).unwrap_or_default() * 1000;
     RetryPolicy {
         max_retries: if development { Some(0) } else { max_retries },
@@ -138,7 +149,7 @@ fn retry_policy(resolved: &Resolved, settings: &RunSettings) -> RetryPolicy {
     }
 }
 
-/// Forwards notices to the event log, and tells the driver when a materialized view begins to compute.
+/// Forwards notices to the event log, and tells the driver when a materialized view begins to compute or an idle flow has found something.
 struct Watch {
     events: Arc<FlowEvents>,
     advanced: UnboundedSender<String>,
@@ -146,9 +157,13 @@ struct Watch {
 
 impl Observer for Watch {
     fn notice(&self, flow: &str, notice: FlowNotice) {
-        let computes = matches!(&notice, FlowNotice::Planned(plan) if plan.chosen != RefreshType::NoOp);
+        let works = match &notice {
+            FlowNotice::Planned(plan) => plan.chosen != RefreshType::NoOp,
+            FlowNotice::Working | FlowNotice::Warning { .. } => true,
+            _ => false,
+        };
         self.events.notice(flow, notice);
-        if computes {
+        if works {
             // The driver is gone only when the update has ended.
             let _ = self.advanced.send(flow.to_string());
         }
@@ -162,13 +177,21 @@ struct Driver {
     runs: BTreeMap<String, Arc<ResolvedFlow>>,
     tables: Tables,
     tasks: JoinSet<Attempted>,
-    timers: JoinSet<String>,
+    timers: JoinSet<Due>,
+    /// Set in a continuous update.
+    rhythm: Option<Rhythm>,
     flows: BTreeMap<String, EndedFlow>,
     stop: StopSignal,
     /// How long flows that run may go on after the stop signal.
     stop_within: Option<Duration>,
     stopping_since: Option<Instant>,
     finished: Option<UpdateState>,
+}
+
+/// A wait that is over.
+enum Due {
+    Retry(String),
+    Look { flow: String, round: u64 },
 }
 
 /// One attempt of a flow, ended.
@@ -191,9 +214,14 @@ impl Driver {
         let mut poll = tokio::time::interval(STOP_POLL);
         while self.finished.is_none() {
             let actions = tokio::select! {
+                // A flow says that it works before it ends.
+                biased;
                 Some(flow) = told.recv() => self.schedule.advanced(&flow, FlowState::Running),
                 Some(ended) = self.tasks.join_next() => self.task_ended(ended),
-                Some(Ok(flow)) = self.timers.join_next() => self.schedule.retry_due(&flow),
+                Some(Ok(due)) = self.timers.join_next() => match due {
+                    Due::Retry(flow) => self.schedule.retry_due(&flow),
+                    Due::Look { flow, round } => self.schedule.look_due(&flow, round),
+                },
                 _ = poll.tick() => self.look_for_stop(),
             };
             self.carry_out(actions);
@@ -225,7 +253,12 @@ impl Driver {
         flow.duration += duration;
         let outcome = match outcome {
             Ok(result) => {
-                let outcome = if result.stopped { Outcome::Stopped } else { Outcome::Completed };
+                let stays = self.rhythm.as_ref().is_some_and(|rhythm| rhythm.keeps_alive(&name));
+                let outcome = match stays {
+                    _ if result.stopped => Outcome::Stopped,
+                    true => Outcome::CaughtUp { worked: result.batches > 0 },
+                    false => Outcome::Completed,
+                };
                 flow.result = flow.result.followed_by(&result);
                 flow.failure = None;
                 outcome
@@ -246,22 +279,31 @@ impl Driver {
                 Action::Start { flow, .. } => self.start(&flow),
                 Action::Report { flow, state } => self.report(&flow, state),
                 Action::RetryLater { flow, attempt, attempts, after_ms } => {
-                    let retry = Retry { delay_seconds: after_ms.div_ceil(1000), attempt, attempts: attempts.unwrap_or(u32::MAX) };
+                    let retry = Retry { delay_seconds: after_ms.div_ceil(1000), attempt, attempts };
                     self.report_failure(&flow, Some(retry));
-                    self.timers.spawn(async move {
-                        tokio::time::sleep(Duration::from_millis(after_ms)).await;
-                        flow
-                    });
+                    self.wait(Duration::from_millis(after_ms), Due::Retry(flow));
+                }
+                Action::LookAgain { flow, round } => {
+                    let pause = self.rhythm.as_ref().map(|rhythm| rhythm.pause(&flow)).unwrap_or_default();
+                    self.wait(pause, Due::Look { flow, round });
                 }
                 Action::Failed { flow } => self.report_failure(&flow, None),
                 Action::Skipped { flow, roots } => {
                     self.flows.entry(flow.clone()).or_default().state = Some(FlowState::Skipped);
                     self.events.skipped(&flow, &roots);
                 }
+                Action::Held { flow, roots } => self.events.held(&flow, &roots),
                 Action::StopRunning => self.stop.request(),
                 Action::Finish { state } => self.finished = Some(state),
             }
         }
+    }
+
+    fn wait(&mut self, pause: Duration, due: Due) {
+        self.timers.spawn(async move {
+            tokio::time::sleep(pause).await;
+            due
+        });
     }
 
     fn report(&mut self, name: &str, state: FlowState) {
@@ -269,7 +311,11 @@ impl Driver {
         flow.state = Some(state);
         // A flow that was stopped before it started has no result.
         let has_result = flow.failure.is_none() && (state == FlowState::Completed || (state == FlowState::Stopped && flow.result.stopped));
-        if has_result { self.events.ended(name, &flow.result) } else { self.events.state(name, state) }
+        match state {
+            FlowState::Idle => self.events.idle(name),
+            _ if has_result => self.events.ended(name, &flow.result),
+            _ => self.events.state(name, state),
+        }
     }
 
     fn report_failure(&mut self, name: &str, retry: Option<Retry>) {
@@ -285,18 +331,27 @@ impl Driver {
         let execution = Arc::clone(&self.execution);
         let is_view = flow.kind == FlowKind::Complete;
         let failed = self.flows.get(name).and_then(|flow| flow.failure.as_ref());
-        let is_stale = failed.is_some_and(|failed| failed.failure.error == METADATA_CHANGED);
+        let has_changed = failed.is_some_and(|failed| failed.failure.error == METADATA_CHANGED);
         let (started_flow, flow, tables) = (name.to_string(), Arc::clone(flow), self.tables_of(flow));
+        let round = match &mut self.rhythm {
+            None => Round::Only,
+            Some(rhythm) => {
+                rhythm.begins(name);
+                if self.schedule.state(name) == Some(FlowState::Idle) { Round::Later } else { Round::First }
+            }
+        };
+        // The first round may have replaced the columns.
+        let is_stale = has_changed || (round == Round::Later && tables.values().any(|table| table.is_replaced()));
         self.tasks.spawn(async move {
             let started = Instant::now();
             // The flow runs in a task of its own, so that a panic in it is a failed flow and not the end of the update.
-            let task = tokio::spawn(async move { Box::pin(run_one(&execution, flow, tables, is_stale)).await });
+            let task = tokio::spawn(async move { Box::pin(run_one(&execution, (flow, round), tables, is_stale)).await });
             let ended = AbortOnDropHandle::new(task).await;
             let panicked = |panicked| (Err(Failure::internal("the flow panicked").caused_by(panicked).into()), Tables::new());
             let (outcome, reopened) = ended.unwrap_or_else(panicked);
             Attempted { flow: started_flow, duration: started.elapsed(), outcome, reopened }
         });
-        if !is_view {
+        if !is_view && round != Round::Later {
             let actions = self.schedule.advanced(name, FlowState::Running);
             self.carry_out(actions);
         }
@@ -313,7 +368,7 @@ impl Driver {
 /// Runs a flow once into `tables`, which are opened again before if they `are_stale`: those that were opened come back.
 async fn run_one(
     execution: &Execution,
-    flow: Arc<ResolvedFlow>,
+    (flow, round): (Arc<ResolvedFlow>, Round),
     mut tables: Tables,
     are_stale: bool,
 ) -> (Result<FlowResult, FlowFailure>, Tables) {
@@ -327,7 +382,7 @@ async fn run_one(
         return (Err(Failure::internal(format!("the table {} was not set up", flow.target)).into()), Tables::new());
     };
     let quarantine = tables.iter().find(|(name, _)| **name != flow.target).map(|(_, table)| Arc::clone(table));
-    let outcome = execution.run_flow(&FlowRun { flow, target, quarantine }).await;
+    let outcome = execution.run_flow(&FlowRun { flow, target, quarantine, round }).await;
     (outcome, if are_stale { tables } else { Tables::new() })
 }
 

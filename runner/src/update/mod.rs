@@ -1,5 +1,6 @@
 //! The sentence of an update: request → observe → plan → lock → reset → set up tables → execute → report.
 
+mod continuous;
 mod describe;
 mod flows;
 mod outcome;
@@ -26,7 +27,7 @@ use crate::{
         flows::FlowEvents,
         record::Identity,
     },
-    execute::{Execution, Unsure},
+    execute::{Execution, KeptCheckpoints, Unsure},
     failure::Failure,
     observe,
     project::{Project, invalid},
@@ -288,6 +289,7 @@ impl Update {
             time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
             sample_records,
             unsure: Unsure::default(),
+            kept: KeptCheckpoints::default(),
         })
     }
 

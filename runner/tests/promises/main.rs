@@ -5,6 +5,7 @@ mod api_server;
 mod bad_input;
 mod bookstore;
 mod commits;
+mod continuous;
 mod event_log;
 mod exactly_once;
 mod expectations;

@@ -31,6 +31,7 @@ use crate::{
 pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
+pub use properties::length_of_time;
 pub(crate) use statement::misspelt::is_near;
 pub use statement::{parse_expression, parse_query, parse_sql};
 

@@ -2,6 +2,7 @@
 
 mod value;
 
+pub use value::length_of_time;
 use value::{MOST, Values};
 
 use super::DatasetKind;
@@ -39,8 +40,7 @@ const PIPELINES: [Key; 12] = [
 ];
 
 /// Keys with a place to stand whose feature this release does not have.
-const NOT_YET: [&str; 8] = [
-    "pipelines.trigger.interval",
+const NOT_YET: [&str; 7] = [
     "pipelines.numUpdateRetryAttempts",
     "pipelines.cdc.onTie",
     "pipelines.cdc.tombstoneGCThresholdInSeconds",

@@ -1,5 +1,7 @@
 //! The values that a key takes, and what is wrong with one that it does not take.
 
+use std::time::Duration;
+
 use datafusion_common::arrow::array::timezone::Tz;
 
 use crate::analysis::parse_interval;
@@ -32,7 +34,7 @@ impl Values {
             Self::Whole(first, last, meaning) => {
                 (value.parse().is_ok_and(|number: i64| (first..=last).contains(&number)), whole(first, last, meaning))
             }
-            Self::Duration => (is_duration(value), "use a length of time such as '30 seconds' or '7 days'".to_string()),
+            Self::Duration => (length_of_time(value).is_some(), "use a length of time such as '30 seconds' or '7 days'".to_string()),
             Self::OneOf(words) => (words.iter().any(is), format!("use {}", one_of(words))),
             Self::TimeZone => (is_time_zone(value), "use a region such as Europe/Berlin, or an offset such as +02:00".to_string()),
         };
@@ -55,11 +57,15 @@ fn one_of(words: &[&str]) -> String {
     }
 }
 
-fn is_duration(value: &str) -> bool {
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// `10 seconds`, `interval 30 days`: a length of time above zero, without months and years.
+pub fn length_of_time(value: &str) -> Option<Duration> {
     let lower = value.to_lowercase();
     let text = lower.strip_prefix("interval").unwrap_or(&lower);
-    parse_interval(text.trim().trim_matches('\''))
-        .is_some_and(|found| found.months == 0 && found.days >= 0 && found.nanoseconds >= 0 && (found.days, found.nanoseconds) != (0, 0))
+    let found = parse_interval(text.trim().trim_matches('\'')).filter(|found| found.months == 0)?;
+    let (days, nanoseconds) = (u64::try_from(found.days).ok()?, u64::try_from(found.nanoseconds).ok()?);
+    Some(Duration::from_secs(days * SECONDS_PER_DAY) + Duration::from_nanos(nanoseconds)).filter(|length| !length.is_zero())
 }
 
 /// `Z`, `UTC`, `GMT+1`, `+01:00`, `+0100`, `-8`, `Europe/Paris`.
@@ -105,9 +111,12 @@ mod tests {
     #[test]
     fn lengths_of_time_and_zones() {
         assert!(
-            ["10 seconds", "1 minute", "interval 30 days", "INTERVAL '1' DAY"].iter().all(|value| is_duration(&value.replace("' ", " ")))
+            ["10 seconds", "1 minute", "interval 30 days", "INTERVAL '1' DAY"]
+                .iter()
+                .all(|value| length_of_time(&value.replace("' ", " ")).is_some())
         );
-        assert!(["10", "soon", "0 seconds", "-1 day", "1 month"].iter().all(|value| !is_duration(value)));
+        assert!(["10", "soon", "0 seconds", "-1 day", "1 month"].iter().all(|value| length_of_time(value).is_none()));
+        assert_eq!(length_of_time("1 day 90 seconds"), Some(Duration::from_secs(86_490)));
         assert!(["UTC", "Z", "Europe/Berlin", "+02:00", "-8", "GMT+1", "+0530"].iter().all(|value| is_time_zone(value)));
         assert!(["Europe/Berlim", "+99:00", "", "CETX", "+1:2:3"].iter().all(|value| !is_time_zone(value)));
     }
