@@ -51,6 +51,11 @@ impl ApiServer {
         Ok(server)
     }
 
+    /// One that is there already.
+    pub fn of(kubeconfig: PathBuf) -> Self {
+        Self { kubeconfig }
+    }
+
     /// The kubeconfig of its administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

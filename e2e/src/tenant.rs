@@ -16,7 +16,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::apiserver::ApiServer;
+use crate::{apiserver::ApiServer, cluster};
 
 /// Everything that is waited for comes within a second on a quiet machine; the limit is for one that does much else.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,16 +31,31 @@ pub struct Tenant {
     pub client: Client,
     /// The API server.
     pub server: &'static ApiServer,
+    /// How long anything may take.
+    pub patience: Duration,
 }
+
+/// Images are unpacked and pods start; on a machine that does much else that takes its time.
+const PATIENCE_WITH_PODS: Duration = Duration::from_mins(5);
 
 impl Tenant {
     /// A new namespace of the program's API server; its name begins with `prefix`.
     pub async fn new(prefix: &str) -> anyhow::Result<Self> {
-        let server = ApiServer::shared().await?;
+        Self::of(ApiServer::shared().await?, PATIENCE, json!({"generateName": format!("{prefix}-")})).await
+    }
+
+    /// A new namespace of the real cluster, where the operator is installed and pods must keep to the restricted profile.
+    pub async fn in_cluster(prefix: &str) -> anyhow::Result<Self> {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let metadata = json!({"generateName": format!("{prefix}-"), "labels": labels});
+        Self::of(cluster::shared().await?, PATIENCE_WITH_PODS, metadata).await
+    }
+
+    async fn of(server: &'static ApiServer, patience: Duration, metadata: Value) -> anyhow::Result<Self> {
         let client = server.client().await?;
-        let namespace = json!({"metadata": {"generateName": format!("{prefix}-")}});
-        let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
-        Ok(Self { name: created.name_any(), client, server })
+        let namespace = serde_json::from_value(json!({"metadata": metadata}))?;
+        let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+        Ok(Self { name: created.name_any(), client, server, patience })
     }
 
     /// All objects of a kind in the namespace.
@@ -158,7 +173,7 @@ impl Tenant {
             let found = api.get_opt(name).await?;
             match found {
                 Some(object) if wanted(&object) => return Ok(object),
-                last if start.elapsed() > PATIENCE => bail!("{name} did not come to {what}; it is\n{}", readable(last.as_ref())),
+                last if start.elapsed() > self.patience => bail!("{name} did not come to {what}; it is\n{}", readable(last.as_ref())),
                 _ => tokio::time::sleep(POLL).await,
             }
         }
@@ -177,7 +192,7 @@ impl Tenant {
                 return Ok(found);
             }
             ensure!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < self.patience,
                 "{}: did not come to {what}; there are\n{}",
                 K::kind(&K::DynamicType::default()),
                 readable(Some(&found))
@@ -194,7 +209,7 @@ impl Tenant {
     {
         let (api, start) = (self.api::<K>(), Instant::now());
         while let Some(object) = api.get_opt(name).await? {
-            ensure!(start.elapsed() < PATIENCE, "{name} does not go away; it is\n{}", readable(Some(&object)));
+            ensure!(start.elapsed() < self.patience, "{name} does not go away; it is\n{}", readable(Some(&object)));
             tokio::time::sleep(POLL).await;
         }
         Ok(())

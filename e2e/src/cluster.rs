@@ -1,0 +1,111 @@
+//! The real cluster: the one of `KUBECONFIG`, with the operator installed by the charts, and what a person does there with kubectl.
+
+use std::{path::PathBuf, process::Stdio};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
+
+use crate::{
+    apiserver::ApiServer,
+    helm::{Chart, helm},
+    tenant::Tenant,
+};
+
+/// Namespace of the operator.
+pub const SYSTEM: &str = "floe-system";
+/// Name of the release, and so of the operator's Deployment.
+pub const RELEASE: &str = "floe";
+/// Values of an installation with the images of this build.
+pub const VALUES: &str = "\
+image: {repository: localhost/floe-operator, tag: e2e}
+runner: {image: {repository: localhost/floe, tag: e2e}}
+";
+
+static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+
+/// The cluster, with the operator of this build in it.
+pub async fn shared() -> anyhow::Result<&'static ApiServer> {
+    SHARED.get_or_try_init(install).await
+}
+
+async fn install() -> anyhow::Result<ApiServer> {
+    let kubeconfig = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+    let kubeconfig = kubeconfig.context("no cluster: run bin/test, or e2e/cluster/up and set KUBECONFIG to the path that it prints")?;
+    ensure!(kubeconfig.is_file(), "KUBECONFIG names {}, which is no file", kubeconfig.display());
+    upgrade(VALUES).await?;
+    Ok(ApiServer::of(kubeconfig))
+}
+
+/// Installs the charts, or brings an installation to these values; waits until the operator is ready.
+pub async fn upgrade(values: &str) -> anyhow::Result<()> {
+    let chart = Chart::packed().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.yaml");
+    tokio::fs::write(&file, values).await?;
+    let file = file.display().to_string();
+    let arguments = ["upgrade", "--install", RELEASE, &chart.path(), "--namespace", SYSTEM, "--create-namespace"];
+    helm(&[&arguments[..], &["--values", &file, "--wait", "--timeout", "3m"]].concat()).await.map(drop)
+}
+
+/// Runs kubectl as a person does; its standard output. `input` is what it reads with `-f -`.
+pub async fn kubectl(tenant: &Tenant, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
+    let mut child = Command::new(program())
+        .arg("--kubeconfig")
+        .arg(tenant.server.kubeconfig())
+        .args(["--namespace", &tenant.name])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run kubectl; run e2e/cluster/install once")?;
+    let mut stdin = child.stdin.take().context("kubectl has no standard input")?;
+    stdin.write_all(input.unwrap_or_default().as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn program() -> PathBuf {
+    let bin = std::env::var_os("FLOE_E2E_BIN").map(|bin| PathBuf::from(bin).join("kubectl"));
+    bin.filter(|kubectl| kubectl.is_file()).unwrap_or_else(|| PathBuf::from("kubectl"))
+}
+
+/// Asks the tables of the bookstore on their volume, with a pod of its own: `floe sql` reads what any engine would read.
+pub async fn query(tenant: &Tenant, claim: &str, sql: &str) -> anyhow::Result<Vec<Value>> {
+    let name = format!("query-{}", jiff::Timestamp::now().as_nanosecond());
+    let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "securityContext": {
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [{
+            "name": "floe",
+            "image": "localhost/floe:e2e",
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["sql", "/query", "--output", "json", "--command", sql],
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": "lake", "mountPath": "/lake"}, {"name": "query", "mountPath": "/query"}],
+        }],
+        "volumes": [
+            {"name": "lake", "persistentVolumeClaim": {"claimName": claim}},
+            {"name": "query", "configMap": {"name": "query"}},
+        ],
+    }});
+    let project = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: bookstore}\n\
+                   spec: {schema: bookstore, storage: {uri: \"file:///lake/bookstore\"}}\n";
+    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "query"}, "data": {"pipeline.yaml": project}});
+    tenant.apply_one(&config_map).await?;
+    tenant.create(&manifest).await?;
+    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    let pod = tenant.wait::<Pod>(&name, "its end", |pod| matches!(phase(pod).as_str(), "Succeeded" | "Failed")).await?;
+    let said = tenant.api::<Pod>().logs(&name, &LogParams::default()).await?;
+    ensure!(phase(&pod) == "Succeeded", "{sql}: {said}");
+    tenant.delete::<Pod>(&name).await?;
+    said.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+}

@@ -1,0 +1,141 @@
+//! The example of the repository in a namespace of a test.
+
+use std::path::Path;
+
+use floe_crds::{
+    condition, condition::ConditionType, pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState, table::Table,
+};
+use floe_e2e::{
+    cluster::{kubectl, query},
+    objects::merge,
+    tenant::{Tenant, documents},
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub const NAME: &str = "bookstore";
+pub const CLAIM: &str = "bookstore-lake";
+/// Two cores run two pipelines at once and no more.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
+/// A bookstore in its namespace.
+pub struct Bookstore {
+    pub tenant: Tenant,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Bookstore {
+    /// Applies the example; `changes` are merged over the spec of its Pipeline.
+    pub async fn open(prefix: &str, changes: Value) -> anyhow::Result<Self> {
+        let place = PLACES.acquire().await?;
+        let shop = Self { tenant: Tenant::in_cluster(prefix).await?, _place: place };
+        shop.apply(changes).await?;
+        Ok(shop)
+    }
+
+    /// Applies the example again.
+    pub async fn apply(&self, changes: Value) -> anyhow::Result<()> {
+        let text = kubectl(&self.tenant, &["kustomize", &folder()], None).await?;
+        for mut object in documents(&text)? {
+            if object["kind"] == "Pipeline" {
+                merge(&mut object["spec"], changes.clone());
+            }
+            self.tenant.apply_one(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the update `number`.
+    pub async fn ended(&self, number: u32) -> anyhow::Result<PipelineUpdate> {
+        let is_over = |update: &PipelineUpdate| state(update).is_some_and(UpdateState::is_terminal);
+        self.tenant.wait(&format!("{NAME}-u{number}"), "its end", is_over).await
+    }
+
+    /// Waits until a runner stands at the place where it is held.
+    pub async fn held(&self, update: &str) -> anyhow::Result<Pod> {
+        let running = |update: &PipelineUpdate| state(update) == Some(UpdateState::Running);
+        self.tenant.wait(update, "RUNNING", running).await?;
+        let pods = self.tenant.list::<Pod>().await?;
+        let alive = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+        Ok(pods.iter().find(alive).cloned().unwrap())
+    }
+
+    /// Lets held runners go on, and those that come.
+    pub async fn release(&self) -> anyhow::Result<()> {
+        self.tenant.delete::<ConfigMap>("hold").await
+    }
+
+    /// Waits until a condition of the Pipeline is so.
+    pub async fn condition(&self, kind: ConditionType, status: &str, reason: &str) -> anyhow::Result<String> {
+        let found = |pipeline: &Pipeline| {
+            let conditions = pipeline.status.as_ref()?.conditions.clone();
+            let condition = condition::find(&conditions, kind)?.clone();
+            let is_new = condition.observed_generation == pipeline.metadata.generation;
+            (is_new && condition.status == status && condition.reason == reason).then_some(condition.message)
+        };
+        let what = format!("{kind}={status} {reason}");
+        let pipeline = self.tenant.wait::<Pipeline>(NAME, &what, |pipeline| found(pipeline).is_some()).await?;
+        Ok(found(&pipeline).unwrap_or_default())
+    }
+
+    /// Rows of each table by the name of its dataset, as the Table objects say.
+    pub async fn shown(&self) -> anyhow::Result<Vec<(String, Option<i64>, Option<i64>)>> {
+        let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_string();
+        let row = |table: Table| {
+            let status = table.status.clone().unwrap_or_default();
+            (short(&status.full_name.unwrap_or_else(|| table.name_any())), status.rows, status.version)
+        };
+        let mut rows: Vec<_> = self.tenant.list::<Table>().await?.into_iter().map(row).collect();
+        rows.sort();
+        Ok(rows)
+    }
+
+    /// Rows and different messages of the first table, read from the volume.
+    pub async fn bronze(&self) -> anyhow::Result<(i64, i64)> {
+        let sql = "SELECT count(*) AS n, count(DISTINCT concat(topic, '/', `partition`, '/', offset)) AS d FROM bronze";
+        let rows = query(&self.tenant, CLAIM, sql).await?;
+        Ok((rows[0]["n"].as_i64().unwrap(), rows[0]["d"].as_i64().unwrap()))
+    }
+}
+
+fn folder() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/bookstore").display().to_string()
+}
+
+pub fn state(update: &PipelineUpdate) -> Option<UpdateState> {
+    update.status.as_ref()?.state
+}
+
+/// What makes the runner of a Pipeline stand still at `place` while the ConfigMap `hold` is there.
+pub fn holding(place: &str) -> Value {
+    json!({"runner": {"podTemplate": {"spec": {
+        "containers": [{
+            "name": "runner",
+            "env": [{"name": "FLOE_FAILPOINTS", "value": format!("{place}=hold:/hold/hold")}],
+            "volumeMounts": [{"name": "lake", "mountPath": "/lake"}, {"name": "hold", "mountPath": "/hold"}],
+        }],
+        "volumes": [
+            {"name": "lake", "persistentVolumeClaim": {"claimName": CLAIM}},
+            {"name": "hold", "configMap": {"name": "hold", "optional": true}},
+        ],
+    }}}})
+}
+
+/// The ConfigMap at which runners are held.
+pub fn hold() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hold"}, "data": {"hold": ""}})
+}
+
+/// What makes the runner of a Pipeline die by SIGKILL at the n-th time that it comes to `place`.
+pub fn dying(place: &str, hit: u32) -> Value {
+    json!({"runner": {"podTemplate": {"spec": {
+        "containers": [{
+            "name": "runner",
+            "env": [{"name": "FLOE_FAILPOINTS", "value": format!("{place}={hit}")}],
+            "volumeMounts": [{"name": "lake", "mountPath": "/lake"}],
+        }],
+        "volumes": [{"name": "lake", "persistentVolumeClaim": {"claimName": CLAIM}}],
+    }}}})
+}

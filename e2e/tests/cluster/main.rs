@@ -1,0 +1,13 @@
+//! Floe as people run it: charts, images and pods on a real cluster whose namespaces enforce the restricted profile.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod bookstore;
+mod o08_bookstore_in_cluster;
+mod o12_bad_change;
+mod o16_runner_rights;
+mod o17_canary_secret;
+mod o18_killed_runner;
+mod o20_eviction_same_attempt;
+mod o23_pod_start_failures;
+mod o33_delete_pipeline_retain;
+mod o45_killed_operator;
