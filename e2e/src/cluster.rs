@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Stdio};
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::LogParams;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
@@ -77,6 +77,9 @@ fn program() -> PathBuf {
 
 /// Asks the tables of the bookstore on their volume, with a pod of its own: `floe sql` reads what any engine would read.
 pub async fn query(tenant: &Tenant, claim: &str, sql: &str) -> anyhow::Result<Vec<Value>> {
+    let sources: ConfigMap = tenant.get("bookstore-transformations").await?;
+    let files: Vec<Value> =
+        sources.data.unwrap_or_default().keys().map(|key| json!({"key": key, "path": format!("transformations/{key}")})).collect();
     let name = format!("query-{}", jiff::Timestamp::now().as_nanosecond());
     let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
         "restartPolicy": "Never",
@@ -94,11 +97,14 @@ pub async fn query(tenant: &Tenant, claim: &str, sql: &str) -> anyhow::Result<Ve
         }],
         "volumes": [
             {"name": "lake", "persistentVolumeClaim": {"claimName": claim}},
-            {"name": "query", "configMap": {"name": "query"}},
+            {"name": "query", "projected": {"sources": [
+                {"configMap": {"name": "query"}},
+                {"configMap": {"name": "bookstore-transformations", "items": files}},
+            ]}},
         ],
     }});
     let project = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: bookstore}\n\
-                   spec: {schema: bookstore, storage: {uri: \"file:///lake/bookstore\"}}\n";
+                   spec: {schema: bookstore, configuration: {dataset_path: data/landing}, storage: {uri: \"file:///lake/bookstore\"}}\n";
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "query"}, "data": {"pipeline.yaml": project}});
     tenant.apply_one(&config_map).await?;
     tenant.create(&manifest).await?;

@@ -2,6 +2,7 @@
 
 use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, text::cut};
 use kube::ResourceExt;
+use serde_json::Value;
 
 use crate::labels;
 
@@ -31,10 +32,20 @@ pub fn service_account(pipeline: &Pipeline) -> String {
     pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| format!("floe-{}", pipeline.name_any()))
 }
 
-/// Stands for the storage root in labels: pods and batch/v1 Jobs with the same value write the same tables.
+/// Stands for the storage root in labels: pods and batch/v1 Jobs with the same value write the same tables. A path is on the volumes of the
+/// pods, so in another namespace or on other volumes it is another place.
 pub fn storage_label(pipeline: &Pipeline) -> String {
     let root = pipeline.spec.storage.as_ref().map(|storage| storage.uri.trim_end_matches('/')).unwrap_or_default();
-    labels::short_hash(root)
+    if !root.starts_with("file://") {
+        return labels::short_hash(root);
+    }
+    let volumes = volumes(pipeline).unwrap_or_default();
+    labels::short_hash(&format!("{root} {} {volumes}", pipeline.namespace().unwrap_or_default()))
+}
+
+/// The volumes that a Pipeline mounts by its pod template.
+pub fn volumes(pipeline: &Pipeline) -> Option<Value> {
+    pipeline.spec.runner.pod_template.as_ref()?.pointer("/spec/volumes").cloned()
 }
 
 #[cfg(test)]

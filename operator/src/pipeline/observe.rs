@@ -15,9 +15,10 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::ResourceExt;
+use serde_json::Value;
 
 use super::resources;
-use crate::{clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, settings::Settings};
+use crate::{attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, settings::Settings};
 
 /// Everything that is decided from.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Rival {
     pub key: Key,
     /// Where it keeps its data.
     pub uri: String,
+    /// For `file://`: the volumes of its pods, on which the path stands.
+    pub volumes: Option<Value>,
     /// When it was made; the older one has the storage.
     pub created: Option<Timestamp>,
 }
@@ -134,6 +137,7 @@ fn rivals(ctx: &Context, key: &Key) -> Vec<Rival> {
         Some(Rival {
             key: Key::of(pipeline),
             uri: pipeline.spec.storage.as_ref()?.uri.clone(),
+            volumes: attempt::volumes(pipeline),
             created: pipeline.creation_timestamp().map(|time| time.0),
         })
     };

@@ -381,7 +381,7 @@ fn o39_a_continuous_pipeline_has_one_live_update() {
 #[test]
 fn o52_the_older_pipeline_has_the_storage() {
     let mut observed = at_rest(&json!({}));
-    let rival = |uri: &str, created| Rival { key: Key::new("other", "x"), uri: uri.to_string(), created: Some(created) };
+    let rival = |uri: &str, created| Rival { key: Key::new("other", "x"), uri: uri.to_string(), volumes: None, created: Some(created) };
     for (uri, created, refused) in [
         ("s3://lake/shop/", ago(90_000), true),
         ("s3://lake", ago(90_000), true),
@@ -395,6 +395,15 @@ fn o52_the_older_pipeline_has_the_storage() {
             _ => String::new(),
         };
         assert_eq!(reason == "StorageConflict", refused, "{uri}");
+    }
+    // The same path in pods of another namespace, or on another claim, is another place.
+    let claim = |name: &str| json!({"spec": {"volumes": [{"name": "lake", "persistentVolumeClaim": {"claimName": name}}]}});
+    let mut observed = at_rest(&json!({"storage": {"uri": "file:///lake/shop"}, "runner": {"podTemplate": claim("a")}}));
+    for (namespace, name, refused) in [("data", "a", true), ("data", "b", false), ("other", "a", false)] {
+        let volumes = claim(name).pointer("/spec/volumes").cloned();
+        let key = Key::new(namespace, "x");
+        observed.rivals = vec![Rival { key, uri: "file:///lake/shop".to_string(), volumes, created: Some(ago(90_000)) }];
+        assert_eq!(matches!(validate(&observed), Verdict::Refused(_)), refused, "{namespace} {name}");
     }
 }
 

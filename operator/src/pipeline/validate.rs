@@ -134,7 +134,11 @@ fn storage_conflict(observed: &Observed) -> Option<Refusal> {
     let uri = &observed.pipeline.spec.storage.as_ref()?.uri;
     let created = observed.pipeline.creation_timestamp().map(|time| time.0);
     let is_older = |rival: &Rival| (rival.created, &rival.key) < (created, &observed.key);
-    let rival = observed.rivals.iter().filter(|rival| is_older(rival)).find(|rival| overlap(&rival.uri, uri))?;
+    // A path is on the volumes of the pods: elsewhere, or on other volumes, the same path is another place.
+    let same_volumes =
+        |rival: &Rival| rival.key.namespace == observed.key.namespace && rival.volumes == attempt::volumes(&observed.pipeline);
+    let same_place = |rival: &Rival| overlap(&rival.uri, uri) && (!uri.starts_with("file://") || same_volumes(rival));
+    let rival = observed.rivals.iter().filter(|rival| is_older(rival)).find(|rival| same_place(rival))?;
     let how = if root(&rival.uri) == root(uri) { "is" } else { "lies inside or around" };
     Some(Refusal::new(
         Reason::StorageConflict,
