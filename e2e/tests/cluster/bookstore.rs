@@ -27,6 +27,16 @@ pub struct Bookstore {
 }
 
 impl Bookstore {
+    /// Applies the example with runners that come upon `places`.
+    pub async fn open_with(prefix: &str, places: &str) -> anyhow::Result<Self> {
+        let place = PLACES.acquire().await?;
+        let shop = Self { tenant: Tenant::in_cluster(prefix).await?, _place: place };
+        shop.tenant.apply_one(&failpoints(places)).await?;
+        shop.tenant.apply_one(&hold()).await?;
+        shop.apply(holding()).await?;
+        Ok(shop)
+    }
+
     /// Applies the example; `changes` are merged over the spec of its Pipeline.
     pub async fn open(prefix: &str, changes: Value) -> anyhow::Result<Self> {
         let place = PLACES.acquire().await?;
@@ -108,19 +118,22 @@ pub fn state(update: &PipelineUpdate) -> Option<UpdateState> {
     update.status.as_ref()?.state
 }
 
-/// What makes the runner of a Pipeline stand still at `place` while the ConfigMap `hold` is there.
-pub fn holding(place: &str) -> Value {
-    json!({"runner": {"podTemplate": {"spec": {
-        "containers": [{
-            "name": "runner",
-            "env": [{"name": "FLOE_FAILPOINTS", "value": format!("{place}=hold:/hold/hold")}],
-            "volumeMounts": [{"name": "lake", "mountPath": "/lake"}, {"name": "hold", "mountPath": "/hold"}],
-        }],
-        "volumes": [
-            {"name": "lake", "persistentVolumeClaim": {"claimName": CLAIM}},
-            {"name": "hold", "configMap": {"name": "hold", "optional": true}},
-        ],
-    }}}})
+/// What makes the runner of a Pipeline stand still at `place` while the ConfigMap `hold` is there. The places are those of the runner's own
+/// tests; names with this prefix are refused in `env`, so they come by another way.
+pub fn holding() -> Value {
+    json!({"runner": {
+        "envFrom": [{"configMapRef": {"name": "failpoints"}}],
+        "podTemplate": {"spec": {
+            "containers": [{
+                "name": "runner",
+                "volumeMounts": [{"name": "lake", "mountPath": "/lake"}, {"name": "hold", "mountPath": "/hold"}],
+            }],
+            "volumes": [
+                {"name": "lake", "persistentVolumeClaim": {"claimName": CLAIM}},
+                {"name": "hold", "configMap": {"name": "hold", "optional": true}},
+            ],
+        }},
+    }})
 }
 
 /// The ConfigMap at which runners are held.
@@ -128,14 +141,7 @@ pub fn hold() -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hold"}, "data": {"hold": ""}})
 }
 
-/// What makes the runner of a Pipeline die by SIGKILL at the n-th time that it comes to `place`.
-pub fn dying(place: &str, hit: u32) -> Value {
-    json!({"runner": {"podTemplate": {"spec": {
-        "containers": [{
-            "name": "runner",
-            "env": [{"name": "FLOE_FAILPOINTS", "value": format!("{place}={hit}")}],
-            "volumeMounts": [{"name": "lake", "mountPath": "/lake"}],
-        }],
-        "volumes": [{"name": "lake", "persistentVolumeClaim": {"claimName": CLAIM}}],
-    }}}})
+/// What happens at a place of the runner.
+pub fn failpoints(text: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "failpoints"}, "data": {"FLOE_FAILPOINTS": text}})
 }

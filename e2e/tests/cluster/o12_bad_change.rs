@@ -10,7 +10,7 @@ use crate::bookstore::{Bookstore, state};
 async fn o12_bad_change_says_the_line_and_leaves_the_tables_alone() -> anyhow::Result<()> {
     let shop = Bookstore::open("o12", json!({})).await?;
     assert_eq!(state(&shop.ended(1).await?), Some(UpdateState::Completed));
-    let before = shop.bronze().await?;
+    let before = shop.shown().await?;
     let transformations = "bookstore-transformations";
     let right: ConfigMap = shop.tenant.get(transformations).await?;
     let gold = right.data.clone().unwrap()["4_gold.sql"].clone();
@@ -22,7 +22,7 @@ async fn o12_bad_change_says_the_line_and_leaves_the_tables_alone() -> anyhow::R
     assert!(message.contains("nowhere"), "{message}");
     shop.condition(ConditionType::Stalled, "True", "GraphInvalid").await?;
     assert_eq!(state(&shop.ended(2).await?), Some(UpdateState::Failed));
-    assert_eq!(shop.bronze().await?, before);
+    assert_eq!(shop.shown().await?, before, "rows and versions");
     shop.tenant.patch::<ConfigMap>(transformations, &json!({"data": {"4_gold.sql": gold}})).await?;
     shop.condition(ConditionType::Ready, "True", "GraphValid").await?;
     assert_eq!(state(&shop.ended(3).await?), Some(UpdateState::Completed));

@@ -2,12 +2,12 @@
 
 use floe_crds::{pipeline_update::AttemptClass, state::UpdateState};
 
-use crate::bookstore::{Bookstore, dying, state};
+use crate::bookstore::{Bookstore, state};
 
 #[tokio::test]
 async fn o18_killed_runner_is_followed_by_one_that_goes_on() -> anyhow::Result<()> {
     // Four tables are committed when it dies; the next attempt finds them done.
-    let shop = Bookstore::open("o18", dying("target::after", 4)).await?;
+    let shop = Bookstore::open_with("o18", "target::after=4").await?;
     let update = shop.ended(1).await?;
     let status = update.status.clone().unwrap();
     assert_eq!(state(&update), Some(UpdateState::Completed), "{status:#?}");

@@ -4,17 +4,11 @@ use floe_crds::state::UpdateState;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::EvictParams};
 
-use crate::bookstore::{Bookstore, hold, holding, state};
+use crate::bookstore::{Bookstore, state};
 
 #[tokio::test]
 async fn o20_eviction_same_attempt() -> anyhow::Result<()> {
-    let mut changes = holding("target::before");
-    changes["suspend"] = true.into();
-    changes["runner"]["terminationGracePeriodSeconds"] = 30.into();
-    let shop = Bookstore::open("o20", changes.clone()).await?;
-    shop.tenant.apply_one(&hold()).await?;
-    changes["suspend"] = false.into();
-    shop.apply(changes).await?;
+    let shop = Bookstore::open_with("o20", "target::before=hold:/hold/hold").await?;
     let pod = shop.held("bookstore-u1").await?;
     shop.release().await?;
     shop.tenant.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await?;

@@ -4,18 +4,17 @@ use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report:
 use k8s_openapi::api::{batch::v1 as batch, core::v1::Pod};
 use serde_json::json;
 
-use crate::bookstore::{Bookstore, NAME, hold, holding, state};
+use crate::bookstore::{Bookstore, NAME, failpoints, hold, holding, state};
 
 #[tokio::test]
 async fn o33_delete_pipeline_retain() -> anyhow::Result<()> {
-    let mut changes = holding("target::before");
-    changes["runner"]["terminationGracePeriodSeconds"] = 30.into();
     let shop = Bookstore::open("o33", json!({})).await?;
     assert_eq!(state(&shop.ended(1).await?), Some(UpdateState::Completed));
     shop.tenant.apply_one(&hold()).await?;
+    shop.tenant.apply_one(&failpoints("target::before=hold:/hold/hold")).await?;
     let landed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bookstore-landed"},
         "data": {"batch-0001.json": "{\"topic\": \"orders\", \"partition\": 9, \"offset\": 1}\n"}});
-    shop.apply(changes).await?;
+    shop.apply(holding()).await?;
     shop.tenant.apply_one(&landed).await?;
     shop.held("bookstore-u2").await?;
     shop.tenant.delete::<Pipeline>(NAME).await?;

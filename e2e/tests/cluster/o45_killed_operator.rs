@@ -3,16 +3,11 @@
 use floe_crds::{condition::ConditionType, state::UpdateState};
 use floe_e2e::cluster::{SYSTEM, kubectl};
 
-use crate::bookstore::{Bookstore, hold, holding, state};
+use crate::bookstore::{Bookstore, state};
 
 #[tokio::test]
 async fn o45_killed_operator() -> anyhow::Result<()> {
-    let mut changes = holding("target::before");
-    changes["suspend"] = true.into();
-    let shop = Bookstore::open("o45", changes.clone()).await?;
-    shop.tenant.apply_one(&hold()).await?;
-    changes["suspend"] = false.into();
-    shop.apply(changes).await?;
+    let shop = Bookstore::open_with("o45", "target::before=hold:/hold/hold").await?;
     let pod = shop.held("bookstore-u1").await?;
     let operator =
         ["delete", "pod", "--namespace", SYSTEM, "--selector", "app.kubernetes.io/name=floe-operator", "--force", "--grace-period", "0"];

@@ -64,6 +64,7 @@ pub struct Observation {
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers {
     pub jobs: Vec<Arc<batch::Job>>,
+    pub pods: Vec<Arc<Pod>>,
     pub reports: Vec<Arc<RunReport>>,
     pub requests: Vec<Arc<PartialObjectMeta<ConfigMap>>>,
     /// Name of the report that must stay: Tables of datasets from SQL are made again from it.
@@ -210,7 +211,7 @@ fn leftovers(ctx: &Context, key: &Key, update: &PipelineUpdate, status: &Pipelin
     requests.sort_by_key(|request| request.name_any());
     requests.dedup_by_key(|request| request.name_any());
     let kept_report = newest_graph(ctx, &Key::new(&key.namespace, &update.spec.pipeline));
-    Leftovers { jobs, reports, requests, kept_report }
+    Leftovers { jobs, pods: ctx.caches.pods.by(key), reports, requests, kept_report }
 }
 
 /// The report with a graph that is the newest of all updates of the pipeline.

@@ -48,11 +48,20 @@ pub fn plan(seen: &Observed, decision: &Decision) -> Vec<Effect> {
         // An attempt that was given up still has its batch/v1 Job.
         Decision::Rest => {
             let alive = seen.leftovers.jobs.iter().filter(|job| job_end(job).is_none() && job.metadata.deletion_timestamp.is_none());
+            let alive = alive.filter(|job| !ends_by_itself(seen, job));
             effects.extend(alive.cloned().map(Effect::Job));
         }
         _ => {}
     }
     effects
+}
+
+/// True if all pods of the batch/v1 Job are over: its own end follows, and people want to see what it did.
+fn ends_by_itself(seen: &Observed, job: &batch::Job) -> bool {
+    let mut pods =
+        seen.leftovers.pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref()));
+    let first = pods.next();
+    first.is_some_and(|pod| is_over(pod)) && pods.all(|pod| is_over(pod))
 }
 
 fn stop(seen: &Observed, how: Cancel) -> Vec<Effect> {
