@@ -97,7 +97,9 @@ impl Bookstore {
             let status = table.status.clone().unwrap_or_default();
             (short(&status.full_name.unwrap_or_else(|| table.name_any())), status.rows, status.version)
         };
-        let mut rows: Vec<_> = self.tenant.list::<Table>().await?.into_iter().map(row).collect();
+        let counted = |table: &Table| table.status.as_ref().is_some_and(|status| status.rows.is_some());
+        let all = |tables: &[Table]| !tables.is_empty() && tables.iter().all(counted);
+        let mut rows: Vec<_> = self.tenant.wait_list::<Table>("rows in every table", all).await?.into_iter().map(row).collect();
         rows.sort();
         Ok(rows)
     }

@@ -56,12 +56,11 @@ pub fn plan(seen: &Observed, decision: &Decision) -> Vec<Effect> {
     effects
 }
 
-/// True if all pods of the batch/v1 Job are over: its own end follows, and people want to see what it did.
+/// True if the batch/v1 Job has a pod that started: its own end follows, and people want to see what it did.
 fn ends_by_itself(seen: &Observed, job: &batch::Job) -> bool {
-    let mut pods =
-        seen.leftovers.pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref()));
-    let first = pods.next();
-    first.is_some_and(|pod| is_over(pod)) && pods.all(|pod| is_over(pod))
+    let own = |pod: &&Arc<Pod>| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref());
+    let phase = |pod: &Arc<Pod>| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    seen.leftovers.pods.iter().filter(own).any(|pod| matches!(phase(pod).as_str(), "Running" | "Succeeded" | "Failed"))
 }
 
 fn stop(seen: &Observed, how: Cancel) -> Vec<Effect> {

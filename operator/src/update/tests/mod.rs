@@ -120,7 +120,8 @@ impl World {
         let update = Arc::new(self.updates[name].clone());
         let status = update.status.clone().unwrap_or_default();
         let jobs: Vec<_> = self.jobs.values().filter(|job| job.labels()["floe.dev/update"] == name).cloned().map(Arc::new).collect();
-        let pods = self.pods.values().cloned().map(Arc::new).collect();
+        let all_pods: Vec<_> = self.pods.values().cloned().map(Arc::new).collect();
+        let pods = all_pods.clone();
         let mut attempt = current(&status, &update, &jobs);
         if let Some(attempt) = &mut attempt {
             attempt.complete(pods, self.reports.get(&attempt.name).cloned().map(Arc::new));
@@ -137,7 +138,7 @@ impl World {
         let with_graph = self.reports.values().filter(|report| report.spec.graph.is_some());
         let kept_report = with_graph.max_by_key(|report| report.creation_timestamp().map(|at| at.0)).map(|report| report.name_any());
         Observed {
-            leftovers: Leftovers { jobs, reports: reports.collect(), requests: requests.collect(), kept_report },
+            leftovers: Leftovers { jobs, pods: all_pods, reports: reports.collect(), requests: requests.collect(), kept_report },
             pipeline: self.pipeline.clone().map(Arc::new),
             updates: self.updates.values().cloned().map(Arc::new).collect(),
             attempt,
