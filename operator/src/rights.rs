@@ -94,7 +94,10 @@ fn sentence(question: &ResourceAttributes) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::Parser;
+    use serde::Deserialize;
 
     use super::*;
     use crate::args::Args;
@@ -114,5 +117,38 @@ mod tests {
         let args = Args::parse_from(["floe-operator", "--runner-image=i", "--leader-elect=false"]);
         let sentences: Vec<String> = questions(&Settings::resolve(&args).unwrap()).iter().map(sentence).collect();
         assert!(sentences.iter().all(|sentence| sentence.ends_with("in all namespaces")), "{sentences:#?}");
+    }
+
+    /// Group, resource and verb of each rule of `kind` `name` in the plain manifests.
+    fn granted(kind: &str, name: &str) -> BTreeSet<(String, String, String)> {
+        let manifests = include_str!("../../deploy/floe.yaml");
+        let documents = serde_yaml::Deserializer::from_str(manifests).map(|document| serde_json::Value::deserialize(document).unwrap());
+        let role = documents.into_iter().find(|object| object["kind"] == *kind && object["metadata"]["name"] == *name).unwrap();
+        let words = |rule: &serde_json::Value, key: &str| -> Vec<String> {
+            rule[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_string()).collect()
+        };
+        let mut granted = BTreeSet::new();
+        for rule in role["rules"].as_array().unwrap() {
+            for group in words(rule, "apiGroups") {
+                for resource in words(rule, "resources") {
+                    granted.extend(words(rule, "verbs").into_iter().map(|verb| (group.clone(), resource.clone(), verb)));
+                }
+            }
+        }
+        granted
+    }
+
+    #[test]
+    fn the_chart_grants_what_is_asked_for() {
+        for (rights, kind, name) in [(WATCHED, "ClusterRole", "floe-operator"), (ELECTION, "Role", "floe-operator-leader")] {
+            let granted = granted(kind, name);
+            for (group, resource, verbs) in rights {
+                let resource = resource.split('=').next().unwrap();
+                for verb in *verbs {
+                    let right = ((*group).to_string(), resource.to_string(), (*verb).to_string());
+                    assert!(granted.contains(&right), "{name} does not grant {right:?}");
+                }
+            }
+        }
     }
 }

@@ -65,7 +65,7 @@ impl Views {
         newest_reports.retain(|pipeline, _| known.contains(pipeline));
         let mut tables = (self.tables)();
         tables.retain(|table| known.contains(&pipeline_of(table)));
-        Snapshot { pipelines, tables, updates, newest_reports, all_reports, now }
+        Snapshot { pipelines, all_reports, tables, updates, newest_reports, now }
     }
 }
 
