@@ -1,7 +1,7 @@
 //! What the user typed. Everything here is raw: `settings` makes values of it, once.
 #![expect(missing_docs, reason = "the texts of the options are their help")]
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::Styles, builder::styling::AnsiColor};
 use floe_crds::state::EventLevel;
@@ -50,10 +50,11 @@ pub enum Command {
     Events(Events),
     Sql(Sql),
     Init(Init),
+    Maintain(Maintain),
+    #[command(hide = true)]
+    Cleanup(Cleanup),
     #[command(hide = true)]
     Test(Later),
-    #[command(hide = true)]
-    Maintain(Later),
     #[command(hide = true)]
     Job(Later),
 }
@@ -149,6 +150,9 @@ pub struct Run {
     /// With --request: write its RunReport also from outside of a cluster, with the current kubeconfig
     #[arg(long, requires = "request")]
     pub report: bool,
+    /// With --request: serve /metrics and /healthz there while the update runs [default in a cluster: 0.0.0.0:9090]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "request")]
+    pub http_addr: Option<SocketAddr>,
     #[command(flatten)]
     pub selection: SelectionArguments,
     #[command(flatten)]
@@ -346,6 +350,29 @@ pub struct Init {
     /// What to start from: empty or bookstore
     #[arg(long, value_name = "TEMPLATE", default_value = "empty")]
     pub template: String,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// Compact tables and delete what is old
+///
+/// Small files become large ones; files, log entries and events that are older than their retention and that no flow still needs are
+/// deleted. No row changes, and no stream sees anything new. Works on the tables that the project declares.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe maintain shop")]
+pub struct Maintain {
+    #[command(flatten)]
+    pub project: Project,
+}
+
+/// Remove the data of a deleted pipeline, as its policy says
+#[derive(Debug, Args)]
+pub struct Cleanup {
+    /// The request of an operator
+    #[arg(long, value_name = "FILE")]
+    pub request: PathBuf,
     #[command(flatten)]
     pub display: Display,
 }

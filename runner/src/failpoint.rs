@@ -44,6 +44,8 @@ pub const ALL: &[&str] = &[
     "mv::position",
     "event_log::before",
     "event_log::after",
+    "optimize::before",
+    "optimize::after",
     "checkpoint::before",
     "checkpoint::after",
 ];

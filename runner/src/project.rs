@@ -4,13 +4,13 @@ mod files;
 pub mod given;
 mod manifest;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use floe_crds::pipeline::PipelineSpec;
+use floe_crds::{manifest::TableManifest, pipeline::PipelineSpec, table::MaintenanceSpec};
 use floe_graph::{
     analysis::Parameters,
     definition::{self, Configuration, Definitions, SourceFile},
-    name::Namespace,
+    name::{DatasetName, Namespace},
     origin::{Diagnostic, Origin, Severity},
     resolve::{GivenNames, ResolveInput},
 };
@@ -34,6 +34,8 @@ pub struct Project {
     pub input: ResolveInput,
     /// Values of parameters that come from Secrets: printed nowhere.
     pub secrets: Vec<String>,
+    /// How the tables of manifests are maintained, by lower-case full name of the dataset.
+    pub maintenance: BTreeMap<String, MaintenanceSpec>,
 }
 
 /// The folder of tables of a project that names no storage.
@@ -61,6 +63,7 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
         .at(places.iter().filter_map(|(at, place)| Some((at.strip_prefix("/spec/configuration/")?.to_string(), place.clone()))).collect());
     let given = if settings.reads_later_queries { GivenNames::default() } else { given_names(&spec, settings, &configuration) };
     let values = configuration.values().clone();
+    let maintenance = maintenance(&tables, &namespace);
     let definitions = definition::Project { namespace: namespace.clone(), configuration, sql: texts.sql, tables }.definitions();
     let definitions = with_findings(definitions, findings);
     let input = ResolveInput {
@@ -81,7 +84,17 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     let root =
         absolute.map_err(|error| Failure::internal(format!("the folder {} has no absolute path", root.display())).caused_by(error))?;
     let storage = storage_of(settings, &spec, &root);
-    Ok(Project { root, name, spec, definitions, storage, input, secrets })
+    Ok(Project { root, name, spec, definitions, storage, input, secrets, maintenance })
+}
+
+fn maintenance(tables: &[(Arc<str>, TableManifest)], namespace: &Namespace) -> BTreeMap<String, MaintenanceSpec> {
+    let given = tables.iter().filter_map(|(_, table)| {
+        let catalog = table.spec.catalog.clone().unwrap_or_else(|| namespace.catalog.clone());
+        let schema = table.spec.schema.clone().unwrap_or_else(|| namespace.schema.clone());
+        let name = DatasetName { catalog, schema, name: table.dataset() };
+        Some((name.key(), table.spec.maintenance.clone()?))
+    });
+    given.collect()
 }
 
 /// What only the command line names.

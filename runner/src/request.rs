@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use floe_crds::{
     pipeline::PipelineSpec,
     pipeline_update::UpdateType,
-    request::{RemovedTable, ReportTarget, RequestError, RequestedParameter, RequestedTable, UpdateRequest},
+    request::{CleanupRequest, RemovedTable, ReportTarget, RequestError, RequestedParameter, RequestedTable, UpdateRequest},
     state::UpdateState,
 };
 use floe_graph::plan::Selection;
@@ -80,6 +80,11 @@ impl Requested {
 /// Reads the request at `path`.
 pub fn read(path: &Path) -> Result<UpdateRequest, Failure> {
     UpdateRequest::read(&text(path)?).map_err(|error| unreadable(path, error))
+}
+
+/// Reads the request to remove data at `path`.
+pub fn read_cleanup(path: &Path) -> Result<CleanupRequest, Failure> {
+    CleanupRequest::read(&text(path)?).map_err(|error| unreadable(path, error))
 }
 
 fn text(path: &Path) -> Result<String, Failure> {

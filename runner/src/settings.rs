@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use floe_crds::{request::RESERVED_PREFIX, state::Cause};
+use floe_crds::{pipeline_update::UpdateType, request::RESERVED_PREFIX, state::Cause};
 use floe_graph::plan::Selection;
 
 use crate::{
@@ -77,6 +77,8 @@ pub struct RunSettings {
     pub stop_within: Option<Duration>,
     /// The update that an operator has created; `None`: this process creates one.
     pub requested: Option<Arc<Requested>>,
+    /// Care for the tables instead of new data (`floe maintain`).
+    pub maintain: bool,
 }
 
 /// What the process was started with beside its arguments.
@@ -160,6 +162,11 @@ impl Environment {
         self.cpu_millis.map_or_else(machine, |millis| millis.div_ceil(1000) as usize)
     }
 
+    /// Who runs the process.
+    fn run_as(&self) -> String {
+        self.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    }
+
     /// The name of the pod, or of the machine.
     pub fn host(&self) -> String {
         if self.pod.name.is_empty() { rustix::system::uname().nodename().to_string_lossy().into_owned() } else { self.pod.name.clone() }
@@ -198,14 +205,33 @@ impl RunSettings {
             development: run.development,
             continuous: run.continuous,
             cause: Some(Cause::UserAction),
-            run_as: environment.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
+            run_as: environment.run_as(),
             host: environment.host(),
             json_lines: run.json(),
             observers: Vec::new(),
             stop: StopSignal::default(),
             stop_within: None,
             requested: None,
+            maintain: false,
         }
+    }
+
+    /// The settings of `floe maintain`.
+    pub fn maintain(project: &args::Project, environment: &Environment) -> Self {
+        Self {
+            settings: Settings::resolve(project, environment),
+            cause: Some(Cause::UserAction),
+            run_as: environment.run_as(),
+            host: environment.host(),
+            json_lines: project.common.display.output == args::OutputFormat::Json,
+            maintain: true,
+            ..Self::default()
+        }
+    }
+
+    /// True if the update cares for the tables.
+    pub fn maintains(&self) -> bool {
+        self.maintain || self.requested.as_ref().is_some_and(|requested| requested.update_type == UpdateType::Maintenance)
     }
 }
 

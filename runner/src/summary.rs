@@ -8,7 +8,14 @@ use floe_graph::{
 };
 use serde::Serialize;
 
-use crate::{commit::TableSize, execute::expectation::ExpectationCount, failure::Failure};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    commit::{TableSize, TargetTable},
+    execute::expectation::ExpectationCount,
+    failure::Failure,
+    state::catalog::CatalogEntry,
+};
 
 /// The result of one update.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub struct UpdateSummary {
     pub failures: Vec<Failure>,
     /// Stored tables as the update leaves them; measured only for an operator.
     pub tables: Vec<TableFacts>,
+    /// Full names of undeclared datasets, as they were asked for, whose data are gone.
+    pub removed: Vec<String>,
     pub duration_ms: u64,
 }
 
@@ -42,6 +51,21 @@ pub struct TableFacts {
     pub size: Option<TableSize>,
     pub schema_hash: String,
     pub columns: usize,
+}
+
+impl TableFacts {
+    /// The facts about the table of `dataset`, with its size if `entry` has that of this version.
+    pub fn of(dataset: String, table: &TargetTable, entry: Option<&CatalogEntry>) -> Self {
+        let (version, schema) = (table.version(), table.known().metadata.schema_string);
+        Self {
+            dataset,
+            location: table.location().to_string(),
+            version,
+            size: entry.and_then(|entry| entry.size.clone()).filter(|size| size.version == version),
+            schema_hash: Sha256::digest(schema.as_bytes()).iter().take(16).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}")),
+            columns: table.schema().fields().len(),
+        }
+    }
 }
 
 /// What an update did with one dataset, summed over its flows.

@@ -73,7 +73,7 @@ fn wrong_usage_is_refused_with_code_2() {
 
 #[test]
 fn commands_of_later_releases_are_recognised() {
-    for line in ["floe test --filter x", "floe maintain --dataset a", "floe job list -o wide", "floe job --help"] {
+    for line in ["floe test --filter x", "floe job list -o wide", "floe job --help"] {
         assert!(matches!(parse(line), Ok(Command::Test(_) | Command::Maintain(_) | Command::Job(_))), "{line}");
     }
     let Command::Run(run) = parse("floe run --continuous --job nightly --request r.json").unwrap() else { panic!("not a run") };
@@ -96,6 +96,7 @@ fn help_teaches_the_commands() {
       events    Read the event log
       sql       Query tables, views and the event log
       init      Create a project that runs
+      maintain  Compact tables and delete what is old
 
     Options:
       -h, --help
@@ -160,6 +161,10 @@ fn help_of_run_teaches_selections() {
           --report
               With --request: write its RunReport also from outside of a cluster, with the current
               kubeconfig
+
+          --http-addr <ADDRESS:PORT>
+              With --request: serve /metrics and /healthz there while the update runs [default in a
+              cluster: 0.0.0.0:9090]
 
       -h, --help
               Print help (see a summary with '-h')

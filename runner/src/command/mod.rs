@@ -1,9 +1,11 @@
 //! The commands of the command line: each turns settings into a call of one room and prints what comes back.
 
+mod cleanup;
 mod events;
 mod explain;
 mod graph;
 mod init;
+mod maintain;
 mod query;
 mod run;
 mod signals;
@@ -71,7 +73,8 @@ async fn dispatch(command: Command, environment: &Environment, terminal: &Termin
         Command::Sql(sql) => Box::pin(sql::sql(&sql, environment, terminal)).await,
         Command::Init(init) => init::init(&init, terminal),
         Command::Test(_) => Err(not_supported("floe test")),
-        Command::Maintain(_) => Err(not_supported("floe maintain")),
+        Command::Maintain(maintain) => Box::pin(maintain::maintain(&maintain, environment, terminal)).await,
+        Command::Cleanup(cleanup) => Box::pin(cleanup::cleanup(&cleanup, environment, terminal)).await,
         Command::Job(_) => Err(not_supported("floe job")),
     }
 }
@@ -101,7 +104,9 @@ fn display(command: &Command) -> Display {
         Command::Events(command) => command.project.common.display,
         Command::Sql(command) => command.project.common.display,
         Command::Init(command) => command.display,
-        Command::Test(_) | Command::Maintain(_) | Command::Job(_) => Display::default(),
+        Command::Maintain(command) => command.project.common.display,
+        Command::Cleanup(command) => command.display,
+        Command::Test(_) | Command::Job(_) => Display::default(),
     }
 }
 
@@ -115,7 +120,8 @@ fn project(command: &Command) -> &Path {
         Command::Events(command) => &command.project.path,
         Command::Sql(command) => &command.project.path,
         Command::Init(command) => &command.directory,
-        Command::Test(_) | Command::Maintain(_) | Command::Job(_) => Path::new("."),
+        Command::Maintain(command) => &command.project.path,
+        Command::Cleanup(_) | Command::Test(_) | Command::Job(_) => Path::new("."),
     }
 }
 

@@ -1,6 +1,11 @@
 //! `floe run`: one update, with live progress and a closing table.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use floe_crds::{
     request::{ReportTarget, UpdateRequest},
@@ -23,11 +28,14 @@ use crate::{
         result::{result, write_termination_message},
     },
     request::{self, TELLING},
+    server::serve,
     settings::{Environment, RunSettings},
     summary::UpdateSummary,
     update,
 };
 
+/// Where a pod serves its metrics.
+const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
 /// So much of the grace period is left when the process ends by itself in any case.
 const LAST_MOMENT: Duration = Duration::from_secs(3);
 /// How long the end of an update is tried to be reported.
@@ -78,6 +86,11 @@ async fn reported(
     let writing = match &request.report {
         Some(target) if (environment.in_cluster || run.report) && !run.dry_run => write_report(&reporter, target, environment).await,
         _ => None,
+    };
+    let address = run.http_addr.or_else(|| environment.in_cluster.then_some(HTTP_ADDRESS)).filter(|_| !run.dry_run);
+    let _server = match address {
+        Some(address) => serve(address, &reporter, &request.pipeline.namespace, &request.pipeline.name).await,
+        None => None,
     };
     let outcome = async {
         let mut settings = request::run_settings(run, environment, request)?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     commit::{
-        action::{self, Action, Txn},
+        action::{self, Action, Add, Remove, Txn},
         files,
         log::{self, VersionActions},
         properties,
@@ -82,13 +82,26 @@ pub async fn overwrite(table: &TargetTable, files: StagedFiles, request: CommitR
     commit(table, files, request, Mode::Replace).await
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Append,
-    Replace,
+/// Replaces some files of `table` by others in one commit. If `data_change` is false, the rows are the same as before: no reader sees
+/// anything new. Fails if one of the files has gone meanwhile; other commits do not matter.
+pub async fn rewrite(
+    table: &TargetTable,
+    replaced: &[Add],
+    files: StagedFiles,
+    data_change: bool,
+    request: CommitRequest,
+) -> Result<CommitOutcome, Failure> {
+    commit(table, files, request, Mode::Rewrite { replaced, data_change }).await
 }
 
-async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest, mode: Mode) -> Result<CommitOutcome, Failure> {
+#[derive(Clone, Copy, PartialEq)]
+enum Mode<'a> {
+    Append,
+    Replace,
+    Rewrite { replaced: &'a [Add], data_change: bool },
+}
+
+async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest, mode: Mode<'_>) -> Result<CommitOutcome, Failure> {
     match try_commit(table, &files, &request, mode).await {
         Ok(outcome) => {
             match outcome {
@@ -127,7 +140,7 @@ impl From<Failure> for Refused {
     }
 }
 
-async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode) -> Result<CommitOutcome, Refused> {
+async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode<'_>) -> Result<CommitOutcome, Refused> {
     // A replacement is computed anew for another reason too (a changed query over the same input versions): only a commit that was made
     // since this process opened the table counts as the same, see `check_winners`.
     if mode == Mode::Append
@@ -150,7 +163,7 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
             failpoint::reach(&format!("{step}::after")).map_err(|failure| Refused { failure, outcome_known: false })?;
             return Ok(CommitOutcome::Committed { version: base + 1 });
         }
-        if let Some(version) = check_winners(table, &request, base).await? {
+        if let Some(version) = check_winners(table, &request, mode, base).await? {
             return Ok(CommitOutcome::AlreadyCommitted { version });
         }
         tokio::time::sleep(jitter(attempt_number)).await;
@@ -191,7 +204,7 @@ fn holder(versions: &[VersionActions], app_id: &str, version: i64) -> Option<i64
 }
 
 /// Looks at what others committed after `base`: our own transaction, a changed table, or just more data, after which to try again.
-async fn check_winners(table: &TargetTable, request: &CommitRequest, base: i64) -> Result<Option<i64>, Failure> {
+async fn check_winners(table: &TargetTable, request: &CommitRequest, mode: Mode<'_>, base: i64) -> Result<Option<i64>, Failure> {
     let newest = log::newest_version(table.location(), Some(base)).await?.unwrap_or(base);
     let winners = log::commits(table.location(), base, newest).await?.unwrap_or_default();
     if let Some((app_id, version)) = request.transactions.first()
@@ -206,12 +219,25 @@ async fn check_winners(table: &TargetTable, request: &CommitRequest, base: i64) 
         let text = format!("version {} of {} changed the schema or properties while rows were written", entry.version, table.location());
         return Err(Failure::transient(METADATA_CHANGED, text).help("the flow starts again with the table as it is now"));
     }
+    if let Mode::Rewrite { replaced, .. } = mode {
+        let is_gone = |action: &Action| matches!(action, Action::Remove(gone) if replaced.iter().any(|file| file.path == gone.path));
+        if winners.iter().any(|entry| entry.actions.iter().any(is_gone)) {
+            let text = format!("files of {} were replaced by another program while they were rewritten", table.location());
+            return Err(Failure::transient("DELTA_CONCURRENT_WRITE", text).help("the next round takes the table as it is then"));
+        }
+    }
     table.saw(newest);
     Ok(None)
 }
 
 /// The actions of the next version, without `commitInfo`.
-async fn actions(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode, base: i64) -> Result<Vec<Action>, Failure> {
+async fn actions(
+    table: &TargetTable,
+    files: &StagedFiles,
+    request: &CommitRequest,
+    mode: Mode<'_>,
+    base: i64,
+) -> Result<Vec<Action>, Failure> {
     let now = Utc::now().timestamp_millis();
     let transactions = request.transactions.iter();
     let mut actions: Vec<Action> = transactions
@@ -226,11 +252,17 @@ async fn actions(table: &TargetTable, files: &StagedFiles, request: &CommitReque
         let active = files::active(table.location(), base).await?;
         actions.extend(active.iter().map(|add| Action::Remove(add.removed(now))));
     }
-    actions.extend(files.adds.iter().cloned().map(Action::Add));
+    let mut changes = true;
+    if let Mode::Rewrite { replaced, data_change } = mode {
+        changes = data_change;
+        let removed = replaced.iter().map(|add| Remove { data_change, ..add.removed(now) });
+        actions.extend(removed.map(Action::Remove));
+    }
+    actions.extend(files.adds.iter().map(|add| Action::Add(Add { data_change: changes, ..add.clone() })));
     Ok(actions)
 }
 
-fn with_counters(request: &CommitRequest, files: &StagedFiles, mode: Mode) -> CommitRequest {
+fn with_counters(request: &CommitRequest, files: &StagedFiles, mode: Mode<'_>) -> CommitRequest {
     let mut request = request.clone();
     if mode == Mode::Replace {
         request.info.insert(REPLACES_ALL.to_owned(), true.into());

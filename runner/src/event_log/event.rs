@@ -120,6 +120,7 @@ pub enum EventDetails {
     StreamProgress(StreamProgress),
     SchemaChange(SchemaChange),
     ResetProgress(ResetProgress),
+    MaintenanceProgress(MaintenanceProgress),
     PlanningNote(PlanningNote),
     Deprecation(Deprecation),
     EventLogProgress(EventLogProgress),
@@ -142,6 +143,7 @@ impl EventDetails {
             Self::StreamProgress(_) => "stream_progress",
             Self::SchemaChange(_) => "schema_change",
             Self::ResetProgress(_) => "reset_progress",
+            Self::MaintenanceProgress(_) => "maintenance_progress",
             Self::PlanningNote(_) => "planning_note",
             Self::Deprecation(_) => "deprecation",
             Self::EventLogProgress(_) => "event_log_progress",
@@ -491,6 +493,33 @@ pub struct ResetProgress {
     pub kind: ResetKind,
     pub generation: u64,
     pub status: OperationStatus,
+}
+
+/// Care for the files of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MaintenanceProgress {
+    pub operation: MaintenanceOperation,
+    /// Full name, or `event_log`.
+    pub dataset: String,
+    pub status: OperationStatus,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<&'static str, i64>,
+}
+
+/// What maintenance does with a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MaintenanceOperation {
+    /// Small files become large ones; the rows stay.
+    Optimize,
+    /// Files that no version of the retention time needs are deleted.
+    Vacuum,
+    /// Old entries of the Delta log are deleted.
+    LogCleanup,
+    /// Old events are deleted.
+    EventLogRetention,
+    /// The data of a dataset that is declared no more are deleted.
+    Remove,
 }
 
 /// Something about the plan of an update that its user should know, such as a protected table that a full refresh of everything spares.

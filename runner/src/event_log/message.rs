@@ -7,8 +7,8 @@ use floe_crds::state::{FailureClass, FlowState, UpdateState};
 use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
     EventDetails, EventError, EventLogProgress, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint,
-    OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails, SchemaChange, StackFrame,
-    StreamProgress, Subject, UpdateProgress, UserAction,
+    MaintenanceProgress, OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails,
+    SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
 };
 use crate::{execute::progress::FlowProgress as CommittedProgress, failure::Failure};
 
@@ -238,6 +238,17 @@ impl Event {
     pub fn reset_progress(subject: Subject, reset: ResetProgress) -> Self {
         let message = format!("{} of {} is {}.", word(&reset.kind), reset.dataset, word(&reset.status));
         Self::new(subject, Level::Info, message, EventDetails::ResetProgress(reset))
+    }
+
+    /// Maintenance of one table.
+    pub fn maintenance_progress(progress: MaintenanceProgress) -> Self {
+        let metrics: Vec<String> = progress.metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let metrics = if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
+        let message = format!("{} of {} is {}{metrics}.", word(&progress.operation), progress.dataset, word(&progress.status));
+        let level = if progress.status == OperationStatus::Failed { Level::Error } else { Level::Info };
+        let dataset = Some(progress.dataset.clone()).filter(|name| name.contains('.'));
+        let subject = Subject { dataset_name: dataset, ..Subject::default() };
+        Self::new(subject, level, message, EventDetails::MaintenanceProgress(progress))
     }
 
     /// A note of the plan, which is its own sentence.

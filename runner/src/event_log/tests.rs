@@ -450,6 +450,8 @@ async fn place() -> Place {
         quarantine_of: None,
         table: table.known(),
         size: None,
+        optimized_us: None,
+        removing: false,
     };
     catalog.datasets.insert("main.bookstore.orders_silver".to_string(), entry);
     Place { _directory: directory, storage, catalog, table }

@@ -30,6 +30,7 @@ fn report(state: UpdateState, datasets: Vec<DatasetSummary>) -> UpdateSummary {
         lints: Vec::new(),
         failures: Vec::new(),
         tables: Vec::new(),
+        removed: Vec::new(),
         duration_ms: 1_234,
     }
 }

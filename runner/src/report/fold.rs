@@ -149,6 +149,7 @@ impl Fold {
         let refused = match outcome {
             Ok(summary) => {
                 summary.tables.iter().for_each(|facts| self.measured(facts));
+                self.report.removed_tables.clone_from(&summary.removed);
                 summary.failures.first()
             }
             Err(failure) => Some(failure),

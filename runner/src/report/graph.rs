@@ -20,6 +20,8 @@ use crate::{failure::Failure, project::given::is_object, update::Resolved};
 const MAX_FINDINGS: usize = 100;
 /// Longest text of a finding.
 const MAX_TEXT_BYTES: usize = 2048;
+/// Longest name of an input.
+const MAX_NAME_BYTES: usize = 512;
 /// Where a dataset stands that a Table object declares.
 const MANIFEST: &str = "manifest";
 /// Errors about what an update was asked to do: the definition may be right.
@@ -177,7 +179,7 @@ fn flow(flow: &ResolvedFlow) -> GraphFlow {
         name: flow.name.clone(),
         dataset: flow.target.to_string(),
         flow_type,
-        inputs: flow.inputs.iter().map(|input| input.source_id()).collect(),
+        inputs: flow.inputs.iter().map(|input| cut(&input.source_id(), MAX_NAME_BYTES).to_string()).collect(),
     }
 }
 

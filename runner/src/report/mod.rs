@@ -2,7 +2,7 @@
 //!
 //! Nothing of it can fail an update: what cannot be written is tried again later, and at the end for half a minute.
 
-mod counters;
+pub mod counters;
 mod fold;
 pub mod graph;
 pub mod kubernetes;
@@ -71,7 +71,7 @@ struct Shared {
     redaction: Redaction,
     changed: Notify,
     urgent: Notify,
-    /// When the writing task last looked around, ms since 1970.
+    /// The last sign of life, ms since 1970.
     looked_ms: AtomicI64,
 }
 
@@ -113,7 +113,12 @@ impl Reporter {
         self.lock().report()
     }
 
-    /// Age of the last look of the writing task.
+    /// A sign of life.
+    pub fn beat(&self) {
+        self.shared.looked_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+    }
+
+    /// Age of the last sign of life.
     pub fn silence(&self) -> Duration {
         let looked = self.shared.looked_ms.load(Ordering::Relaxed);
         Duration::from_millis(u64::try_from(Utc::now().timestamp_millis() - looked).unwrap_or_default())
@@ -192,7 +197,6 @@ impl Writer {
     async fn run(mut self, mut ended: oneshot::Receiver<Duration>) {
         let mut due = Due { last: Instant::now(), dirty: true, urgent: false, failures: 0 };
         let within = loop {
-            self.shared.looked_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
             tokio::select! {
                 within = &mut ended => break within.unwrap_or_default(),
                 () = self.shared.urgent.notified() => due.urgent = true,

@@ -48,6 +48,12 @@ pub struct CatalogEntry {
     /// What it held when it was last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<TableSize>,
+    /// When its files were last compacted, µs since 1970 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimized_us: Option<i64>,
+    /// Its data are being deleted: whoever finds this goes on with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removing: bool,
 }
 
 /// What a table was made for.

@@ -11,7 +11,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use deltalake::{DeltaTableBuilder, logstore::LogStoreRef};
@@ -60,6 +64,26 @@ pub enum PutOutcome {
     Created,
     /// Something was there and stays.
     AlreadyExists,
+}
+
+/// Deletes the directory `path` if it really lies below `root`, then the directory above it if nothing is left there.
+fn delete_directory(path: &FilePath, root: &FilePath) -> std::io::Result<()> {
+    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
+    let root = root.canonicalize()?;
+    let parent = path.parent().unwrap_or(path).canonicalize()?;
+    if !parent.starts_with(&root) {
+        return Err(std::io::Error::other(format!("{} leads out of the storage root {}", path.display(), root.display())));
+    }
+    if found.is_dir() {
+        std::fs::remove_dir_all(path)?;
+    } else {
+        std::fs::remove_file(path)?;
+    }
+    if parent != root {
+        // Not empty is no error.
+        let _ = std::fs::remove_dir(parent);
+    }
+    Ok(())
 }
 
 /// A directory in an object store.
@@ -194,6 +218,27 @@ impl Location {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failure("delete", relative, error)),
         }
+    }
+
+    /// Deletes everything below this directory, which is below `root`, and on this machine the directory itself. What lies elsewhere is never
+    /// touched: a link is deleted, not what it leads to.
+    pub async fn delete_all(&self, root: &Self) -> Result<(), Failure> {
+        let Some(path) = self.local_path() else {
+            let found = self.list("").await?.into_iter().map(|object| Ok(object.location));
+            let deleted = self.store.delete_stream(futures::stream::iter(found).boxed());
+            let gone = |outcome: Result<Path, StoreError>| match outcome {
+                Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(self.failure("delete", "", error)),
+            };
+            return deleted.map(gone).try_collect().await;
+        };
+        // The URL of a directory ends with a slash, and a slash behind a link is what it leads to.
+        let path: PathBuf = path.components().collect();
+        let root = root.local_path().unwrap_or_default();
+        let place = path.display().to_string();
+        let deleted = tokio::task::spawn_blocking(move || delete_directory(&path, &root)).await;
+        let deleted = deleted.map_err(|error| Failure::internal(format!("{place} could not be deleted")).caused_by(error))?;
+        deleted.map_err(|error| io_failure("delete", &place, error))
     }
 
     /// The path of a listed object relative to this directory; `None` if it is elsewhere.

@@ -3,27 +3,39 @@
 mod continuous;
 mod describe;
 mod flows;
+mod maintenance;
 mod outcome;
 mod reset;
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use chrono::Utc;
-use floe_crds::state::UpdateState;
+use floe_crds::{
+    pipeline::{DeletionPolicy, PipelineSpec},
+    request::RemovedTable,
+    state::UpdateState,
+};
 use floe_graph::{
     graph::ResolvedGraph,
+    name::DatasetName,
     plan::{Selection, StoredState, UpdatePlan, plan_update},
     resolve::{self, needed_observations, sql_settings},
 };
+
+use url::Url;
 
 use crate::{
     commit::{WriterMemory, WriterOptions},
     event_log::{
         self, EventLog, Outputs,
-        event::{CancellationCause, Event},
+        event::{CancellationCause, Event, EventError, MaintenanceOperation, MaintenanceProgress, OperationStatus},
         flows::FlowEvents,
         record::Identity,
     },
@@ -31,6 +43,7 @@ use crate::{
     failure::Failure,
     observe,
     project::{Project, invalid},
+    remove,
     session::{Session, SessionLimits},
     settings::{RunSettings, Settings},
     state::{catalog::Catalog, lock},
@@ -78,9 +91,14 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool) 
 
 /// The storage of the project.
 pub fn open_storage(settings: &Settings, project: &Project) -> Result<Storage, Failure> {
-    let mut options = settings.store_options.clone();
-    options.extend(project.spec.storage.iter().flat_map(|storage| storage.options.clone()));
-    Storage::open(&parse_uri(&project.storage, &project.root)?, &Stores::new(options))
+    storage_of(&settings.store_options, &project.spec, &parse_uri(&project.storage, &project.root)?)
+}
+
+/// The storage at `uri`, with the options of the environment and those of `spec`.
+pub fn storage_of(store_options: &[(String, String)], spec: &PipelineSpec, uri: &Url) -> Result<Storage, Failure> {
+    let mut options = store_options.to_vec();
+    options.extend(spec.storage.iter().flat_map(|storage| storage.options.clone()));
+    Storage::open(uri, &Stores::new(options))
 }
 
 /// The plan of an update with `selection`: all reasons against it are in the failure's `diagnostics`.
@@ -92,6 +110,9 @@ pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Fa
 pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummary, Failure> {
     let started = Instant::now();
     let storage = open_storage(&settings.settings, &project)?;
+    if settings.maintains() {
+        return Box::pin(maintenance::run(settings, project, storage)).await;
+    }
     if settings.requested.as_ref().is_some_and(|requested| requested.validate_only) && !settings.dry_run {
         return Box::pin(validate(settings, project, storage)).await;
     }
@@ -105,7 +126,8 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummar
     }
     let update_id = settings.requested.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |requested| requested.id.clone());
     let _lock = lock::acquire(&storage, &update_id)?;
-    let catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
+    let mut catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
+    remove::finish(&storage, &mut catalog).await?;
     let log = Box::pin(open_log(&settings, &project, &storage, &catalog, &update_id)).await;
     describe::created(&log, &settings, &project);
     let update = Update { settings, storage, id: update_id, log: log.clone(), started };
@@ -130,6 +152,7 @@ fn identity(settings: &RunSettings, project: &Project, catalog: &Catalog, update
         namespace: requested.namespace,
         cluster_id: requested.cluster_id,
         request_id: requested.request_id,
+        maintenance_id: settings.maintains().then(|| update_id.to_string()),
         ..Identity::default()
     }
 }
@@ -223,10 +246,37 @@ impl Update {
         if ended.wrote() || sizes {
             Box::pin(tables::remember(&resolved, &mut catalog, &ended.tables)).await?;
         }
+        let removed = if ended.state == UpdateState::Completed { self.remove(&resolved, &mut catalog).await } else { Vec::new() };
         let tables = tables::facts(&resolved, &catalog, &ended.tables);
-        let report = UpdateSummary { tables, ..outcome::report(&self.id, &resolved, plan, ended, self.started) };
+        let report = UpdateSummary { tables, removed, ..outcome::report(&self.id, &resolved, plan, ended, self.started) };
         self.close(&report);
         Ok(report)
+    }
+
+    /// Removes what the request names and the definition does not. A failure is told, and the next update tries again.
+    async fn remove(&self, resolved: &Resolved, catalog: &mut Catalog) -> Vec<String> {
+        let asked = self.settings.requested.iter().flat_map(|requested| &requested.removed_tables);
+        let declared: BTreeSet<String> = resolved.graph.datasets.keys().map(DatasetName::key).collect();
+        let goes =
+            |table: &&RemovedTable| table.deletion_policy == DeletionPolicy::Delete && !declared.contains(&table.full_name.to_lowercase());
+        let names: Vec<String> = asked.filter(goes).map(|table| table.full_name.clone()).collect();
+        let mut removed = Vec::new();
+        for name in names {
+            let key = name.to_lowercase();
+            let outcome = Box::pin(remove::datasets(&self.storage, catalog, &BTreeSet::from([key]))).await;
+            let status = if outcome.is_ok() { OperationStatus::Completed } else { OperationStatus::Failed };
+            let operation = MaintenanceOperation::Remove;
+            let progress = MaintenanceProgress { operation, dataset: name.clone(), status, metrics: BTreeMap::new() };
+            let event = Event::maintenance_progress(progress);
+            match outcome {
+                Ok(()) => {
+                    self.log.record(event);
+                    removed.push(name);
+                }
+                Err(failure) => self.log.record(event.with_error(EventError::of(&failure, false))),
+            }
+        }
+        removed
     }
 
     /// The last state. Of an update whose process is being interrupted another process, or the next update, will say it.

@@ -35,6 +35,7 @@ pub fn report(update_id: &str, resolved: &Resolved, plan: UpdatePlan, mut ended:
         lints: resolved.graph.lints.clone(),
         failures,
         tables: Vec::new(),
+        removed: Vec::new(),
         duration_ms: millis(started.elapsed()),
     }
 }
@@ -47,17 +48,23 @@ pub fn dry_run(resolved: &Resolved, plan: UpdatePlan, started: Instant) -> Updat
 
 /// The report of an update that failed before its flows started.
 pub fn failed(update_id: &str, pipeline: &str, failure: Failure, started: Instant) -> UpdateSummary {
+    UpdateSummary { failures: vec![failure], ..ended(update_id, pipeline, UpdateState::Failed, started) }
+}
+
+/// The report of an update that ended in `state` without flows.
+pub fn ended(update_id: &str, pipeline: &str, state: UpdateState, started: Instant) -> UpdateSummary {
     UpdateSummary {
         update_id: update_id.to_string(),
         pipeline: pipeline.to_string(),
-        state: UpdateState::Failed,
+        state,
         datasets: Vec::new(),
         changes: Vec::new(),
         resets: Vec::new(),
         notes: Vec::new(),
         lints: Vec::new(),
-        failures: vec![failure],
+        failures: Vec::new(),
         tables: Vec::new(),
+        removed: Vec::new(),
         duration_ms: millis(started.elapsed()),
     }
 }

@@ -10,7 +10,6 @@ use floe_graph::{
     plan::{ResetKind, UpdatePlan},
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use sha2::{Digest, Sha256};
 
 use super::Resolved;
 use crate::{
@@ -149,7 +148,16 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let flows = wanted.flows.iter().chain(former).cloned().collect();
     let quarantine_of = wanted.quarantine_of.clone();
     let size = before.and_then(|before| before.size.clone()).filter(|_| before.is_some_and(|b| b.table.metadata.id == table.id()));
-    let now = CatalogEntry { kind: wanted.kind, private: wanted.private, flows, quarantine_of, table: table.known(), size };
+    let now = CatalogEntry {
+        kind: wanted.kind,
+        private: wanted.private,
+        flows,
+        quarantine_of,
+        table: table.known(),
+        size,
+        optimized_us: before.and_then(|before| before.optimized_us),
+        removing: false,
+    };
     match before {
         Some(before)
             if before.table.metadata == now.table.metadata
@@ -242,22 +250,9 @@ pub fn facts(resolved: &Resolved, catalog: &Catalog, tables: &Tables) -> Vec<Tab
     let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
     let fact = |dataset: &ResolvedDataset| {
         let name = &dataset.definition.name;
-        let table = tables.get(name)?;
-        let size = catalog.datasets.get(&name.key()).and_then(|entry| entry.size.clone());
-        Some(TableFacts {
-            dataset: name.to_string(),
-            location: table.location().to_string(),
-            version: table.version(),
-            size: size.filter(|size| size.version == table.version()),
-            schema_hash: hash(&table.known().metadata.schema_string),
-            columns: table.schema().fields().len(),
-        })
+        Some(TableFacts::of(name.to_string(), tables.get(name)?, catalog.datasets.get(&name.key())))
     };
     stored.filter_map(fact).collect()
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(16).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// Writes the newest versions into the catalog, so that the next look begins near the end of each log.

@@ -3,8 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -71,7 +75,7 @@ impl<'a> Pod<'a> {
         fs::write(&file, self.request.to_string()).unwrap();
         let mut floe = Command::new(env!("CARGO_BIN_EXE_floe"));
         floe.args(["run", "--request"]).arg(file).args(["--report"]).args(arguments).stdin(Stdio::null());
-        floe.env_remove("FLOE_FAILPOINTS").envs(&self.environment);
+        floe.env_remove("FLOE_FAILPOINTS").env_remove("KUBERNETES_SERVICE_HOST").envs(&self.environment);
         floe
     }
 
@@ -545,4 +549,41 @@ fn requests_that_cannot_be_read_say_so() {
     }
     let both = project.call("run", &["--request", "x.json", "--full-refresh-all"]);
     assert!(both.code == Some(2) && both.stderr.contains("cannot be used with"), "{both:?}");
+}
+
+/// The answer of an HTTP server: status and body.
+fn http(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_string(), body.to_string())
+}
+
+#[test]
+fn a_pod_serves_metrics_and_health_while_it_runs() {
+    let project = project();
+    let pod = Pod::new(&project);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // The second micro-batch waits, so that the numbers of the first can be read.
+    project.write("hold", "");
+    let mut floe = pod.floe(&["--http-addr", &address]);
+    let hold = format!("commit_entry::after=hold:{}", project.path().join("hold").display());
+    let mut child = floe.env("FLOE_FAILPOINTS", hold).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !project.path().join("lake/_floe/checkpoints/a/g0/commits/0.json").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(http(&address, "/healthz"), ("HTTP/1.1 200 OK".to_string(), "ok".to_string()));
+    let (status, text) = http(&address, "/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let has = |line: &str| assert!(text.lines().any(|own| own == line), "{line} is not in\n{text}");
+    has("# TYPE floe_flow_output_rows_total counter");
+    has("floe_flow_output_rows_total{namespace=\"data\",pipeline=\"shop\",flow=\"a\",dataset=\"main.s.a\"} 10");
+    has("floe_flow_state{namespace=\"data\",pipeline=\"shop\",flow=\"b\",state=\"QUEUED\"} 1");
+    has("# TYPE floe_flow_batch_duration_seconds histogram");
+    assert!(text.contains("floe_build_info{namespace=\"data\",pipeline=\"shop\",version=\"0.1.0\""), "{text}");
+    fs::remove_file(project.path().join("hold")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -16,6 +16,7 @@ use floe_graph::source_options::DeltaStreamOptions;
 
 use super::ReadCounters;
 use crate::{
+    commit::action::Add,
     failure::Failure,
     state::{SourcePosition, SourceRange},
     storage::Location,
@@ -128,6 +129,12 @@ impl DeltaSource {
             snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?)),
             snapshot::Snapshot::Mapped => Ok(Arc::new(mapped::MappedTable::open(self, version, schema, Arc::clone(counters)).await?)),
         }
+    }
+
+    /// The rows of some data files of the table, in no order.
+    pub fn rows_of(&self, files: Vec<Add>, schema: &SchemaRef, counters: &Arc<ReadCounters>) -> Result<Arc<dyn TableProvider>, Failure> {
+        let files = files.into_iter().map(changes::DataFile::of).collect();
+        Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
     }
 
     /// Schema, id and version of the table, at `version` or the newest. `None` if there is no table.

@@ -37,7 +37,7 @@ pub use super::failure::invalid_options;
 pub use batches::{listing_fingerprint, split_batches};
 
 /// Percent-decoded text of a URI or of a path in a log.
-pub(super) fn decoded_path(text: &str) -> String {
+pub fn decoded_path(text: &str) -> String {
     String::from_utf8_lossy(&location::decode(text)).into_owned()
 }
 

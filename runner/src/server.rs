@@ -1,0 +1,133 @@
+//! What a pod serves while its update runs: `/metrics` with the numbers of its report, `/healthz` for the kubelet.
+
+use std::{fmt::Write, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use floe_crds::run_report::RunReportSpec;
+use tokio::{net::TcpListener, task::AbortHandle};
+
+use crate::report::{Reporter, counters::labels};
+
+/// Older than this, the runner's last sign of life means that it hangs.
+const SILENCE: Duration = Duration::from_mins(5);
+/// How often the runner gives a sign of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// Of the text format of Prometheus.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The server; it ends with the value.
+pub struct Server(Vec<AbortHandle>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// What the answers are made of.
+#[derive(Clone)]
+struct Served {
+    reporter: Reporter,
+    /// Labels of every series.
+    pipeline: String,
+}
+
+/// Serves at `address`; without a server the update runs all the same.
+pub async fn serve(address: SocketAddr, reporter: &Reporter, namespace: &str, pipeline: &str) -> Option<Server> {
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!("nothing is served at {address}: {error}");
+            return None;
+        }
+    };
+    let state = Served { reporter: reporter.clone(), pipeline: labels(&[("namespace", namespace), ("pipeline", pipeline)]) };
+    let routes = Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(state);
+    let server = tokio::spawn(async move {
+        let _ = axum::serve(listener, routes).await;
+    });
+    let reporter = reporter.clone();
+    let beat = tokio::spawn(async move {
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            beat.tick().await;
+            reporter.beat();
+        }
+    });
+    Some(Server(vec![server.abort_handle(), beat.abort_handle()]))
+}
+
+async fn healthz(State(served): State<Served>) -> Response {
+    let silence = served.reporter.silence();
+    if silence < SILENCE {
+        return "ok".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("no sign of life for {} s", silence.as_secs())).into_response()
+}
+
+async fn metrics(State(served): State<Served>) -> Response {
+    ([(CONTENT_TYPE, TEXT)], exposition(&served.reporter.current(), &served.pipeline)).into_response()
+}
+
+/// The numbers of `report` in the text format.
+fn exposition(report: &RunReportSpec, pipeline: &str) -> String {
+    let mut text = String::new();
+    let mut typed = String::new();
+    for (family, series) in &report.counters {
+        let (name, kind) = kind(family);
+        if typed != name {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            typed = name.to_string();
+        }
+        for (own, value) in series {
+            let comma = if own.is_empty() { "" } else { "," };
+            let _ = writeln!(text, "{family}{{{pipeline}{comma}{own}}} {value}");
+        }
+    }
+    for (family, samples) in gauges(report) {
+        let _ = writeln!(text, "# TYPE {family} gauge");
+        for (own, value) in samples {
+            let _ = writeln!(text, "{family}{{{pipeline},{own}}} {value}");
+        }
+    }
+    text
+}
+
+/// Name and type of the family that a series belongs to.
+fn kind(family: &str) -> (&str, &'static str) {
+    let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| family.strip_suffix(suffix));
+    match histogram {
+        Some(name) => (name, "histogram"),
+        None if family.ends_with("_total") => (family, "counter"),
+        None => (family, "gauge"),
+    }
+}
+
+type Samples = Vec<(String, i64)>;
+
+fn gauges(report: &RunReportSpec) -> Vec<(&'static str, Samples)> {
+    let state = report.flows.iter().map(|flow| (labels(&[("flow", &flow.name), ("state", flow.state.as_str())]), 1)).collect();
+    let backlog = |key: &str| -> Samples {
+        report.flows.iter().filter_map(|flow| Some((labels(&[("flow", &flow.name)]), *flow.metrics.get(key)?))).collect()
+    };
+    let table = |value: fn(&floe_crds::run_report::TableReport) -> Option<i64>| -> Samples {
+        report.tables.iter().filter_map(|table| Some((labels(&[("dataset", &table.full_name)]), value(table)?))).collect()
+    };
+    let all = vec![
+        ("floe_flow_state", state),
+        ("floe_flow_backlog_files", backlog("backlog_files")),
+        ("floe_flow_backlog_bytes", backlog("backlog_bytes")),
+        ("floe_table_rows", table(|table| table.rows)),
+        ("floe_table_size_bytes", table(|table| table.size_bytes)),
+        ("floe_table_files", table(|table| table.files)),
+        ("floe_table_version", table(|table| table.version)),
+    ];
+    all.into_iter().filter(|(_, samples)| !samples.is_empty()).collect()
+}

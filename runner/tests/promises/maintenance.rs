@@ -1,0 +1,166 @@
+//! Maintenance changes files and no row: streams and views notice nothing, readers that are behind lose nothing.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{harness::Project, request::Pod};
+
+/// One file per micro-batch; replaced files may be deleted in the next round.
+const SQL: &str = "
+CREATE OR REFRESH STREAMING TABLE a TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 1 millisecond')
+  AS SELECT id FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT', maxFilesPerTrigger => 1);
+CREATE OR REFRESH STREAMING TABLE b PARTITIONED BY (odd) AS SELECT id, id % 2 AS odd FROM STREAM(a);
+CREATE OR REFRESH MATERIALIZED VIEW v AS SELECT count(*) AS rows FROM a;";
+
+fn project() -> Project {
+    let project = Project::new(&[("t.sql", SQL)]);
+    land(&project, 0..3);
+    project.run(&[]);
+    project
+}
+
+fn land(project: &Project, files: std::ops::Range<u32>) {
+    for file in files {
+        project.land(&format!("{file}.json"), (0..10).map(|id| format!(r#"{{"id":{}}}"#, file * 10 + id)));
+    }
+}
+
+fn maintain(project: &Project) -> String {
+    let ended = project.call("maintain", &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stderr
+}
+
+/// Parquet files in a directory, at any depth, the log left out.
+fn data_files(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.is_dir() {
+            true if path.ends_with("_delta_log") => 0,
+            true => data_files(&path),
+            false => usize::from(path.extension().is_some_and(|extension| extension == "parquet")),
+        })
+        .sum()
+}
+
+/// The actions of the newest commit of a table.
+fn newest_commit(table: &Path) -> Vec<Value> {
+    let entries = fs::read_dir(table.join("_delta_log")).unwrap().map(|entry| entry.unwrap().path());
+    let newest = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).max().unwrap();
+    fs::read_to_string(newest).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn o54_maintenance_compacts_vacuums_and_reports() {
+    let project = project();
+    let table = project.path().join("lake/s/a");
+    assert_eq!(data_files(&table), 3);
+    let round = |id: &str| Pod::new(&project).with("/update/type", json!("Maintenance")).with("/update/id", json!(id));
+    round("00000000-0000-4000-8000-000000000001").completed();
+    assert_eq!(data_files(&table), 1 + 3, "who reads the replaced files may end first");
+    let commit = newest_commit(&table);
+    let changes: Vec<&Value> = commit.iter().filter_map(|action| action.get("add").or(action.get("remove"))).collect();
+    assert_eq!(changes.len(), 4);
+    assert!(changes.iter().all(|action| action["dataChange"] == false), "{commit:?}");
+    assert_eq!(commit[0]["commitInfo"]["operation"], "OPTIMIZE");
+    assert_eq!(project.rows("a", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["30|435|30"]);
+
+    let pod = round("00000000-0000-4000-8000-000000000002");
+    pod.completed();
+    assert_eq!(data_files(&table), 1);
+    let report = pod.report();
+    let reported = report["tables"].as_array().unwrap().iter().find(|table| table["fullName"] == "main.s.a").unwrap();
+    assert_eq!((&reported["files"], &reported["rows"], &reported["version"]), (&json!(1), &json!(30), &json!(4)));
+    assert_eq!((&report["state"], &report["result"]), (&json!("COMPLETED"), &json!({"exitCode": 0})));
+    let events = project.events("SELECT message FROM t WHERE event_type = 'maintenance_progress' AND origin['dataset_name'] = 'main.s.a'");
+    assert!(events.iter().any(|text| text.starts_with("OPTIMIZE of main.s.a is COMPLETED (")), "{events:?}");
+    assert!(events.iter().any(|text| text.contains("VACUUM of main.s.a is COMPLETED") && text.contains("files_deleted 3")), "{events:?}");
+    let ids = project.events("SELECT DISTINCT origin['maintenance_id'] FROM t WHERE event_type = 'maintenance_progress'");
+    assert_eq!(ids, ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]);
+}
+
+#[test]
+fn p27_optimize_does_not_disturb_streams_and_views() {
+    let project = project();
+    maintain(&project);
+    let adds = newest_commit(&project.path().join("lake/s/b")).iter().filter(|action| action["add"].is_object()).count();
+    assert_eq!(adds, 2, "one file per partition");
+    let ended = project.run(&[]);
+    assert!(ended.stdout.contains("nothing new"), "{}", ended.stdout);
+    land(&project, 3..5);
+    project.run(&[]);
+    assert_eq!(project.rows("b", "SELECT count(*), count(DISTINCT id) FROM t"), ["50|50"]);
+    maintain(&project);
+    assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["50|1225|50"]);
+    assert_eq!(project.rows("v", "SELECT rows FROM t"), ["50"]);
+    project.run(&["--full-refresh", "b"]);
+    assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["50|1225|50"]);
+}
+
+#[test]
+fn files_that_a_stream_has_not_read_stay() {
+    let project = project();
+    land(&project, 3..6);
+    project.run(&["--refresh", "a"]);
+    maintain(&project);
+    maintain(&project);
+    // Six files became one; of the six the three stay that b has not read.
+    assert_eq!(data_files(&project.path().join("lake/s/a")), 1 + 3);
+    project.run(&[]);
+    assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["60|1770|60"]);
+    maintain(&project);
+    assert_eq!(data_files(&project.path().join("lake/s/a")), 1);
+}
+
+#[test]
+fn replaced_files_stay_for_their_retention_time() {
+    let project = project();
+    project.write("transformations/t.sql", &SQL.replace("interval 1 millisecond", "interval 1 day"));
+    project.run(&[]);
+    maintain(&project);
+    maintain(&project);
+    assert_eq!(data_files(&project.path().join("lake/s/a")), 1 + 3);
+    assert_eq!(project.sql("SELECT count(*) AS n FROM a VERSION AS OF 2"), json!([{"n": 20}]));
+}
+
+#[test]
+fn e19_old_events_go_and_young_ones_stay() {
+    let project = project();
+    let pod = Pod::new(&project);
+    // An update that was asked for long ago: its first events are as old.
+    pod.completed();
+    let old = "SELECT count(*) FROM t WHERE timestamp < '2026-02-01T00:00:00Z'";
+    let young =
+        "SELECT count(*) FROM t WHERE timestamp >= '2026-02-01T00:00:00Z' AND origin['update_id'] = '5f3c2a52-7f4e-4d9b-9d5a-3f1f2c1b0a99'";
+    let before = project.events(young);
+    assert_eq!(project.events(old), ["4"]);
+    let said = maintain(&project);
+    assert!(said.contains("EVENT_LOG_RETENTION of event_log is COMPLETED (events_deleted 4"), "{said}");
+    assert_eq!((project.events(old), project.events(young)), (vec!["0".to_string()], before));
+}
+
+#[test]
+fn a_round_that_is_killed_costs_nothing() {
+    for place in ["optimize::before", "optimize::after"] {
+        let project = project();
+        let killed = project.floe("maintain", &[]).env("FLOE_FAILPOINTS", format!("{place}=1")).output().unwrap();
+        assert_eq!(killed.status.code(), None, "{place}");
+        land(&project, 3..4);
+        project.run(&[]);
+        assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["40|780|40"], "{place}");
+        maintain(&project);
+        maintain(&project);
+        assert_eq!(project.rows("a", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["40|780|40"], "{place}");
+        assert_eq!(data_files(&project.path().join("lake/s/a")), 1, "{place}: what was left behind is gone");
+    }
+}
+
+#[test]
+fn a_table_can_be_left_alone() {
+    let project = project();
+    project.write("transformations/t.sql", &SQL.replace("('delta", "('pipelines.autoOptimize.managed' = 'false', 'delta"));
+    project.run(&[]);
+    maintain(&project);
+    assert_eq!(data_files(&project.path().join("lake/s/a")), 3);
+}
