@@ -3,6 +3,7 @@
 mod event;
 mod generate;
 mod measure;
+mod operator;
 mod output;
 mod project;
 mod random;
@@ -81,6 +82,21 @@ enum Command {
         /// Names of benchmarks: json_to_bronze, bronze_to_silver, graph_1000, new_files_10000, known_files_100000 [default: all but the last]
         names: Vec<String>,
     },
+    /// Put the operator under load and print one JSON line per figure; needs e2e/cluster/install
+    Operator {
+        /// Pipelines that are there
+        #[arg(long, default_value_t = 2000)]
+        pipelines: usize,
+        /// Updates that start
+        #[arg(long, default_value_t = 1000)]
+        starts: usize,
+        /// Starts per minute
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+        /// Seconds at rest in which writes are counted
+        #[arg(long, default_value_t = 20)]
+        rest: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -95,6 +111,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Sample { landing } => sample::write(&landing),
+        Command::Operator { pipelines, starts, rate, rest } => operator::run(&operator::Options { pipelines, starts, rate, rest }),
         Command::Run { floe, rows, files, work, names } => {
             let floe = floe.map_or_else(beside_this_program, Ok)?;
             run::run(&run::Options { floe, rows, files, work }, &names)

@@ -21,7 +21,10 @@ use kube::{
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
     runtime::wait::{await_condition, conditions},
 };
+use serde_json::{Value, json};
 use tokio::{process::Command, sync::OnceCell};
+
+use crate::rights;
 
 /// What runs beside the API server: owner references and namespaces are cleaned up as in a real cluster.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller";
@@ -45,7 +48,9 @@ impl ApiServer {
         let state = std::env::temp_dir().join(format!("floe-e2e-{}", std::process::id()));
         let kubeconfig = up(&state, &[]).await?;
         let server = Self { kubeconfig };
-        install_kinds(server.client().await?).await?;
+        let client = server.client().await?;
+        install_kinds(client.clone()).await?;
+        rights::install_roles(&client).await?;
         // The garbage collector looks for new kinds every half a minute only, so it starts when they are there.
         up(&state, &["--with", CONTROLLERS]).await?;
         Ok(server)
@@ -59,6 +64,22 @@ impl ApiServer {
     /// The kubeconfig of its administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Writes the kubeconfig of whoever `token` belongs to; `address` is where the API server is to be found, if not at its own place.
+    pub fn write_kubeconfig(&self, path: &Path, token: Option<&str>, address: Option<&str>) -> anyhow::Result<()> {
+        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&self.kubeconfig)?)?;
+        for entry in config["clusters"].as_array_mut().into_iter().flatten() {
+            if let Some(address) = address {
+                entry["cluster"] = json!({"server": address});
+            }
+        }
+        for entry in config["users"].as_array_mut().into_iter().flatten() {
+            if let Some(token) = token {
+                entry["user"] = json!({"token": token});
+            }
+        }
+        Ok(fs::write(path, config.to_string())?)
     }
 
     /// How its administrator connects. Nothing is tried again in secret: a test wants to see every answer.

@@ -10,5 +10,8 @@ pub mod helm;
 pub mod objects;
 pub mod operator;
 pub mod oracle;
+pub mod rights;
+pub mod scene;
+pub mod seen;
 pub mod tenant;
 pub mod virtual_pods;

@@ -1,9 +1,10 @@
 //! The operator's program as a process, started as a cluster would start it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -13,41 +14,65 @@ use kube::{Client, Config};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use crate::tenant::{PATIENCE, Tenant};
+use crate::{
+    apiserver::ApiServer,
+    tenant::{PATIENCE, Tenant},
+};
 
 const POLL: Duration = Duration::from_millis(20);
 
 /// How the process is started.
 #[derive(Clone)]
 pub struct Settings {
-    /// How it finds the API server.
-    pub kubeconfig: PathBuf,
+    server: &'static ApiServer,
+    token: String,
+    kubeconfig: PathBuf,
     /// Where its log goes; several processes of one test write one after another.
     pub log: PathBuf,
-    /// Further arguments.
-    pub arguments: Vec<String>,
+    flags: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// An operator for the namespace of one test, alone in it, so without election of a leader.
-    pub fn of(tenant: &Tenant) -> anyhow::Result<Self> {
-        let log = tenant.logs()?.join(format!("{}.operator.log", tenant.name));
-        let arguments =
-            ["--watch-namespaces", &tenant.name, "--lease-namespace", &tenant.name, "--leader-elect=false", "--runner-image", "floe:test"];
-        Ok(Self { kubeconfig: tenant.server.kubeconfig().to_path_buf(), log, arguments: arguments.map(str::to_string).to_vec() })
+    /// An operator for the namespace of one test, with rights in it only, and alone in it, so without election of a leader.
+    pub async fn of(tenant: &Tenant) -> anyhow::Result<Self> {
+        let token = tenant.operator_token().await?;
+        let logs = tenant.logs()?;
+        let flags = [
+            ("--watch-namespaces", tenant.name.as_str()),
+            ("--lease-namespace", &tenant.name),
+            ("--leader-elect", "false"),
+            ("--runner-image", "floe:test"),
+        ];
+        let settings = Self {
+            server: tenant.server,
+            token,
+            kubeconfig: logs.join(format!("{}.operator.kubeconfig", tenant.name)),
+            log: logs.join(format!("{}.operator.log", tenant.name)),
+            flags: flags.map(|(flag, value)| (flag.to_string(), value.to_string())).into(),
+        };
+        settings.server.write_kubeconfig(&settings.kubeconfig, Some(&settings.token), None)?;
+        Ok(settings)
     }
 
-    /// The same, by way of another kubeconfig.
-    #[must_use]
-    pub fn through(mut self, kubeconfig: &Path) -> Self {
-        self.kubeconfig = kubeconfig.to_path_buf();
-        self
+    /// The same operator, which finds the API server at another address.
+    pub fn through(&self, address: &str) -> anyhow::Result<Self> {
+        let mut settings = self.clone();
+        settings.kubeconfig.set_extension("proxied");
+        settings.server.write_kubeconfig(&settings.kubeconfig, Some(&settings.token), Some(address))?;
+        Ok(settings)
     }
 
-    /// With further arguments; a flag given twice has its last value.
+    /// The same operator with the rights of someone else.
+    pub fn with_token(mut self, token: &str) -> anyhow::Result<Self> {
+        self.token = token.to_string();
+        self.server.write_kubeconfig(&self.kubeconfig, Some(token), None)?;
+        Ok(self)
+    }
+
+    /// With another value of a flag.
     #[must_use]
-    pub fn with(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(ToString::to_string));
+    pub fn with(mut self, flag: &str, value: &str) -> Self {
+        self.flags.insert(flag.to_string(), value.to_string());
         self
     }
 
@@ -57,7 +82,7 @@ impl Settings {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(&program)
-            .args(&self.arguments)
+            .args(self.flags.iter().flat_map(|(flag, value)| [flag, value]))
             .args(["--http-addr", &format!("127.0.0.1:{port}")])
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null())
@@ -87,7 +112,7 @@ pub struct Operator {
 impl Operator {
     /// Starts an operator for the namespace of one test and waits until it is ready.
     pub async fn start(tenant: &Tenant) -> anyhow::Result<Self> {
-        Settings::of(tenant)?.start().await
+        Settings::of(tenant).await?.start().await
     }
 
     /// Its process id; none when it has ended.
@@ -116,11 +141,17 @@ impl Operator {
         Ok(Client::try_from(config)?.request_text(request).await?)
     }
 
-    /// The value of one series, as `/metrics` prints it: `name{label="value"}`.
-    pub async fn metric(&self, series: &str) -> anyhow::Result<Option<f64>> {
+    /// The sum of the series of a family that have all of these labels; none if there is no such series.
+    pub async fn metric(&self, family: &str, labels: &[(&str, &str)]) -> anyhow::Result<Option<f64>> {
         let text = self.get("/metrics").await?;
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        Ok(value.map(str::parse).transpose()?)
+        let wanted: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let series = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (name, rest) = series.split_once('{').unwrap_or((series, ""));
+            (name == family && wanted.iter().all(|label| rest.contains(label.as_str()))).then_some(value)
+        });
+        let values: Result<Vec<f64>, _> = series.map(str::parse).collect();
+        Ok(values.map(|values| values.into_iter().reduce(|sum, value| sum + value))?)
     }
 
     /// Stops its threads, as a machine does that hangs.

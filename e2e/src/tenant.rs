@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 use crate::{apiserver::ApiServer, cluster};
 
-/// Everything that is waited for comes within a second on a quiet machine; the limit is for one that does much else.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Everything that is waited for comes within seconds on a quiet machine; the limit is for one that does much else.
+pub const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
 
 /// One namespace with a client of the administrator.

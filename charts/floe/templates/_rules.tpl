@@ -61,4 +61,8 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Why the API server refuses a pod, the Job controller tells in Events only.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end }}

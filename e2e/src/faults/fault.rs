@@ -9,6 +9,8 @@ use super::call::{Call, Verb};
 pub struct Fault {
     whom: Whom,
     skips: usize,
+    every: usize,
+    seen: usize,
     left: usize,
     pub(super) what: What,
 }
@@ -47,7 +49,7 @@ pub(super) enum What {
 
 impl Fault {
     fn of(whom: Whom) -> Self {
-        Self { whom, skips: 0, left: usize::MAX, what: What::Nothing }
+        Self { whom, skips: 0, every: 1, seen: 0, left: usize::MAX, what: What::Nothing }
     }
 
     /// Meets every request.
@@ -79,6 +81,13 @@ impl Fault {
     #[must_use]
     pub fn after(mut self, count: usize) -> Self {
         self.skips = count;
+        self
+    }
+
+    /// Each `count`-th is met, the others are spared.
+    #[must_use]
+    pub fn every(mut self, count: usize) -> Self {
+        self.every = count.max(1);
         self
     }
 
@@ -176,8 +185,9 @@ impl Fault {
             self.skips -= 1;
             return false;
         }
-        let meets = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        self.seen += 1;
+        let meets = self.left > 0 && self.seen.is_multiple_of(self.every);
+        self.left -= usize::from(meets);
         meets
     }
 }
@@ -196,6 +206,9 @@ mod tests {
         assert!(!fault.meets(&list));
         let met: Vec<bool> = (0..5).map(|_| fault.meets(&create)).collect();
         assert_eq!(met, [false, true, true, false, false]);
+        let mut third = Fault::writes().every(3).answers(500);
+        let met: Vec<bool> = (0..6).map(|_| third.meets(&create)).collect();
+        assert_eq!(met, [false, false, true, false, false, true]);
         assert!(Fault::reads("pods").meets(&list) && !Fault::writes().meets(&list) && Fault::writes().meets(&create));
         assert!(Fault::events("pods").meets_event("pods") && !Fault::events("pods").meets_event("jobs"));
     }

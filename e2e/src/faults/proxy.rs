@@ -41,6 +41,7 @@ const DYING: Duration = Duration::from_secs(30);
 /// A proxy in front of the API server; it ends when it goes out of scope.
 pub struct Proxy {
     shared: Arc<Shared>,
+    address: String,
     kubeconfig: PathBuf,
     _server: AbortOnDropHandle<()>,
 }
@@ -59,6 +60,7 @@ struct Known {
     /// Versions after each write, oldest first.
     versions: Vec<String>,
     lost_events: usize,
+    kills: usize,
     process: Option<Pid>,
 }
 
@@ -75,8 +77,9 @@ impl Proxy {
         let router = Router::new().fallback(serve).with_state(shared.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap_or_default() });
         let kubeconfig = tenant.logs()?.join(format!("{}.proxy.kubeconfig", tenant.name));
-        write_kubeconfig(tenant.server.kubeconfig(), &kubeconfig, port)?;
-        Ok(Self { shared, kubeconfig, _server: AbortOnDropHandle::new(server) })
+        let address = format!("http://127.0.0.1:{port}");
+        tenant.server.write_kubeconfig(&kubeconfig, None, Some(&address))?;
+        Ok(Self { shared, address, kubeconfig, _server: AbortOnDropHandle::new(server) })
     }
 
     /// The kubeconfig by which a process comes through this proxy, as administrator.
@@ -91,9 +94,9 @@ impl Proxy {
         Ok(operator)
     }
 
-    /// Starts an operator behind this proxy. It is the process that faults kill.
+    /// Starts an operator with its own rights behind this proxy. It is the process that faults kill.
     pub fn spawn(&self, settings: &Settings) -> anyhow::Result<Operator> {
-        let operator = settings.clone().through(&self.kubeconfig).spawn()?;
+        let operator = settings.through(&self.address)?.spawn()?;
         self.shared.known().process = operator.pid();
         Ok(operator)
     }
@@ -121,6 +124,11 @@ impl Proxy {
     /// The writes that reached the API server, in order.
     pub fn writes(&self) -> Vec<Call> {
         self.shared.known().writes.clone()
+    }
+
+    /// How often a process was killed.
+    pub fn kills(&self) -> usize {
+        self.shared.known().kills
     }
 
     /// How many watch events were lost.
@@ -173,7 +181,11 @@ impl Shared {
     }
 
     fn kill(&self) {
-        let process = self.known().process.take();
+        let process = {
+            let mut known = self.known();
+            known.kills += 1;
+            known.process.take()
+        };
         if let Some(pid) = process {
             // A process that is gone already is what is wanted.
             let _gone = kill_process(pid, Signal::KILL);
@@ -267,14 +279,4 @@ fn status(code: u16, retry_after: Option<u32>, message: &str) -> Response {
 fn broken() -> Response {
     let end = futures::stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
     Response::new(Body::from_stream(end))
-}
-
-/// The kubeconfig `from`, but by way of the proxy at `port`.
-fn write_kubeconfig(from: &Path, to: &Path, port: u16) -> anyhow::Result<()> {
-    let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(from)?)?;
-    for entry in config["clusters"].as_array_mut().into_iter().flatten() {
-        entry["cluster"] = json!({"server": format!("http://127.0.0.1:{port}")});
-    }
-    std::fs::write(to, config.to_string())?;
-    Ok(())
 }

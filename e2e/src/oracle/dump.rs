@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::tenant::Tenant;
+use crate::{rights, tenant::Tenant};
 
 /// The kinds that the operator makes or writes.
 const KINDS: &[(&str, &str, &str)] = &[
@@ -39,8 +39,9 @@ pub async fn dump(tenant: &Tenant) -> anyhow::Result<BTreeMap<String, String>> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let api: Api<DynamicObject> = Api::namespaced_with(tenant.client.clone(), &tenant.name, &resource);
         for object in api.list(&ListParams::default()).await? {
-            let is_of_the_cluster = matches!(object.name_any().as_str(), "kube-root-ca.crt" | "default");
-            if !is_of_the_cluster {
+            let name = object.name_any();
+            // What the cluster and the test itself put there.
+            if !matches!(name.as_str(), "kube-root-ca.crt" | "default" | rights::OPERATOR) && !name.starts_with("test-") {
                 found.push((format!("{kind}/{}", object.name_any()), object));
             }
         }

@@ -65,7 +65,11 @@ pub struct Play {
 impl Play {
     /// From the first pod to the last condition.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let request = Runner::request(&self.world.client, &self.job).await?;
+        let mut seen = self.seen.clone();
+        let request = tokio::select! {
+            request = Runner::request(&self.world.client, &self.job) => request?,
+            deleted = seen.wait_for(|seen| seen.is_deleted) => return deleted.map(drop).map_err(Into::into),
+        };
         self.world.note_request(&self.job.name_any(), request.clone());
         let mut number = 0;
         loop {
@@ -77,7 +81,11 @@ impl Play {
             let name = pod.name();
             let writes = request.as_ref().filter(|request| !request.selection.validate_only);
             self.world.writers.enter(writes, &self.job.namespace().unwrap_or_default(), &name);
-            self.status(&json!({"startTime": Time(Timestamp::now()), "active": 1, "ready": 0, "terminating": 0})).await?;
+            let mut active = json!({"active": 1, "ready": 0, "terminating": 0});
+            if number == 1 {
+                active["startTime"] = json!(Time(Timestamp::now()));
+            }
+            self.status(&active).await?;
             let went = Box::pin(self.live(pod, request.clone())).await;
             self.world.writers.leave(&name);
             match went? {
@@ -178,13 +186,13 @@ impl Play {
 
     /// SIGTERM: what the runner does then, within its time.
     async fn stop(&self, act: &mut Act, pod: &Pod) -> anyhow::Result<Went> {
-        let Some(last) = pod.look().await? else { return Ok(Went::Vanished) };
+        if pod.look().await?.is_none() {
+            return Ok(Went::Vanished);
+        }
         if act.runner.is_none() {
             // The container never ran: the kubelet makes an end of the pod without it.
             return Ok(Went::Ended(137, None, None));
         }
-        let seconds = last.metadata.deletion_grace_period_seconds.unwrap_or_else(|| pod.grace_seconds());
-        let killed = sleep(Duration::from_secs(seconds.cast_unsigned()));
         let job = self.job.name_any();
         let obeys = async {
             match self.script.on_stop {
@@ -201,7 +209,20 @@ impl Play {
         };
         tokio::select! {
             went = obeys => went,
-            () = killed => Ok(Went::Ended(137, None, None)),
+            killed = self.killed(pod) => killed.map(|()| Went::Ended(137, None, None)),
+        }
+    }
+
+    /// The end of the time that a pod has after it was asked to stop. Who asks again may shorten it.
+    async fn killed(&self, pod: &Pod) -> anyhow::Result<()> {
+        let (begin, mut seen) = (Instant::now(), self.seen.clone());
+        loop {
+            let Some(last) = pod.look().await? else { return Ok(()) };
+            let seconds = last.metadata.deletion_grace_period_seconds.unwrap_or_else(|| pod.grace_seconds());
+            tokio::select! {
+                () = sleep_until(begin + Duration::from_secs(seconds.cast_unsigned())) => return Ok(()),
+                changed = seen.changed() => changed?,
+            }
         }
     }
 
@@ -244,13 +265,16 @@ impl Act {
         let mut is_scheduled = false;
         for (number, step) in steps.iter().enumerate() {
             if !is_scheduled && !matches!(step, Step::Unschedulable(_) | Step::Holds) {
-                pod.schedule().await?;
-                is_scheduled = true;
+                is_scheduled = pod.schedule().await?;
+                if !is_scheduled {
+                    // Its end is seen by the watch.
+                    break;
+                }
             }
             match step {
                 Step::Unschedulable(text) => pod.unschedulable(text).await?,
                 Step::Waits { reason, message, for_seconds } => pod.waits_for(reason, message, *for_seconds).await?,
-                Step::Starts => self.start(pod).await?,
+                Step::Starts { seconds_ago } => self.start(pod, *seconds_ago).await?,
                 Step::Reports(what) => {
                     let Some(runner) = &mut self.runner else { continue };
                     if let Some(result) = runner.tell(*what).await? {
@@ -267,8 +291,8 @@ impl Act {
         std::future::pending().await
     }
 
-    async fn start(&mut self, pod: &mut Pod) -> anyhow::Result<()> {
-        pod.runs().await?;
+    async fn start(&mut self, pod: &mut Pod, seconds_ago: i64) -> anyhow::Result<()> {
+        pod.runs_since(seconds_ago).await?;
         self.world.note_start(&pod.name());
         let container = pod.object.spec.as_ref().and_then(|spec| spec.containers.first());
         let place = Place {

@@ -245,8 +245,9 @@ fn tell(
     pod: &core::Pod,
     change: impl FnOnce(&mut Seen),
 ) {
-    let owner = pod.owner_references().first().map(|owner| owner.uid.as_str()).unwrap_or_default();
-    if let Some((seen, _)) = plays.get(owner) {
+    // Not by the owner: a Job may leave its pod as an orphan.
+    let job = pod.labels().get("batch.kubernetes.io/controller-uid").map(String::as_str).unwrap_or_default();
+    if let Some((seen, _)) = plays.get(job) {
         seen.send_modify(change);
     }
 }

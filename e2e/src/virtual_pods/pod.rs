@@ -64,8 +64,8 @@ impl Pod {
         .await
     }
 
-    /// A node takes it; its containers are being made.
-    pub async fn schedule(&self) -> anyhow::Result<()> {
+    /// A node takes it; its containers are being made. False if it was deleted before: such a pod is gone at once.
+    pub async fn schedule(&self) -> anyhow::Result<bool> {
         let bound = self.object.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
         if !bound {
             let binding =
@@ -73,9 +73,13 @@ impl Pod {
             let request = http::Request::post(format!("{}/{}/binding", self.api.resource_url(), self.name()))
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(serde_json::to_vec(&binding)?)?;
-            self.api.clone().into_client().request_text(request).await.context("the pod cannot be bound")?;
+            match self.api.clone().into_client().request_text(request).await {
+                Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => return Ok(false),
+                other => other.context("the pod cannot be bound")?,
+            };
         }
-        self.waits("ContainerCreating", "", Timestamp::now()).await
+        self.waits("ContainerCreating", "", Timestamp::now()).await?;
+        Ok(true)
     }
 
     /// Its container cannot start, for so many seconds already.
@@ -95,9 +99,9 @@ impl Pod {
         self.status(&json!({"phase": "Pending", "startTime": since, "conditions": conditions, "containerStatuses": containers})).await
     }
 
-    /// Its container runs.
-    pub async fn runs(&mut self) -> anyhow::Result<()> {
-        let now = Timestamp::now();
+    /// Its container runs, since so many seconds.
+    pub async fn runs_since(&mut self, seconds: i64) -> anyhow::Result<()> {
+        let now = Timestamp::now() - SignedDuration::from_secs(seconds);
         self.started = Some(now);
         let conditions = json!([condition("ContainersReady", "True", "", "", now), condition("Ready", "True", "", "", now)]);
         let containers = self.containers(&json!({"running": {"startedAt": now}}), true);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -23,6 +24,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
+use serde_json::Value;
 
 use super::{
     project,
@@ -97,9 +99,20 @@ impl Runner {
         let map = volumes.find(|volume| volume.name == "request").and_then(|volume| volume.config_map.as_ref());
         let Some(name) = map.map(|map| map.name.clone()) else { return Ok(None) };
         let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-        let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get(&name).await.context("the request is not there")?;
+        // A kubelet waits for what a pod mounts.
+        let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+        let map = loop {
+            match api.get_opt(&name).await? {
+                Some(map) => break map,
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
         let text = map.data.as_ref().and_then(|data| data.get("request.json")).context("the request has no key request.json")?;
-        Ok(Some(serde_json::from_str(text).context("a runner cannot read the request")?))
+        let value: Value = serde_json::from_str(text)?;
+        if value["kind"] != "UpdateRequest" {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_value(value).context("a runner cannot read the request")?))
     }
 
     /// A runner that has read its request and takes over the report that an evicted one may have left.

@@ -16,8 +16,8 @@ pub(super) enum Step {
     Unschedulable(String),
     /// Its container cannot start, for so many seconds already.
     Waits { reason: String, message: String, for_seconds: i64 },
-    /// Its container starts.
-    Starts,
+    /// Its container starts, or has started so many seconds ago.
+    Starts { seconds_ago: i64 },
     /// The runner reports.
     Reports(Reported),
     /// Nothing happens until the test releases the attempt.
@@ -92,7 +92,7 @@ impl Script {
     /// The container runs.
     #[must_use]
     pub fn starts(self) -> Self {
-        self.step(Step::Starts)
+        self.step(Step::Starts { seconds_ago: 0 })
     }
 
     /// The runner reports that its graph is planned and flows run.
@@ -104,7 +104,7 @@ impl Script {
     /// The runner last reported minutes ago and still runs.
     #[must_use]
     pub fn falls_silent(self) -> Self {
-        self.started().step(Step::Reports(Reported::OldHeartbeat))
+        self.step(Step::Starts { seconds_ago: 200 }).step(Step::Reports(Reported::OldHeartbeat))
     }
 
     /// Nothing happens until [`super::VirtualPods::release`].
@@ -166,7 +166,7 @@ impl Script {
     }
 
     fn started(self) -> Self {
-        let has_started = self.steps.iter().any(|step| matches!(step, Step::Starts));
+        let has_started = self.steps.iter().any(|step| matches!(step, Step::Starts { .. }));
         if has_started { self } else { self.starts() }
     }
 

@@ -42,8 +42,8 @@ async fn wait_page(operator: &Operator, path: &str, expected: (u16, &str)) -> an
 }
 
 /// One of several operators that share the work of a namespace.
-fn replica(tenant: &Tenant, name: &str) -> anyhow::Result<Settings> {
-    let mut settings = Settings::of(tenant)?.with(&["--leader-elect=true", "--pod-name", name]);
+async fn replica(tenant: &Tenant, name: &str) -> anyhow::Result<Settings> {
+    let mut settings = Settings::of(tenant).await?.with("--leader-elect", "true").with("--pod-name", name);
     settings.log = tenant.logs()?.join(format!("{name}.log"));
     Ok(settings)
 }
@@ -51,7 +51,7 @@ fn replica(tenant: &Tenant, name: &str) -> anyhow::Result<Settings> {
 /// Waits until the operator holds the lease and says how long that took.
 async fn wait_leader(operator: &Operator) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    while operator.metric(LEADER).await? != Some(1.0) {
+    while operator.metric(LEADER, &[]).await? != Some(1.0) {
         ensure!(start.elapsed() < PATIENCE, "no leader; its log:\n{}", operator.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -44,7 +44,7 @@ fn reference() -> anyhow::Result<String> {
 #[tokio::test]
 async fn a_live_process_exports_what_the_reference_says() -> anyhow::Result<()> {
     let tenant = Tenant::new("o40").await?;
-    let operator = Settings::of(&tenant)?.start().await?;
+    let operator = Settings::of(&tenant).await?.start().await?;
     super::wait_leader(&operator).await?;
     let page = reference()?;
     let exported = exported(&operator.get("/metrics").await?);
@@ -62,15 +62,15 @@ async fn a_live_process_exports_what_the_reference_says() -> anyhow::Result<()> 
     ];
     let expected: BTreeMap<_, _> = documented.into_iter().filter(|(name, _)| !not_yet.contains(&name.as_str())).collect();
     assert_eq!(exported, expected);
-    assert_eq!(operator.metric("floe_operator_cached_objects{kind=\"Pipeline\"}").await?, Some(0.0));
+    assert_eq!(operator.metric("floe_operator_cached_objects", &[("kind", "Pipeline")]).await?, Some(0.0));
     Ok(())
 }
 
 /// Rows that flows of the pipeline have written, by what this process has counted.
 async fn rows(operator: &Operator, tenant: &Tenant) -> anyhow::Result<Option<f64>> {
     let dataset = "main.default.orders";
-    let labels = format!("namespace=\"{}\",pipeline=\"shop\",flow=\"{dataset}\",dataset=\"{dataset}\"", tenant.name);
-    operator.metric(&format!("floe_flow_output_rows_total{{{labels}}}")).await
+    let labels = [("namespace", tenant.name.as_str()), ("pipeline", "shop"), ("flow", dataset), ("dataset", dataset)];
+    operator.metric("floe_flow_output_rows_total", &labels).await
 }
 
 async fn completed(tenant: &Tenant, update: &str) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn completed(tenant: &Tenant, update: &str) -> anyhow::Result<()> {
 async fn a_pipeline_that_runs_has_metrics_as_long_as_it_exists() -> anyhow::Result<()> {
     let tenant = Tenant::new("o40-pipeline").await?;
     let _pods = VirtualPods::start(&tenant);
-    let operator = Settings::of(&tenant)?.start().await?;
+    let operator = Settings::of(&tenant).await?.start().await?;
     tenant.create(&pipeline("shop", json!({}))).await?;
     completed(&tenant, "shop-u1").await?;
     let families = exported(&operator.get("/metrics").await?);
@@ -117,7 +117,7 @@ async fn a_pipeline_that_runs_has_metrics_as_long_as_it_exists() -> anyhow::Resu
     assert_eq!(rows(&operator, &tenant).await?, Some(2.0 * ROWS as f64), "attempts add up");
 
     operator.kill().await?;
-    let operator = Settings::of(&tenant)?.start().await?;
+    let operator = Settings::of(&tenant).await?.start().await?;
     super::wait_leader(&operator).await?;
     tenant.annotate::<Pipeline>("shop", "floe.dev/reconcile-requested-at", "now").await?;
     let seen = |pipeline: &Pipeline| pipeline.status.as_ref().and_then(|status| status.last_handled_reconcile_at.clone());

@@ -16,9 +16,9 @@ const PIPELINES: usize = 50;
 async fn another_takes_over_when_the_leader_dies() -> anyhow::Result<()> {
     let tenant = Tenant::new("o41-dies").await?;
     let pods = VirtualPods::start(&tenant);
-    let first = replica(&tenant, "first")?.start().await?;
+    let first = replica(&tenant, "first").await?.start().await?;
     wait_leader(&first).await?;
-    let second = replica(&tenant, "second")?.start().await?;
+    let second = replica(&tenant, "second").await?.start().await?;
     for number in 0..PIPELINES {
         tenant.create(&pipeline(&format!("p{number}"), json!({}))).await?;
     }
@@ -51,10 +51,10 @@ async fn another_takes_over_when_the_leader_dies() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_leader_that_is_told_to_stop_hands_over_at_once() -> anyhow::Result<()> {
     let tenant = Tenant::new("o41-stops").await?;
-    let first = replica(&tenant, "first")?.start().await?;
+    let first = replica(&tenant, "first").await?.start().await?;
     wait_leader(&first).await?;
-    let second = replica(&tenant, "second")?.start().await?;
-    assert_eq!(second.metric(super::LEADER).await?, Some(0.0), "one at a time");
+    let second = replica(&tenant, "second").await?.start().await?;
+    assert_eq!(second.metric(super::LEADER, &[]).await?, Some(0.0), "one at a time");
     assert_eq!(first.terminate().await?.code(), Some(0));
     let took = wait_leader(&second).await?;
     assert!(took <= Duration::from_secs(3), "the other took over after {took:?}");

@@ -12,12 +12,12 @@ use super::{replica, wait_leader};
 async fn a_leader_that_was_frozen_ends_before_it_writes() -> anyhow::Result<()> {
     let tenant = Tenant::new("o42").await?;
     let proxy = Proxy::start(&tenant).await?;
-    let mut first = proxy.spawn(&replica(&tenant, "first")?)?;
+    let mut first = proxy.spawn(&replica(&tenant, "first").await?)?;
     first.wait_ready().await?;
     wait_leader(&first).await?;
     tenant.create(&pipeline("before", json!({}))).await?;
     tenant.wait_list("a write of the first leader", |_: &[Lease]| !proxy.writes().is_empty()).await?;
-    let mut second = replica(&tenant, "second")?.spawn()?;
+    let mut second = replica(&tenant, "second").await?.spawn()?;
     second.wait_ready().await?;
 
     first.freeze()?;

@@ -13,7 +13,7 @@ async fn it_waits_for_an_api_server_that_is_away() -> anyhow::Result<()> {
     let tenant = Tenant::new("o43-away").await?;
     let proxy = Proxy::start(&tenant).await?;
     proxy.set_away(true);
-    let mut operator = proxy.spawn(&Settings::of(&tenant)?)?;
+    let mut operator = proxy.spawn(&Settings::of(&tenant).await?)?;
     let nothing = ["ConfigMap", "Job", "Pipeline", "PipelineUpdate", "Pod", "RunReport", "Table"];
     let nothing = nothing.map(|kind| format!("{kind}: the first list is not complete")).join("\n");
     wait_page(&operator, "/readyz", (503, &nothing)).await?;
@@ -31,10 +31,10 @@ async fn it_is_ready_when_every_list_is_complete() -> anyhow::Result<()> {
     let tenant = Tenant::new("o43").await?;
     let proxy = Proxy::start(&tenant).await?;
     proxy.inject(Fault::on(Verb::List, "tables").answers(500));
-    let mut operator = proxy.spawn(&Settings::of(&tenant)?)?;
+    let mut operator = proxy.spawn(&Settings::of(&tenant).await?)?;
     wait_page(&operator, "/readyz", (503, "Table: the first list is not complete")).await?;
     assert_eq!(page(&operator, "/healthz").await?, (200, "ok\n".to_string()), "who waits need not be started again");
-    assert_eq!(operator.metric(LEADER).await?, Some(0.0), "it does not work on half a view");
+    assert_eq!(operator.metric(LEADER, &[]).await?, Some(0.0), "it does not work on half a view");
     proxy.heal();
     operator.wait_ready().await?;
     wait_page(&operator, "/readyz", (200, "ok\n")).await?;

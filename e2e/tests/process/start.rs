@@ -6,7 +6,8 @@ use serde_json::json;
 #[tokio::test]
 async fn all_wrong_settings_are_told_at_once() -> anyhow::Result<()> {
     let tenant = Tenant::new("start-settings").await?;
-    let mut operator = Settings::of(&tenant)?.with(&["--api-qps=many", "--log-format=xml", "--feature-gates=Magic=true"]).spawn()?;
+    let mut operator =
+        Settings::of(&tenant).await?.with("--api-qps", "many").with("--log-format", "xml").with("--feature-gates", "Magic=true").spawn()?;
     assert_eq!(operator.wait().await?.code(), Some(2));
     let log = operator.log();
     let told: Vec<&str> = log.lines().rev().take(3).collect();
@@ -34,12 +35,7 @@ async fn missing_rights_are_listed() -> anyhow::Result<()> {
         "subjects": [{"kind": "ServiceAccount", "name": "poor", "namespace": name}]});
     tenant.create(&binding).await?;
     let token = tenant.server.token(name, "poor").await?;
-    let kubeconfig = tenant.logs()?.join("poor.kubeconfig");
-    let mut config: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(tenant.server.kubeconfig())?)?;
-    config["users"][0]["user"] = json!({"token": token});
-    std::fs::write(&kubeconfig, serde_yaml::to_string(&config)?)?;
-
-    let mut operator = Settings::of(&tenant)?.through(&kubeconfig).with(&["--leader-elect=true"]).spawn()?;
+    let mut operator = Settings::of(&tenant).await?.with_token(&token)?.with("--leader-elect", "true").spawn()?;
     assert_eq!(operator.wait().await?.code(), Some(1));
     let log = operator.log();
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap())?;

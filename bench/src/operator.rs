@@ -1,0 +1,251 @@
+//! The operator under load: a real etcd and API server, the operator's process, pods that are played. Everything is measured by watches, from outside.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState};
+use floe_e2e::{
+    objects::pipeline,
+    operator::{Operator, Settings},
+    tenant::Tenant,
+    virtual_pods::VirtualPods,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::{batch::v1 as batch, core::v1::Pod};
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// What is asked for.
+pub struct Options {
+    /// Pipelines that are there.
+    pub pipelines: usize,
+    /// Of these, how many change and so start an update.
+    pub starts: usize,
+    /// Changes per minute.
+    pub rate: u32,
+    /// Seconds without a change in which writes are counted.
+    pub rest: u64,
+}
+
+/// Requests that are sent at once to make and remove objects; they are not what is measured.
+const AT_ONCE: usize = 16;
+/// Nothing of this takes longer, or something is broken.
+const PATIENCE: Duration = Duration::from_mins(20);
+
+/// Runs the load and prints its figures.
+#[tokio::main]
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.starts <= options.pipelines, "there cannot be more starts than pipelines");
+    let tenant = Tenant::new("bench").await?;
+    let settings = Settings::of(&tenant).await?.with("--pod-create-rate", "0").with("--max-active-pods", "0");
+    let pods = VirtualPods::start(&tenant);
+    let operator = settings.start().await?;
+    let bench = Bench { tenant, operator };
+
+    bench.apply_all(options.pipelines).await?;
+    bench.rest(options, "operator.at_rest").await?;
+    bench.starts(options).await?;
+    bench.rest(options, "operator.at_rest_after_updates").await?;
+    pods.verdict()?;
+
+    let Bench { tenant, operator } = bench;
+    operator.kill().await?;
+    let begin = Instant::now();
+    let operator = settings.start().await?;
+    let took = begin.elapsed();
+    let objects = tenant.list::<Pipeline>().await?.len() + tenant.list::<PipelineUpdate>().await?.len() + tenant.list::<Pod>().await?.len();
+    print(&json!({"bench": "operator.restart", "objects": objects, "seconds": seconds(took), "rss_mb": resident(&operator)?}))
+}
+
+struct Bench {
+    tenant: Tenant,
+    operator: Operator,
+}
+
+impl Bench {
+    /// Makes all pipelines, suspended, and waits until each has been looked at.
+    async fn apply_all(&self, count: usize) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let seen = First::watch(&self.tenant, |pipeline: &Pipeline| {
+            let status = pipeline.status.as_ref()?;
+            status.observed_generation.is_some().then(|| pipeline.name_any())
+        });
+        let tenant = &self.tenant;
+        stream::iter(0..count)
+            .map(Ok::<_, anyhow::Error>)
+            .try_for_each_concurrent(AT_ONCE, async |number| {
+                tenant.apply_one(&pipeline(&name(number), json!({"suspend": true}))).await.map(drop)
+            })
+            .await?;
+        seen.wait(count).await?;
+        let figure = json!({"bench": "operator.first_look", "objects": count, "seconds": seconds(begin.elapsed()), "rss_mb": resident(&self.operator)?});
+        print(&figure)
+    }
+
+    /// Counts what the operator writes while nothing happens.
+    async fn rest(&self, options: &Options, bench: &str) -> anyhow::Result<()> {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let before = self.writes().await?;
+        let cpu = processor_seconds(&self.operator)?;
+        tokio::time::sleep(Duration::from_secs(options.rest)).await;
+        let cores = (processor_seconds(&self.operator)? - cpu) / options.rest as f64;
+        let writes = self.writes().await? - before;
+        print(
+            &json!({"bench": bench, "objects": options.pipelines, "seconds": options.rest, "writes": writes, "cores": rounded(cores, 1000.0), "rss_mb": resident(&self.operator)?}),
+        )
+    }
+
+    async fn writes(&self) -> anyhow::Result<f64> {
+        let family = "floe_operator_api_requests_total";
+        let mut writes = self.operator.metric(family, &[]).await?.unwrap_or_default();
+        for verb in ["get", "list", "watch"] {
+            writes -= self.operator.metric(family, &[("verb", verb)]).await?.unwrap_or_default();
+        }
+        Ok(writes)
+    }
+
+    /// Changes pipelines at the given rate: how long until the batch/v1 Job is there, and from the end of its pod until the update says so.
+    async fn starts(&self, options: &Options) -> anyhow::Result<()> {
+        let jobs = First::watch(&self.tenant, |job: &batch::Job| job.labels().get("floe.dev/pipeline").cloned());
+        let pods = First::watch(&self.tenant, |pod: &Pod| {
+            let phase = pod.status.as_ref()?.phase.as_deref()?;
+            matches!(phase, "Succeeded" | "Failed").then(|| pod.labels().get("floe.dev/pipeline").cloned())?
+        });
+        let ends = First::watch(&self.tenant, |update: &PipelineUpdate| {
+            let state = update.status.as_ref()?.state?;
+            (state == UpdateState::Completed).then(|| update.spec.pipeline.clone())
+        });
+        let interval = Duration::from_secs_f64(60.0 / f64::from(options.rate.max(1)));
+        let begin = Instant::now();
+        let edits = stream::iter(0..options.starts).map(|number| async move {
+            tokio::time::sleep_until((begin + interval * number as u32).into()).await;
+            let changed = Instant::now();
+            self.tenant.patch::<Pipeline>(&name(number), &json!({"spec": {"suspend": false}})).await?;
+            anyhow::Ok((name(number), changed))
+        });
+        let changed: HashMap<String, Instant> = edits.buffer_unordered(options.starts.max(1)).try_collect().await?;
+        let ended = ends.wait(options.starts).await?;
+        let took = begin.elapsed();
+        let (made, stopped) = (jobs.wait(options.starts).await?, pods.wait(options.starts).await?);
+        let per_minute = rounded(options.starts as f64 * 60.0 / took.as_secs_f64(), 1.0);
+        print(
+            &json!({"bench": "operator.starts", "objects": options.starts, "seconds": seconds(took), "per_minute": per_minute, "rss_mb": resident(&self.operator)?}),
+        )?;
+        print(&latencies("operator.change_to_job", &changed, &made))?;
+        print(&latencies("operator.pod_end_to_status", &stopped, &ended))
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("load-{number}")
+}
+
+/// The first time at which a watch saw something, by name.
+struct First {
+    seen: Arc<Mutex<HashMap<String, Instant>>>,
+    watch: JoinHandle<()>,
+}
+
+impl First {
+    /// Notes when `what` first names something.
+    fn watch<K>(tenant: &Tenant, what: impl Fn(&K) -> Option<String> + Send + 'static) -> Self
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let seen = Arc::new(Mutex::new(HashMap::new()));
+        let (api, noted): (Api<K>, _) = (tenant.api(), seen.clone());
+        let watch = tokio::spawn(async move {
+            let mut objects = Box::pin(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
+            while let Some(object) = objects.next().await {
+                if let Some(name) = object.ok().as_ref().and_then(&what) {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(Instant::now);
+                }
+            }
+        });
+        Self { seen, watch }
+    }
+
+    /// Waits until `count` names were seen, and ends the watch.
+    async fn wait(self, count: usize) -> anyhow::Result<HashMap<String, Instant>> {
+        let begin = Instant::now();
+        loop {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if seen.len() >= count {
+                self.watch.abort();
+                return Ok(seen);
+            }
+            ensure!(begin.elapsed() < PATIENCE, "only {} of {count} were seen", seen.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn latencies(bench: &str, from: &HashMap<String, Instant>, to: &HashMap<String, Instant>) -> Value {
+    let mut took: Vec<Duration> = from.iter().filter_map(|(name, from)| Some(to.get(name)?.saturating_duration_since(*from))).collect();
+    took.sort();
+    let at = |part: f64| took.get(((took.len() as f64 * part).ceil() as usize).saturating_sub(1)).map(|took| seconds(*took));
+    json!({"bench": bench, "objects": took.len(), "p50_seconds": at(0.5), "p99_seconds": at(0.99), "max_seconds": at(1.0)})
+}
+
+fn print(figure: &Value) -> anyhow::Result<()> {
+    crate::output::line(&figure.to_string())
+}
+
+fn rounded(value: f64, digits: f64) -> f64 {
+    (value * digits).round() / digits
+}
+
+fn seconds(time: Duration) -> f64 {
+    rounded(time.as_secs_f64(), 1000.0)
+}
+
+/// Resident memory in MiB.
+fn resident(operator: &Operator) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", id(operator)?))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel tells no resident memory")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(rounded(kib / 1024.0, 10.0))
+}
+
+/// Processor time of the process.
+fn processor_seconds(operator: &Operator) -> anyhow::Result<f64> {
+    /// The kernel counts in hundredths, whatever the machine.
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string(format!("/proc/{}/stat", id(operator)?))?;
+    let fields: Vec<&str> = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    Ok((ticks(11) + ticks(12)) / TICKS)
+}
+
+fn id(operator: &Operator) -> anyhow::Result<i32> {
+    Ok(operator.pid().context("the operator has ended")?.as_raw_nonzero().get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_times() {
+        let begin = Instant::now();
+        let from: HashMap<String, Instant> = (1..=100).map(|number| (number.to_string(), begin)).collect();
+        let to = (1..=100).map(|number| (number.to_string(), begin + Duration::from_millis(number))).collect();
+        let expected = json!({"bench": "b", "objects": 100, "p50_seconds": 0.05, "p99_seconds": 0.099, "max_seconds": 0.1});
+        assert_eq!(latencies("b", &from, &to), expected);
+    }
+}

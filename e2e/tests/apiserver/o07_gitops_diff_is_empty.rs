@@ -1,0 +1,51 @@
+//! What a person applied stays as it was applied: a second apply would change nothing. What a person adds to an object that the operator made stays.
+
+use floe_crds::{pipeline::Pipeline, state::UpdateState, table::Table};
+use floe_e2e::{
+    objects::{inline, pipeline, table},
+    scene::Scene,
+    seen::Conditions,
+};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+/// What `kubectl diff` shows: the live object beside what an apply would make of it.
+async fn diff(scene: &Scene, manifest: &Value) -> anyhow::Result<(Value, Value)> {
+    let api = scene.tenant.dynamic(manifest)?;
+    let name = manifest["metadata"]["name"].as_str().unwrap();
+    let applied = api.patch(name, &PatchParams::apply("kubectl").dry_run(), &Patch::Apply(manifest)).await?;
+    let [live, applied] = [api.get(name).await?, applied].map(|mut object| {
+        object.managed_fields_mut().clear();
+        serde_json::to_value(object).unwrap()
+    });
+    Ok((live, applied))
+}
+
+#[tokio::test]
+async fn o07_gitops_diff_is_empty() -> anyhow::Result<()> {
+    let scene = Scene::open("o07").await?;
+    let manifests = [pipeline("shop", json!({})), table("by-hand", "shop", json!({"freshnessSeconds": 3600}))];
+    for manifest in &manifests {
+        scene.tenant.apply_one(manifest).await?;
+    }
+    scene.tenant.wait::<Table>("by-hand", "have rows", |table| table.status.as_ref().is_some_and(|status| status.rows.is_some())).await?;
+    for manifest in &manifests {
+        let (live, applied) = diff(&scene, manifest).await?;
+        assert_eq!(live, applied);
+        assert_eq!(live["metadata"]["generation"], 1, "the operator changes no spec");
+    }
+
+    let labelled: Table = scene.tenant.patch("shop-orders", &json!({"metadata": {"labels": {"team": "books"}}})).await?;
+    assert_eq!(labelled.labels()["team"], "books");
+    scene.pipeline("shop", json!({"libraries": [inline("CREATE STREAMING TABLE orders AS SELECT 2 AS two;")]})).await?;
+    let changed = |table: &Table| table.spec.query.as_deref() == Some("SELECT 2 AS two");
+    let table = scene.tenant.wait::<Table>("shop-orders", "follow the SQL", changed).await?;
+    assert_eq!(table.labels().get("team").map(String::as_str), Some("books"), "a label of a person stays");
+    let pipeline = scene.tenant.get::<Pipeline>("shop").await?;
+    assert!(pipeline.labels().is_empty() && pipeline.annotations().is_empty() && !pipeline.conditions().is_empty());
+    scene.ends("shop-u2", UpdateState::Completed).await?;
+    Ok(())
+}
