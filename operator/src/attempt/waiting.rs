@@ -86,9 +86,8 @@ pub fn wait(job: &batch::Job, pods: &[Arc<Pod>], refusal: Option<&str>, now: Tim
     if age >= CONTAINER_START {
         // The kubelet says only in Events which volume it waits for.
         let message = format!(
-            "the containers of pod {} have not been made for {} min; `kubectl describe pod {0}` shows what is missing",
-            pod.name_any(),
-            age.as_secs() / 60
+            "the containers of pod {} are still not made after 10 min; `kubectl describe pod {0}` shows what is missing",
+            pod.name_any()
         );
         return Some(Wait { is_news: true, ..Wait::new(Reason::PodStartFailed, message) });
     }
@@ -106,9 +105,7 @@ fn without_pod(job: &batch::Job, refusal: Option<&str>, now: Timestamp) -> Wait 
     }
     let hint = || {
         format!(
-            "no pod has been made for {} s: a quota, an admission policy or a missing service account may forbid it; \
-             `kubectl describe jobs.batch {}` shows why",
-            age.as_secs(),
+            "no pod is made: a quota, an admission policy or a missing service account may forbid it; `kubectl describe jobs.batch {}` shows why",
             job.name_any()
         )
     };

@@ -115,6 +115,9 @@ impl Observation {
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
     let Some(update) = ctx.caches.updates.get(key) else { return Ok(None) };
     let pipeline_key = Key::new(&key.namespace, &update.spec.pipeline);
+    if is_of_another_operator(ctx, &pipeline_key).await? {
+        return Ok(None);
+    }
     let status = update.status.clone().unwrap_or_default();
     let jobs: Vec<_> = ctx.caches.jobs.by(key).into_iter().filter(|job| is_ours(job.as_ref(), &update)).collect();
     let mut attempt = current(&status, &update, &jobs);
@@ -130,6 +133,14 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         update,
         now: clock::now(),
     }))
+}
+
+/// True if the Pipeline is there, but without the labels of those that this operator looks after.
+async fn is_of_another_operator(ctx: &Context, pipeline: &Key) -> Result<bool, Error> {
+    if ctx.settings.label_selector.is_none() || ctx.caches.pipelines.get(pipeline).is_some() {
+        return Ok(false);
+    }
+    Ok(ctx.fetch::<Pipeline>(pipeline).await?.is_some())
 }
 
 fn is_ours(object: &impl kube::Resource, update: &PipelineUpdate) -> bool {

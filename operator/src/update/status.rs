@@ -126,7 +126,6 @@ fn finish(status: &mut PipelineUpdateStatus, seen: &Observed, ending: &Ending, a
     status.duration_seconds = status.start_time.as_ref().map(|start| at.0.duration_since(start.0).as_secs().max(0));
     status.end_time = Some(at.clone());
     let succeeded = Said::new(ending.state == UpdateState::Completed, ending.reason, ending.message.clone());
-    // A cancel is what someone wanted: nothing is stuck.
     say(status, seen, None, &succeeded, false);
 }
 
