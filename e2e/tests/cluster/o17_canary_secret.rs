@@ -32,7 +32,7 @@ async fn o17_canary_secret() -> anyhow::Result<()> {
     assert!(logs.contains("salted") && !logs.contains(CANARY));
     let operator = kubectl(&shop.tenant, &["logs", "--namespace", "floe-system", "deployment/floe-operator", "--tail", "-1"], None).await?;
     assert!(!operator.contains(CANARY));
-    let events = floe_e2e::cluster::query(&shop.tenant, crate::bookstore::CLAIM, "SELECT to_json(struct(*)) AS e FROM event_log").await?;
+    let events = floe_e2e::cluster::query(&shop.tenant, crate::bookstore::CLAIM, "SELECT * FROM event_log").await?;
     assert!(!events.is_empty() && !events.iter().any(|row| row.to_string().contains(CANARY)));
     Ok(())
 }
