@@ -13,7 +13,7 @@ use floe_crds::{
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
-use crate::{attempt::end, cache::Change, context::Context, key::Key, labels, queue::Wake};
+use crate::{attempt::end, cache::Change, context::Context, dataset, key::Key, labels, queue::Wake};
 
 /// A changed definition ends a back-off, anything else does not.
 fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
@@ -109,6 +109,7 @@ pub fn table_changed(ctx: &Context, change: &Change<Table>) {
     if change.differs(definition) {
         for pipeline in pipeline_of_table(table) {
             ctx.queues.pipeline.wake(&pipeline, Wake::Event);
+            wake_namesakes(ctx, &pipeline, table);
         }
     }
 }
@@ -191,6 +192,17 @@ fn wake_updates(ctx: &Context, pipeline: &Key) {
 fn wake_tables(ctx: &Context, pipeline: &Key) {
     for table in ctx.caches.tables.by(pipeline) {
         ctx.queues.table.wake(&Key::of(table.as_ref()), Wake::Event);
+    }
+}
+
+/// A dataset is declared once: whether it is depends on the other Tables of its name.
+fn wake_namesakes(ctx: &Context, pipeline: &Key, table: &Table) {
+    let Some(owner) = ctx.caches.pipelines.get(pipeline) else { return };
+    let name = dataset::full_name(table, &owner.spec);
+    for other in ctx.caches.tables.by(pipeline) {
+        if other.uid() != table.uid() && dataset::is_same_name(&dataset::full_name(&other, &owner.spec), &name) {
+            ctx.queues.table.wake(&Key::of(other.as_ref()), Wake::Event);
+        }
     }
 }
 

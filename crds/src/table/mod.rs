@@ -148,6 +148,14 @@ pub struct TableSpec {
     pub format: Option<TableFormat>,
 }
 
+impl TableSpec {
+    /// What decides the results of an update: the spec without what happens to old files, with the object and with the alarm.
+    #[must_use]
+    pub fn definition(&self) -> Self {
+        Self { freshness_seconds: 0, deletion_policy: None, maintenance: None, ..self.clone() }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a function of a reference")]
 fn is_zero(value: &i32) -> bool {
     *value == 0

@@ -87,6 +87,9 @@ async fn o10_data_go_with_their_policy() -> anyhow::Result<()> {
     assert_eq!(names, ["main.default.kept", "main.default.orders"]);
     tenant.wait_list::<PipelineUpdate>("one more update", |updates| updates.len() == before + 1 && ended(updates)).await?;
 
+    // What does not change results starts nothing.
+    tenant.patch::<Table>("kept", &json!({"spec": {"freshnessSeconds": 3600}})).await?;
+    tenant.wait::<Table>("kept", "freshness", |table| said(table, ConditionType::Fresh) == "True Fresh").await?;
     tenant.delete::<Table>("kept").await?;
     tenant.wait_gone::<Table>("kept").await?;
     tenant.wait_list::<PipelineUpdate>("one more update", |updates| updates.len() == before + 2 && ended(updates)).await?;

@@ -18,7 +18,9 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::resources;
-use crate::{attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, settings::Settings};
+use crate::{
+    attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, reports, settings::Settings,
+};
 
 /// Everything that is decided from.
 #[derive(Clone, Debug)]
@@ -170,12 +172,9 @@ fn hashes_of(config_map: &ConfigMap) -> ConfigMapHashes {
 
 /// The newest report with a graph. It is kept beyond the end of its update, because Tables are made from it.
 fn newest_graph(ctx: &Context, updates: &[Arc<PipelineUpdate>]) -> Option<(Arc<RunReport>, Arc<PipelineUpdate>)> {
-    updates.iter().rev().find_map(|update| {
-        let mut reports = ctx.caches.reports.by(&Key::of(update.as_ref()));
-        reports.retain(|report| report.spec.graph.is_some());
-        let newest = reports.into_iter().max_by_key(|report| report.creation_timestamp().map(|time| time.0))?;
-        Some((newest, update.clone()))
-    })
+    let told = reports::of_updates(&ctx.caches, updates);
+    let newest = told.into_iter().rev().find(|told| told.report.spec.graph.is_some())?;
+    Some((newest.report, newest.update))
 }
 
 /// Account, binding and budget are read only while pods run: a Pipeline at rest costs no request.
@@ -239,7 +238,7 @@ impl Observed {
         tables.sort_by_key(|table| table.name_any());
         for table in tables {
             // A spec is always written in the same order of its fields.
-            let _ = writeln!(text, "table {} {}", table.name_any(), serde_json::to_string(&table.spec).unwrap_or_default());
+            let _ = writeln!(text, "table {} {}", table.name_any(), serde_json::to_string(&table.spec.definition()).unwrap_or_default());
         }
         labels::hash(text.as_bytes())
     }
