@@ -10,4 +10,5 @@ mod o18_killed_runner;
 mod o20_eviction_same_attempt;
 mod o23_pod_start_failures;
 mod o33_delete_pipeline_retain;
+mod o34_delete_with_cleanup;
 mod o45_killed_operator;

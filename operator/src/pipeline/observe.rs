@@ -108,7 +108,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         config_maps,
         report,
         access: Access::Unread,
-        cleanup: jobs.into_iter().find(|job| job.name_any() == resources::cleanup_name(&key.name)),
+        cleanup: jobs.into_iter().find(|job| job.name_any() == resources::cleanup_name(&pipeline)),
         attempts: updates.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
         quiet_since: Timestamp::UNIX_EPOCH,
         settings: ctx.settings.clone(),

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::{
     apply::Applied,
+    cleanup::Leftover,
     decide::{Action, Decision, Held, decide},
     observe::{Access, Observed, Rival},
     plan::{Plan, plan},
@@ -447,4 +448,44 @@ fn decisions_do_not_depend_on_how_often_one_looks() {
     assert_eq!(starts, 1);
     let actions = decide(&observed, &validate(&observed)).actions;
     assert!(!actions.iter().any(|action| matches!(action, Action::Start(_))));
+}
+
+#[test]
+fn o34_data_go_after_the_runner_and_before_the_object() {
+    let mut observed = settled(&json!({"deletionPolicy": "Delete", "maintenance": {"suspend": true}}));
+    let (_, plan) = step(&mut observed);
+    assert_eq!(plan.finalizers.as_deref(), Some(&["floe.dev/pipeline-cleanup".to_string()][..]));
+    let pipeline = Arc::make_mut(&mut observed.pipeline);
+    pipeline.metadata.finalizers = plan.finalizers;
+    pipeline.metadata.deletion_timestamp = Some(Time(now()));
+    observed.updates.push(Arc::new(PipelineUpdate::new("by-hand", observed.updates[0].spec.clone())));
+    let (_, plan) = step(&mut observed);
+    assert_eq!(plan.stops.len(), 1, "the runner is stopped first");
+    assert!(plan.cleanup.is_none() && plan.starts.is_empty());
+    becomes(&mut observed, "by-hand", UpdateState::Canceled);
+    let cleanup = step(&mut observed).1.cleanup.unwrap();
+    let pod = cleanup.job.spec.clone().unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers[0].args.clone().unwrap()[..2], ["cleanup", "--request"]);
+    assert_eq!(cleanup.request.metadata.name.unwrap(), format!("{}-request", cleanup.job.metadata.name.clone().unwrap()));
+    let mut job = cleanup.job;
+    observed.cleanup = Some(Arc::new(job.clone()));
+    assert!(step(&mut observed).1.release.is_none(), "it runs");
+    let done = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+    job.status = Some(serde_json::from_value(done).unwrap());
+    observed.cleanup = Some(Arc::new(job));
+    assert_eq!(step(&mut observed).1.release, Some(Leftover::Nothing));
+}
+
+#[test]
+fn o35_a_delete_always_ends() {
+    let mut observed = settled(&json!({"deletionPolicy": "Delete", "maintenance": {"suspend": true}}));
+    let pipeline = Arc::make_mut(&mut observed.pipeline);
+    pipeline.metadata.finalizers = Some(vec!["floe.dev/pipeline-cleanup".to_string()]);
+    pipeline.metadata.deletion_timestamp = Some(Time(now()));
+    assert!(step(&mut observed).1.release.is_none());
+    observed.now = now() + SignedDuration::from_mins(10);
+    assert!(matches!(step(&mut observed).1.release, Some(Leftover::Data(why)) if why.contains("600 s")));
+    observed.now = now();
+    Arc::make_mut(&mut observed.pipeline).annotations_mut().insert(labels::SKIP_CLEANUP.to_string(), "true".to_string());
+    assert!(matches!(step(&mut observed).1.release, Some(Leftover::Data(_))));
 }

@@ -37,7 +37,7 @@ pub struct Cleanup {
 pub fn cleanup(observed: &Observed) -> Option<Cleanup> {
     let template = attempt::pod_template(&observed.settings, &observed.pipeline).ok()?;
     let text = request(observed).to_text().ok()?;
-    let name = cleanup_name(&observed.key.name);
+    let name = cleanup_name(&observed.pipeline);
     let metadata = |name: String| ObjectMeta {
         name: Some(name),
         namespace: Some(observed.key.namespace.clone()),

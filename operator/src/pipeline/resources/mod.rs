@@ -51,9 +51,9 @@ pub fn budget_name(pipeline: &str) -> String {
     format!("{pipeline}-runner")
 }
 
-/// Name of the batch/v1 Job that removes the data of a deleted Pipeline.
-pub fn cleanup_name(pipeline: &str) -> String {
-    format!("{pipeline}-cleanup")
+/// Name of the batch/v1 Job that removes the data of a deleted Pipeline. One of the same name that is made later has a clean-up of its own.
+pub fn cleanup_name(pipeline: &Pipeline) -> String {
+    format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&pipeline.uid().unwrap_or_default()))
 }
 
 /// The Pipeline as the controller of what it owns.
