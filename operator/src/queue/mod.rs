@@ -168,9 +168,7 @@ mod tests {
                     tokio::task::yield_now().await;
                     let mut record = record.lock().unwrap();
                     *record.entry(turn.key).or_default() += 1;
-                    if record.len() == 50 {
-                        ended.cancel();
-                    }
+                    (record.len() == 50).then(|| ended.cancel());
                     Outcome::Again(Duration::from_secs(600))
                 }
             })
