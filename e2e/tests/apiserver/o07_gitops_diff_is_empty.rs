@@ -12,14 +12,17 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// What `kubectl diff` shows: the live object beside what an apply would make of it.
+/// What `kubectl diff` shows: the live object beside what an apply would make of it. The status is the operator's, who may be writing it.
 async fn diff(scene: &Scene, manifest: &Value) -> anyhow::Result<(Value, Value)> {
     let api = scene.tenant.dynamic(manifest)?;
     let name = manifest["metadata"]["name"].as_str().unwrap();
     let applied = api.patch(name, &PatchParams::apply("kubectl").dry_run(), &Patch::Apply(manifest)).await?;
     let [live, applied] = [api.get(name).await?, applied].map(|mut object| {
         object.managed_fields_mut().clear();
-        serde_json::to_value(object).unwrap()
+        object.metadata.resource_version = None;
+        let mut object = serde_json::to_value(object).unwrap();
+        object.as_object_mut().unwrap().remove("status");
+        object
     });
     Ok((live, applied))
 }
