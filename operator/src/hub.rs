@@ -178,7 +178,11 @@ fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>, is_over: fn(&K)
 /// A ConfigMap is part of the definition of the Pipelines that name it.
 pub fn config_map_changed(ctx: &Context, change: &Change<PartialObjectMeta<core::ConfigMap>>) {
     let Some(config_map) = change.newest() else { return };
-    for pipeline in ctx.caches.pipelines.by(&Key::of(config_map.as_ref())) {
+    let key = Key::of(config_map.as_ref());
+    if change.after.is_none() {
+        ctx.memory.forget_config_map(&key);
+    }
+    for pipeline in ctx.caches.pipelines.by(&key) {
         ctx.queues.pipeline.wake(&Key::of(pipeline.as_ref()), Wake::Event);
     }
 }
