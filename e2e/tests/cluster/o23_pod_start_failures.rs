@@ -20,7 +20,7 @@ async fn o23_quota_and_missing_objects_are_told_and_mended() -> anyhow::Result<(
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
     shop.tenant.apply_one(&quota).await?;
     shop.apply(json!({"suspend": false})).await?;
-    waits_because(&shop, "a quota").await?;
+    waits_because(&shop, "quota").await?;
     shop.tenant.delete::<ResourceQuota>("none").await?;
     assert_eq!(state(&shop.ended(1).await?), Some(UpdateState::Completed));
     Ok(())
