@@ -86,6 +86,8 @@ async fn a_pipeline_that_runs_has_metrics_as_long_as_it_exists() -> anyhow::Resu
     let operator = Settings::of(&tenant).await?.start().await?;
     tenant.create(&pipeline("shop", json!({}))).await?;
     completed(&tenant, "shop-u1").await?;
+    let knows_the_end = |pipeline: &Pipeline| pipeline.status.as_ref().is_some_and(|status| status.last_successful_update.is_some());
+    tenant.wait::<Pipeline>("shop", "know the end of its update", knows_the_end).await?;
     let families = exported(&operator.get("/metrics").await?);
     let documented: BTreeMap<_, _> = documented(&reference()?, "Pipelines and tables");
     let of_pipelines: BTreeMap<_, _> = families.iter().filter(|(name, _)| documented.contains_key(*name)).collect();

@@ -108,10 +108,19 @@ fn counts(update: &PipelineUpdate) -> bool {
 fn ended_since<'a>(observed: &'a Observed, before: &PipelineStatus) -> Vec<&'a Arc<PipelineUpdate>> {
     let is_ended = |update: &&Arc<PipelineUpdate>| state(update).is_some_and(UpdateState::is_terminal) && counts(update);
     let mut ended: Vec<&Arc<PipelineUpdate>> = observed.updates.iter().filter(is_ended).collect();
-    ended.sort_by_key(|update| (end(update), update.name_any()));
-    let known = before.last_update.as_ref().map(|last| (last.end_time.clone().map(|time| time.0), last.name.clone()));
-    ended.retain(|update| known.as_ref().is_none_or(|known| (end(update), update.name_any()) >= *known));
+    ended.sort_by_key(|update| order(update));
+    if let Some(known) = &before.last_update {
+        let recorded = ended.iter().find(|update| update.name_any() == known.name).map(|update| order(update));
+        let since = recorded.unwrap_or_else(|| (known.end_time.as_ref().map(|time| time.0), 0, String::new()));
+        ended.retain(|update| order(update) >= since);
+    }
     ended
+}
+
+/// Times are whole seconds: of two updates that ended in one, the later one was written later.
+fn order(update: &PipelineUpdate) -> (Option<Timestamp>, u64, String) {
+    let version = update.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
+    (end(update), version, update.name_any())
 }
 
 fn end(update: &PipelineUpdate) -> Option<Timestamp> {
