@@ -6,8 +6,8 @@ use std::{
 };
 
 use floe_graph::{
-    definition::{DatasetKind, FlowKind},
-    graph::{ResolvedDataset, ResolvedGraph},
+    definition::DatasetKind,
+    graph::{ResolvedDataset, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     origin::Diagnostic,
     plan::{StoredState, StoredTable},
@@ -74,10 +74,10 @@ pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Opt
     state.quarantines =
         entries.clone().filter(|(_, entry)| entry.kind == StoredKind::Quarantine).filter_map(|(key, _)| parse_key(key)).collect();
     state.writers = entries.map(|(key, entry)| (key.clone(), entry.flows.clone())).collect();
-    let batch_flows = graph.flows.iter().filter(|flow| matches!(flow.kind, FlowKind::Complete | FlowKind::Once));
+    let batch_flows = graph.flows.iter().filter(|flow| flow.kind == ResolvedKind::Complete || flow.kind.is_once());
     let tables = &state.tables;
     let looks = stream::iter(batch_flows).map(|flow| async move {
-        if flow.kind == FlowKind::Once {
+        if flow.kind.is_once() {
             let checkpoint = Checkpoint::open(storage, &flow.name).await?;
             let written = tables.get(&flow.target).map(|table| table.table_id.as_str());
             let here = checkpoint.target().is_none_or(|target| Some(target) == written);

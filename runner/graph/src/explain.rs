@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 
 use crate::{
     analysis::ddl,
-    definition::{DatasetKind, FlowKind},
-    graph::{Read, ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    cdc::{CdcSource, ResolvedAutoCdc},
+    definition::DatasetKind,
+    graph::{Read, ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
+    resolve::choice_text,
 };
 
 /// Lines for people: datasets in topological order with their flows, inputs and expectations.
@@ -25,7 +27,10 @@ pub fn text(graph: &ResolvedGraph) -> String {
         let _ = writeln!(out, "{} {name}{}", kind_text(dataset.definition.kind), layout_text(dataset));
         let flows: Vec<&ResolvedFlow> = flows_of(graph, name, dataset).collect();
         for flow in &flows {
-            let _ = writeln!(out, "  flow {} ({})", flow.name, flow_text(&flow.kind));
+            let _ = writeln!(out, "  flow {} ({})", flow.name, kind_of_flow(&flow.kind));
+            if let Some(cdc) = flow.kind.auto_cdc() {
+                let _ = writeln!(out, "    {}", cdc_text(cdc));
+            }
         }
         for read in &dataset.reads {
             let _ = writeln!(out, "  reads {}", read_text(read));
@@ -120,7 +125,8 @@ fn flow_json(flow: &ResolvedFlow) -> Value {
     json!({
         "name": flow.name,
         "target": flow.target.to_string(),
-        "type": flow_text(&flow.kind),
+        "type": kind_of_flow(&flow.kind),
+        "auto_cdc": flow.kind.auto_cdc().map(|cdc| cdc_json(cdc)),
         "inputs": inputs,
         "upstream": flow.upstream,
         "fingerprint": flow.fingerprint,
@@ -243,14 +249,51 @@ fn kind_word(kind: DatasetKind) -> &'static str {
     }
 }
 
-fn flow_text(kind: &FlowKind) -> &'static str {
-    match kind {
-        FlowKind::Append => "append",
-        FlowKind::Once => "once",
-        FlowKind::Complete => "complete",
-        FlowKind::View => "view",
-        FlowKind::AutoCdc(_) => "auto cdc",
+/// What the flow does, in words.
+pub fn kind_of_flow(kind: &ResolvedKind) -> &'static str {
+    let ResolvedKind::AutoCdc(cdc) = kind else {
+        return match kind {
+            ResolvedKind::Once => "once",
+            ResolvedKind::Complete => "complete",
+            ResolvedKind::Append | ResolvedKind::AutoCdc(_) => "append",
+        };
+    };
+    match cdc.source {
+        CdcSource::Stream(_) => "auto cdc",
+        CdcSource::Once(_) => "auto cdc once",
+        CdcSource::Snapshot => "auto cdc from snapshot",
     }
+}
+
+/// The clauses in one line, as far as they were given.
+fn cdc_text(cdc: &ResolvedAutoCdc) -> String {
+    let mut parts = vec![format!("scd type {}", cdc.scd.number()), format!("keys ({})", cdc.keys.join(", "))];
+    if let Some(events) = cdc.events() {
+        parts.push(format!("sequence by {} {}", events.sequence, ddl::type_text(&cdc.sequence_type)));
+        parts.extend(events.delete_when.as_ref().map(|condition| format!("delete when {condition}")));
+    }
+    parts.extend(cdc.truncate_when().map(|condition| format!("truncate when {condition}")));
+    parts.extend(cdc.tracked().map(|tracked| format!("track history on {}", choice_text(Some(tracked)))));
+    parts.extend(cdc.ignore_null.as_ref().map(|choice| format!("ignore null updates on {}", choice_text(Some(choice)))));
+    parts.join("; ")
+}
+
+fn cdc_json(cdc: &ResolvedAutoCdc) -> Value {
+    let events = cdc.events();
+    let text = |expression: Option<&datafusion_expr::Expr>| expression.map(ToString::to_string);
+    json!({
+        "scd_type": cdc.scd.number(),
+        "keys": cdc.keys,
+        "columns": cdc.columns,
+        "sequence_by": text(events.map(|events| &events.sequence)),
+        "sequence_type": ddl::type_text(&cdc.sequence_type),
+        "apply_as_delete_when": text(events.and_then(|events| events.delete_when.as_ref())),
+        "apply_as_truncate_when": text(cdc.truncate_when()),
+        "track_history": cdc.tracked().map(|tracked| &tracked.columns),
+        "ignore_null_updates": cdc.ignore_null.as_ref().map(|choice| &choice.columns),
+        "snapshot": cdc.source == CdcSource::Snapshot,
+        "once": matches!(cdc.source, CdcSource::Once(_)),
+    })
 }
 
 fn mermaid_label(text: &str) -> String {

@@ -10,7 +10,8 @@ use datafusion_expr::{Expr, LogicalPlan};
 use floe_crds::state::ExpectationAction;
 
 use crate::{
-    definition::{Dataset, FlowKind},
+    cdc::{CdcSource, DEFAULT_TOMBSTONE_SECONDS, ResolvedAutoCdc, TieRule},
+    definition::Dataset,
     name::DatasetName,
     origin::{Diagnostic, Origin},
     relation::Relation,
@@ -38,7 +39,12 @@ pub struct ResolvedDataset {
     pub definition: Arc<Dataset>,
     /// Arrow schema of the stored columns: timestamps are µs UTC, text is Utf8.
     pub schema: SchemaRef,
-    /// Typed predicates, in the order of the statement.
+    /// Columns of the rows that its expectations see and its quarantine table keeps: its own, but the source columns for a target of
+    /// Auto CDC, whose rows are checked before they are merged.
+    pub checked_schema: SchemaRef,
+    /// For a target of Auto CDC what all its flows agree on: the clauses of the first of them by name.
+    pub auto_cdc: Option<Arc<ResolvedAutoCdc>>,
+    /// Typed predicates over `checked_schema`, in the order of the statement.
     pub expectations: Vec<ResolvedExpectation>,
     /// Where violating rows of `QUARANTINE ROW` expectations go.
     pub quarantine: Option<DatasetName>,
@@ -69,11 +75,31 @@ impl ResolvedDataset {
         self.definition.properties.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value))
     }
 
+    fn property(&self, key: &str) -> Option<&str> {
+        let mut properties = self.definition.properties.iter();
+        properties.find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value.trim())
+    }
+
+    /// What two different events of one key and sequence are to an Auto CDC target.
+    pub fn tie_rule(&self) -> TieRule {
+        if self.has_property("pipelines.cdc.onTie", "fail") { TieRule::Fail } else { TieRule::Resolve }
+    }
+
+    /// Seconds after which an Auto CDC target forgets the delete of a key; `None`: never.
+    pub fn tombstone_seconds(&self) -> Option<u64> {
+        let keys = ["pipelines.cdc.tombstoneGCThresholdInSeconds", "pipelines.applyChanges.tombstoneGCThresholdInSeconds"];
+        let given = keys.iter().find_map(|key| self.property(key)).and_then(|seconds| seconds.parse().ok());
+        Some(given.unwrap_or(DEFAULT_TOMBSTONE_SECONDS)).filter(|seconds| *seconds > 0)
+    }
+
+    /// True if changed and deleted rows are marked in deletion vectors instead of rewriting their files.
+    pub fn has_deletion_vectors(&self) -> bool {
+        self.auto_cdc.is_some() && self.has_property("delta.enableDeletionVectors", "true")
+    }
+
     /// What the table says about printing a record that violates an expectation; `None` leaves it to the pipeline.
     pub fn sample_records(&self) -> Option<bool> {
-        let mut properties = self.definition.properties.iter();
-        let (_, value) = properties.find(|(key, _)| key.eq_ignore_ascii_case("pipelines.expectations.sampleRecords"))?;
-        Some(!value.trim().eq_ignore_ascii_case("false"))
+        self.property("pipelines.expectations.sampleRecords").map(|value| !value.eq_ignore_ascii_case("false"))
     }
 }
 
@@ -100,11 +126,12 @@ pub struct ResolvedFlow {
     /// The dataset that it writes.
     pub target: DatasetName,
     /// What it does with the target.
-    pub kind: FlowKind,
+    pub kind: ResolvedKind,
     /// Typed plan; leaves are `RelationSource`s, views are inlined, expectations of views are `Expect` nodes,
     /// functions are the signatures of `function`. The expectations of the target itself are not in it.
+    /// That of an Auto CDC flow gives the source columns and behind them those of `ResolvedAutoCdc::order`.
     pub plan: LogicalPlan,
-    /// Output columns before they are fitted to the target.
+    /// Output columns before they are fitted to the target: for Auto CDC the source columns.
     pub schema: SchemaRef,
     /// The leaves of the plan, each once.
     pub inputs: Vec<Arc<Relation>>,
@@ -118,6 +145,38 @@ pub struct ResolvedFlow {
     pub comment: Option<String>,
     /// Where the flow is defined.
     pub origin: Origin,
+}
+
+/// What a flow does with its target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResolvedKind {
+    /// Streaming query, appended.
+    Append,
+    /// Batch query, appended once per generation.
+    Once,
+    /// Batch query of a materialized view.
+    Complete,
+    /// Change events merged into the target.
+    AutoCdc(Arc<ResolvedAutoCdc>),
+}
+
+impl ResolvedKind {
+    /// True if the flow reads its source as a whole, once per generation.
+    pub fn is_once(&self) -> bool {
+        match self {
+            Self::Once => true,
+            Self::AutoCdc(cdc) => matches!(cdc.source, CdcSource::Once(_)),
+            Self::Append | Self::Complete => false,
+        }
+    }
+
+    /// The clauses of Auto CDC.
+    pub fn auto_cdc(&self) -> Option<&Arc<ResolvedAutoCdc>> {
+        match self {
+            Self::AutoCdc(cdc) => Some(cdc),
+            Self::Append | Self::Once | Self::Complete => None,
+        }
+    }
 }
 
 impl ResolvedGraph {

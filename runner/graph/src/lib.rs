@@ -3,6 +3,7 @@
 //! Nothing here does IO or reads a clock or the environment: what storage holds, ids and times are arguments.
 
 pub mod analysis;
+pub mod cdc;
 pub mod definition;
 pub mod explain;
 pub mod function;

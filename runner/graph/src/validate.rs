@@ -1,5 +1,6 @@
 //! The rules of a graph, each its own function: what is wrong with the definitions alone, with a typed query, with the whole graph.
 
+mod cdc;
 mod dataset;
 mod flow;
 mod given;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use floe_crds::state::ExpectationAction;
 
+pub(crate) use cdc::cdc_source_kind;
 pub(crate) use dataset::stored_schema;
 pub(crate) use flow::{query_type, reference};
 
@@ -63,6 +65,8 @@ pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Ve
         findings.extend(dataset::layout(declared));
         findings.extend(dataset::refresh_policy(declared));
         findings.extend(property::table(declared, input));
+        findings.extend(cdc::other_flows(declared, flows));
+        findings.extend(cdc::properties(declared, flows));
     }
     findings
 }

@@ -2,8 +2,9 @@
 
 use datafusion::physical_plan::displayable;
 use floe_graph::{
-    definition::{DatasetKind, FlowKind},
-    graph::{ResolvedDataset, ResolvedFlow},
+    definition::DatasetKind,
+    explain::kind_of_flow,
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
     name::DatasetName,
     relation::RelationKind,
 };
@@ -118,9 +119,7 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
     let inputs = query.resolved.map(|flow| flow.inputs.clone()).unwrap_or_default();
     let prepared = engine.plan(&query.plan, schema).await?;
     let checkpoint = match query.resolved {
-        Some(flow) if matches!(flow.kind, FlowKind::Append | FlowKind::Once) => {
-            Some(Checkpoint::open(&engine.resolved().storage, &flow.name).await?)
-        }
+        Some(flow) if flow.kind != ResolvedKind::Complete => Some(Checkpoint::open(&engine.resolved().storage, &flow.name).await?),
         _ => None,
     };
     let (mut sources, mut statics) = (Vec::new(), Vec::new());
@@ -140,7 +139,7 @@ async fn describe(engine: &Engine, query: ExplainedQuery<'_>) -> Result<Describe
         }
     }
     let (logical, physical) = plan_texts(&prepared)?;
-    let kind = query.resolved.map_or("view", |flow| flow_kind(&flow.kind));
+    let kind = query.resolved.map_or("view", |flow| kind_of_flow(&flow.kind));
     Ok(Described { flow: query.flow, kind, sources, statics, logical, physical })
 }
 
@@ -217,16 +216,6 @@ fn kind(kind: DatasetKind) -> &'static str {
         DatasetKind::TemporaryView => "temporary view",
         DatasetKind::View => "view",
         DatasetKind::External => "external table",
-    }
-}
-
-fn flow_kind(kind: &FlowKind) -> &'static str {
-    match kind {
-        FlowKind::Append => "append",
-        FlowKind::Once => "once",
-        FlowKind::Complete => "complete",
-        FlowKind::View => "view",
-        FlowKind::AutoCdc(_) => "auto CDC",
     }
 }
 

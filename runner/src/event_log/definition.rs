@@ -6,8 +6,8 @@ use datafusion::{
 };
 use floe_graph::{
     analysis::ddl::{schema_json, type_text},
-    definition::{DatasetKind, FlowKind},
-    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    definition::DatasetKind,
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     origin::Diagnostic,
     plan::Change,
 };
@@ -89,15 +89,14 @@ fn flow_definition(flow: &ResolvedFlow, flow_id: Option<String>, development: bo
         schema_json: schema_json(&flow.schema).to_string(),
         schema: fields(&flow.schema),
         flow_type: match flow.kind {
-            FlowKind::Append | FlowKind::Once => FlowType::Append,
-            FlowKind::Complete => FlowType::MaterializedView,
-            FlowKind::View => FlowType::View,
-            FlowKind::AutoCdc(_) => FlowType::Change,
+            ResolvedKind::Append | ResolvedKind::Once => FlowType::Append,
+            ResolvedKind::Complete => FlowType::MaterializedView,
+            ResolvedKind::AutoCdc(_) => FlowType::Change,
         },
         comment: flow.comment.clone(),
         spark_conf: flow.settings.clone(),
         language: "SQL",
-        once: flow.kind == FlowKind::Once,
+        once: flow.kind.is_once(),
     };
     Event::flow_definition(subject, definition)
 }

@@ -8,7 +8,7 @@ use std::{
 use chrono::Utc;
 use floe_graph::{
     analysis::stream_leaves,
-    definition::FlowKind,
+    graph::ResolvedKind,
     relation::{Relation, RelationKind},
     source_options::delta_stream_options,
 };
@@ -39,7 +39,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         Some(checkpoint) => checkpoint,
         None => open_checkpoint(execution, run).await?,
     };
-    if run.flow.kind == FlowKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
+    if run.flow.kind == ResolvedKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
         return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
     }
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
@@ -215,7 +215,7 @@ impl AppendRun<'_> {
 
     /// The micro-batches up to what the sources hold now. Later arrivals belong to the next update.
     async fn plan(&mut self) -> Result<VecDeque<PlannedBatch>, Failure> {
-        if self.run.flow.kind == FlowKind::Once {
+        if self.run.flow.kind == ResolvedKind::Once {
             let done = self.checkpoint.next_batch() > 0;
             let once = PlannedBatch { sources: BTreeMap::from([(SourceId::once(), SourceRange::Once)]), ..PlannedBatch::default() };
             return Ok(if done { VecDeque::new() } else { VecDeque::from([once]) });

@@ -13,8 +13,7 @@ use std::{
 };
 
 use floe_graph::{
-    definition::FlowKind,
-    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
 };
 
@@ -166,10 +165,11 @@ impl Execution {
     /// Brings the target of one flow up to date with what its inputs hold now.
     pub async fn run_flow(&self, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
         let outcome = match run.flow.kind {
-            FlowKind::Append | FlowKind::Once => append::run(self, run).boxed().await,
-            FlowKind::Complete => complete::run(self, run).boxed().await,
-            FlowKind::View | FlowKind::AutoCdc(_) => {
-                Err(Failure::internal(format!("flow {} is of a kind that is not executed", run.flow.name)).into())
+            ResolvedKind::Append | ResolvedKind::Once => append::run(self, run).boxed().await,
+            ResolvedKind::Complete => complete::run(self, run).boxed().await,
+            ResolvedKind::AutoCdc(_) => {
+                let text = format!("AUTO CDC (flow {}) is not supported in this release", run.flow.name);
+                Err(Failure::user("FEATURE_NOT_SUPPORTED", text).into())
             }
         };
         outcome.map_err(|failed| FlowFailure { failure: located(failed.failure, &run.flow), ..failed })

@@ -9,7 +9,7 @@ use floe_crds::{
 };
 use floe_graph::{
     definition::{Column, Dataset, DatasetKind, Expectation, Flow, FlowKind, RefreshPolicy},
-    graph::{ResolvedDataset, ResolvedFlow},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
     name::Namespace,
     origin::{Diagnostic, Severity},
 };
@@ -170,10 +170,9 @@ fn policy(policy: RefreshPolicy) -> Option<PolicySpec> {
 
 fn flow(flow: &ResolvedFlow) -> GraphFlow {
     let flow_type = match &flow.kind {
-        FlowKind::Append | FlowKind::Once => FlowType::Append,
-        FlowKind::Complete => FlowType::MaterializedView,
-        FlowKind::View => FlowType::View,
-        FlowKind::AutoCdc(_) => FlowType::Change,
+        ResolvedKind::Append | ResolvedKind::Once => FlowType::Append,
+        ResolvedKind::Complete => FlowType::MaterializedView,
+        ResolvedKind::AutoCdc(_) => FlowType::Change,
     };
     GraphFlow {
         name: flow.name.clone(),

@@ -7,8 +7,8 @@ use std::{
 
 use floe_crds::pipeline::Mode;
 use floe_graph::{
-    definition::{FlowKind, length_of_time},
-    graph::ResolvedFlow,
+    definition::length_of_time,
+    graph::{ResolvedFlow, ResolvedKind},
     relation::RelationKind,
 };
 
@@ -42,7 +42,7 @@ pub struct Rhythm {
 impl Rhythm {
     /// The flows of `resolved`; ONCE flows have no rhythm.
     pub fn of(resolved: &Resolved) -> Self {
-        let live = resolved.graph.flows.iter().filter(|flow| !matches!(flow.kind, FlowKind::Once));
+        let live = resolved.graph.flows.iter().filter(|flow| !flow.kind.is_once());
         Self { intervals: live.map(|flow| (flow.name.clone(), interval(resolved, flow))).collect(), began: BTreeMap::new() }
     }
 
@@ -72,8 +72,8 @@ fn interval(resolved: &Resolved, flow: &ResolvedFlow) -> Duration {
         length_of_time(value)
     });
     let usual = || match flow.kind {
-        FlowKind::Complete if flow.inputs.iter().any(|input| matches!(input.kind, RelationKind::Files { .. })) => LISTING_INTERVAL,
-        FlowKind::Complete => VIEW_INTERVAL,
+        ResolvedKind::Complete if flow.inputs.iter().any(|input| matches!(input.kind, RelationKind::Files { .. })) => LISTING_INTERVAL,
+        ResolvedKind::Complete => VIEW_INTERVAL,
         _ => STREAM_INTERVAL,
     };
     given.unwrap_or_else(usual).max(LEAST_INTERVAL)

@@ -11,8 +11,7 @@ use floe_crds::{
     state::{FailureClass, FlowState, UpdateState},
 };
 use floe_graph::{
-    definition::FlowKind,
-    graph::ResolvedFlow,
+    graph::{ResolvedFlow, ResolvedKind},
     plan::UpdatePlan,
     schedule::{Action, Outcome, Part, RetryPolicy, Schedule, ScheduledFlow},
 };
@@ -109,8 +108,9 @@ fn scheduled(resolved: &Resolved, plan: &UpdatePlan, development: bool) -> Vec<S
         let is_reset = plan.resets.iter().any(|reset| reset.flows.iter().any(|name| name.eq_ignore_ascii_case(&flow.name)));
         match flow.kind {
             _ if !is(&plan.selected) => Part::Excluded,
-            FlowKind::Once if is(&resolved.stored.completed_once) && !is_reset => Part::Idle,
-            FlowKind::Complete | FlowKind::Once => Part::Planned,
+            _ if flow.kind.is_once() && is(&resolved.stored.completed_once) && !is_reset => Part::Idle,
+            ResolvedKind::Complete => Part::Planned,
+            _ if flow.kind.is_once() => Part::Planned,
             _ => Part::Streamed,
         }
     };
@@ -329,7 +329,7 @@ impl Driver {
     fn start(&mut self, name: &str) {
         let Some(flow) = self.runs.get(name) else { return };
         let execution = Arc::clone(&self.execution);
-        let is_view = flow.kind == FlowKind::Complete;
+        let is_view = flow.kind == ResolvedKind::Complete;
         let failed = self.flows.get(name).and_then(|flow| flow.failure.as_ref());
         let has_changed = failed.is_some_and(|failed| failed.failure.error == METADATA_CHANGED);
         let (started_flow, flow, tables) = (name.to_string(), Arc::clone(flow), self.tables_of(flow));

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use floe_crds::state::{FlowState, UpdateState};
 use floe_graph::{
-    definition::FlowKind,
-    graph::{ResolvedDataset, ResolvedFlow},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
     plan::{ResetKind, UpdatePlan},
 };
 
@@ -130,8 +129,9 @@ fn refresh(dataset: &ResolvedDataset, plan: &UpdatePlan, flows: &[(&ResolvedFlow
     Some(match (&flow.kind, ended.result.refresh) {
         (_, Some(RefreshType::NoOp)) => "NO_OP".to_string(),
         (_, Some(RefreshType::CompleteRecompute)) => "COMPLETE_RECOMPUTE".to_string(),
-        (FlowKind::Complete, None) => return None,
-        (FlowKind::Once, _) => "ONCE".to_string(),
+        (ResolvedKind::Complete, None) => return None,
+        (kind, _) if kind.is_once() => "ONCE".to_string(),
+        (ResolvedKind::AutoCdc(_), _) => "AUTO_CDC".to_string(),
         _ => "APPEND".to_string(),
     })
 }

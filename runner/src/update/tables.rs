@@ -53,14 +53,15 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         comment: definition.comment.clone(),
         pipeline_id: pipeline_id.to_string(),
     };
-    let schema = stored_schema(dataset);
+    let schema = stored_schema(dataset, &dataset.schema);
+    let checked = stored_schema(dataset, &dataset.checked_schema);
     let quarantine = dataset.quarantine.as_ref().map(|name| Wanted {
         name: name.clone(),
         kind: StoredKind::Quarantine,
         private: definition.private,
         spec: TableSpec {
             comment: Some(format!("Rows kept out of {}", definition.name)),
-            ..spec(name, quarantine_schema(&nullable(&schema)))
+            ..spec(name, quarantine_schema(&nullable(&checked)))
         },
         flows: Vec::new(),
         quarantine_of: Some(definition.name.key()),
@@ -77,7 +78,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
 }
 
 /// Columns may hold NULL unless they are declared NOT NULL: what a query happens to give today must not bind the table.
-fn stored_schema(dataset: &ResolvedDataset) -> SchemaRef {
+fn stored_schema(dataset: &ResolvedDataset, schema: &SchemaRef) -> SchemaRef {
     let columns = dataset.definition.columns.as_deref().unwrap_or_default();
     let field = |field: &FieldRef| {
         let declared = columns.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
@@ -87,7 +88,7 @@ fn stored_schema(dataset: &ResolvedDataset) -> SchemaRef {
             None => stored,
         }
     };
-    Arc::new(Schema::new(dataset.schema.fields().iter().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {

@@ -34,6 +34,13 @@ pub fn facts(plan: &LogicalPlan) -> Facts {
     facts
 }
 
+/// The facts of one expression.
+pub(super) fn facts_of(expr: &Expr) -> Facts {
+    let mut facts = Facts::default();
+    facts.add(expr);
+    facts
+}
+
 impl Facts {
     fn add(&mut self, expr: &Expr) {
         use datafusion_common::tree_node::TreeNode;

@@ -54,13 +54,13 @@ pub fn analyse_expectation(
 }
 
 /// Output columns by the dotted path that selected them.
-fn qualified(columns: &[Column], output: &AnalysedQuery) -> Vec<(Vec<String>, Column)> {
+pub(super) fn qualified(columns: &[Column], output: &AnalysedQuery) -> Vec<(Vec<String>, Column)> {
     let paths = output.paths.iter().zip(columns).filter(|(path, _)| path.len() > 1);
     paths.map(|(path, column)| (path.clone(), column.clone())).collect()
 }
 
-/// A part that an expectation may not have, in words.
-fn unsupported_part(expr: &ast::Expr) -> Option<String> {
+/// A part that an expression over one row may not have, in words.
+pub(super) fn unsupported_part(expr: &ast::Expr) -> Option<String> {
     struct Finder(Option<String>);
     impl Visitor for Finder {
         type Break = ();
@@ -90,8 +90,8 @@ fn unsupported_part(expr: &ast::Expr) -> Option<String> {
     finder.0
 }
 
-/// Expectations read no relation.
-struct NoRelations;
+/// Expressions over one row read no relation.
+pub(super) struct NoRelations;
 
 impl Relations for NoRelations {
     fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {

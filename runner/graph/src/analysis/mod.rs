@@ -3,6 +3,7 @@
 //! Leaves of plans are `RelationSource`s; functions are stand-ins that know their signature (`function`). Every cast that Spark does
 //! by itself is written into the plan, so that nothing is left for DataFusion's own coercion.
 
+mod cdc;
 pub mod ddl;
 mod determinism;
 mod expect;
@@ -24,6 +25,7 @@ use crate::{
     origin::{Diagnostic, Origin},
     relation::{Relation, RelationSource},
 };
+pub use cdc::{SOURCE_ORDER, analyse_auto_cdc, with_source_order};
 pub use determinism::{Facts, facts};
 pub use expect::{Expect, with_expectations};
 pub use expectation::analyse_expectation;

@@ -290,6 +290,10 @@ impl Cursor {
         let Some(first) = self.tokens.get(from).filter(|_| from < to) else {
             return Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "expected a source behind FROM").at(&origin));
         };
+        if first.token == Token::LParen {
+            let error = Diagnostic::error("AUTOCDC_SOURCE_NOT_STREAMING", "the source of Auto CDC is a subquery").at(&origin);
+            return Err(error.help("give the query a name with CREATE TEMPORARY VIEW and read that"));
+        }
         let is_stream = matches!(&first.token, Token::Word(word) if word.value == "STREAM")
             && self.tokens.get(from + 1).is_some_and(|next| next.token == Token::LParen);
         let added = |token: Token| TokenWithSpan { token, span: first.span };

@@ -13,9 +13,11 @@ use floe_crds::{
     manifest::{Position, TableManifest},
     table::{self, AutoCdcSpec, ColumnsSpec, TableType},
 };
+use sqlparser::ast;
 
 use super::{
-    AutoCdc, Column, ColumnSelection, Configuration, Dataset, DatasetKind, Definitions, Expectation, Flow, FlowKind, Query, RefreshPolicy,
+    AutoCdc, ClauseExpr, Column, ColumnName, ColumnSelection, Configuration, Dataset, DatasetKind, Definitions, Expectation, Flow,
+    FlowKind, Query, RefreshPolicy,
     cursor::WrittenName,
     properties,
     relations::Versions,
@@ -183,22 +185,57 @@ impl ManifestReader<'_> {
 
     fn auto_cdc_flow(&mut self, pointer: &str, spec: &AutoCdcSpec, once: bool) {
         let query = self.source(&format!("{pointer}/source"), &spec.source, !once && !spec.snapshot);
-        let mut text = |field: &str, text: &Option<String>| {
-            text.as_ref().and_then(|text| self.expression(&format!("{pointer}/{field}"), text)).map(|(_, text)| text)
+        let place = |field: &str| format!("{pointer}/{field}");
+        let mut clause = |field: &str, text: &Option<String>| {
+            let (expr, text) = self.expression(&place(field), text.as_ref()?)?;
+            Some(ClauseExpr { expr, text, origin: self.origin(&place(field)) })
+        };
+        let sequence_by = clause("sequenceBy", &spec.sequence_by);
+        let apply_as_delete_when = clause("applyAsDeleteWhen", &spec.apply_as_delete_when);
+        let apply_as_truncate_when = clause("applyAsTruncateWhen", &spec.apply_as_truncate_when);
+        let key = |key: ColumnName| ClauseExpr {
+            expr: ast::Expr::Identifier(ast::Ident::with_quote('`', &key.name)),
+            text: key.name,
+            origin: key.origin,
         };
         let cdc = AutoCdc {
-            keys: spec.keys.clone(),
-            sequence_by: text("sequenceBy", &spec.sequence_by),
-            apply_as_delete_when: text("applyAsDeleteWhen", &spec.apply_as_delete_when),
-            apply_as_truncate_when: text("applyAsTruncateWhen", &spec.apply_as_truncate_when),
-            ignore_null_updates: spec.ignore_null_updates.as_ref().map(ignored_columns),
-            columns: selection(&spec.columns, &spec.except_columns),
+            keys: self.column_names(&place("keys"), &spec.keys).into_iter().map(key).collect(),
+            sequence_by,
+            apply_as_delete_when,
+            apply_as_truncate_when,
+            ignore_null_updates: spec.ignore_null_updates.as_ref().map(|spec| self.ignored_columns(&place("ignoreNullUpdates"), spec)),
+            columns: self.selection((&place("columns"), &spec.columns), (&place("exceptColumns"), &spec.except_columns)),
             scd_type: u8::try_from(spec.stored_as_scd_type).unwrap_or(u8::MAX),
-            track_history: selection(&spec.track_history_columns, &spec.track_history_except_columns),
+            track_history: self.selection(
+                (&place("trackHistoryColumns"), &spec.track_history_columns),
+                (&place("trackHistoryExceptColumns"), &spec.track_history_except_columns),
+            ),
             snapshot: spec.snapshot,
             once,
         };
         self.flow(pointer, FlowKind::AutoCdc(Box::new(cdc)), query);
+    }
+
+    fn column_names(&self, pointer: &str, names: &[String]) -> Vec<ColumnName> {
+        let name = |(index, name): (usize, &String)| ColumnName { name: name.clone(), origin: self.origin(&format!("{pointer}/{index}")) };
+        names.iter().enumerate().map(name).collect()
+    }
+
+    fn selection(&self, only: (&str, &[String]), except: (&str, &[String])) -> Option<ColumnSelection> {
+        if !only.1.is_empty() {
+            Some(ColumnSelection::Only(self.column_names(only.0, only.1)))
+        } else if !except.1.is_empty() {
+            Some(ColumnSelection::Except(self.column_names(except.0, except.1)))
+        } else {
+            None
+        }
+    }
+
+    /// `IGNORE NULL UPDATES` without a list means all columns.
+    fn ignored_columns(&self, pointer: &str, spec: &ColumnsSpec) -> ColumnSelection {
+        let (only, except) = (format!("{pointer}/columns"), format!("{pointer}/exceptColumns"));
+        let selection = self.selection((&only, &spec.columns), (&except, &spec.except_columns));
+        selection.unwrap_or(ColumnSelection::Except(Vec::new()))
     }
 
     fn query(&mut self, pointer: &str, text: &str) -> Option<Query> {
@@ -262,21 +299,6 @@ impl ManifestReader<'_> {
 fn written_name(text: &str) -> WrittenName {
     let parts = text.split('.').map(|part| part.trim().trim_matches('`').to_string()).collect();
     WrittenName { parts, origin: Origin::new("", 1, 1), live: false }
-}
-
-fn selection(only: &[String], except: &[String]) -> Option<ColumnSelection> {
-    if !only.is_empty() {
-        Some(ColumnSelection::Only(only.to_vec()))
-    } else if !except.is_empty() {
-        Some(ColumnSelection::Except(except.to_vec()))
-    } else {
-        None
-    }
-}
-
-/// `IGNORE NULL UPDATES` without a list means all columns.
-fn ignored_columns(spec: &ColumnsSpec) -> ColumnSelection {
-    selection(&spec.columns, &spec.except_columns).unwrap_or(ColumnSelection::Except(Vec::new()))
 }
 
 fn refresh_policy(spec: Option<table::RefreshPolicy>) -> RefreshPolicy {

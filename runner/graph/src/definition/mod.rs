@@ -10,6 +10,8 @@ pub(crate) mod properties;
 mod reader;
 mod relations;
 mod scan;
+#[cfg(test)]
+mod shape;
 mod statement;
 mod stream;
 mod substitute;
@@ -178,17 +180,17 @@ pub enum FlowKind {
 }
 
 /// The clauses of `AUTO CDC`, unresolved; the query of the flow is `SELECT * FROM STREAM(source)`, without `STREAM` for `ONCE` and
-/// snapshots. Expressions are texts for `parse_expression`.
+/// snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutoCdc {
     /// `KEYS`: the columns that identify a row.
-    pub keys: Vec<String>,
+    pub keys: Vec<ClauseExpr>,
     /// `SEQUENCE BY`: the order of changes to one key; a snapshot has none.
-    pub sequence_by: Option<String>,
+    pub sequence_by: Option<ClauseExpr>,
     /// `APPLY AS DELETE WHEN`.
-    pub apply_as_delete_when: Option<String>,
+    pub apply_as_delete_when: Option<ClauseExpr>,
     /// `APPLY AS TRUNCATE WHEN`.
-    pub apply_as_truncate_when: Option<String>,
+    pub apply_as_truncate_when: Option<ClauseExpr>,
     /// Columns whose NULL keeps the stored value.
     pub ignore_null_updates: Option<ColumnSelection>,
     /// `COLUMNS`: what of the source is stored.
@@ -203,13 +205,41 @@ pub struct AutoCdc {
     pub once: bool,
 }
 
+/// An expression of a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClauseExpr {
+    /// Parsed; places in it are those of the file.
+    pub expr: ast::Expr,
+    /// As the user wrote it.
+    pub text: String,
+    /// Where it begins.
+    pub origin: Origin,
+}
+
+/// A column that a clause names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnName {
+    /// As written, without backticks.
+    pub name: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
 /// A list of columns, or all except a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColumnSelection {
     /// These columns.
-    Only(Vec<String>),
+    Only(Vec<ColumnName>),
     /// All columns but these.
-    Except(Vec<String>),
+    Except(Vec<ColumnName>),
+}
+
+impl ColumnSelection {
+    /// The columns that the list names.
+    pub fn named(&self) -> &[ColumnName] {
+        let (Self::Only(names) | Self::Except(names)) = self;
+        names
+    }
 }
 
 /// A parsed query. Spans in `ast` are lines and columns of `file`, after undoing `${}` and the rewriting of `STREAM`; what was

@@ -40,11 +40,8 @@ const PIPELINES: [Key; 12] = [
 ];
 
 /// Keys with a place to stand whose feature this release does not have.
-const NOT_YET: [&str; 7] = [
+const NOT_YET: [&str; 4] = [
     "pipelines.numUpdateRetryAttempts",
-    "pipelines.cdc.onTie",
-    "pipelines.cdc.tombstoneGCThresholdInSeconds",
-    "pipelines.applyChanges.tombstoneGCThresholdInSeconds",
     "pipelines.incremental.maxChangePercent",
     "pipelines.autoOptimize.managed",
     "pipelines.autoOptimize.zOrderCols",
@@ -54,9 +51,10 @@ const NOT_YET: [&str; 7] = [
 const SESSION: [(&str, Values); 2] = [("spark.sql.session.timeZone", Values::TimeZone), ("spark.sql.ansi.enabled", Values::Boolean)];
 
 /// Properties of Delta tables whose values Floe or another engine acts on.
-const DELTA: [(&str, Values); 7] = [
+const DELTA: [(&str, Values); 8] = [
     ("delta.appendOnly", Values::Boolean),
     ("delta.enableChangeDataFeed", Values::Boolean),
+    (DELETION_VECTORS, Values::Boolean),
     ("delta.checkpointInterval", Values::Whole(1, MOST, "")),
     ("delta.dataSkippingNumIndexedCols", Values::Whole(-1, MOST, "; -1 means all columns")),
     ("delta.logRetentionDuration", Values::Duration),
@@ -68,8 +66,10 @@ const DELTA: [(&str, Values); 7] = [
 pub(crate) const INVALID_VALUE: &str = "INVALID_PROPERTY_VALUE";
 
 /// Table features that are not applied, so that every reader can read the table.
-const NOT_APPLIED: [&str; 4] =
-    ["delta.enableRowTracking", "delta.columnMapping.mode", "delta.enableTypeWidening", "delta.enableDeletionVectors"];
+const NOT_APPLIED: [&str; 3] = ["delta.enableRowTracking", "delta.columnMapping.mode", "delta.enableTypeWidening"];
+
+/// Applied to streaming tables that are targets of Auto CDC.
+const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
 
 /// What a key of `SET` or `spec.configuration` is.
 #[derive(Debug)]
@@ -149,7 +149,8 @@ pub(crate) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<
         ];
     }
     let is_feature = has_prefix(name, "delta.feature.") && !name.eq_ignore_ascii_case("delta.feature.timestampNtz");
-    if is_feature || NOT_APPLIED.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+    let is_replaced = kind != DatasetKind::StreamingTable && name.eq_ignore_ascii_case(DELETION_VECTORS);
+    if is_feature || is_replaced || NOT_APPLIED.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return vec![Diagnostic::lint("W008", format!("property {name} is not applied")).help("the table stays readable by every reader")];
     }
     let known = DELTA.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));

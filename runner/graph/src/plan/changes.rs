@@ -30,7 +30,7 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
             comparison.table(&flow.target, &dataset.schema);
             // It follows its dataset; what is known of it is only that it is there.
             if let Some(quarantine) = dataset.quarantine.as_ref().filter(|name| !stored.quarantines.contains(name)) {
-                comparison.table(quarantine, &quarantine_schema(&dataset.schema));
+                comparison.table(quarantine, &quarantine_schema(&dataset.checked_schema));
             }
         }
         changes.extend(recompute(flow, dataset, chosen, stored));

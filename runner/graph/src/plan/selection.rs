@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reset, ResetKind, Selection, StoredState};
 use crate::{
-    definition::{DatasetKind, FlowKind},
-    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
+    definition::DatasetKind,
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     origin::Diagnostic,
     relation::RelationKind,
@@ -179,8 +179,8 @@ impl<'a> Chooser<'a> {
             .kinds
             .iter()
             .map(|(name, kind)| {
-                let streams = |flow: &&ResolvedFlow| matches!(flow.kind, FlowKind::Append | FlowKind::Once);
-                let now = self.graph.flows_into(name).filter(streams).map(|flow| flow.name.clone());
+                let has_checkpoint = |flow: &&ResolvedFlow| flow.kind != ResolvedKind::Complete;
+                let now = self.graph.flows_into(name).filter(has_checkpoint).map(|flow| flow.name.clone());
                 // Put back later, a flow that has left must not go on where it was.
                 let former = stored.writers.get(&name.key()).into_iter().flatten();
                 let flows = now.chain(former.filter(|flow| self.graph.flow(flow).is_none()).cloned()).collect();

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     analysis::{Expect, Parameters, SqlSettings, ddl},
+    cdc::{CdcSource, ResolvedAutoCdc},
+    explain::kind_of_flow as kind_word,
     graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedGraph},
     relation::Relation,
 };
@@ -35,6 +37,9 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
     let columns = ddl::schema_text(&target.schema);
     let _ = write!(text, "\n{}\n{columns}\n{:?} {:?}\n", leaves.join("\n"), definition.partition_by, definition.cluster_by);
     text.push_str(&expectations_text(&target.expectations));
+    if let Some(cdc) = flow.kind.auto_cdc() {
+        text.push_str(&cdc_text(cdc));
+    }
     let mut hash = Sha256::new_with_prefix(text.as_bytes());
     for (name, parameter) in
         parameters.iter().filter(|(name, parameter)| parameter.secret && plan.to_lowercase().contains(&format!(":{name}")))
@@ -87,6 +92,22 @@ fn expectations_text(expectations: &[ResolvedExpectation]) -> String {
     })
 }
 
+/// The clauses of Auto CDC: what the journal is made for, and the expressions.
+fn cdc_text(cdc: &ResolvedAutoCdc) -> String {
+    let mut text = format!("{:?}\n{}\n", crate::cdc::properties(cdc), cdc.columns.join(", "));
+    let source = match &cdc.source {
+        CdcSource::Stream(_) => "stream",
+        CdcSource::Once(_) => "once",
+        CdcSource::Snapshot => "snapshot",
+    };
+    let events = cdc.events();
+    let expressions = [events.map(|events| &events.sequence), events.and_then(|events| events.delete_when.as_ref()), cdc.truncate_when()];
+    for expression in expressions {
+        let _ = writeln!(text, "{source} {}", expression.map(ToString::to_string).unwrap_or_default());
+    }
+    text
+}
+
 /// The predicates of views stand in their plan nodes only by name.
 fn view_expectations(plan: &LogicalPlan) -> String {
     let mut text = String::new();
@@ -125,7 +146,7 @@ pub(super) fn graph_id(graph: &ResolvedGraph) -> String {
         }
     }
     for flow in &graph.flows {
-        let _ = write!(text, "\n{} {} {:?} {}", flow.name.to_lowercase(), flow.target.key(), flow.kind, flow.fingerprint);
+        let _ = write!(text, "\n{} {} {} {}", flow.name.to_lowercase(), flow.target.key(), kind_word(&flow.kind), flow.fingerprint);
     }
     hex(&Sha256::digest(text.as_bytes()))
 }

@@ -9,7 +9,9 @@ use datafusion_common::arrow::datatypes::{Schema, SchemaRef};
 use datafusion_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use super::{
-    ResolveInput, fingerprint,
+    ResolveInput,
+    cdc::{self, Change},
+    fingerprint,
     names::{Found, Names, is_temporary},
     relation,
     schema::{self, Output},
@@ -17,11 +19,12 @@ use super::{
 };
 use crate::{
     analysis::{
-        AnalysedQuery, FoundRelation, ReferenceKind, RelationReference, Relations, analyse_expectation, analyse_query, check_streaming,
-        references, with_expectations,
+        AnalysedQuery, FoundRelation, ReferenceKind, RelationReference, Relations, analyse_auto_cdc, analyse_expectation, analyse_query,
+        check_streaming, references, with_expectations, with_source_order,
     },
+    cdc::ResolvedAutoCdc,
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
-    graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow},
+    graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedKind},
     name::DatasetName,
     origin::{Diagnostic, Severity},
     validate,
@@ -97,6 +100,8 @@ impl<'a> Resolver<'a> {
             let resolved = ResolvedDataset {
                 definition,
                 schema: self.external_schema(dataset),
+                checked_schema: self.external_schema(dataset),
+                auto_cdc: None,
                 expectations: Vec::new(),
                 quarantine: None,
                 view: None,
@@ -108,6 +113,9 @@ impl<'a> Resolver<'a> {
         let flows = self.flows.get(&(&dataset.name, is_view)).cloned().unwrap_or_default();
         match self.analysed(dataset, &flows) {
             Ok(analysed) if is_view => self.view(dataset, &flows, analysed),
+            Ok(analysed) if flows.iter().any(|flow| matches!(flow.kind, FlowKind::AutoCdc(_))) => {
+                self.change_target(dataset, flows.into_iter().zip(analysed).collect());
+            }
             Ok(analysed) => self.table(dataset, &flows, analysed),
             Err(root) => self.fail(dataset, root),
         }
@@ -138,11 +146,6 @@ impl<'a> Resolver<'a> {
 
     fn analyse_flow(&mut self, dataset: &Dataset, flow: &Flow) -> Result<AnalysedQuery, String> {
         let own = || dataset.name.name.clone();
-        if let FlowKind::AutoCdc(_) = flow.kind {
-            let refusal = Diagnostic::not_supported(&format!("AUTO CDC (flow {})", flow.name));
-            self.findings.push(refusal.at(&flow.origin).about(dataset.name.to_string()));
-            return Err(own());
-        }
         self.inputs(dataset, flow)?;
         let settings = sql_settings(self.input, &flow.settings);
         let analysed = match analyse_query(&flow.query, &Lookup(self), &settings, &self.input.parameters) {
@@ -175,7 +178,7 @@ impl<'a> Resolver<'a> {
             match self.find(&reference) {
                 Ok(found) => findings.extend(relation::option_lints(&found)),
                 Err(_) if is_missing(self.names, &reference) => findings.push(self.names.unknown(&reference, Some(&flow.name))),
-                Err(finding) => findings.push(finding),
+                Err(finding) => findings.push(validate::cdc_source_kind(flow, self.names.named(&reference).map(kind), finding)),
             }
         }
         if findings.iter().any(|found| found.severity == Severity::Error) {
@@ -219,7 +222,16 @@ impl<'a> Resolver<'a> {
         let schema = Arc::clone(&query.schema);
         let view = Some(with_expectations(query.plan, &dataset.name.to_string(), expectations.clone()));
         let reads = self.reads(flows);
-        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine: None, view, reads };
+        let resolved = ResolvedDataset {
+            definition: Arc::new(dataset.clone()),
+            checked_schema: Arc::clone(&schema),
+            schema,
+            auto_cdc: None,
+            expectations,
+            quarantine: None,
+            view,
+            reads,
+        };
         let datasets = if is_temporary(dataset.kind) { &mut self.temporary } else { &mut self.datasets };
         datasets.insert(dataset.name.clone(), resolved);
     }
@@ -236,12 +248,103 @@ impl<'a> Resolver<'a> {
         let Some(expectations) = self.expectations(dataset, flows[0], &first) else { return self.break_dataset(dataset) };
         let quarantine = validate::quarantine_name(dataset);
         let reads = self.reads(flows);
-        let resolved = ResolvedDataset { definition: Arc::new(dataset.clone()), schema, expectations, quarantine, view: None, reads };
+        let resolved = ResolvedDataset {
+            definition: Arc::new(dataset.clone()),
+            checked_schema: Arc::clone(&schema),
+            schema,
+            auto_cdc: None,
+            expectations,
+            quarantine,
+            view: None,
+            reads,
+        };
         for (flow, query) in flows.iter().zip(analysed) {
-            let resolved_flow = self.flow(flow, query, &resolved);
+            let kind = match flow.kind {
+                FlowKind::Append => ResolvedKind::Append,
+                FlowKind::Once => ResolvedKind::Once,
+                FlowKind::Complete => ResolvedKind::Complete,
+                // Views and Auto CDC have their own ways.
+                FlowKind::View | FlowKind::AutoCdc(_) => continue,
+            };
+            let resolved_flow = self.flow(flow, kind, query, &resolved);
             self.resolved_flows.push(resolved_flow);
         }
         self.datasets.insert(dataset.name.clone(), resolved);
+    }
+
+    /// A table into which flows merge changes; the first of them by name says how.
+    fn change_target(&mut self, dataset: &'a Dataset, mut flows: Vec<(&'a Flow, AnalysedQuery)>) {
+        flows.sort_by_key(|(flow, _)| flow.name.to_lowercase());
+        match self.changes(dataset, flows).and_then(|changes| self.merged(dataset, changes)) {
+            Ok((resolved, changes)) => {
+                for change in changes {
+                    match self.change_flow(change, &resolved) {
+                        Ok(flow) => self.resolved_flows.push(flow),
+                        Err(error) => self.note(dataset, [internal(dataset, &error)]),
+                    }
+                }
+                self.datasets.insert(dataset.name.clone(), resolved);
+            }
+            Err(findings) => {
+                self.note(dataset, findings);
+                self.break_dataset(dataset);
+            }
+        }
+    }
+
+    /// The flows with their typed clauses. No error: another one says what is wrong with the flows.
+    fn changes(&self, dataset: &Dataset, flows: Vec<(&'a Flow, AnalysedQuery)>) -> Result<Vec<Change<'a>>, Vec<Diagnostic>> {
+        let (flows, mut queries): (Vec<&Flow>, Vec<AnalysedQuery>) = flows.into_iter().unzip();
+        cdc::with_one_spelling(&mut queries).map_err(|error| vec![internal(dataset, &error)])?;
+        let mut changes = Vec::new();
+        let mut errors = Vec::new();
+        for (flow, source) in flows.into_iter().zip(queries) {
+            let FlowKind::AutoCdc(clauses) = &flow.kind else { return Err(Vec::new()) };
+            let settings = sql_settings(self.input, &flow.settings);
+            match analyse_auto_cdc((flow, clauses), &source, &settings, &self.input.parameters) {
+                Ok(clauses) => changes.push(Change { flow, source, clauses }),
+                Err(more) => errors.extend(more),
+            }
+        }
+        if errors.is_empty() { Ok(changes) } else { Err(errors) }
+    }
+
+    /// The target of flows that agree.
+    fn merged(&mut self, dataset: &Dataset, changes: Vec<Change<'a>>) -> Result<(ResolvedDataset, Vec<Change<'a>>), Vec<Diagnostic>> {
+        let errors = cdc::incompatible(dataset, &changes);
+        let Some(first) = changes.first().filter(|_| errors.is_empty()) else { return Err(errors) };
+        let schema = cdc::target_schema(dataset, &changes)?;
+        let checked_schema = cdc::checked_schema(dataset, &changes).map_err(|error| vec![error])?;
+        let quarantine = validate::quarantine_name(dataset);
+        let stored = [Some(&schema), quarantine.as_ref().map(|_| &checked_schema)];
+        let errors: Vec<Diagnostic> = stored.into_iter().flatten().flat_map(|schema| validate::stored_schema(dataset, schema)).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let checked = over_table(&first.source, &checked_schema);
+        let expectations = self.expectations(dataset, first.flow, &checked).ok_or_else(Vec::new)?;
+        let errors = cdc::unchecked(dataset, &expectations, &changes);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let flows: Vec<&Flow> = changes.iter().map(|change| change.flow).collect();
+        let resolved = ResolvedDataset {
+            definition: Arc::new(dataset.clone()),
+            schema,
+            checked_schema,
+            auto_cdc: Some(Arc::new(first.clauses.clone())),
+            expectations,
+            quarantine,
+            view: None,
+            reads: self.reads(&flows),
+        };
+        Ok((resolved, changes))
+    }
+
+    fn change_flow(&self, change: Change<'_>, target: &ResolvedDataset) -> datafusion_common::Result<ResolvedFlow> {
+        let (plan, order) = with_source_order(&change.source.plan)?;
+        let kind = ResolvedKind::AutoCdc(Arc::new(ResolvedAutoCdc { order, ..change.clauses }));
+        Ok(self.flow(change.flow, kind, AnalysedQuery { plan, ..change.source }, target))
     }
 
     fn reads(&self, flows: &[&Flow]) -> BTreeSet<Read> {
@@ -262,12 +365,12 @@ impl<'a> Resolver<'a> {
         Read { is_dataset: dataset.is_some(), source: dataset.unwrap_or_else(other), streaming }
     }
 
-    fn flow(&self, flow: &Flow, query: AnalysedQuery, target: &ResolvedDataset) -> ResolvedFlow {
+    fn flow(&self, flow: &Flow, kind: ResolvedKind, query: AnalysedQuery, target: &ResolvedDataset) -> ResolvedFlow {
         let settings = sql_settings(self.input, &flow.settings);
         let mut resolved = ResolvedFlow {
             name: flow.name.clone(),
             target: target.definition.name.clone(),
-            kind: flow.kind.clone(),
+            kind,
             plan: query.plan,
             schema: query.schema,
             inputs: query.leaves,
@@ -297,6 +400,10 @@ impl<'a> Resolver<'a> {
         self.note(dataset, errors);
         is_right.then_some(resolved)
     }
+}
+
+fn internal(dataset: &Dataset, error: &datafusion_common::DataFusionError) -> Diagnostic {
+    Diagnostic::error("INTERNAL_ERROR", error.strip_backtrace()).at(&dataset.origin)
 }
 
 /// The kind of what a name means; a quarantine table is of the kind of its owner.
@@ -345,17 +452,14 @@ fn renamed(dataset: &Dataset, query: AnalysedQuery) -> Result<AnalysedQuery, Box
                 .help("declare one name per column of the query, or leave the list out"),
         ));
     }
-    let internal = |error: datafusion_common::DataFusionError| {
-        Box::new(Diagnostic::error("INTERNAL_ERROR", error.strip_backtrace()).at(&dataset.origin))
-    };
     let names = columns.iter().map(|column| column.name.as_str());
-    let plan = with_column_names(query.plan.clone(), names).map_err(internal)?;
+    let plan = with_column_names(query.plan.clone(), names).map_err(|error| Box::new(internal(dataset, &error)))?;
     let fields: Vec<_> =
         query.schema.fields().iter().zip(columns).map(|(field, column)| field.as_ref().clone().with_name(&column.name)).collect();
     Ok(AnalysedQuery { plan, schema: Arc::new(Schema::new(fields)), ..query })
 }
 
-fn with_column_names<'n>(plan: LogicalPlan, names: impl Iterator<Item = &'n str>) -> datafusion_common::Result<LogicalPlan> {
+pub(super) fn with_column_names<'n>(plan: LogicalPlan, names: impl Iterator<Item = &'n str>) -> datafusion_common::Result<LogicalPlan> {
     let columns = plan.schema().columns();
     let exprs: Vec<_> = columns.into_iter().zip(names).map(|(column, name)| datafusion_expr::Expr::Column(column).alias(name)).collect();
     LogicalPlanBuilder::from(plan).project(exprs)?.build()

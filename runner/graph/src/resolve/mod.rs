@@ -1,5 +1,6 @@
 //! Definitions become a resolved graph: every name bound, every query typed, flows in topological order, or every error at once.
 
+mod cdc;
 mod fingerprint;
 mod flow;
 mod names;
@@ -26,6 +27,7 @@ use crate::{
 use flow::Resolver;
 use names::Names;
 
+pub(crate) use cdc::choice_text;
 pub use fingerprint::plan_text;
 pub(crate) use names::near_names;
 pub use schema::quarantine_schema;

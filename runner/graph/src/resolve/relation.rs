@@ -59,7 +59,11 @@ pub(super) fn find(
     let found = names.named(reference).ok_or_else(|| names.unknown(reference, None))?;
     match found {
         Found::Dataset(_, DatasetKind::External) => observed(names, reference, input),
-        Found::Dataset(name, DatasetKind::StreamingTable) => stored(reference, name, schema_of(known.others, name)?),
+        Found::Dataset(name, DatasetKind::StreamingTable) => {
+            let found = stored(reference, name, schema_of(known.others, name)?)?;
+            refuse_changes(known.others, name, reference, &found)?;
+            Ok(found)
+        }
         Found::Dataset(name, DatasetKind::MaterializedView) => {
             refuse_stream(reference, "a materialized view: it is replaced, not appended to")?;
             stored(reference, name, schema_of(known.others, name)?)
@@ -73,7 +77,9 @@ pub(super) fn find(
             if owner_kind == DatasetKind::MaterializedView {
                 refuse_stream(reference, "the quarantine table of a materialized view: it is replaced, not appended to")?;
             }
-            stored(reference, name, quarantine_schema(&schema_of(known.others, owner)?))
+            let missing = || Diagnostic::error("INTERNAL_ERROR", format!("{owner} was read before it was resolved"));
+            let owner = known.others.get(owner).ok_or_else(missing)?;
+            stored(reference, name, quarantine_schema(&owner.checked_schema))
         }
     }
 }
@@ -90,6 +96,22 @@ fn refuse_stream(reference: &RelationReference, what: &str) -> Result<(), Diagno
     Err(Diagnostic::error("STREAMING_SOURCE_NOT_APPEND_ONLY", format!("STREAM({}): {what}", reference.text()))
         .at(&reference.origin)
         .help("read it without STREAM, in a materialized view or as the static side of a join"))
+}
+
+/// Rows of an Auto CDC target change: a stream over it must say what it does then.
+fn refuse_changes(datasets: &Datasets, name: &DatasetName, reference: &RelationReference, found: &FoundRelation) -> Result<(), Diagnostic> {
+    let is_target = datasets.get(name).is_some_and(|dataset| dataset.auto_cdc.is_some());
+    let FoundRelation::Leaf(source) = found else { return Ok(()) };
+    if !is_target
+        || !source.relation.streaming
+        || source_options::delta_stream_options(&source.relation).map_err(first)?.skip_change_commits
+    {
+        return Ok(());
+    }
+    let message = format!("STREAM({}): a target of AUTO CDC, whose rows are updated and deleted", reference.text());
+    let error = Diagnostic::error("STREAMING_SOURCE_NOT_APPEND_ONLY", message).at(&reference.origin);
+    Err(error
+        .help(format!("read it without STREAM, or leave its updates out with STREAM({}, skipChangeCommits => true)", reference.text())))
 }
 
 fn view(datasets: &Datasets, name: &DatasetName, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {

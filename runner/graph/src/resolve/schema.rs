@@ -11,6 +11,9 @@ use crate::{
     origin::Diagnostic,
 };
 
+/// The class of declared columns that do not fit what the queries give.
+pub(super) const DECLARED_DIFFER: &str = "USER_SPECIFIED_AND_INFERRED_SCHEMA_NOT_COMPATIBLE";
+
 /// The columns of a quarantine table: those of its dataset and `_quarantine`. None of them is NOT NULL: a violated rule may be just that.
 pub fn quarantine_schema(output: &SchemaRef) -> SchemaRef {
     let nullable = output.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
@@ -46,7 +49,7 @@ pub(super) fn union(dataset: &Dataset, outputs: &[Output<'_>]) -> Result<SchemaR
 }
 
 /// The type that both flows can give without a change of values: equal types, or NULL and any other.
-fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
+pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     match (left, right) {
         (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
         (left, right) if same_type(left, right) => Some(left.clone()),
@@ -125,8 +128,9 @@ fn not_compatible(dataset: &Dataset, inferred: &SchemaRef, what: &str) -> Diagno
     let declared: Vec<String> =
         columns.map(|column| format!("{} {}", column.name, column.data_type.as_deref().unwrap_or("(any)"))).collect();
     let message = format!("the declared columns of {} do not fit: {what}", dataset.name.name);
-    Diagnostic::error("USER_SPECIFIED_AND_INFERRED_SCHEMA_NOT_COMPATIBLE", message)
-        .at(&dataset.origin)
-        .about(dataset.name.to_string())
-        .help(format!("declared: {}; given by the queries: {}", declared.join(", "), ddl::schema_text(inferred)))
+    Diagnostic::error(DECLARED_DIFFER, message).at(&dataset.origin).about(dataset.name.to_string()).help(format!(
+        "declared: {}; given by the queries: {}",
+        declared.join(", "),
+        ddl::schema_text(inferred)
+    ))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::quarantine_name;
+use super::{cdc::cdc_source, quarantine_name};
 use crate::{
     analysis::{AnalysedQuery, RelationReference},
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
@@ -78,6 +78,9 @@ fn is_view(kinds: &[DatasetKind]) -> bool {
 
 /// INVALID_FLOW_QUERY_TYPE: a batch query where a stream is needed, or the other way round.
 pub(crate) fn query_type(dataset: &Dataset, flow: &Flow, query: &AnalysedQuery) -> Option<Diagnostic> {
+    if let FlowKind::AutoCdc(cdc) = &flow.kind {
+        return cdc_source(dataset, (flow, cdc), query);
+    }
     let name = &dataset.name.name;
     let stream = query.leaves.iter().find(|leaf| leaf.streaming);
     let source = stream.map(|leaf| leaf.source_id()).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 use sqlparser::ast::{self, Visit, Visitor};
 
 use crate::{
-    definition::{Definitions, parse_expression},
+    definition::Definitions,
     origin::{Diagnostic, Severity},
     resolve::{ResolveInput, near_names},
 };
@@ -59,9 +59,9 @@ fn read_parameters(definitions: &Definitions) -> BTreeSet<String> {
     for flow in &definitions.flows {
         let _ = flow.query.ast.visit(&mut found);
         if let crate::definition::FlowKind::AutoCdc(cdc) = &flow.kind {
-            let texts = [&cdc.sequence_by, &cdc.apply_as_delete_when, &cdc.apply_as_truncate_when];
-            for expr in texts.into_iter().flatten().filter_map(|text| parse_expression(text, "").ok()) {
-                let _ = expr.visit(&mut found);
+            let clauses = [&cdc.sequence_by, &cdc.apply_as_delete_when, &cdc.apply_as_truncate_when];
+            for clause in clauses.into_iter().flatten() {
+                let _ = clause.expr.visit(&mut found);
             }
         }
     }

@@ -5,7 +5,7 @@ use floe_crds::manifest::{Manifest, read};
 use std::fmt::Write as _;
 
 use super::*;
-use crate::definition::{SourceFile, parse_sql};
+use crate::definition::{SourceFile, parse_sql, shape::kind_text};
 
 fn namespace() -> Namespace {
     Namespace { catalog: "main".to_string(), schema: "bookstore".to_string() }
@@ -58,7 +58,16 @@ fn shape(out: &Definitions) -> String {
         );
     }
     for flow in &out.flows {
-        _ = writeln!(text, "{} {} {:?} {} {:?} {}", flow.name, flow.target, flow.kind, flow.query.ast, flow.query.text, flow.with_dataset);
+        _ = writeln!(
+            text,
+            "{} {} {} {} {:?} {}",
+            flow.name,
+            flow.target,
+            kind_text(&flow.kind),
+            flow.query.ast,
+            flow.query.text,
+            flow.with_dataset
+        );
     }
     text
 }

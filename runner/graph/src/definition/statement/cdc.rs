@@ -4,7 +4,7 @@ use sqlparser::tokenizer::Token;
 
 use super::Statement;
 use crate::{
-    definition::{AutoCdc, ColumnSelection, Query},
+    definition::{AutoCdc, ClauseExpr, ColumnName, ColumnSelection, Query},
     origin::Diagnostic,
 };
 
@@ -67,26 +67,21 @@ impl Statement<'_> {
         self.cursor.select_all(from, to, streaming, self.namespace)
     }
 
-    /// `( e, … )` as texts, single names without their backticks.
-    fn key_expressions(&mut self) -> Result<Vec<String>, Diagnostic> {
+    /// `( e, … )`.
+    fn key_expressions(&mut self) -> Result<Vec<ClauseExpr>, Diagnostic> {
         self.cursor.expect_symbol(&Token::LParen)?;
-        let mut out = Vec::new();
-        loop {
-            out.push(self.name_or_text()?);
-            if !self.cursor.take_symbol(&Token::Comma) {
-                break;
-            }
+        let mut out = vec![self.clause_expr()?];
+        while self.cursor.take_symbol(&Token::Comma) {
+            out.push(self.clause_expr()?);
         }
         self.cursor.expect_symbol(&Token::RParen)?;
         Ok(out)
     }
 
-    fn name_or_text(&mut self) -> Result<String, Diagnostic> {
+    fn clause_expr(&mut self) -> Result<ClauseExpr, Diagnostic> {
+        let origin = self.cursor.origin();
         let (expr, text) = self.cursor.expression()?;
-        Ok(match expr {
-            sqlparser::ast::Expr::Identifier(name) => name.value,
-            _ => text,
-        })
+        Ok(ClauseExpr { expr, text, origin })
     }
 
     /// Reads one clause and returns its first words.
@@ -94,22 +89,22 @@ impl Statement<'_> {
         let origin = self.cursor.origin();
         if self.cursor.take(&["IGNORE", "NULL", "UPDATES"]) {
             let all = ColumnSelection::Except(Vec::new());
-            cdc.ignore_null_updates = Some(if self.cursor.take(&["ON"]) { self.columns()? } else { all });
+            cdc.ignore_null_updates = Some(if self.cursor.take(&["ON"]) { self.columns_or_none()? } else { all });
             return Ok("IGNORE NULL UPDATES");
         }
         if self.cursor.take(&["APPLY", "AS", "DELETE", "WHEN"]) {
-            cdc.apply_as_delete_when = Some(self.cursor.expression()?.1);
+            cdc.apply_as_delete_when = Some(self.clause_expr()?);
             return Ok("APPLY AS DELETE WHEN");
         }
         if self.cursor.take(&["APPLY", "AS", "TRUNCATE", "WHEN"]) {
-            cdc.apply_as_truncate_when = Some(self.cursor.expression()?.1);
+            cdc.apply_as_truncate_when = Some(self.clause_expr()?);
             return Ok("APPLY AS TRUNCATE WHEN");
         }
         if self.cursor.is_next(&["SYSTEM", "SEQUENCE", "BY"]) {
             return Err(Diagnostic::not_supported("SYSTEM SEQUENCE BY").at(&origin));
         }
         if self.cursor.take(&["SEQUENCE", "BY"]) {
-            cdc.sequence_by = Some(self.cursor.expression()?.1);
+            cdc.sequence_by = Some(self.clause_expr()?);
             return Ok("SEQUENCE BY");
         }
         if self.cursor.take(&["COLUMNS"]) {
@@ -143,17 +138,46 @@ impl Statement<'_> {
 
     /// `a, b`, `(a, b)` or `* EXCEPT (a, b)`.
     fn columns(&mut self) -> Result<ColumnSelection, Diagnostic> {
+        let selection = self.columns_or_none()?;
+        if selection.named().is_empty() {
+            return self.cursor.expected("a list that names a column before this");
+        }
+        Ok(selection)
+    }
+
+    /// The same, or a list of no column.
+    fn columns_or_none(&mut self) -> Result<ColumnSelection, Diagnostic> {
         if self.cursor.take_symbol(&Token::Mul) {
             self.cursor.expect(&["EXCEPT"])?;
-            return self.cursor.idents("the name of a column").map(ColumnSelection::Except);
+            return self.column_list().map(ColumnSelection::Except);
         }
         if self.cursor.is_symbol(0, &Token::LParen) {
-            return self.cursor.idents("the name of a column").map(ColumnSelection::Only);
+            return self.column_list().map(ColumnSelection::Only);
         }
-        let mut names = vec![self.cursor.ident("the name of a column")?];
+        self.column_names().map(ColumnSelection::Only)
+    }
+
+    /// `( a, b, … )` or `()`.
+    fn column_list(&mut self) -> Result<Vec<ColumnName>, Diagnostic> {
+        self.cursor.expect_symbol(&Token::LParen)?;
+        if self.cursor.take_symbol(&Token::RParen) {
+            return Ok(Vec::new());
+        }
+        let names = self.column_names()?;
+        self.cursor.expect_symbol(&Token::RParen)?;
+        Ok(names)
+    }
+
+    fn column_names(&mut self) -> Result<Vec<ColumnName>, Diagnostic> {
+        let mut names = vec![self.column_name()?];
         while self.cursor.take_symbol(&Token::Comma) {
-            names.push(self.cursor.ident("the name of a column")?);
+            names.push(self.column_name()?);
         }
-        Ok(ColumnSelection::Only(names))
+        Ok(names)
+    }
+
+    fn column_name(&mut self) -> Result<ColumnName, Diagnostic> {
+        let origin = self.cursor.origin();
+        Ok(ColumnName { name: self.cursor.ident("the name of a column")?, origin })
     }
 }

@@ -1,7 +1,8 @@
 //! Statements and what is read from them.
 
 use super::*;
-use crate::definition::{AutoCdc, ColumnSelection, DatasetKind, FlowKind, RefreshPolicy};
+use crate::definition::shape::kind_text;
+use crate::definition::{AutoCdc, ClauseExpr, ColumnName, ColumnSelection, DatasetKind, FlowKind, RefreshPolicy};
 use floe_crds::state::ExpectationAction;
 
 mod examples;
@@ -73,7 +74,7 @@ fn shape(out: &Definitions) -> Vec<String> {
             dataset.refresh_policy
         )
     };
-    let flow = |flow: &Flow| format!("{} -> {} {:?} {} {:?}", flow.name, flow.target, flow.kind, flow.query.ast, flow.comment);
+    let flow = |flow: &Flow| format!("{} -> {} {} {} {:?}", flow.name, flow.target, kind_text(&flow.kind), flow.query.ast, flow.comment);
     let mut all: Vec<String> = out.datasets.iter().map(dataset).chain(out.flows.iter().map(flow)).collect();
     all.sort();
     all
@@ -180,18 +181,24 @@ CREATE FLOW s AS AUTO CDC INTO t2 FROM SNAPSHOT src.snap KEYS (id) STORED AS SCD
 CREATE FLOW o AS AUTO CDC ONCE INTO t FROM history KEYS (id) SEQUENCE BY at;",
     );
     let FlowKind::AutoCdc(cdc) = &out.flows[0].kind else { panic!("{:?}", out.flows[0].kind) };
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();
+    let place = |line, column| crate::origin::Origin::new("a.sql", line, column);
+    let clause = |text: &str, expr: &str, line, column| ClauseExpr {
+        expr: crate::definition::parse_expression(expr, "a.sql").unwrap(),
+        text: text.to_string(),
+        origin: place(line, column),
+    };
+    let column = |name: &str, line, column| ColumnName { name: name.to_string(), origin: place(line, column) };
     assert_eq!(
         **cdc,
         AutoCdc {
-            keys: names(&["customer_id", "b c"]),
-            sequence_by: Some("struct(a, b)".to_string()),
-            apply_as_delete_when: Some("row_status = \"delete\"".to_string()),
-            apply_as_truncate_when: Some("op = 'T'".to_string()),
-            ignore_null_updates: Some(ColumnSelection::Only(names(&["a", "b"]))),
-            columns: Some(ColumnSelection::Except(names(&["row_status", "row_time"]))),
+            keys: vec![clause("customer_id", "customer_id", 1, 67), clause("`b c`", "`b c`", 1, 80)],
+            sequence_by: Some(clause("struct(a, b)", "struct(a, b)", 3, 13)),
+            apply_as_delete_when: Some(clause("row_status = \"delete\"", "row_status = 'delete'", 2, 52)),
+            apply_as_truncate_when: Some(clause("op = 'T'", "op = 'T'", 2, 97)),
+            ignore_null_updates: Some(ColumnSelection::Only(vec![column("a", 2, 25), column("b", 2, 28)])),
+            columns: Some(ColumnSelection::Except(vec![column("row_status", 3, 44), column("row_time", 3, 56)])),
             scd_type: 2,
-            track_history: Some(ColumnSelection::Except(names(&["city"]))),
+            track_history: Some(ColumnSelection::Except(vec![column("city", 3, 114)])),
             snapshot: false,
             once: false,
         }
