@@ -32,6 +32,8 @@ pub const ALL: &[&str] = &[
     "stage::after",
     "quarantine::before",
     "quarantine::after",
+    "change::before",
+    "change::staged",
     "target::before",
     "target::after",
     "commit_entry::before",

@@ -20,7 +20,9 @@ pub enum Action {
     Add(Add),
     /// A file is in the table no more.
     Remove(Remove),
-    /// `cdc`, `domainMetadata` and what a later protocol brings.
+    /// A file says which rows this version inserted, updated and deleted.
+    Cdc(Cdc),
+    /// `domainMetadata` and what a later protocol brings.
     #[serde(skip)]
     Other,
 }
@@ -111,9 +113,57 @@ pub struct Add {
     /// Of other engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, Option<String>>>,
+    /// Rows of the file that are not in the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_vector: Option<DeletionVector>,
+}
+
+/// Where it stands which rows of a data file are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionVector {
+    /// What the next field is.
+    pub storage_type: VectorStorage,
+    /// An id that names a file, the vector itself, or the URI of a file.
+    pub path_or_inline_dv: String,
+    /// Place within the file, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i32>,
+    /// Bytes of the vector, before it was encoded as text.
+    pub size_in_bytes: i32,
+    /// Rows that it marks.
+    pub cardinality: i64,
+}
+
+/// How a log refers to a deletion vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VectorStorage {
+    /// The log holds it.
+    #[serde(rename = "i")]
+    Inline,
+    /// A file beside the data files, named by an id.
+    #[serde(rename = "u")]
+    Relative,
+    /// A file anywhere.
+    #[serde(rename = "p")]
+    Absolute,
+}
+
+/// A file that says which rows a version changed. Readers of changes read it instead of the files that came and went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cdc {
+    /// Below `_change_data/`, percent-encoded as a URI.
+    pub path: String,
+    /// Per partition column the value as text.
+    pub partition_values: BTreeMap<String, Option<String>>,
+    /// Bytes.
+    pub size: i64,
+    /// Always false: the file is not part of the table.
+    pub data_change: bool,
     /// Of other engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_vector: Option<serde_json::Value>,
+    pub tags: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// A data file that belongs to the table no more.
@@ -136,12 +186,32 @@ pub struct Remove {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i64>,
-    /// Of other engines.
+    /// As in the action that added it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_vector: Option<serde_json::Value>,
+    pub deletion_vector: Option<DeletionVector>,
 }
 
 impl Add {
+    /// Rows of the file, marked ones too, if the statistics say.
+    pub fn rows(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stats {
+            num_records: Option<u64>,
+        }
+        serde_json::from_str::<Stats>(self.stats.as_deref()?).ok()?.num_records
+    }
+
+    /// Rows of the file that its deletion vector marks.
+    pub fn marked_rows(&self) -> u64 {
+        self.deletion_vector.as_ref().map_or(0, |vector| vector.cardinality.max(0) as u64)
+    }
+
+    /// Rows of the file that are in the table, if the statistics say.
+    pub fn live_rows(&self) -> Option<u64> {
+        Some(self.rows()?.saturating_sub(self.marked_rows()))
+    }
+
     /// The action that takes this file out of the table at `now_ms`.
     pub fn removed(&self, now_ms: i64) -> Remove {
         Remove {
@@ -166,6 +236,7 @@ struct Line {
     txn: Option<Txn>,
     add: Option<Add>,
     remove: Option<Remove>,
+    cdc: Option<Cdc>,
 }
 
 /// True if a commit adds or removes rows, and does not only move them.
@@ -187,6 +258,7 @@ fn parse_line(line: &[u8]) -> Result<Action, serde_json::Error> {
     Ok(match line {
         Line { add: Some(add), .. } => Action::Add(add),
         Line { remove: Some(remove), .. } => Action::Remove(remove),
+        Line { cdc: Some(cdc), .. } => Action::Cdc(cdc),
         Line { commit_info: Some(info), .. } => Action::CommitInfo(info),
         Line { txn: Some(txn), .. } => Action::Txn(txn),
         Line { meta_data: Some(metadata), .. } => Action::MetaData(metadata),

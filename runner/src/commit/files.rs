@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     commit::{
-        action::{Action, Add},
+        action::{Action, Add, DeletionVector},
         log,
         table::TargetTable,
         transaction::REPLACES_ALL,
@@ -76,15 +77,16 @@ async fn replayed(location: &Location, version: i64) -> Result<Vec<Add>, Failure
         let removed = serde_json::to_value(view.remove_action(true))
             .map_err(|error| Failure::internal(format!("an action of {location}: {error}")))?;
         let text = |key: &str| removed.get(key).and_then(Value::as_str).map(str::to_owned);
+        let vector = removed.get("deletionVector").filter(|vector| !vector.is_null()).map(DeletionVector::deserialize).transpose();
         files.push(Add {
             path: text("path").unwrap_or_default(),
             partition_values: serde_json::from_value(removed.get("partitionValues").cloned().unwrap_or_default()).unwrap_or_default(),
             size: removed.get("size").and_then(Value::as_i64).unwrap_or_default(),
-            modification_time: 0,
+            modification_time: view.modification_time(),
             data_change: true,
             stats: view.stats(),
             tags: None,
-            deletion_vector: removed.get("deletionVector").filter(|vector| !vector.is_null()).cloned(),
+            deletion_vector: vector.map_err(|error| Failure::internal(format!("a deletion vector of {location}: {error}")))?,
         });
     }
     Ok(files)

@@ -2,10 +2,14 @@
 
 pub mod action;
 mod alter;
+mod change;
+mod change_data;
+pub mod data_file;
+pub mod deletion_vector;
 pub mod files;
 pub mod fit;
 mod log;
-mod partition;
+pub mod partition;
 pub mod properties;
 mod schema;
 pub mod size;
@@ -16,6 +20,8 @@ mod tests;
 pub mod transaction;
 pub mod writer;
 
+pub use change::{GoingRows, RowChange};
+pub use change_data::{ChangeDataWriter, ChangeType, StagedChangeData};
 pub use log::{KnownTable, VersionActions};
 pub use size::TableSize;
 pub use table::{Altered, TableSpec, TargetTable};

@@ -3,10 +3,13 @@
 use std::fmt::Write;
 
 use chrono::DateTime;
-use datafusion::arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, Schema, TimestampMicrosecondType},
-    util::display::array_value_to_string,
+use datafusion::{
+    arrow::{
+        array::{Array, ArrayRef, AsArray},
+        datatypes::{DataType, Field, Schema, TimestampMicrosecondType},
+        util::display::array_value_to_string,
+    },
+    common::scalar::ScalarValue,
 };
 
 use crate::failure::Failure;
@@ -59,6 +62,15 @@ pub(super) fn value(array: &ArrayRef, row: usize) -> Result<Option<String>, Fail
         _ => array_value_to_string(array, row).map_err(|error| Failure::internal(format!("partition value: {error}")))?,
     };
     Ok(if text.is_empty() { None } else { Some(text) })
+}
+
+/// The value of a partition column as the log writes it; empty text is NULL.
+pub fn scalar(text: Option<&str>, field: &Field) -> ScalarValue {
+    let null = || ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null);
+    match text {
+        Some(text) if !text.is_empty() => ScalarValue::Utf8(Some(text.to_owned())).cast_to(field.data_type()).unwrap_or_else(|_| null()),
+        _ => null(),
+    }
 }
 
 /// `column=value` with everything escaped that is not safe in a file name.

@@ -10,13 +10,18 @@ use crate::commit::{action::Protocol, schema::has_timestamp_ntz, table::TableSpe
 pub const PIPELINE_ID: &str = "floe.pipelineId";
 /// Hash of the plan that a materialized view was computed with.
 pub const FINGERPRINT: &str = "floe.fingerprint";
+/// JSON list of the columns by which rows of the table are looked up: its files are sorted by them.
+pub const KEY_COLUMNS: &str = "floe.keyColumns";
 /// A checkpoint of the log is written every so many commits.
 pub const CHECKPOINT_INTERVAL: &str = "delta.checkpointInterval";
 const DEFAULT_CHECKPOINT_INTERVAL: i64 = 10;
+/// Changed and deleted rows are marked, and their files stay.
+pub const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
+/// The feature that a table with this property has.
+pub(super) const DELETION_VECTORS_FEATURE: &str = "deletionVectors";
 
 /// Properties that would promise a table feature that Floe does not apply: the table must stay readable by everyone.
-const NOT_APPLIED: [&str; 8] = [
-    "delta.enabledeletionvectors",
+const NOT_APPLIED: [&str; 7] = [
     "delta.enablerowtracking",
     "delta.enabletypewidening",
     "delta.enableincommittimestamps",
@@ -51,47 +56,51 @@ pub(super) fn kept(current: &BTreeMap<String, String>, wanted: BTreeMap<String, 
 /// The lowest protocol for these columns and properties.
 pub(super) fn protocol(schema: &Schema, properties: &BTreeMap<String, String>) -> Protocol {
     let change_feed = is_true(properties, "delta.enableChangeDataFeed");
-    if schema.fields().iter().any(|field| has_timestamp_ntz(field.data_type())) {
-        let mut writer = vec!["appendOnly".to_owned(), "invariants".to_owned(), "timestampNtz".to_owned()];
-        if change_feed {
-            writer.push("changeDataFeed".to_owned());
-        }
-        return Protocol {
-            min_reader_version: 3,
-            min_writer_version: 7,
-            reader_features: Some(vec!["timestampNtz".to_owned()]),
-            writer_features: Some(writer),
-        };
+    let has_times = schema.fields().iter().any(|field| has_timestamp_ntz(field.data_type()));
+    let needed = [(has_times, "timestampNtz"), (is_true(properties, DELETION_VECTORS), DELETION_VECTORS_FEATURE)];
+    let reader: Vec<String> = needed.iter().filter(|(needed, _)| *needed).map(|(_, feature)| (*feature).to_owned()).collect();
+    if reader.is_empty() {
+        let min_writer_version = if change_feed { 4 } else { 2 };
+        return Protocol { min_reader_version: 1, min_writer_version, reader_features: None, writer_features: None };
     }
-    Protocol { min_reader_version: 1, min_writer_version: if change_feed { 4 } else { 2 }, reader_features: None, writer_features: None }
+    let mut writer = features_of(if change_feed { 4 } else { 2 });
+    writer.extend(reader.iter().cloned());
+    Protocol { min_reader_version: 3, min_writer_version: 7, reader_features: Some(reader), writer_features: Some(writer) }
+}
+
+/// What a writer version without named features stands for, as far as Floe writes it.
+fn features_of(writer_version: i32) -> Vec<String> {
+    let features = [(2, "appendOnly"), (2, "invariants"), (4, "changeDataFeed")];
+    features.iter().filter(|(since, _)| writer_version >= *since).map(|(_, feature)| (*feature).to_owned()).collect()
 }
 
 /// `current`, raised where `needed` asks for more; `None` if it suffices.
 pub(super) fn raised(current: &Protocol, needed: &Protocol) -> Option<Protocol> {
-    if current.min_writer_version == 7 {
-        let missing = |have: &Option<Vec<String>>, want: &Option<Vec<String>>| -> Vec<String> {
-            let have = have.as_deref().unwrap_or_default();
-            want.iter().flatten().filter(|feature| !have.contains(feature)).cloned().collect()
-        };
-        let mut wanted = needed.clone();
-        if needed.min_writer_version == 4 {
-            wanted.writer_features = Some(vec!["changeDataFeed".to_owned()]);
-        }
-        let (reader, writer) =
-            (missing(&current.reader_features, &wanted.reader_features), missing(&current.writer_features, &wanted.writer_features));
-        if reader.is_empty() && writer.is_empty() {
-            return None;
-        }
-        let mut next = current.clone();
-        if !reader.is_empty() {
-            next.min_reader_version = 3;
-            next.reader_features.get_or_insert_default().extend(reader);
-        }
-        next.writer_features.get_or_insert_default().extend(writer);
-        return Some(next);
+    let both = |a: &[String], b: &[String]| -> Vec<String> {
+        let more = b.iter().filter(|feature| !a.contains(feature));
+        a.iter().chain(more).cloned().collect()
+    };
+    // What the table has by its version, it keeps by name. What is asked for by version beyond that is the change feed only.
+    let had = current.writer_features.clone().unwrap_or_else(|| features_of(current.min_writer_version));
+    let by_version = || features_of(needed.min_writer_version).into_iter().filter(|feature| feature == "changeDataFeed").collect();
+    let asked = needed.writer_features.clone().unwrap_or_else(by_version);
+    let reader = |protocol: &Protocol| protocol.reader_features.clone().unwrap_or_default();
+    if current.min_writer_version < 7 && needed.min_writer_version < 7 {
+        return (needed.min_writer_version > current.min_writer_version).then(|| needed.clone());
     }
-    let suffices = needed.min_reader_version <= current.min_reader_version && needed.min_writer_version <= current.min_writer_version;
-    if suffices { None } else { Some(needed.clone()) }
+    let (reader_features, writer_features) = (both(&reader(current), &reader(needed)), both(&had, &asked));
+    let next = Protocol {
+        min_reader_version: if reader_features.is_empty() { current.min_reader_version } else { 3 },
+        min_writer_version: 7,
+        reader_features: (!reader_features.is_empty() || current.reader_features.is_some()).then_some(reader_features),
+        writer_features: Some(writer_features),
+    };
+    (next != *current).then_some(next)
+}
+
+/// The columns by which the files of a table with these properties are sorted.
+pub(super) fn key_columns(properties: &BTreeMap<String, String>) -> Vec<String> {
+    properties.get(KEY_COLUMNS).and_then(|columns| serde_json::from_str(columns).ok()).unwrap_or_default()
 }
 
 /// Commits between two checkpoints of the log.
@@ -100,6 +109,6 @@ pub(super) fn checkpoint_interval(properties: &BTreeMap<String, String>) -> i64 
     interval.filter(|interval| *interval > 0).unwrap_or(DEFAULT_CHECKPOINT_INTERVAL)
 }
 
-fn is_true(properties: &BTreeMap<String, String>, key: &str) -> bool {
+pub(super) fn is_true(properties: &BTreeMap<String, String>, key: &str) -> bool {
     properties.iter().any(|(name, value)| name.eq_ignore_ascii_case(key) && value.eq_ignore_ascii_case("true"))
 }

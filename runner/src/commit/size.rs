@@ -2,11 +2,11 @@
 //! as a whole.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     commit::{
         action::{Action, Add},
+        change::ROWS_GONE,
         files,
         log::{self, MAX_TAIL},
     },
@@ -48,16 +48,11 @@ pub async fn measure(location: &Location, known: Option<&TableSize>, version: i6
 fn of(version: i64, files: &[Add]) -> TableSize {
     TableSize {
         version,
-        rows: files.iter().map(rows).sum(),
+        rows: files.iter().map(|file| file.live_rows().map(|rows| rows as i64)).sum(),
         bytes: files.iter().map(|file| file.size).sum(),
         files: files.len() as i64,
         committed_ms: None,
     }
-}
-
-fn rows(file: &Add) -> Option<i64> {
-    let stats: Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
-    if file.deletion_vector.is_some() { None } else { stats.get("numRecords")?.as_i64() }
 }
 
 fn committed_ms(actions: &[Action]) -> Option<i64> {
@@ -65,6 +60,12 @@ fn committed_ms(actions: &[Action]) -> Option<i64> {
         Action::CommitInfo(info) => info.get("timestamp")?.as_i64(),
         _ => None,
     })
+}
+
+/// Rows that came and rows that went, if the commit is one of ours and says so.
+fn changed_rows(actions: &[Action]) -> Option<(i64, i64)> {
+    let info = actions.iter().find_map(|action| if let Action::CommitInfo(info) = action { info.get("floe") } else { None })?;
+    Some((info.get("rows")?.as_i64()?, info.get(ROWS_GONE)?.as_i64()?))
 }
 
 impl TableSize {
@@ -87,12 +88,14 @@ impl TableSize {
         if actions.iter().any(files::replaces_all) {
             return Some(Self { committed_ms, ..of(version, &added) });
         }
-        if removed_rows {
-            return None;
-        }
         let now = of(version, &added);
-        // A compaction moves rows: those of the files that it adds are no new ones.
-        let rows = if removed_files > 0 { self.rows } else { Some(self.rows? + now.rows?) };
+        let rows = match (removed_rows, changed_rows(actions)) {
+            (true, Some((came, gone))) => self.rows.map(|rows| rows + came - gone),
+            (true, None) => return None,
+            // A compaction moves rows: those of the files that it adds are no new ones.
+            (false, _) if removed_files > 0 => self.rows,
+            (false, _) => Some(self.rows? + now.rows?),
+        };
         Some(Self {
             version,
             rows: rows.filter(|_| now.rows.is_some()),

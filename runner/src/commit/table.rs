@@ -198,6 +198,22 @@ impl TargetTable {
         &self.metadata.configuration
     }
 
+    /// Columns by which rows of the table are looked up and its files are sorted; none if it is no table by key.
+    pub fn key_columns(&self) -> Vec<String> {
+        properties::key_columns(self.properties())
+    }
+
+    /// True if rows are taken out of files by deletion vectors.
+    pub fn has_deletion_vectors(&self) -> bool {
+        let is_written = self.head.protocol.writer_features.iter().flatten().any(|feature| feature == properties::DELETION_VECTORS_FEATURE);
+        is_written && self.has(properties::DELETION_VECTORS)
+    }
+
+    /// True if the property `name` is set to true.
+    pub(super) fn has(&self, name: &str) -> bool {
+        properties::is_true(self.properties(), name)
+    }
+
     /// The newest version seen so far: at opening, or written or met by a commit since.
     pub fn version(&self) -> i64 {
         self.newest.load(Ordering::Acquire)
@@ -290,7 +306,15 @@ fn new_metadata(spec: &TableSpec) -> Result<MetaData, Failure> {
 }
 
 /// Features that Floe's own commits keep true.
-const WRITER_FEATURES: [&str; 6] = ["appendOnly", "invariants", "timestampNtz", "changeDataFeed", "v2Checkpoint", "vacuumProtocolCheck"];
+const WRITER_FEATURES: [&str; 7] = [
+    "appendOnly",
+    "invariants",
+    "timestampNtz",
+    "changeDataFeed",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+    properties::DELETION_VECTORS_FEATURE,
+];
 
 /// A table that another engine gave a feature which our commits would break is refused before anything is written.
 fn supported(location: &Location, protocol: &Protocol) -> Result<(), Failure> {

@@ -22,6 +22,7 @@ use crate::{
     },
 };
 
+mod change;
 mod concurrency;
 mod shape;
 

@@ -1,6 +1,6 @@
 //! The commit loop: one Delta version with data, transaction ids and counters, written exactly once however often it is tried.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     commit::{
         action::{self, Action, Add, Remove, Txn},
+        change::{ROWS_GONE, RowChange, StagedChange},
         files,
         log::{self, VersionActions},
         properties,
@@ -94,18 +95,56 @@ pub async fn rewrite(
     commit(table, files, request, Mode::Rewrite { replaced, data_change }).await
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// Takes rows out of `table` and puts others in, in one commit. Fails if one of the touched files has gone or changed since its rows were
+/// found; commits that touch other files do not matter.
+pub async fn change(table: &TargetTable, change: RowChange, request: CommitRequest) -> Result<CommitOutcome, Failure> {
+    table.saw(change.found_in);
+    // Asked before anything is written: a batch that is there need not be prepared again.
+    match holder_of(table, &request).await {
+        Ok(None) => {}
+        found => {
+            discard_quietly(change.discard()).await;
+            return match found {
+                Ok(Some(version)) => Ok(CommitOutcome::AlreadyCommitted { version }),
+                Ok(None) => Err(Failure::internal("a transaction is neither there nor not there")),
+                Err(failure) => Err(failure.about(table.dataset())),
+            };
+        }
+    }
+    let coming = change.coming.rows;
+    failpoint::reach("change::before")?;
+    let (staged, files) = change.staged(table).await.map_err(|failure| failure.about(table.dataset()))?;
+    failpoint::reach("change::staged")?;
+    let mut request = request;
+    request.info.entry("rows").or_insert_with(|| coming.into());
+    request.info.insert(ROWS_GONE.to_owned(), staged.rows_gone.into());
+    commit(table, files, request, Mode::Change(&staged)).await
+}
+
+#[derive(Clone, Copy)]
 enum Mode<'a> {
     Append,
     Replace,
     Rewrite { replaced: &'a [Add], data_change: bool },
+    Change(&'a StagedChange),
+}
+
+impl<'a> Mode<'a> {
+    /// Files that must still be there as they were.
+    fn replaced(self) -> &'a [Add] {
+        match self {
+            Self::Append | Self::Replace => &[],
+            Self::Rewrite { replaced, .. } => replaced,
+            Self::Change(change) => &change.removed,
+        }
+    }
 }
 
 async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest, mode: Mode<'_>) -> Result<CommitOutcome, Failure> {
     match try_commit(table, &files, &request, mode).await {
         Ok(outcome) => {
             match outcome {
-                CommitOutcome::AlreadyCommitted { .. } => discard_quietly(files).await,
+                CommitOutcome::AlreadyCommitted { .. } => discard_quietly(files.discard()).await,
                 CommitOutcome::Committed { version } => checkpoint_if_due(table, version).await,
             }
             Ok(outcome)
@@ -113,7 +152,7 @@ async fn commit(table: &TargetTable, files: StagedFiles, request: CommitRequest,
         Err(Refused { failure, outcome_known }) => {
             // Files that a commit may have named after all must stay; vacuum removes them if it has not.
             if outcome_known {
-                discard_quietly(files).await;
+                discard_quietly(files.discard()).await;
             }
             Err(failure.about(table.dataset()))
         }
@@ -143,8 +182,14 @@ impl From<Failure> for Refused {
 async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRequest, mode: Mode<'_>) -> Result<CommitOutcome, Refused> {
     // A replacement is computed anew for another reason too (a changed query over the same input versions): only a commit that was made
     // since this process opened the table counts as the same, see `check_winners`.
-    if mode == Mode::Append
+    if let Mode::Append = mode
         && let Some(version) = holder_of(table, request).await?
+    {
+        return Ok(CommitOutcome::AlreadyCommitted { version });
+    }
+    if let Mode::Change(change) = mode
+        && change.found_in < table.version()
+        && let Some(version) = check_winners(table, request, mode, change.found_in).await?
     {
         return Ok(CommitOutcome::AlreadyCommitted { version });
     }
@@ -157,7 +202,7 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
             return Ok(CommitOutcome::Committed { version: base });
         }
         failpoint::reach(&format!("{step}::before"))?;
-        let blind = mode == Mode::Append;
+        let blind = matches!(mode, Mode::Append);
         if attempt(table.location(), base + 1, &request, blind, &actions).await? == Attempt::Created {
             table.saw(base + 1);
             failpoint::reach(&format!("{step}::after")).map_err(|failure| Refused { failure, outcome_known: false })?;
@@ -219,12 +264,11 @@ async fn check_winners(table: &TargetTable, request: &CommitRequest, mode: Mode<
         let text = format!("version {} of {} changed the schema or properties while rows were written", entry.version, table.location());
         return Err(Failure::transient(METADATA_CHANGED, text).help("the flow starts again with the table as it is now"));
     }
-    if let Mode::Rewrite { replaced, .. } = mode {
-        let is_gone = |action: &Action| matches!(action, Action::Remove(gone) if replaced.iter().any(|file| file.path == gone.path));
-        if winners.iter().any(|entry| entry.actions.iter().any(is_gone)) {
-            let text = format!("files of {} were replaced by another program while they were rewritten", table.location());
-            return Err(Failure::transient("DELTA_CONCURRENT_WRITE", text).help("the next round takes the table as it is then"));
-        }
+    let replaced: HashSet<&str> = mode.replaced().iter().map(|file| file.path.as_str()).collect();
+    let is_gone = |action: &Action| matches!(action, Action::Remove(gone) if replaced.contains(gone.path.as_str()));
+    if winners.iter().any(|entry| entry.actions.iter().any(is_gone)) {
+        let text = format!("files of {} were replaced by another program while they were rewritten", table.location());
+        return Err(Failure::transient("DELTA_CONCURRENT_WRITE", text).help("the next round takes the table as it is then"));
     }
     table.saw(newest);
     Ok(None)
@@ -243,7 +287,7 @@ async fn actions(
     let mut actions: Vec<Action> = transactions
         .map(|(app_id, version)| Action::Txn(Txn { app_id: app_id.clone(), version: *version, last_updated: Some(now) }))
         .collect();
-    if mode == Mode::Replace {
+    if let Mode::Replace = mode {
         if table.metadata != table.head.metadata {
             let needed = properties::protocol(table.schema(), &table.metadata.configuration);
             actions.extend(properties::raised(&table.head.protocol, &needed).map(Action::Protocol));
@@ -258,13 +302,18 @@ async fn actions(
         let removed = replaced.iter().map(|add| Remove { data_change, ..add.removed(now) });
         actions.extend(removed.map(Action::Remove));
     }
+    if let Mode::Change(change) = mode {
+        actions.extend(change.removed.iter().map(|add| Action::Remove(add.removed(now))));
+        actions.extend(change.marked.iter().cloned().map(Action::Add));
+        actions.extend(change.change_data.iter().cloned().map(Action::Cdc));
+    }
     actions.extend(files.adds.iter().map(|add| Action::Add(Add { data_change: changes, ..add.clone() })));
     Ok(actions)
 }
 
 fn with_counters(request: &CommitRequest, files: &StagedFiles, mode: Mode<'_>) -> CommitRequest {
     let mut request = request.clone();
-    if mode == Mode::Replace {
+    if let Mode::Replace = mode {
         request.info.insert(REPLACES_ALL.to_owned(), true.into());
     }
     request.info.entry("rows").or_insert_with(|| files.rows.into());
@@ -355,8 +404,8 @@ pub(super) fn too_many_conflicts(table: &TargetTable) -> Failure {
         .help("many programs write this table at once; the flow is tried again")
 }
 
-async fn discard_quietly(files: StagedFiles) {
-    if let Err(failure) = files.discard().await {
+async fn discard_quietly(discarded: impl Future<Output = Result<(), Failure>>) {
+    if let Err(failure) = discarded.await {
         tracing::warn!("data files that no commit names could not be deleted: {failure}");
     }
 }

@@ -59,6 +59,12 @@ const COMPRESSION: &str = "delta.parquet.compression.codec";
 pub struct WriterOptions {
     /// A file is closed when it has grown to about this size.
     pub target_file_bytes: u64,
+    /// A file is closed when it has so many rows.
+    pub target_file_rows: u64,
+    /// Rows of a page: what is decoded to come to one row.
+    pub page_rows: usize,
+    /// A column whose different values need more than this is written without a dictionary. Whoever reads one row reads the dictionary too.
+    pub dictionary_bytes: usize,
     /// Memory of one writer, all open files together.
     pub memory_bytes: u64,
     /// What this writer shares with all others.
@@ -67,7 +73,34 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { target_file_bytes: 256 << 20, memory_bytes: 64 << 20, shared: WriterMemory::default() }
+        Self {
+            target_file_bytes: 256 << 20,
+            target_file_rows: u64::MAX,
+            page_rows: 20_000,
+            dictionary_bytes: 1 << 20,
+            memory_bytes: 64 << 20,
+            shared: WriterMemory::default(),
+        }
+    }
+}
+
+impl WriterOptions {
+    /// How files of `table` are written.
+    pub fn of(table: &TargetTable, shared: WriterMemory) -> Self {
+        if table.key_columns().is_empty() { Self { shared, ..Self::default() } } else { Self::keyed(shared) }
+    }
+
+    /// Files in which single rows are looked up by key: rows that come sorted by key stand in many files, each with its own range of keys,
+    /// and in small pages.
+    pub fn keyed(shared: WriterMemory) -> Self {
+        Self {
+            target_file_bytes: 64 << 20,
+            target_file_rows: 1 << 20,
+            page_rows: 1024,
+            dictionary_bytes: 64 << 10,
+            shared,
+            ..Self::default()
+        }
     }
 }
 
@@ -147,22 +180,25 @@ pub struct StagedFiles {
     pub location: Location,
     /// The files, as a commit names them.
     pub adds: Vec<Add>,
-    /// Rows of all files.
+    /// Further files of the same commit: change data, deletion vectors. Relative to the table.
+    pub others: Vec<String>,
+    /// Rows of all data files.
     pub rows: u64,
-    /// Bytes of all files.
+    /// Bytes of all data files.
     pub bytes: u64,
 }
 
 impl StagedFiles {
     /// No files for the table at `location`.
     pub fn none(location: &Location) -> Self {
-        Self { location: location.clone(), adds: Vec::new(), rows: 0, bytes: 0 }
+        Self { location: location.clone(), adds: Vec::new(), others: Vec::new(), rows: 0, bytes: 0 }
     }
 
     /// These files and those of another writer of the same table.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.adds.extend(other.adds);
+        self.others.extend(other.others);
         self.rows += other.rows;
         self.bytes += other.bytes;
         self
@@ -172,6 +208,9 @@ impl StagedFiles {
     pub async fn discard(self) -> Result<(), Failure> {
         for add in &self.adds {
             self.location.delete(&add.path.replace("%25", "%")).await?;
+        }
+        for path in &self.others {
+            self.location.delete(path).await?;
         }
         Ok(())
     }
@@ -183,6 +222,8 @@ pub struct TableWriter {
     options: WriterOptions,
     properties: WriterProperties,
     extension: &'static str,
+    /// Below the table; empty for the files of the table itself.
+    directory: &'static str,
     schema: SchemaRef,
     /// The columns that stand in the files: all but the partition columns.
     file_schema: SchemaRef,
@@ -248,7 +289,17 @@ impl AsyncFileWriter for Upload {
 impl TableWriter {
     /// A writer for `table`. Nothing is written before the first row.
     pub fn new(table: &TargetTable, options: WriterOptions) -> Result<Self, Failure> {
-        let schema = Arc::clone(table.schema());
+        Self::within(table, options, table.schema(), "")
+    }
+
+    /// A writer for files in `directory` that are partitioned like the table but have the columns of `schema`.
+    pub(super) fn within(
+        table: &TargetTable,
+        options: WriterOptions,
+        schema: &SchemaRef,
+        directory: &'static str,
+    ) -> Result<Self, Failure> {
+        let schema = Arc::clone(schema);
         let is_partition = |name: &str| table.partition_columns().iter().any(|column| column == name);
         let file_columns: Vec<usize> = (0..schema.fields().len()).filter(|index| !is_partition(schema.field(*index).name())).collect();
         let file_schema = Arc::new(Schema::new(file_columns.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect::<Vec<_>>()));
@@ -264,6 +315,8 @@ impl TableWriter {
             .set_compression(compression)
             .set_created_by(concat!("Floe ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_statistics_truncate_length(Some(TEXT_BOUND_BYTES))
+            .set_data_page_row_count_limit(options.page_rows)
+            .set_dictionary_page_size_limit(options.dictionary_bytes)
             .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
             .set_max_row_group_bytes(Some((options.memory_bytes.min(options.shared.0.limit_bytes) / 2).max(1) as usize))
             .build();
@@ -273,6 +326,7 @@ impl TableWriter {
             options,
             properties,
             extension,
+            directory,
             partitions: Partitions::of(table)?,
             schema,
             file_schema,
@@ -348,9 +402,8 @@ impl TableWriter {
             return Err(parquet_failure(&self.location, &file.path, error));
         }
         let size = file.writer.bytes_written() + file.writer.in_progress_size();
-        if size as u64 >= self.options.target_file_bytes
-            && let Some(file) = self.open.remove(&key)
-        {
+        let is_full = size as u64 >= self.options.target_file_bytes || file.rows >= self.options.target_file_rows;
+        if is_full && let Some(file) = self.open.remove(&key) {
             self.close(file).await?;
         }
         self.bound_memory().await
@@ -358,8 +411,10 @@ impl TableWriter {
 
     fn start(&self, values: Vec<(String, Option<String>)>) -> Result<OpenFile, Failure> {
         let directories: Vec<String> = values.iter().map(|(name, value)| partition::directory(name, value.as_deref())).collect();
-        let name = format!("part-{}.{}", Uuid::now_v7(), self.extension);
-        let path = directories.into_iter().chain([name]).collect::<Vec<_>>().join("/");
+        let kind = if self.directory.is_empty() { "part" } else { "cdc" };
+        let name = format!("{kind}-{}.{}", Uuid::now_v7(), self.extension);
+        let top = (!self.directory.is_empty()).then(|| self.directory.to_owned());
+        let path = top.into_iter().chain(directories).chain([name]).collect::<Vec<_>>().join("/");
         let part_bytes = if self.location.local_path().is_some() { LOCAL_PART_BYTES } else { UPLOAD_PART_BYTES };
         let upload = BufWriter::with_capacity(Arc::clone(self.location.store()), self.location.child(&path), part_bytes)
             .with_max_concurrency(PARTS_IN_FLIGHT);

@@ -5,6 +5,7 @@
 
 mod error;
 pub mod layout;
+mod percent;
 mod stores;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,6 +25,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt,
 use url::Url;
 
 pub use error::{delta_failure, io_failure, store_failure};
+pub use percent::{decode, decoded_path};
 pub use stores::{Stores, is_store_option, parse_uri};
 
 use crate::failure::Failure;

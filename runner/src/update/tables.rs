@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Resolved;
 use crate::{
-    commit::{TableSpec, TargetTable, size, table},
+    commit::{TableSpec, TargetTable, properties::DELETION_VECTORS, size, table},
     event_log::{
         EventLog,
         event::{AddedColumn, Event, SchemaChange, Subject},
@@ -49,7 +49,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         location: resolved.storage.at(&layout::table_path(name, definition.private)),
         schema,
         partition_by: definition.partition_by.clone(),
-        properties: definition.properties.clone(),
+        properties: applied(&definition.properties),
         comment: definition.comment.clone(),
         pipeline_id: pipeline_id.to_string(),
     };
@@ -75,6 +75,12 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         quarantine_of: None,
     };
     std::iter::once(own).chain(quarantine).collect()
+}
+
+/// Nothing but Auto CDC takes rows out of files: elsewhere a table needs no feature for deletion vectors, and stays readable by everyone.
+fn applied(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_applied = |name: &String| !name.eq_ignore_ascii_case(DELETION_VECTORS);
+    properties.iter().filter(|(name, _)| is_applied(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Columns may hold NULL unless they are declared NOT NULL: what a query happens to give today must not bind the table.

@@ -14,8 +14,7 @@ use datafusion::{
 };
 use floe_graph::source_options::PartitionColumns;
 
-use super::location::decode;
-use crate::{failure::Failure, state::FileEntry};
+use crate::{failure::Failure, state::FileEntry, storage::decode};
 
 /// The hidden column with the facts of the file.
 const METADATA: &str = "_metadata";

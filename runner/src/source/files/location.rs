@@ -12,7 +12,7 @@ use object_store::{ObjectStore, path::Path};
 use super::glob::Glob;
 use crate::{
     failure::Failure,
-    storage::{Location, Stores, parse_uri},
+    storage::{Location, Stores, decode, parse_uri},
 };
 
 /// Where a file relation looks for files.
@@ -154,19 +154,6 @@ fn encode_into(bytes: &[u8], text: &mut String) {
             text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
     }
-}
-
-/// Percent-decoded bytes.
-pub(super) fn decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let escaped = if *byte == b'%' { text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()) } else { None };
-        decoded.push(escaped.unwrap_or(*byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 #[cfg(test)]

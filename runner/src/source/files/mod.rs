@@ -36,11 +36,6 @@ use crate::{failure::Failure, state::FileEntry, storage::Stores};
 pub use super::failure::invalid_options;
 pub use batches::{listing_fingerprint, split_batches};
 
-/// Percent-decoded text of a URI or of a path in a log.
-pub fn decoded_path(text: &str) -> String {
-    String::from_utf8_lossy(&location::decode(text)).into_owned()
-}
-
 /// One file relation with its options, ready to be listed and read.
 #[derive(Clone, Debug)]
 pub struct FileSource {
