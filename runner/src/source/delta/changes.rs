@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     commit::{
         VersionActions,
-        action::{Action, Add, MetaData},
+        action::{Action, Add, DeletionVector, MetaData},
     },
     failure::Failure,
 };
@@ -17,8 +17,10 @@ pub(super) struct DataFile {
     pub path: String,
     pub size: u64,
     pub partition_values: BTreeMap<String, Option<String>>,
-    /// Rows, if the statistics say.
+    /// Rows, those that are gone too, if the statistics say.
     pub rows: Option<u64>,
+    /// Says which of them are gone.
+    pub vector: Option<DeletionVector>,
 }
 
 /// The effect of one commit.
@@ -56,7 +58,7 @@ impl Changes {
     }
 
     pub(super) fn rows(&self) -> u64 {
-        self.added.iter().filter_map(|file| file.rows).sum()
+        self.added.iter().filter_map(|file| Some(file.rows? - file.gone())).sum()
     }
 
     /// The error of a stream that meets an update or delete.
@@ -76,18 +78,17 @@ impl Changes {
 
 impl DataFile {
     pub(super) fn of(add: Add) -> Self {
-        let stats: Option<Stats> = add.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok());
         Self {
+            rows: add.rows(),
             path: add.path,
             size: add.size.max(0) as u64,
             partition_values: add.partition_values,
-            rows: stats.and_then(|stats| stats.num_records),
+            vector: add.deletion_vector,
         }
     }
-}
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stats {
-    num_records: Option<u64>,
+    /// How many of the rows are gone.
+    pub(super) fn gone(&self) -> u64 {
+        self.vector.as_ref().map_or(0, |vector| vector.cardinality.max(0) as u64)
+    }
 }

@@ -1,4 +1,4 @@
-//! Tables with column mapping or deletion vectors: read through the library's own scan, its columns brought to the declared types.
+//! Tables with column mapping: read through the library's own scan, its columns brought to the declared types.
 
 use std::{fmt, sync::Arc};
 

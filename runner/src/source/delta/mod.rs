@@ -29,7 +29,7 @@ pub use observe::ObservedTable;
 pub struct DeltaSource {
     name: String,
     location: Location,
-    /// Written by Floe: it has neither column mapping nor deletion vectors that other writers made.
+    /// Written by Floe: it has no column mapping.
     managed: bool,
     /// The Delta table id, if somebody has looked already.
     id: Option<String>,

@@ -1,4 +1,5 @@
-//! A plain scan over data files of a table: no replay of the log, filters pushed down, whole files skipped by partition.
+//! A plain scan over data files of a table: no replay of the log, filters pushed down, whole files skipped by partition, rows that deletion
+//! vectors mark left out before they are decoded.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -14,25 +15,30 @@ use datafusion::{
         listing::PartitionedFile,
         physical_plan::{
             FileGroup, FileScanConfigBuilder, ParquetSource,
-            parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory},
+            parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection},
         },
         source::DataSourceExec,
         table_schema::TableSchema,
     },
-    error::Result as EngineResult,
+    error::{DataFusionError, Result as EngineResult},
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    parquet::arrow::async_reader::AsyncFileReader,
+    parquet::arrow::{
+        arrow_reader::{RowSelection, RowSelector},
+        async_reader::AsyncFileReader,
+    },
     physical_plan::{ExecutionPlan, empty::EmptyExec, metrics::ExecutionPlanMetricsSet},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use roaring::RoaringTreemap;
 
 use super::changes::DataFile;
 use crate::{
+    commit::{deletion_vector, partition},
     failure::Failure,
-    source::{ReadCounters, files::decoded_path},
-    storage::Location,
+    source::ReadCounters,
+    storage::{Location, decoded_path},
 };
 
 /// Footers read at once, where the log does not tell how many rows a file has.
@@ -81,7 +87,7 @@ impl DataFiles {
     }
 
     fn partitioned_file(&self, file: &DataFile) -> PartitionedFile {
-        let value = |field: &Arc<Field>| partition_value(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
+        let value = |field: &Arc<Field>| partition::scalar(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
         PartitionedFile::new_from_meta(ObjectMeta {
             location: self.location.child(&decoded_path(&file.path)),
             last_modified: chrono::DateTime::UNIX_EPOCH,
@@ -90,6 +96,31 @@ impl DataFiles {
             version: None,
         })
         .with_partition_values(self.partition_columns.iter().map(value).collect())
+    }
+
+    /// All files, each with the rows of it that are in the table.
+    async fn partitioned_files(&self) -> EngineResult<Vec<PartitionedFile>> {
+        let vectors: Vec<_> = self.files.iter().map(|file| file.vector.as_ref()).collect();
+        let gone = deletion_vector::read(&self.location, &vectors).await.map_err(|failure| DataFusionError::External(Box::new(failure)))?;
+        let mut files = Vec::with_capacity(self.files.len());
+        for (file, gone) in self.files.iter().zip(gone) {
+            let found = self.partitioned_file(file);
+            let Some(gone) = gone else {
+                files.push(found);
+                continue;
+            };
+            let rows = match file.rows {
+                Some(rows) => rows,
+                None => rows_in_footer(self.footer(file)?).await?,
+            };
+            files.push(found.with_extension(ParquetRowSelection::new(others(&gone, rows))));
+        }
+        Ok(files)
+    }
+
+    fn footer(&self, file: &DataFile) -> EngineResult<Box<dyn AsyncFileReader + Send>> {
+        let factory = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
+        factory.create_reader(0, self.partitioned_file(file), None, &ExecutionPlanMetricsSet::new())
     }
 
     /// Leaves out the files whose partition values no filter lets through. A filter that cannot be judged leaves all.
@@ -118,18 +149,36 @@ impl DataFiles {
     /// Counts the rows of all files, also of those that a filter skips: what the range holds does not depend on the query.
     async fn count(&self) -> EngineResult<()> {
         let counters = self.counters.start();
-        let factory = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
         let mut footers = Vec::new();
         for file in self.files.iter().filter(|file| file.rows.is_none()) {
-            let reader = factory.create_reader(0, self.partitioned_file(file), None, &ExecutionPlanMetricsSet::new())?;
-            footers.push(rows_in_footer(reader));
+            footers.push(rows_in_footer(self.footer(file)?));
         }
         let found: Vec<u64> = stream::iter(footers).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await?;
-        let found: u64 = found.into_iter().sum();
-        counters.add_rows(found + self.files.iter().filter_map(|file| file.rows).sum::<u64>(), 0);
+        let rows = found.into_iter().sum::<u64>() + self.files.iter().filter_map(|file| file.rows).sum::<u64>();
+        counters.add_rows(rows - self.files.iter().map(DataFile::gone).sum::<u64>(), 0);
         self.files.iter().for_each(|file| counters.add_file(file.size));
         Ok(())
     }
+}
+
+/// All rows of a file of `rows` rows that are not `gone`.
+fn others(gone: &RoaringTreemap, rows: u64) -> RowSelection {
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut next = 0;
+    for row in gone {
+        if row > next {
+            selectors.push(RowSelector::select((row - next) as usize));
+        }
+        match selectors.last_mut() {
+            Some(last) if last.skip => last.row_count += 1,
+            _ => selectors.push(RowSelector::skip(1)),
+        }
+        next = row + 1;
+    }
+    if rows > next {
+        selectors.push(RowSelector::select((rows - next) as usize));
+    }
+    selectors.into()
 }
 
 /// Other writers may leave out the statistics.
@@ -161,7 +210,7 @@ impl TableProvider for DataFiles {
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         self.count().await?;
-        let files = self.pruned(self.files.iter().map(|file| self.partitioned_file(file)).collect(), state, filters)?;
+        let files = self.pruned(self.partitioned_files().await?, state, filters)?;
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?))));
         }
@@ -196,13 +245,4 @@ fn balanced(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
         }
     }
     groups.into_iter().map(|(_, members)| FileGroup::new(members)).collect()
-}
-
-/// The value of a partition column as the log writes it; empty text is NULL.
-fn partition_value(text: Option<&str>, field: &Field) -> ScalarValue {
-    let null = || ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null);
-    match text {
-        Some(text) if !text.is_empty() => ScalarValue::Utf8(Some(text.to_owned())).cast_to(field.data_type()).unwrap_or_else(|_| null()),
-        _ => null(),
-    }
 }

@@ -12,9 +12,9 @@ use crate::{
 /// The files of a version.
 #[derive(Debug)]
 pub(super) enum Snapshot {
-    /// Files whose rows and columns are what they look like, ordered by name.
+    /// Files whose columns are what they look like, ordered by name.
     Plain(Vec<DataFile>),
-    /// Deletion vectors or column mapping: only the library's own scan reads such tables right.
+    /// Column mapping: only the library's own scan reads such tables right.
     Mapped,
 }
 
@@ -29,9 +29,6 @@ pub(super) async fn active_files(source: &DeltaSource, version: i64) -> Result<S
         return Ok(Snapshot::Mapped);
     }
     let mut active = files::active(&source.location, version).await?;
-    if active.iter().any(|add| add.deletion_vector.is_some()) {
-        return Ok(Snapshot::Mapped);
-    }
     // By name: the two ways to find the active files agree on nothing else, and parts of a snapshot are counted in this order.
     let name = |add: &Add| add.path.rsplit('/').next().unwrap_or_default().to_string();
     active.sort_by_cached_key(|add| (name(add), add.path.clone()));

@@ -86,14 +86,7 @@ async fn first_plan(source: &DeltaSource, options: &DeltaStreamOptions, newest: 
     let table_id = table_id(source).await?;
     let after = match options.start {
         DeltaStart::Snapshot => {
-            let ranges = match snapshot::active_files(source, newest).await? {
-                Snapshot::Plain(files) => snapshot_ranges(&files, options.limits, (&table_id, newest), 0),
-                // Deletion vectors: only the library reads such a table, and only as a whole.
-                Snapshot::Mapped => {
-                    let range = SourceRange::Delta { table_id: table_id.clone(), from: None, to: newest };
-                    vec![PlannedRange { range, files: 0, bytes: 0 }]
-                }
-            };
+            let ranges = snapshot_ranges(&snapshot_files(source, newest).await?, options.limits, (&table_id, newest), 0);
             return Ok(DeltaPlan { table_id, ranges, skipped: Vec::new() });
         }
         DeltaStart::Latest => newest,
