@@ -59,7 +59,7 @@ fn stats(file: &Add) -> Option<Value> {
 }
 
 fn rows(file: &Add) -> Option<i64> {
-    stats(file)?.get("numRecords")?.as_i64()
+    file.live_rows().map(|rows| rows as i64)
 }
 
 fn bound(file: &Add, which: &str) -> Option<DateTime<Utc>> {

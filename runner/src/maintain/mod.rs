@@ -9,6 +9,8 @@ pub mod optimize;
 pub mod readers;
 mod rewrite;
 mod setting;
+#[cfg(test)]
+mod tests;
 mod vacuum;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! Compaction: small files of a partition become files of the usual size. The rows stay, and streams see no change.
+//! Compaction: small files of a partition become files of the usual size, and files of which many rows are gone are written again without
+//! them. The rows of the table stay, and streams see no change.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +7,17 @@ use serde_json::{Map, Value};
 
 use super::{Done, rewrite::Rewriter};
 use crate::{
-    commit::{CommitRequest, StagedFiles, TargetTable, WriterOptions, action::Add, files, transaction},
+    commit::{CommitRequest, StagedFiles, TargetTable, WriterMemory, WriterOptions, action::Add, files, transaction},
     failure::Failure,
 };
+
+/// A file is written again when its deletion vector marks more than this part of its rows.
+const MOST_MARKED_PERCENT: u64 = 30;
 
 /// Compacts `table`: one commit for all that is small.
 pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failure> {
     let active = files::active(table.location(), table.version()).await?;
-    let bins = bins(active, WriterOptions::default().target_file_bytes as i64);
+    let bins = bins(active, WriterOptions::of(table, WriterMemory::default()).target_file_bytes as i64);
     if bins.is_empty() {
         return Ok(Done::new());
     }
@@ -44,12 +48,13 @@ pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failu
     Ok(done)
 }
 
-/// Files that become one: small ones of the same partition, up to `target` bytes, oldest first. A file alone stays as it is.
+/// Files that become one: small ones of the same partition, up to `target` bytes, oldest first. A file alone stays as it is, unless too many
+/// of its rows are gone.
 fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
     let mut partitions: BTreeMap<BTreeMap<String, Option<String>>, Vec<Add>> = BTreeMap::new();
-    // What marks deleted rows, or stands elsewhere, was written by another engine.
-    let is_plain = |file: &Add| file.deletion_vector.is_none() && !file.path.contains("://");
-    for file in files.into_iter().filter(|file| file.size < target / 2 && is_plain(file)) {
+    // What stands elsewhere was written by another engine.
+    let is_own = |file: &Add| !file.path.contains("://");
+    for file in files.into_iter().filter(|file| is_own(file) && (live_bytes(file) < target / 2 || is_worn(file))) {
         partitions.entry(file.partition_values.clone()).or_default().push(file);
     }
     let mut bins = Vec::new();
@@ -58,22 +63,36 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
         let mut bin: Vec<Add> = Vec::new();
         let mut bytes = 0;
         for file in files {
-            if bytes + file.size > target && !bin.is_empty() {
+            let live = live_bytes(&file);
+            if bytes + live > target && !bin.is_empty() {
                 bins.push(std::mem::take(&mut bin));
                 bytes = 0;
             }
-            bytes += file.size;
+            bytes += live;
             bin.push(file);
         }
         bins.push(bin);
     }
-    bins.retain(|bin| bin.len() > 1);
+    bins.retain(|bin| bin.len() > 1 || bin.iter().any(is_worn));
     bins
+}
+
+fn is_worn(file: &Add) -> bool {
+    file.rows().is_some_and(|rows| file.marked_rows() * 100 > rows * MOST_MARKED_PERCENT)
+}
+
+/// About the size of the file without the rows that are gone.
+fn live_bytes(file: &Add) -> i64 {
+    match (file.live_rows(), file.rows()) {
+        (Some(live), Some(rows)) if live < rows => (i128::from(file.size) * i128::from(live) / i128::from(rows)) as i64,
+        _ => file.size,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::action::{DeletionVector, VectorStorage};
 
     fn file(path: &str, day: &str, size: i64) -> Add {
         Add {
@@ -88,9 +107,23 @@ mod tests {
         }
     }
 
+    fn marked(file: Add, rows: u64, cardinality: i64) -> Add {
+        let vector = DeletionVector {
+            storage_type: VectorStorage::Inline,
+            path_or_inline_dv: String::new(),
+            offset: None,
+            size_in_bytes: 0,
+            cardinality,
+        };
+        Add { deletion_vector: Some(vector), stats: Some(format!("{{\"numRecords\":{rows}}}")), ..file }
+    }
+
+    fn names(bins: Vec<Vec<Add>>) -> Vec<Vec<String>> {
+        bins.into_iter().map(|bin| bin.into_iter().map(|file| file.path).collect()).collect()
+    }
+
     #[test]
     fn small_files_of_one_partition_go_together_and_large_ones_stay() {
-        let marked = Add { deletion_vector: Some(Value::from(1)), ..file("m", "1", 1) };
         let files = vec![
             file("d", "1", 40),
             file("a", "1", 40),
@@ -98,10 +131,19 @@ mod tests {
             file("c", "1", 60),
             file("e", "2", 1),
             file("f", "1", 10),
-            marked,
+            Add { path: "s3://elsewhere/x".to_string(), ..file("x", "1", 1) },
         ];
-        let names: Vec<Vec<String>> = bins(files, 100).into_iter().map(|bin| bin.into_iter().map(|file| file.path).collect()).collect();
-        assert_eq!(names, [vec!["a", "b"], vec!["d", "f"]]);
+        assert_eq!(names(bins(files, 100)), [vec!["a", "b"], vec!["d", "f"]]);
         assert!(bins(vec![file("a", "1", 1)], 100).is_empty());
+    }
+
+    #[test]
+    fn files_of_which_many_rows_are_gone_are_written_again() {
+        let large = |name, gone| marked(file(name, "1", 90), 10, gone);
+        assert_eq!(names(bins(vec![large("a", 4)], 100)), [vec!["a"]], "alone too");
+        assert!(bins(vec![large("a", 3), large("b", 3)], 100).is_empty(), "not yet");
+        // What is left of them counts as their size.
+        assert_eq!(names(bins(vec![large("a", 6), large("b", 5), file("c", "1", 20)], 100)), [vec!["a", "b"]]);
+        assert_eq!(names(bins(vec![large("a", 10), file("c", "1", 20)], 100)), [vec!["a", "c"]]);
     }
 }

@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::{
+    arrow::array::RecordBatch,
+    error::Result as EngineResult,
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col},
+    physical_plan::{
+        ExecutionPlan, ExecutionPlanProperties,
+        sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
+    },
+};
 use futures::StreamExt;
 
 use crate::{
@@ -18,7 +25,7 @@ use crate::{
 /// Reads and writes with the memory of one session.
 pub struct Rewriter {
     session: Session,
-    writers: WriterOptions,
+    writers: WriterMemory,
 }
 
 /// Which rows of a batch stay.
@@ -27,17 +34,16 @@ pub type Keep<'a> = &'a (dyn Fn(&RecordBatch) -> Result<RecordBatch, Failure> + 
 impl Rewriter {
     /// A rewriter within `limits`.
     pub fn new(limits: &SessionLimits) -> Result<Self, Failure> {
-        let shared = WriterMemory::new(limits.writer_bytes());
-        Ok(Self { session: Session::new(limits)?, writers: WriterOptions { shared, ..WriterOptions::default() } })
+        Ok(Self { session: Session::new(limits)?, writers: WriterMemory::new(limits.writer_bytes()) })
     }
 
-    /// Files with the rows of `files` that `keep` leaves. After a failure nothing is left behind.
+    /// Files with the rows of `files` that `keep` leaves, sorted if those of the table are. After a failure nothing is left behind.
     pub async fn rewritten(&self, table: &TargetTable, files: Vec<Add>, keep: Keep<'_>) -> Result<StagedFiles, Failure> {
         let source = DeltaSource::new(table.dataset(), table.location().clone()).managed();
         let rows = source.rows_of(files, table.schema(), &Arc::new(ReadCounters::default()))?;
         let state = self.session.state(Arc::new(ExpectPlanner::new(Arc::new(ViewTallies::default()))));
-        let plan = rows.scan(&state, None, &[], None).await.map_err(engine_error)?;
-        let mut writer = TableWriter::new(table, self.writers.clone())?;
+        let plan = rows.scan(&state, None, &[], None).await.and_then(|plan| sorted(plan, &table.key_columns())).map_err(engine_error)?;
+        let mut writer = TableWriter::new(table, WriterOptions::of(table, self.writers.clone()))?;
         for partition in 0..plan.output_partitioning().partition_count() {
             let mut batches = plan.execute(partition, state.task_ctx()).map_err(engine_error)?;
             while let Some(batch) = batches.next().await {
@@ -50,4 +56,13 @@ impl Rewriter {
         }
         writer.finish().await
     }
+}
+
+/// The rows in the order of `keys`, in one partition; as they come without keys.
+fn sorted(rows: Arc<dyn ExecutionPlan>, keys: &[String]) -> EngineResult<Arc<dyn ExecutionPlan>> {
+    let schema = rows.schema();
+    let key = |name: &String| Ok(PhysicalSortExpr::new_default(col(name, &schema)?));
+    let Some(order) = LexOrdering::new(keys.iter().map(key).collect::<EngineResult<Vec<_>>>()?) else { return Ok(rows) };
+    let runs = SortExec::new(order.clone(), rows).with_preserve_partitioning(true);
+    Ok(Arc::new(SortPreservingMergeExec::new(order, Arc::new(runs))))
 }

@@ -8,9 +8,13 @@ use object_store::ObjectMeta;
 
 use super::{Done, readers::Need};
 use crate::{
-    commit::{TargetTable, action::Action, files, table},
+    commit::{
+        TargetTable,
+        action::{Action, DeletionVector},
+        deletion_vector, files, table,
+    },
     failure::Failure,
-    source::files::decoded_path,
+    storage::{Location, decoded_path},
 };
 
 /// Log entries read at once.
@@ -54,7 +58,9 @@ async fn needed(table: &TargetTable, oldest: DateTime<Utc>, need: &Need) -> Resu
     let mut needed = HashSet::new();
     for version in need.pinned.iter().copied().chain([table.version()]) {
         let active = files::active(location, version).await?;
-        needed.extend(active.iter().map(|file| decoded_path(&file.path)));
+        for file in active {
+            need_file(location, &file.path, file.deletion_vector.as_ref(), &mut needed);
+        }
     }
     let mut to = table.version();
     // From the newest commit back: what was removed within the retention time, and what was added after the slowest reader.
@@ -70,7 +76,7 @@ async fn needed(table: &TargetTable, oldest: DateTime<Utc>, need: &Need) -> Resu
             if !is_recent && !is_unread {
                 return Ok(Some(needed));
             }
-            take(&commit.actions, is_recent, is_unread, &mut needed);
+            take(location, &commit.actions, is_recent, is_unread, &mut needed);
         }
         to = from;
     }
@@ -93,19 +99,26 @@ async fn one_by_one(
         if !is_recent && !is_unread {
             return Ok(true);
         }
-        take(&actions, is_recent, is_unread, needed);
+        take(table.location(), &actions, is_recent, is_unread, needed);
     }
     Ok(true)
 }
 
-fn take(actions: &[Action], removed: bool, added: bool, needed: &mut HashSet<String>) {
+fn take(location: &Location, actions: &[Action], removed: bool, added: bool, needed: &mut HashSet<String>) {
     for action in actions {
         match action {
-            Action::Remove(file) if removed => _ = needed.insert(decoded_path(&file.path)),
-            Action::Add(file) if added => _ = needed.insert(decoded_path(&file.path)),
+            Action::Remove(file) if removed => need_file(location, &file.path, file.deletion_vector.as_ref(), needed),
+            Action::Add(file) if added => need_file(location, &file.path, file.deletion_vector.as_ref(), needed),
+            Action::Cdc(file) if removed || added => _ = needed.insert(decoded_path(&file.path)),
             _ => {}
         }
     }
+}
+
+/// A data file is of no use without its deletion vector.
+fn need_file(location: &Location, path: &str, vector: Option<&DeletionVector>, needed: &mut HashSet<String>) {
+    needed.insert(decoded_path(path));
+    needed.extend(vector.and_then(|vector| deletion_vector::path_below(location, vector)));
 }
 
 /// When a version was committed.
