@@ -100,6 +100,8 @@ fn step(observed: &Observed) -> Step {
     match &observed.cleanup {
         None => Step::Start,
         Some(job) if has_condition(job, "Complete") => Step::Release(Leftover::Nothing),
+        // Something came between the Job and its request.
+        Some(job) if is_running(job) && !observed.has_cleanup_request => Step::Start,
         Some(_) => Step::Running,
     }
 }

@@ -45,6 +45,8 @@ pub struct Observed {
     pub access: Access,
     /// The clean-up, and its pods, of a Pipeline that is being deleted.
     pub cleanup: Option<Arc<batch::Job>>,
+    /// The request that the clean-up waits for is there.
+    pub has_cleanup_request: bool,
     /// Batch Jobs of updates that are still there.
     pub attempts: Vec<Arc<batch::Job>>,
     /// Since when ConfigMaps and Tables are as they are.
@@ -102,13 +104,15 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     let config_maps = config_maps(ctx, &pipeline).await?;
     let report = newest_graph(ctx, &updates);
     let jobs = ctx.caches.jobs.by(key);
+    let cleanup = resources::cleanup_name(&pipeline);
     let mut observed = Observed {
         key: key.clone(),
         rivals: rivals(ctx, key),
         config_maps,
         report,
         access: Access::Unread,
-        cleanup: jobs.into_iter().find(|job| job.name_any() == resources::cleanup_name(&pipeline)),
+        cleanup: jobs.into_iter().find(|job| job.name_any() == cleanup),
+        has_cleanup_request: ctx.caches.config_maps.get(&Key::new(&key.namespace, attempt::request_name(&cleanup))).is_some(),
         attempts: updates.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
         quiet_since: Timestamp::UNIX_EPOCH,
         settings: ctx.settings.clone(),

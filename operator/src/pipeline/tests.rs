@@ -71,6 +71,7 @@ fn observed(pipeline: Pipeline) -> Observed {
         report: None,
         access: Access::Known,
         cleanup: None,
+        has_cleanup_request: false,
         attempts: Vec::new(),
         quiet_since: ago(3600),
         settings: settings(),
@@ -469,6 +470,8 @@ fn o34_data_go_after_the_runner_and_before_the_object() {
     assert_eq!(cleanup.request.metadata.name.unwrap(), format!("{}-request", cleanup.job.metadata.name.clone().unwrap()));
     let mut job = cleanup.job;
     observed.cleanup = Some(Arc::new(job.clone()));
+    assert!(step(&mut observed).1.cleanup.is_some(), "a Job without its request would wait for ever");
+    observed.has_cleanup_request = true;
     assert!(step(&mut observed).1.release.is_none(), "it runs");
     let done = json!({"conditions": [{"type": "Complete", "status": "True"}]});
     job.status = Some(serde_json::from_value(done).unwrap());
