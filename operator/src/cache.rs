@@ -1,7 +1,7 @@
 //! What the API server holds of one kind, as far as this process has seen it: an indexed map that a watch and our own writes keep up to date.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering},
@@ -36,6 +36,9 @@ impl<K> Change<K> {
     }
 }
 
+/// Deletions that are remembered. An answer is not later than its time limit, and no API server deletes as many objects of one kind meanwhile.
+const MAX_GONE: usize = 4096;
+
 /// All objects of one kind that the operator watches.
 #[derive(Debug)]
 pub struct Cache<K> {
@@ -56,6 +59,10 @@ struct Inner<K> {
     /// Scopes whose first list is complete.
     complete: BTreeSet<Scope>,
     unreadable: BTreeSet<Key>,
+    /// Deleted objects with their last version: an answer to a write of before may come after the news of the deletion.
+    gone: BTreeMap<Key, u64>,
+    /// The keys of `gone`, oldest first.
+    forgotten: VecDeque<Key>,
 }
 
 /// What one watch sees: a namespace, or all of them.
@@ -77,6 +84,8 @@ impl<K: ResourceExt> Cache<K> {
             listed: BTreeMap::new(),
             complete: BTreeSet::new(),
             unreadable: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            forgotten: VecDeque::new(),
         };
         Self { index, inner: RwLock::new(inner), missing: AtomicUsize::new(watches), invalid: AtomicUsize::new(0) }
     }
@@ -197,7 +206,7 @@ impl<K: ResourceExt> Cache<K> {
     pub fn note(&self, object: K) -> Option<Change<K>> {
         let key = Key::of(&object);
         let mut inner = self.write();
-        if inner.objects.get(&key).is_some_and(|known| !is_newer(&object, known.as_ref())) {
+        if inner.objects.get(&key).is_some_and(|known| !is_newer(&object, known.as_ref())) || inner.is_gone(&key, &object) {
             return None;
         }
         let object = Arc::new(object);
@@ -214,6 +223,7 @@ impl<K: ResourceExt> Cache<K> {
     /// Takes `object` out, as the watch or the answer to a delete showed it, unless another object has taken its name.
     pub fn forget(&self, object: &K) -> Option<Change<K>> {
         let key = Key::of(object);
+        self.write().bury(&key, object);
         let known = self.get(&key)?;
         if known.uid() != object.uid() {
             return None;
@@ -226,6 +236,25 @@ impl<K: ResourceExt> Cache<K> {
         let before = inner.objects.remove(key)?;
         inner.unlist(key, &(self.index)(&before));
         Some(Change { before: Some(before), after: None })
+    }
+}
+
+impl<K: ResourceExt> Inner<K> {
+    fn bury(&mut self, key: &Key, object: &K) {
+        let Some(version) = version(object) else { return };
+        if self.gone.insert(key.clone(), version).is_none() {
+            self.forgotten.push_back(key.clone());
+        }
+        if self.forgotten.len() > MAX_GONE
+            && let Some(oldest) = self.forgotten.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+
+    /// True if `object` is what was there before the deletion.
+    fn is_gone(&self, key: &Key, object: &K) -> bool {
+        self.gone.get(key).is_some_and(|gone| version(object).is_some_and(|version| version <= *gone))
     }
 }
 
@@ -244,11 +273,14 @@ impl<K> Inner<K> {
 
 /// Resource versions are counters of one etcd; what cannot be read as a number counts as newer.
 fn is_newer<K: ResourceExt>(object: &K, known: &K) -> bool {
-    let version = |object: &K| object.resource_version().and_then(|version| version.parse::<u64>().ok());
     match (version(object), version(known)) {
         (Some(new), Some(old)) => new > old,
         _ => true,
     }
+}
+
+fn version(object: &impl ResourceExt) -> Option<u64> {
+    object.resource_version()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -291,6 +323,22 @@ mod tests {
         assert_eq!(names(&cache.by(&Key::new("data", "y"))), ["a"]);
         assert_eq!(cache.observe(&ALL, Event::Delete(Ok(config_map("a", "10", "y")))).len(), 1);
         assert!(cache.by(&Key::new("data", "y")).is_empty());
+    }
+
+    #[test]
+    fn the_late_answer_to_a_write_does_not_bring_a_deleted_object_back() {
+        let cache = Cache::new(1, by_owner);
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "5", "x"))));
+        cache.observe(&ALL, Event::Delete(Ok(config_map("a", "7", "x"))));
+        assert!(cache.note(config_map("a", "6", "x")).is_none() && cache.is_empty(), "written before it was deleted");
+        assert!(cache.note(config_map("a", "8", "x")).is_some(), "made again");
+        cache.observe(&ALL, Event::Delete(Ok(config_map("b", "9", "x"))));
+        assert!(cache.note(config_map("b", "8", "x")).is_none(), "nor one that only the answer would have shown");
+        for number in 0..MAX_GONE * 2 {
+            cache.observe(&ALL, Event::Delete(Ok(config_map(&format!("c{number}"), "10", "x"))));
+        }
+        let inner = cache.read();
+        assert_eq!((inner.gone.len(), inner.forgotten.len()), (MAX_GONE, MAX_GONE));
     }
 
     #[test]
