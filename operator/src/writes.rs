@@ -159,8 +159,8 @@ impl Context {
                 }
                 Ok(())
             }
-            // Gone, or another object under this name.
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            // Another object under this name is a conflict: the next look sees it.
             Err(error) => Err(Self::failed::<K>("delete", &key)(error)),
         }
     }

@@ -148,20 +148,24 @@ impl Line {
     }
 }
 
-/// Longest back-off after passing failures.
-const LONGEST: Duration = Duration::from_mins(5);
+/// Longest back-off after passing failures: however long an API server was in trouble, a minute after its end all is as it should be.
+const LONGEST: Duration = Duration::from_secs(40);
+/// So many conflicts in a row are tried again at once: the next look usually sees what was new.
+const QUICK: u32 = 5;
 /// Back-off after a missing right, or what only a person can mend.
 const FORBIDDEN: Duration = Duration::from_mins(5);
 
 /// The time before the next try after `failures` failures in a row.
 fn delay_after(class: ErrorClass, failures: u32, spread: f64) -> Duration {
+    let doubled = |failures: u32| {
+        let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+        doubled.min(LONGEST).mul_f64(0.8 + 0.4 * spread)
+    };
     match class {
-        ErrorClass::Conflict if failures <= 5 => Duration::from_millis(200) + Duration::from_millis(800).mul_f64(spread),
+        ErrorClass::Conflict if failures <= QUICK => Duration::from_millis(200) + Duration::from_millis(800).mul_f64(spread),
+        ErrorClass::Conflict => doubled(failures - QUICK),
         ErrorClass::Forbidden | ErrorClass::User => FORBIDDEN,
-        _ => {
-            let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
-            doubled.min(LONGEST).mul_f64(0.8 + 0.4 * spread)
-        }
+        _ => doubled(failures),
     }
 }
 
@@ -206,12 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn back_off_grows_to_five_minutes_and_conflicts_come_back_soon() {
+    fn back_off_grows_to_a_limit_and_conflicts_come_back_soon() {
         let delay = |class, failures| delay_after(class, failures, 0.5);
         assert_eq!(delay(ErrorClass::Transient, 4), 8 * SECOND);
-        assert_eq!(delay(ErrorClass::Transient, 40), 300 * SECOND);
+        assert_eq!(delay(ErrorClass::Transient, 40), 40 * SECOND);
+        assert!(delay_after(ErrorClass::Transient, 40, 1.0) < 60 * SECOND, "with the longest spread it is over within a minute");
         assert_eq!(delay(ErrorClass::Conflict, 1), Duration::from_millis(600));
-        assert_eq!(delay(ErrorClass::Conflict, 6), 32 * SECOND, "a conflict that never ends is a failure");
+        assert_eq!(delay(ErrorClass::Conflict, 6), SECOND, "a conflict that never ends is a failure");
+        assert_eq!(delay(ErrorClass::Conflict, 9), 8 * SECOND);
         assert_eq!(delay(ErrorClass::Forbidden, 1), 300 * SECOND);
     }
 
