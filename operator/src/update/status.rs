@@ -177,7 +177,9 @@ fn observed(status: &mut PipelineUpdateStatus, seen: &Observed) {
 fn note_pod(entry: &mut Attempt, attempt: &Observation) {
     let Some(pod) = newest_pod(&attempt.pods) else { return };
     entry.pod = Some(pod.name_any());
-    entry.node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    // The runner may tell where it is before the watch of pods does.
+    let told = || attempt.report.as_ref().map(|report| report.spec.node_name.clone()).filter(|node| !node.is_empty());
+    entry.node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).or_else(told);
     // Pods can be taken away at any time: the code is kept as soon as it is seen.
     let ended = runner_status(pod).and_then(|status| status.state.as_ref()?.terminated.as_ref());
     entry.exit_code = ended.map(|ended| ended.exit_code);

@@ -57,6 +57,15 @@ fn from_the_question_to_the_end() {
 }
 
 #[test]
+fn the_report_tells_the_node_if_the_watch_of_pods_is_behind() {
+    let (mut world, pod) = begun(json!({}));
+    world.pods.get_mut(&pod).unwrap().spec.as_mut().unwrap().node_name = None;
+    world.report(&pod, RunReportSpec { node_name: "node-1".to_string(), ..running(10) });
+    world.settle();
+    assert_eq!(world.status("u").attempts[0].node.as_deref(), Some("node-1"));
+}
+
+#[test]
 fn attempts_add_up_and_wait_longer() {
     let (mut world, pod) = begun(json!({"retryPolicy": {"minBackoffSeconds": 100, "maxBackoffSeconds": 3600}}));
     world.end(&pod, 20);
