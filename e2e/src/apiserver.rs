@@ -41,11 +41,16 @@ pub struct ApiServer {
 impl ApiServer {
     /// The one of this program; started by whoever asks first.
     pub async fn shared() -> anyhow::Result<&'static Self> {
-        SHARED.get_or_try_init(Self::start).await
+        SHARED.get_or_try_init(|| Self::start("")).await
     }
 
-    async fn start() -> anyhow::Result<Self> {
-        let state = std::env::temp_dir().join(format!("floe-e2e-{}", std::process::id()));
+    /// One for the test `name` alone, which changes what all others rely on. It goes when the program goes.
+    pub async fn alone(name: &str) -> anyhow::Result<&'static Self> {
+        Ok(Box::leak(Box::new(Self::start(&format!("-{name}")).await?)))
+    }
+
+    async fn start(suffix: &str) -> anyhow::Result<Self> {
+        let state = std::env::temp_dir().join(format!("floe-e2e-{}{suffix}", std::process::id()));
         let kubeconfig = up(&state, &[]).await?;
         let server = Self { kubeconfig };
         let client = server.client().await?;

@@ -33,6 +33,8 @@ pub struct Tenant {
     pub server: &'static ApiServer,
     /// How long anything may take.
     pub patience: Duration,
+    /// How often what is waited for is looked at.
+    pub poll: Duration,
 }
 
 /// Images are unpacked and pods start; on a machine that does much else that takes its time.
@@ -41,7 +43,12 @@ const PATIENCE_WITH_PODS: Duration = Duration::from_mins(5);
 impl Tenant {
     /// A new namespace of the program's API server; its name begins with `prefix`.
     pub async fn new(prefix: &str) -> anyhow::Result<Self> {
-        Self::of(ApiServer::shared().await?, PATIENCE, json!({"generateName": format!("{prefix}-")})).await
+        Self::on(ApiServer::shared().await?, prefix).await
+    }
+
+    /// A new namespace of this API server.
+    pub async fn on(server: &'static ApiServer, prefix: &str) -> anyhow::Result<Self> {
+        Self::of(server, PATIENCE, json!({"generateName": format!("{prefix}-")})).await
     }
 
     /// A new namespace of the real cluster, where the operator is installed and pods must keep to the restricted profile.
@@ -55,7 +62,7 @@ impl Tenant {
         let client = server.client().await?;
         let namespace = serde_json::from_value(json!({"metadata": metadata}))?;
         let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-        Ok(Self { name: created.name_any(), client, server, patience })
+        Ok(Self { name: created.name_any(), client, server, patience, poll: POLL })
     }
 
     /// All objects of a kind in the namespace.
@@ -174,7 +181,7 @@ impl Tenant {
             match found {
                 Some(object) if wanted(&object) => return Ok(object),
                 last if start.elapsed() > self.patience => bail!("{name} did not come to {what}; it is\n{}", readable(last.as_ref())),
-                _ => tokio::time::sleep(POLL).await,
+                _ => tokio::time::sleep(self.poll).await,
             }
         }
     }
@@ -197,7 +204,7 @@ impl Tenant {
                 K::kind(&K::DynamicType::default()),
                 readable(Some(&found))
             );
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.poll).await;
         }
     }
 
@@ -210,7 +217,7 @@ impl Tenant {
         let (api, start) = (self.api::<K>(), Instant::now());
         while let Some(object) = api.get_opt(name).await? {
             ensure!(start.elapsed() < self.patience, "{name} does not go away; it is\n{}", readable(Some(&object)));
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.poll).await;
         }
         Ok(())
     }
@@ -225,7 +232,7 @@ impl Tenant {
         while start.elapsed() < time {
             let found = self.list::<K>().await?;
             ensure!(!forbidden(&found), "{what}:\n{}", readable(Some(&found)));
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.poll).await;
         }
         Ok(())
     }

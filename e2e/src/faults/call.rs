@@ -70,6 +70,11 @@ impl Call {
         call
     }
 
+    /// True if it does the same as `other`, whatever the object's name.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.verb, &self.resource, &self.subresource) == (other.verb, &other.resource, &other.subresource)
+    }
+
     /// True if it changes what the API server keeps, apart from the lease and from Events, which no decision depends on.
     pub fn is_write(&self) -> bool {
         let writes = matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete);

@@ -9,7 +9,7 @@ use super::call::{Call, Verb};
 pub struct Fault {
     whom: Whom,
     skips: usize,
-    every: usize,
+    one_in: usize,
     seen: usize,
     left: usize,
     pub(super) what: What,
@@ -20,6 +20,7 @@ enum Whom {
     All,
     Writes,
     Calls(Verb, String),
+    Like(Box<Call>),
     Reads(String),
     Events(String),
 }
@@ -41,6 +42,8 @@ pub(super) enum What {
     Reset,
     /// It is done when this time is over.
     Wait(Duration),
+    /// It is done, and the answer comes when this time is over.
+    AnswerLate(Duration),
     /// The answer is what was true so many writes ago.
     Stale { writes: usize },
     /// The watch event is lost.
@@ -49,7 +52,7 @@ pub(super) enum What {
 
 impl Fault {
     fn of(whom: Whom) -> Self {
-        Self { whom, skips: 0, every: 1, seen: 0, left: usize::MAX, what: What::Nothing }
+        Self { whom, skips: 0, one_in: 1, seen: 0, left: usize::MAX, what: What::Nothing }
     }
 
     /// Meets every request.
@@ -65,6 +68,11 @@ impl Fault {
     /// Meets one kind of request on one kind of object.
     pub fn on(verb: Verb, resource: &str) -> Self {
         Self::of(Whom::Calls(verb, resource.to_string()))
+    }
+
+    /// Meets requests that do the same as `call`, whatever the object's name.
+    pub fn like(call: &Call) -> Self {
+        Self::of(Whom::Like(Box::new(call.clone())))
     }
 
     /// Meets reads of one kind of object.
@@ -84,10 +92,10 @@ impl Fault {
         self
     }
 
-    /// Each `count`-th is met, the others are spared.
+    /// One in `count` is met, as by dice that fall the same in each run. Each `count`-th would meet the same step of a sequence for ever.
     #[must_use]
-    pub fn every(mut self, count: usize) -> Self {
-        self.every = count.max(1);
+    pub fn one_in(mut self, count: usize) -> Self {
+        self.one_in = count.max(1);
         self
     }
 
@@ -134,13 +142,19 @@ impl Fault {
         self.does(What::ResetAfter)
     }
 
+    /// The request is done at once, but the answer takes this time.
+    #[must_use]
+    pub fn is_done_but_answered_after(self, time: Duration) -> Self {
+        self.does(What::AnswerLate(time))
+    }
+
     /// The connection breaks.
     #[must_use]
     pub fn resets(self) -> Self {
         self.does(What::Reset)
     }
 
-    /// The request or the watch event waits.
+    /// The request or the watch event waits; it is done afterwards even if nobody waits for the answer any more.
     #[must_use]
     pub fn waits(self, time: Duration) -> Self {
         self.does(What::Wait(time))
@@ -169,6 +183,7 @@ impl Fault {
             Whom::All => true,
             Whom::Writes => call.is_write(),
             Whom::Calls(verb, resource) => call.verb == *verb && call.resource == *resource,
+            Whom::Like(other) => call.is_like(other),
             Whom::Reads(resource) => matches!(call.verb, Verb::Get | Verb::List) && call.resource == *resource,
             Whom::Events(_) => false,
         };
@@ -186,10 +201,18 @@ impl Fault {
             return false;
         }
         self.seen += 1;
-        let meets = self.left > 0 && self.seen.is_multiple_of(self.every);
+        let meets = self.left > 0 && dice(self.seen).is_multiple_of(self.one_in);
         self.left -= usize::from(meets);
         meets
     }
+}
+
+/// A number that looks random and is a function of `throw` (the finalizer of splitmix64).
+fn dice(throw: usize) -> usize {
+    let mut bits = (throw as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) as usize
 }
 
 #[cfg(test)]
@@ -206,9 +229,9 @@ mod tests {
         assert!(!fault.meets(&list));
         let met: Vec<bool> = (0..5).map(|_| fault.meets(&create)).collect();
         assert_eq!(met, [false, true, true, false, false]);
-        let mut third = Fault::writes().every(3).answers(500);
-        let met: Vec<bool> = (0..6).map(|_| third.meets(&create)).collect();
-        assert_eq!(met, [false, false, true, false, false, true]);
+        let mut dice = Fault::writes().one_in(3).answers(500);
+        let met = (0..3000).filter(|_| dice.meets(&create)).count();
+        assert!((900..1100).contains(&met), "{met}");
         assert!(Fault::reads("pods").meets(&list) && !Fault::writes().meets(&list) && Fault::writes().meets(&create));
         assert!(Fault::events("pods").meets_event("pods") && !Fault::events("pods").meets_event("jobs"));
     }

@@ -60,7 +60,7 @@ struct Known {
     /// Versions after each write, oldest first.
     versions: Vec<String>,
     lost_events: usize,
-    kills: usize,
+    kills: Vec<Call>,
     process: Option<Pid>,
 }
 
@@ -126,9 +126,9 @@ impl Proxy {
         self.shared.known().writes.clone()
     }
 
-    /// How often a process was killed.
-    pub fn kills(&self) -> usize {
-        self.shared.known().kills
+    /// The writes after which a process was killed.
+    pub fn kills(&self) -> Vec<Call> {
+        self.shared.known().kills.clone()
     }
 
     /// How many watch events were lost.
@@ -180,10 +180,10 @@ impl Shared {
         known.versions.extend(answer["metadata"]["resourceVersion"].as_str().map(str::to_string));
     }
 
-    fn kill(&self) {
+    fn kill(&self, call: Call) {
         let process = {
             let mut known = self.known();
-            known.kills += 1;
+            known.kills.push(call);
             known.process.take()
         };
         if let Some(pid) = process {
@@ -194,9 +194,11 @@ impl Shared {
 }
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    match answer(&shared, request).await {
-        Ok(response) => response,
-        Err(error) => status(502, None, &format!("the proxy of the test failed: {error:#}")),
+    // In a task of its own: a request whose sender has given up is done all the same, as it is on a real network.
+    match tokio::spawn(async move { answer(&shared, request).await }).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => status(502, None, &format!("the proxy of the test failed: {error:#}")),
+        Err(error) => status(502, None, &format!("the proxy of the test failed: {error}")),
     }
 }
 
@@ -231,9 +233,13 @@ async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> anyhow::Result<
     shared.note(&call, head.status, &body);
     match what {
         What::Kill => {
-            shared.kill();
+            shared.kill(call);
             tokio::time::sleep(DYING).await;
             Ok(broken())
+        }
+        What::AnswerLate(time) => {
+            tokio::time::sleep(time).await;
+            Ok(Response::from_parts(head, Body::from(body)))
         }
         What::AnswerAfter { code } => Ok(status(code, None, "a fault of the test")),
         What::ResetAfter => Ok(broken()),

@@ -29,8 +29,8 @@ const KINDS: &[(&str, &str, &str)] = &[
 /// Fields of metadata that the API server fills.
 const METADATA: &[&str] = &["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink", "deletionTimestamp"];
 
-/// Numbers that depend on how often and how long.
-const COUNTERS: &[&str] = &["sequence", "durationSeconds", "observedGeneration", "generation"];
+/// What depends on how often and how long: counters, and through which states of waiting it went.
+const COUNTERS: &[&str] = &["sequence", "durationSeconds", "observedGeneration", "generation", "phaseTimes", "stateTimes"];
 
 /// `Kind/name` → the object as YAML.
 pub async fn dump(tenant: &Tenant) -> anyhow::Result<BTreeMap<String, String>> {
@@ -50,6 +50,7 @@ pub async fn dump(tenant: &Tenant) -> anyhow::Result<BTreeMap<String, String>> {
     let mut dumped = BTreeMap::new();
     for (name, object) in found {
         let mut value = serde_json::to_value(&object)?;
+        judge_generation(&mut value);
         canonical(&mut value, &uids, &tenant.name);
         dumped.insert(name, serde_yaml::to_string(&value)?);
     }
@@ -76,6 +77,14 @@ pub fn differences(left: &BTreeMap<String, String>, right: &BTreeMap<String, Str
         }
     }
     told.join("\n")
+}
+
+/// Says whether the status is of the newest generation, in place of the numbers.
+fn judge_generation(value: &mut Value) {
+    let is_newest = value.pointer("/status/observedGeneration").map(|observed| Some(observed) == value.pointer("/metadata/generation"));
+    if let Some(is_newest) = is_newest {
+        value["status"]["isOfNewestGeneration"] = is_newest.into();
+    }
 }
 
 fn canonical(value: &mut Value, uids: &[(String, String)], namespace: &str) {
@@ -143,6 +152,16 @@ mod tests {
             "status": {"endTime": "<time>", "state": "COMPLETED", "other": "<uid>"},
         });
         assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_status_of_an_older_generation_differs() {
+        let judged = |observed: i64| {
+            let mut object = json!({"metadata": {"generation": 3}, "status": {"observedGeneration": observed}});
+            judge_generation(&mut object);
+            object["status"]["isOfNewestGeneration"].clone()
+        };
+        assert_eq!((judged(3), judged(2)), (true.into(), false.into()));
     }
 
     #[test]

@@ -1,0 +1,34 @@
+//! Reads that show what was true some writes ago never lead to a second writer, and the story ends the same.
+
+use floe_e2e::faults::{Fault, Proxy, Verb};
+
+use crate::story::{Story, tell_all};
+
+/// What the operator reads and decides from.
+const READ: &[&str] = &["pods", "jobs", "pipelineupdates", "pipelines", "runreports", "tables", "configmaps"];
+
+#[tokio::test]
+async fn stale_reads() -> anyhow::Result<()> {
+    let told = async |writes: usize| {
+        let stale = |proxy: &Proxy| READ.iter().for_each(|resource| proxy.inject(Fault::reads(resource).times(8).is_stale_by(writes)));
+        Story::open(&format!("stale-{writes}"), stale).await?.tell().await
+    };
+    tell_all([1, 3, 8].into_iter().map(told)).await
+}
+
+/// A new process begins with what was true eight writes ago and catches up by its watches.
+#[tokio::test]
+async fn a_new_process_with_old_lists() -> anyhow::Result<()> {
+    let stale = |proxy: &Proxy| {
+        for number in 1..10 {
+            proxy.inject(Fault::writes().after(number * 6).kills());
+        }
+        for resource in READ {
+            proxy.inject(Fault::on(Verb::List, resource).is_stale_by(8));
+        }
+    };
+    let story = Story::open("stale-start", stale).await?;
+    story.tell().await?;
+    assert!(story.proxy.kills().len() > 1);
+    Ok(())
+}
