@@ -89,12 +89,12 @@ pub struct RunReportSpec {
     /// Every flow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5000))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub flows: Vec<FlowReport>,
     /// Every table that the attempt has seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5000))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["fullName".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tables: Vec<TableReport>,
     /// Full names of the datasets of `removedTables` in the request whose data are gone: removed by this attempt, or found gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -173,12 +173,12 @@ pub struct GraphReport {
     /// Datasets with what a Table object needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5000))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["fullName".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub datasets: Vec<DatasetReport>,
     /// Flows between them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5000))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub flows: Vec<GraphFlow>,
     /// What the graph is made of; complete even where the lists are cut.
     #[serde(default)]
@@ -317,41 +317,82 @@ pub struct TableReport {
     /// Expectations of this attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub quality: Vec<Quality>,
     /// How far its flows have read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<Streaming>,
 }
 
-/// Bytes that an object in etcd may have, with room to spare.
-const MAX_BYTES: usize = 512 * 1024;
+/// Bytes of a report: an object in etcd may have 1.5 MiB with everything around it.
+const MAX_BYTES: usize = 1024 * 1024;
 /// Above this, what matters least goes first.
 const SOFT_BYTES: usize = 400 * 1024;
+/// Counters of what went wrong and of what the process is: these few stay.
+const TROUBLE: [&str; 5] = [
+    "floe_build_info",
+    "floe_event_log_dropped_events_total",
+    "floe_event_log_write_failures_total",
+    "floe_flow_failures_total",
+    "floe_flow_retries_total",
+];
 
 impl RunReportSpec {
-    /// The report within its limits. Over 400 KiB the plan of changes goes first, then the flows of the graph, then the metrics of flows that
-    /// did not fail; if it is still over 512 KiB, specs of datasets, the largest first.
+    /// The report within its limits. Over 400 KiB go, one after the other until it fits: the plan of changes, the flows of the graph, the
+    /// histograms, the metrics of flows that did not fail, the counters of what went well, expectations that nothing failed. Over 1 MiB go
+    /// details of tables, then specs of datasets, the largest first, then what is left of tables and of flows that did not fail.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        if bytes(&self) <= SOFT_BYTES {
-            return self;
+        let soft: [fn(&mut Self); 6] =
+            [Self::drop_changes, Self::drop_edges, Self::drop_histograms, Self::drop_metrics, Self::drop_counters, Self::drop_passed];
+        let hard: [fn(&mut Self); 4] = [Self::drop_details, Self::drop_specs, Self::drop_tables, Self::drop_flows];
+        let steps = soft.into_iter().map(|step| (SOFT_BYTES, step)).chain(hard.into_iter().map(|step| (MAX_BYTES, step)));
+        for (limit, step) in steps {
+            if bytes(&self) > limit {
+                self.truncated = true;
+                step(&mut self);
+            }
         }
-        self.truncated = true;
+        self
+    }
+
+    fn drop_changes(&mut self) {
         self.changes.clear();
-        if bytes(&self) > SOFT_BYTES
-            && let Some(graph) = &mut self.graph
-        {
-            graph.flows.clear();
+    }
+
+    fn drop_edges(&mut self) {
+        self.graph.iter_mut().for_each(|graph| graph.flows.clear());
+    }
+
+    fn drop_histograms(&mut self) {
+        self.counters.retain(|family, _| !family.ends_with("_bucket"));
+    }
+
+    fn drop_metrics(&mut self) {
+        self.flows.iter_mut().filter(|flow| flow.error_class.is_none()).for_each(|flow| flow.metrics.clear());
+    }
+
+    fn drop_counters(&mut self) {
+        self.counters.retain(|family, _| TROUBLE.contains(&family.as_str()));
+    }
+
+    fn drop_passed(&mut self) {
+        self.tables.iter_mut().for_each(|table| table.quality.retain(|quality| quality.failed > 0));
+    }
+
+    /// Whoever knows a table has heard of these before; its version and its sizes stay.
+    fn drop_details(&mut self) {
+        for table in &mut self.tables {
+            (table.location, table.schema_hash, table.streaming) = (String::new(), String::new(), None);
+            table.refresh = table.refresh.take().filter(|refresh| refresh.succeeded == Some(false));
         }
-        if bytes(&self) > SOFT_BYTES {
-            let unharmed = self.flows.iter_mut().filter(|flow| flow.error_class.is_none());
-            unharmed.for_each(|flow| flow.metrics.clear());
-        }
-        let mut excess = bytes(&self).saturating_sub(MAX_BYTES);
-        let Some(graph) = self.graph.as_mut().filter(|_| excess > 0) else { return self };
+    }
+
+    fn drop_specs(&mut self) {
+        let mut excess = bytes(self).saturating_sub(MAX_BYTES);
+        let datasets = self.graph.iter_mut().flat_map(|graph| &mut graph.datasets);
         let mut specs: Vec<(usize, &mut Option<TableSpec>)> =
-            graph.datasets.iter_mut().map(|dataset| (bytes(&dataset.spec), &mut dataset.spec)).collect();
+            datasets.map(|dataset| (bytes(&dataset.spec), &mut dataset.spec)).filter(|(_, spec)| spec.is_some()).collect();
         specs.sort_by_key(|(size, _)| Reverse(*size));
         for (size, spec) in specs {
             if excess == 0 {
@@ -360,7 +401,14 @@ impl RunReportSpec {
             *spec = None;
             excess = excess.saturating_sub(size);
         }
-        self
+    }
+
+    fn drop_tables(&mut self) {
+        self.tables.clear();
+    }
+
+    fn drop_flows(&mut self) {
+        self.flows.retain(|flow| flow.error_class.is_some());
     }
 }
 
@@ -381,6 +429,7 @@ pub fn apply_body(name: &str, owner: &Owner, spec: &RunReportSpec) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::ExpectationAction;
 
     #[test]
     fn large_reports_lose_what_matters_least() {
@@ -409,7 +458,7 @@ mod tests {
     #[test]
     fn specs_of_datasets_go_last_and_the_largest_first() {
         let dataset = |n: usize| {
-            let query = "x".repeat(if n == 7 { 400 * 1024 } else { 1024 });
+            let query = "x".repeat(if n == 7 { 900 * 1024 } else { 1024 });
             let spec = serde_json::json!({"pipeline": "p", "type": "MaterializedView", "query": query});
             DatasetReport {
                 full_name: format!("main.default.t{n}"),
@@ -424,5 +473,83 @@ mod tests {
             bounded.graph.as_ref().unwrap().datasets.iter().filter(|all| all.spec.is_none()).map(|all| all.full_name.clone()).collect();
         assert_eq!(lost, ["main.default.t7"]);
         assert!(bytes(&bounded) <= MAX_BYTES);
+    }
+
+    /// What a full run of `n` datasets tells, each with an expectation and a query of some lines.
+    fn full_run(n: usize) -> RunReportSpec {
+        let name = |n: usize| format!("main.bookstore.table_{n}");
+        let dataset = |n: usize| DatasetReport {
+            full_name: name(n),
+            table_type: TableType::StreamingTable,
+            declared_in: format!("transformations/table_{n}.sql:1:1"),
+            spec: serde_json::from_value(serde_json::json!({
+                "pipeline": "shop", "type": "StreamingTable", "name": format!("table_{n}"),
+                "query": format!("SELECT * FROM STREAM read_files('s3://lake/in/{n}')"),
+            }))
+            .unwrap(),
+        };
+        let quality = |n: usize| Quality {
+            name: format!("valid_{n}"),
+            action: ExpectationAction::Warn,
+            passed: 1000,
+            failed: i64::from(n == 5),
+            last_failed_update: None,
+        };
+        let table = |n: usize| TableReport {
+            full_name: name(n),
+            location: format!("s3://lake/shop/bookstore/table_{n}"),
+            version: Some(17),
+            rows: Some(1_000_000),
+            schema_hash: "0".repeat(64),
+            refresh: Some(Refresh { update: "shop-u1".to_string(), succeeded: Some(true), rows_written: 1_000_000, ..Refresh::default() }),
+            quality: vec![quality(n)],
+            streaming: Some(Streaming { generation: 1, ..Streaming::default() }),
+            ..TableReport::default()
+        };
+        let flow = |n: usize| FlowReport {
+            name: format!("table_{n}"),
+            dataset: name(n),
+            state: FlowState::Completed,
+            retries: 0,
+            error_class: None,
+            message: None,
+            origin: None,
+            metrics: [("num_output_rows".to_string(), 1_000_000), ("executor_time_ms".to_string(), 1234)].into(),
+        };
+        let series = |family: &str| {
+            let bounds = if family.ends_with("_bucket") { 10 } else { 1 };
+            let labels = (0..n).flat_map(move |n| (0..bounds).map(move |bound| format!("flow=\"table_{n}\",le=\"{bound}\"")));
+            (family.to_string(), labels.map(|labels| (labels, 1.0)).collect())
+        };
+        let families = ["floe_flow_batch_duration_seconds_bucket", "floe_flow_output_rows_total", "floe_flow_input_rows_total"];
+        RunReportSpec {
+            protocol: PROTOCOL,
+            graph: Some(GraphReport { valid: true, datasets: (0..n).map(dataset).collect(), ..GraphReport::default() }),
+            flows: (0..n).map(flow).collect(),
+            tables: (0..n).map(table).collect(),
+            counters: families.into_iter().chain(["floe_flow_retries_total"]).map(series).collect(),
+            ..RunReportSpec::default()
+        }
+    }
+
+    #[test]
+    fn specs_of_datasets_outlive_the_numbers_of_a_full_run() {
+        for count in [301, 901, 2000] {
+            let bounded = full_run(count).bounded();
+            let specs = bounded.graph.as_ref().unwrap().datasets.iter().filter(|dataset| dataset.spec.is_some()).count();
+            assert_eq!((specs, bounded.tables.len(), bounded.flows.len()), (count, count, count));
+            assert!(bytes(&bounded) <= MAX_BYTES, "{}", bytes(&bounded));
+            assert_eq!(bounded.tables[7].version, Some(17));
+        }
+        let small = full_run(10);
+        assert_eq!(small.clone().bounded(), small, "nothing goes without need");
+    }
+
+    #[test]
+    fn every_report_gets_below_the_limit() {
+        let mut report = full_run(5000);
+        let datasets = report.graph.iter_mut().flat_map(|graph| &mut graph.datasets);
+        datasets.for_each(|dataset| dataset.spec.as_mut().unwrap().query = Some("x".repeat(2000)));
+        assert!(bytes(&report.bounded()) <= MAX_BYTES);
     }
 }
