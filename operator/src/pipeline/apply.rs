@@ -34,6 +34,8 @@ pub struct Applied {
     pub changed: bool,
     /// The newest number in a name of an update.
     pub counter: Option<i64>,
+    /// The next look goes on at once.
+    pub has_more: bool,
 }
 
 /// Makes the plan true.
@@ -60,9 +62,6 @@ pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<App
     if plan.beside.is_some() || matches!(observed.access, super::observe::Access::Read(_)) {
         ctx.memory.saw_access(&observed.key, resources::beside(&observed.pipeline).hash());
     }
-    for change in &plan.tables {
-        apply_table(ctx, change).await?;
-    }
     for (update, cancel) in &plan.stops {
         ctx.merge::<PipelineUpdate>(update, json!({"spec": {"cancel": cancel}})).await?;
     }
@@ -71,6 +70,10 @@ pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<App
         applied.counter = applied.counter.max(Some(number));
         applied.started.push(update);
     }
+    for change in &plan.tables {
+        apply_table(ctx, change).await?;
+    }
+    applied.has_more = plan.has_more_tables;
     for update in &plan.removes {
         ctx.delete::<PipelineUpdate>(update, Gone::Background).await?;
     }

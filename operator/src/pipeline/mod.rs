@@ -13,6 +13,8 @@ mod status;
 mod tests;
 mod validate;
 
+use std::time::Duration;
+
 use crate::{
     context::Context,
     controller::Next,
@@ -45,6 +47,7 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     apply::write_status(&ctx, &observed, status).await?;
     match failure {
         Some(error) => Err(error),
+        None if applied.has_more => Ok(Next::After(Duration::ZERO)),
         None => Ok(decision.next()),
     }
 }

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::labels;
 
+/// The most Tables that one look makes, changes or deletes: it must end in time.
+const MOST_TABLES: usize = 200;
+
 /// Objects to make, change and delete, in this order.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -27,12 +30,14 @@ pub struct Plan {
     pub beside: Option<Beside>,
     /// A budget that is not wanted any more.
     pub unwanted_budget: Option<k8s_openapi::api::policy::v1::PodDisruptionBudget>,
-    /// Tables of datasets from SQL.
-    pub tables: Vec<TableChange>,
     /// Updates that shall stop.
     pub stops: Vec<(Arc<PipelineUpdate>, Cancel)>,
     /// New updates, each with the first number that its name may have.
     pub starts: Vec<NewUpdate>,
+    /// Tables of datasets from SQL.
+    pub tables: Vec<TableChange>,
+    /// The next look goes on with the Tables.
+    pub has_more_tables: bool,
     /// Updates that are old.
     pub removes: Vec<Arc<PipelineUpdate>>,
     /// The clean-up of a deleted Pipeline.
@@ -69,8 +74,21 @@ pub fn plan(observed: &Observed, verdict: &Verdict, decision: &Decision) -> Plan
     plan_beside(observed, verdict, &mut plan);
     if let Some(graph) = observed.report.as_ref().and_then(|(report, _)| report.spec.graph.as_ref()) {
         plan.tables = desired_tables(&observed.pipeline, graph, &observed.tables, |name| observed.taken_names.contains(name));
+        plan.has_more_tables = keep_first(&mut plan.tables, MOST_TABLES);
     }
     plan
+}
+
+/// Leaves `most` changes; one that cannot be made costs nothing. True if some were taken out.
+fn keep_first(changes: &mut Vec<TableChange>, most: usize) -> bool {
+    let (before, mut left) = (changes.len(), most);
+    changes.retain(|change| {
+        let is_written = !matches!(change, TableChange::Refused { .. });
+        let is_kept = left > 0 || !is_written;
+        left -= usize::from(is_kept && is_written);
+        is_kept
+    });
+    changes.len() < before
 }
 
 fn plan_updates(observed: &Observed, decision: &Decision, plan: &mut Plan) {

@@ -23,6 +23,7 @@ use super::{
     decide::{Action, Decision, Held, decide},
     observe::{Access, Observed, Rival},
     plan::{Plan, plan},
+    resources::tables::TableChange,
     status::status,
     validate::{Verdict, validate},
 };
@@ -378,6 +379,38 @@ fn o39_a_continuous_pipeline_has_one_live_update() {
     // A person who stops it, stops it.
     becomes(&mut observed, "shop-u4", UpdateState::Canceled);
     assert!(step(&mut observed).1.starts.is_empty());
+}
+
+#[test]
+fn o09_tables_of_many_datasets_are_made_in_several_looks() {
+    let mut observed = at_rest(&json!({}));
+    step(&mut observed);
+    let dataset = |n: usize| {
+        let spec = json!({"pipeline": "shop", "type": "MaterializedView", "query": "SELECT 1"});
+        json!({"fullName": format!("main.default.t{n}"), "type": "MaterializedView", "declaredIn": "a.sql:1:1", "spec": spec})
+    };
+    let mut datasets: Vec<_> = (0..450).map(dataset).collect();
+    // No object can be made for these; they stand in nobody's way.
+    datasets.extend((0..300).map(|n| {
+        let spec = json!({"pipeline": "shop", "type": "MaterializedView"});
+        json!({"fullName": format!("main.default.a{n}"), "type": "MaterializedView", "declaredIn": "a.sql:1:1", "spec": spec})
+    }));
+    reports(&mut observed, "shop-u1", GraphReport { datasets: serde_json::from_value(json!(datasets)).unwrap(), ..valid_graph() });
+    let mut looks = Vec::new();
+    loop {
+        let (_, plan) = step(&mut observed);
+        let made = plan.tables.into_iter().filter_map(|change| match change {
+            TableChange::Create(table) => Some(Arc::from(table)),
+            _ => None,
+        });
+        let before = observed.tables.len();
+        observed.tables.extend(made);
+        looks.push(observed.tables.len() - before);
+        if !plan.has_more_tables {
+            break;
+        }
+    }
+    assert_eq!(looks, [200, 200, 50]);
 }
 
 #[test]

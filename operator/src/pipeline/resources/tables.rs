@@ -1,6 +1,9 @@
 //! Table objects of datasets from SQL: what they should be, and how those that are there become so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use floe_crds::{
     pipeline::Pipeline,
@@ -53,19 +56,23 @@ pub fn desired_tables(
         return Vec::new();
     }
     let mut names: BTreeSet<String> = existing.iter().map(|table| table.name_any()).collect();
+    let mut by_dataset: HashMap<String, Vec<&Arc<Table>>> = HashMap::new();
+    for table in existing {
+        by_dataset.entry(dataset::full_name(table, &pipeline.spec).to_lowercase()).or_default().push(table);
+    }
     let mut changes = Vec::new();
     let mut datasets: Vec<&DatasetReport> =
         graph.datasets.iter().filter(|dataset| dataset.table_type != TableType::TemporaryView).collect();
     datasets.sort_by_cached_key(|dataset| dataset.full_name.to_lowercase());
     for wanted in datasets {
-        let mut found = existing.iter().filter(|table| is_dataset(table, pipeline, &wanted.full_name));
-        let made = found.clone().filter(|table| dataset::is_from_sql(table));
+        let found = by_dataset.get(&wanted.full_name.to_lowercase()).map(Vec::as_slice).unwrap_or_default();
+        let made = found.iter().copied().filter(|table| dataset::is_from_sql(table));
         if wanted.declared_in == FROM_MANIFEST {
             changes.extend(made.filter(|table| is_ours(table, pipeline)).cloned().map(TableChange::Delete));
             continue;
         }
         // A declaration by both is an error of the next graph; this one does not know yet.
-        let Some(spec) = wanted.spec.as_ref().filter(|_| found.all(|table| dataset::is_from_sql(table))) else { continue };
+        let Some(spec) = wanted.spec.as_ref().filter(|_| found.iter().all(|table| dataset::is_from_sql(table))) else { continue };
         let mut made: Vec<&Arc<Table>> = made.collect();
         made.sort_by_key(|table| (table.creation_timestamp().map(|time| time.0), table.name_any()));
         let Some((first, others)) = made.split_first() else {
@@ -84,10 +91,6 @@ pub fn desired_tables(
 fn is_ours(table: &Table, pipeline: &Pipeline) -> bool {
     let is_of_this_life = dataset::owner(table).is_none_or(|owner| Some(&owner.uid) == pipeline.uid().as_ref());
     is_of_this_life && !dataset::is_deleted(table) && !labels::is_set(table, labels::PAUSED)
-}
-
-fn is_dataset(table: &Table, pipeline: &Pipeline, full_name: &str) -> bool {
-    dataset::is_same_name(&dataset::full_name(table, &pipeline.spec), full_name)
 }
 
 fn created(

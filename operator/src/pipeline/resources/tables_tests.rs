@@ -259,7 +259,7 @@ proptest! {
             let names: BTreeSet<String> = existing.iter().map(|table| table.name_any()).collect();
             prop_assert_eq!(names.len(), existing.len());
             for dataset in wanted.datasets.iter().filter(|dataset| dataset.spec.is_some() && dataset.table_type != TableType::TemporaryView) {
-                let of = |table: &&Arc<Table>| is_dataset(table, &pipeline("p"), &dataset.full_name);
+                let of = |table: &&Arc<Table>| dataset::is_same_name(&dataset::full_name(table, &pipeline("p").spec), &dataset.full_name);
                 let found: Vec<_> = existing.iter().filter(of).collect();
                 prop_assert_eq!(found.len(), 1, "{}", dataset.full_name);
                 prop_assert_eq!(found[0].spec.comment.as_deref(), Some(dataset.full_name.as_str()));
