@@ -1,13 +1,17 @@
 //! What the conditions of a Pipeline say. Pure.
 
+use std::sync::Arc;
+
 use floe_crds::{
     condition::{self, ConditionType, Reason, Said, Status},
     pipeline::{Mode, OnChange, PipelineStatus},
+    pipeline_update::{PipelineUpdate, UpdateType},
     run_report::GraphReport,
     state::UpdateState,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 
 use super::{
     decide::{Decision, Held},
@@ -47,8 +51,8 @@ pub enum Graph {
     Checking,
     /// The update for it ended and nobody got to look.
     Unchecked(String),
-    /// No check is wanted.
-    NotWanted,
+    /// No check is on its way, for this reason.
+    NotWanted(String),
 }
 
 impl View<'_> {
@@ -88,7 +92,7 @@ impl View<'_> {
             Graph::Valid(summary) => Said::new(true, Reason::GraphValid, summary.clone()),
             Graph::Invalid(findings) => Said::new(false, Reason::GraphInvalid, findings.clone()),
             Graph::Unchecked(why) => Said::new(Status::Unknown, Reason::UpdateFailed, why.clone()),
-            Graph::NotWanted => Said::new(true, Reason::NotValidated, "updatePolicy.onChange is None: the definition was not checked"),
+            Graph::NotWanted(why) => Said::new(true, Reason::NotValidated, why.clone()),
             // What was true of the former definition is said until something is known of this one.
             Graph::Checking => match condition::find(before, ConditionType::Ready) {
                 Some(ready) if ready.status == "True" || ready.reason == Reason::GraphInvalid.as_str() => kept(ready),
@@ -123,7 +127,7 @@ impl View<'_> {
             (_, Graph::Checking) => (working("a runner checks the definition"), fine()),
             (_, Graph::Invalid(findings)) => (still(), Said::new(true, Reason::GraphInvalid, findings.clone())),
             (_, Graph::Unchecked(why)) => (still(), Said::new(true, Reason::UpdateFailed, why.clone())),
-            (_, Graph::Valid(_) | Graph::NotWanted) => (still(), fine()),
+            (_, Graph::Valid(_) | Graph::NotWanted(_)) => (still(), fine()),
         }
     }
 
@@ -192,19 +196,33 @@ impl View<'_> {
             .any(|update| update.spec.definition_hash == hash && !state(update).is_some_and(UpdateState::is_terminal))
     }
 
+    /// No report speaks of this definition.
     fn not_looked_at(&self, hash: &str) -> Graph {
-        let newest = self.observed.updates.iter().rev().find(|update| update.spec.definition_hash == hash);
-        let ended = newest.filter(|update| state(update) == Some(UpdateState::Failed));
-        if let Some(status) = ended.and_then(|update| update.status.as_ref()) {
-            return Graph::Unchecked(
-                status.message.clone().unwrap_or_else(|| "the update failed before the definition was checked".to_string()),
-            );
+        let of_this = |update: &&Arc<PipelineUpdate>| update.spec.definition_hash == hash && update.spec.update_type == UpdateType::Update;
+        let Some(newest) = self.observed.updates.iter().rev().find(of_this) else { return self.not_asked() };
+        let message = newest.status.as_ref().and_then(|status| status.message.clone());
+        match state(newest) {
+            Some(UpdateState::Failed) => {
+                Graph::Unchecked(message.unwrap_or_else(|| "the update failed before the definition was checked".to_string()))
+            }
+            // With errors in the graph it could not have ended like this.
+            Some(UpdateState::Completed) => {
+                Graph::Valid(format!("update {} ended well; its runner did not report the graph", newest.name_any()))
+            }
+            Some(UpdateState::Canceled) if !self.is_asked(hash) => {
+                let why = format!("update {} was canceled before the definition was checked; the next update checks it", newest.name_any());
+                Graph::NotWanted(why)
+            }
+            _ => Graph::Checking,
         }
-        let policy = self.observed.pipeline.spec.update_policy.on_change;
-        if newest.is_none() && (policy == OnChange::None || self.decision.held == Some(Held::Suspended)) {
-            return Graph::NotWanted;
+    }
+
+    fn not_asked(&self) -> Graph {
+        let because = |why: &str| Graph::NotWanted(format!("{why}: the definition was not checked"));
+        if self.observed.pipeline.spec.update_policy.on_change == OnChange::None {
+            return because("updatePolicy.onChange is None");
         }
-        Graph::Checking
+        if self.decision.held == Some(Held::Suspended) { because("spec.suspend is set") } else { Graph::Checking }
     }
 }
 

@@ -274,6 +274,30 @@ fn o13_on_change_says_what_starts() {
 }
 
 #[test]
+fn ready_is_told_also_when_no_report_came() {
+    let message = |observed: &Observed| condition::find(&status_of(observed).conditions, ConditionType::Ready).unwrap().message.clone();
+    for (end, reason, words) in [
+        (UpdateState::Completed, "GraphValid", "update shop-u1 ended well; its runner did not report the graph"),
+        (UpdateState::Canceled, "NotValidated", "update shop-u1 was canceled before the definition was checked; the next update checks it"),
+    ] {
+        let mut observed = at_rest(&json!({"maintenance": {"suspend": true}}));
+        step(&mut observed);
+        becomes(&mut observed, "shop-u1", end);
+        for _ in 0..2 {
+            assert!(step(&mut observed).1.starts.is_empty());
+            assert_eq!(said(&observed, ConditionType::Ready), ("True".into(), reason.into()));
+            assert_eq!((said(&observed, ConditionType::Reconciling).0.as_str(), message(&observed).as_str()), ("False", words));
+        }
+        observed.updates.clear();
+        step(&mut observed);
+        assert_eq!(said(&observed, ConditionType::Ready).0, if end == UpdateState::Completed { "True" } else { "Unknown" });
+    }
+    let mut observed = at_rest(&json!({"suspend": true}));
+    step(&mut observed);
+    assert_eq!(message(&observed), "spec.suspend is set: the definition was not checked");
+}
+
+#[test]
 fn o31_suspended_pipelines_answer_requests_only_and_paused_ones_nothing() {
     let mut observed = at_rest(&json!({"suspend": true, "updatePolicy": {"schedule": {"cron": "* * * * *"}}}));
     let (decision, plan) = step(&mut observed);
