@@ -217,14 +217,14 @@ impl Look<'_> {
             return true;
         }
         let newest = self.newest(|update| update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only);
-        let Some(last) = newest.filter(|last| last.spec.definition_hash == self.valid.hash) else {
-            // The first, or the first of a new definition; those are the business of the next check, but for their cause.
-            if newest.is_none() || self.observed.pipeline.spec.update_policy.on_change != OnChange::Update || self.is_unquiet(decision) {
-                return newest.is_some();
+        let starts_on_change = self.observed.pipeline.spec.update_policy.on_change == OnChange::Update;
+        let Some(last) = newest else { return !starts_on_change && self.continuous_begins(decision) };
+        if starts_on_change && last.spec.definition_hash != self.valid.hash {
+            if !self.is_unquiet(decision) {
+                decision.start(Start { spec: self.spec(Cause::SchemaChange), scheduled_at: None });
             }
-            decision.start(Start { spec: self.spec(Cause::SchemaChange), scheduled_at: None });
             return true;
-        };
+        }
         match state(last) {
             Some(UpdateState::Canceled) => {}
             Some(UpdateState::Failed) => {
@@ -238,6 +238,14 @@ impl Look<'_> {
                 }
             }
             _ => decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: None }),
+        }
+        true
+    }
+
+    /// The first update of a Pipeline that does not start at changes. One whose updates someone deleted has had it.
+    fn continuous_begins(&self, decision: &mut Decision) -> bool {
+        if self.status(|status| status.last_update.clone()).is_none() && !self.is_unquiet(decision) {
+            decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: None });
         }
         true
     }

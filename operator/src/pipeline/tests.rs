@@ -438,6 +438,32 @@ fn o09_tables_of_many_datasets_are_made_in_several_looks() {
 }
 
 #[test]
+fn o39_a_continuous_pipeline_lives_whatever_a_change_does() {
+    for policy in ["None", "Validate"] {
+        let mut observed = at_rest(&json!({"mode": "Continuous", "updatePolicy": {"onChange": policy}}));
+        step(&mut observed);
+        assert_eq!(names(&observed), ["shop-u1"], "{policy}");
+        assert!(!observed.updates[0].spec.selection.validate_only);
+        becomes(&mut observed, "shop-u1", UpdateState::Running);
+        assert!(step(&mut observed).1.starts.is_empty());
+        // It stays with its definition, but comes back after a failure.
+        Arc::make_mut(&mut observed.pipeline).spec.configuration.insert("k".to_string(), "1".to_string());
+        step(&mut observed);
+        assert_eq!(observed.updates[0].spec.cancel, Cancel::None);
+        becomes(&mut observed, "shop-u1", UpdateState::Failed);
+        observed.now = step(&mut observed).0.wake.unwrap();
+        step(&mut observed);
+        assert!(!observed.updates.last().unwrap().spec.selection.validate_only, "{policy}");
+        let last = observed.updates.last().unwrap().name_any();
+        becomes(&mut observed, &last, UpdateState::Canceled);
+        step(&mut observed);
+        observed.updates.clear();
+        let starts = step(&mut observed).1.starts;
+        assert!(starts.iter().all(|start| start.update.spec.selection.validate_only), "a person who stopped it stopped it");
+    }
+}
+
+#[test]
 fn o52_the_older_pipeline_has_the_storage() {
     let mut observed = at_rest(&json!({}));
     let rival = |uri: &str, created| Rival { key: Key::new("other", "x"), uri: uri.to_string(), volumes: None, created: Some(created) };
