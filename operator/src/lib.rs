@@ -26,6 +26,7 @@ pub mod reports;
 pub mod rights;
 pub mod server;
 pub mod settings;
+pub mod shard;
 pub mod table;
 pub mod telemetry;
 pub mod update;

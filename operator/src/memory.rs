@@ -35,6 +35,8 @@ struct Inner {
     sources: HashMap<Key, (String, Timestamp)>,
     /// Hash of the objects beside a Pipeline, and when they were found right.
     access: HashMap<Key, (String, Instant)>,
+    /// Pipelines that another operator looks after, and when they were found.
+    foreign: HashMap<Key, Instant>,
 }
 
 impl Memory {
@@ -75,6 +77,18 @@ impl Memory {
     /// The objects beside a Pipeline are as `hash` says.
     pub fn saw_access(&self, pipeline: &Key, hash: String) {
         self.inner().access.insert(pipeline.clone(), (hash, clock::instant()));
+    }
+
+    /// True if another operator was found to look after the Pipeline, not long ago.
+    pub fn is_foreign(&self, pipeline: &Key) -> bool {
+        self.inner().foreign.get(pipeline).is_some_and(|at| at.elapsed() < BELIEVED)
+    }
+
+    /// Another operator looks after the Pipeline.
+    pub fn saw_foreign(&self, pipeline: &Key) {
+        let mut inner = self.inner();
+        inner.foreign.retain(|_, at| at.elapsed() < BELIEVED);
+        inner.foreign.insert(pipeline.clone(), clock::instant());
     }
 
     /// The Pipeline is gone.

@@ -19,6 +19,7 @@ use crate::{
     key::Key,
     labels,
     reports::{self, Told},
+    shard,
 };
 
 /// Everything that is decided from.
@@ -40,10 +41,13 @@ pub struct Observed {
     pub now: Timestamp,
 }
 
-/// Gathers what there is to know about `key`; `None` if there is no such Table.
+/// Gathers what there is to know about `key`; `None` if there is no such Table, or another operator looks after it.
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
     let Some(mut table) = ctx.caches.tables.get(key) else { return Ok(None) };
     let owner = Key::new(key.namespace.clone(), &table.spec.pipeline);
+    if shard::is_of_another_operator(ctx, &owner).await? {
+        return Ok(None);
+    }
     if is_asked_for(&table) {
         // Someone does not trust what we know.
         let Some(fresh) = ctx.fetch::<Table>(key).await? else { return Ok(None) };

@@ -115,7 +115,7 @@ impl Observation {
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
     let Some(update) = ctx.caches.updates.get(key) else { return Ok(None) };
     let pipeline_key = Key::new(&key.namespace, &update.spec.pipeline);
-    if is_of_another_operator(ctx, &pipeline_key).await? {
+    if shard::is_of_another_operator(ctx, &pipeline_key).await? {
         return Ok(None);
     }
     let status = update.status.clone().unwrap_or_default();
@@ -133,14 +133,6 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         update,
         now: clock::now(),
     }))
-}
-
-/// True if the Pipeline is there, but without the labels of those that this operator looks after.
-async fn is_of_another_operator(ctx: &Context, pipeline: &Key) -> Result<bool, Error> {
-    if ctx.settings.label_selector.is_none() || ctx.caches.pipelines.get(pipeline).is_some() {
-        return Ok(false);
-    }
-    Ok(ctx.fetch::<Pipeline>(pipeline).await?.is_some())
 }
 
 fn is_ours(object: &impl kube::Resource, update: &PipelineUpdate) -> bool {
