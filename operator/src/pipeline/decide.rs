@@ -372,7 +372,8 @@ fn backoff(observed: &Observed, failures: i32) -> SignedDuration {
     SignedDuration::from_secs(doubled.min(i64::from(policy.max_backoff_seconds)))
 }
 
-/// A validation does not stand for the update that a change wants.
-fn answers_change(update: &PipelineUpdate, policy: OnChange) -> bool {
-    update.spec.update_type == UpdateType::Update && (policy == OnChange::Validate || !update.spec.selection.validate_only)
+/// True if the update was made for a definition. A validation does not stand for the update that a change wants.
+pub fn answers_change(update: &PipelineUpdate, policy: OnChange) -> bool {
+    let is_wanted = policy == OnChange::Validate || !update.spec.selection.validate_only;
+    !update.spec.definition_hash.is_empty() && update.spec.update_type == UpdateType::Update && is_wanted
 }

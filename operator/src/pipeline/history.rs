@@ -7,15 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::{
-    decide::{Action, Decision},
+    decide::{Action, Decision, answers_change},
     observe::{Observed, state},
 };
 
 /// The most that one look removes.
 const MAX_REMOVED: usize = 20;
 
-/// Finished updates beyond the limits or older than the time to live, oldest first. The newest one stays, and so does the one whose graph
-/// Tables are made from.
+/// Finished updates beyond the limits or older than the time to live, oldest first. The newest one stays, and so do the one whose graph
+/// Tables are made from and the one that answers the newest definition: without it that would be a change again.
 pub fn remove_old(observed: &Observed, decision: &mut Decision) {
     let limits = &observed.pipeline.spec.update_history;
     let mut finished: Vec<&Arc<PipelineUpdate>> =
@@ -45,8 +45,10 @@ pub fn remove_old(observed: &Observed, decision: &mut Decision) {
         }
     }
     let graph_owner = observed.report.as_ref().map(|(_, update)| update.uid());
-    let removable =
-        old.into_iter().rev().filter(|update| Some(update.uid()) != graph_owner && update.metadata.deletion_timestamp.is_none());
+    let policy = observed.pipeline.spec.update_policy.on_change;
+    let answer = observed.updates.iter().rev().find(|update| answers_change(update, policy)).map(|update| update.uid());
+    let is_kept = |update: &PipelineUpdate| Some(update.uid()) == graph_owner || Some(update.uid()) == answer;
+    let removable = old.into_iter().rev().filter(|update| !is_kept(update) && update.metadata.deletion_timestamp.is_none());
     decision.actions.extend(removable.take(MAX_REMOVED).map(|update| Action::Remove(update.clone())));
 }
 

@@ -372,6 +372,27 @@ fn o36_history_keeps_the_newest_and_the_owner_of_the_graph() {
 }
 
 #[test]
+fn o36_updates_of_others_do_not_push_the_answer_to_a_change_out() {
+    let mut observed = settled(&json!({"updateHistory": {"successfulLimit": 2}, "maintenance": {"suspend": true}}));
+    observed.report = None;
+    for n in 1..=3 {
+        let spec = floe_crds::pipeline_update::PipelineUpdateSpec { pipeline: "shop".to_string(), ..Default::default() };
+        let mut update = PipelineUpdate::new(&format!("h{n}"), spec);
+        update.metadata.uid = Some(format!("uid of h{n}"));
+        update.metadata.creation_timestamp = Some(Time(now() + SignedDuration::from_secs(n)));
+        observed.updates.push(Arc::new(update));
+        observed.now = now() + SignedDuration::from_secs(n);
+        becomes(&mut observed, &format!("h{n}"), UpdateState::Completed);
+        step(&mut observed);
+    }
+    assert_eq!(names(&observed), ["shop-u1", "h2", "h3"]);
+    observed.now = now() + SignedDuration::from_hours(24 * 8);
+    step(&mut observed);
+    assert!(step(&mut observed).1.starts.is_empty());
+    assert_eq!(names(&observed), ["shop-u1", "h3"]);
+}
+
+#[test]
 fn o39_a_continuous_pipeline_has_one_live_update() {
     let mut observed = at_rest(&json!({"mode": "Continuous"}));
     step(&mut observed);
