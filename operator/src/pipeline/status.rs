@@ -88,7 +88,10 @@ fn handled(status: &mut PipelineStatus, observed: &Observed, decision: &Decision
         }
     }
     let time = |at: Timestamp| Some(Time(at));
-    status.next_schedule_time = decision.next_schedule.and_then(time);
+    // What was announced before something went missing is made up for when it is back.
+    if decision.held != Some(Held::Refused) {
+        status.next_schedule_time = decision.next_schedule.and_then(time);
+    }
     if let Some(instant) = decision.scheduled {
         status.last_schedule_time = Some(Time(instant));
     }

@@ -349,6 +349,24 @@ fn schedules_start_one_update_per_instant() {
 }
 
 #[test]
+fn an_instant_outlives_a_config_map_that_blinks() {
+    let spec = json!({"source": {"configMaps": [{"name": "sql"}]}, "updatePolicy": {"schedule": {"cron": "0 * * * *"}}});
+    let mut observed = at_rest(&spec);
+    let hashes = crate::memory::ConfigMapHashes { resource_version: "1".into(), keys: [("a.sql".into(), "h".into())].into() };
+    let there = Some(Arc::new(hashes));
+    observed.config_maps = [("sql".to_string(), there.clone())].into();
+    step(&mut observed);
+    becomes(&mut observed, "shop-u1", UpdateState::Completed);
+    observed.now = "2026-11-21T12:59:59Z".parse().unwrap();
+    observed.config_maps = [("sql".to_string(), None)].into();
+    step(&mut observed);
+    observed.now = "2026-11-21T13:00:05Z".parse().unwrap();
+    observed.config_maps = [("sql".to_string(), there)].into();
+    let (decision, _) = step(&mut observed);
+    assert_eq!(decision.scheduled.unwrap().to_string(), "2026-11-21T13:00:00Z");
+}
+
+#[test]
 fn o36_history_keeps_the_newest_and_the_owner_of_the_graph() {
     let mut observed = settled(&json!({"updateHistory": {"successfulLimit": 2, "failedLimit": 1}}));
     for n in 2..40 {
