@@ -9,7 +9,7 @@ use floe_crds::{
     run_report::GraphReport,
     state::UpdateState,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
@@ -17,7 +17,7 @@ use super::{
     decide::{Decision, Held},
     observe::{Observed, state},
     status::LastEnd,
-    validate::Verdict,
+    validate::{Refusal, Verdict},
 };
 use crate::{
     error::{Error, ErrorClass},
@@ -38,6 +38,19 @@ pub struct View<'a> {
     pub failure: Option<&'a Error>,
     /// The update that ended last.
     pub last: Option<&'a LastEnd>,
+}
+
+/// When nobody waits any more for what is missing; `None` if that time has come. It is awaited since Ready or Reconciling changed: one of both
+/// does when it goes missing.
+pub fn patience_ends(observed: &Observed, refusal: &Refusal) -> Option<Timestamp> {
+    let before = observed.pipeline.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let of_this = |kind| condition::find(before, kind).filter(|found| found.reason == refusal.reason.as_str());
+    if of_this(ConditionType::Stalled).is_some_and(|stalled| stalled.status == Status::True.as_str()) {
+        return None;
+    }
+    let told = [ConditionType::Ready, ConditionType::Reconciling].map(of_this);
+    let since = told.into_iter().flatten().map(|condition| condition.last_transition_time.0).max().unwrap_or(observed.now);
+    since.saturating_add(PATIENCE).ok().filter(|end| *end > observed.now)
 }
 
 /// How far the check of the present definition is.
@@ -115,10 +128,7 @@ impl View<'_> {
         match (self.verdict, graph) {
             (Verdict::Refused(refusal), _) => (still(), Said::new(true, refusal.reason, refusal.message.clone())),
             (Verdict::Waiting(refusal), _) => {
-                let since = condition::find(before, ConditionType::Ready)
-                    .filter(|ready| ready.reason == refusal.reason.as_str())
-                    .map_or(self.observed.now, |ready| ready.last_transition_time.0);
-                if self.observed.now.duration_since(since) >= PATIENCE {
+                if patience_ends(self.observed, refusal).is_none() {
                     (still(), Said::new(true, refusal.reason, refusal.message.clone()))
                 } else {
                     (Said::new(true, refusal.reason, refusal.message.clone()), fine())

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::{
-    cleanup, history,
+    cleanup, conditions, history,
     observe::{Observed, state},
     validate::{Valid, Verdict},
 };
@@ -106,6 +106,11 @@ pub fn decide(observed: &Observed, verdict: &Verdict) -> Decision {
     }
     let Some(valid) = verdict.valid() else {
         decision.held = Some(Held::Refused);
+        if let Verdict::Waiting(refusal) = verdict
+            && let Some(end) = conditions::patience_ends(observed, refusal)
+        {
+            decision.look_again(end);
+        }
         history::remove_old(observed, &mut decision);
         return decision;
     };

@@ -367,6 +367,30 @@ fn an_instant_outlives_a_config_map_that_blinks() {
 }
 
 #[test]
+fn what_is_missing_may_come_for_ten_minutes() {
+    let mut observed = at_rest(&json!({"source": {"configMaps": [{"name": "sql"}]}}));
+    // Ready has been False since yesterday for another reason.
+    let found = |kind: &str, reason: &str, status: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": ago(86_400).to_string()});
+    let old = json!({"conditions": [
+        found("Ready", "GraphInvalid", "False"), found("Reconciling", "GraphInvalid", "False"), found("Stalled", "GraphInvalid", "True"),
+    ]});
+    Arc::make_mut(&mut observed.pipeline).status = Some(serde_json::from_value(old).unwrap());
+    let end = now() + SignedDuration::from_mins(10);
+    for at in [now(), ago(-300)] {
+        observed.now = at;
+        assert_eq!(step(&mut observed).0.wake, Some(end));
+        assert_eq!(said(&observed, ConditionType::Stalled).0, "False");
+        assert_eq!(said(&observed, ConditionType::Reconciling), ("True".into(), "ConfigMapNotFound".into()));
+    }
+    for at in [end, end + SignedDuration::from_mins(1)] {
+        observed.now = at;
+        assert_eq!(step(&mut observed).0.wake, None);
+        assert_eq!(said(&observed, ConditionType::Stalled), ("True".into(), "ConfigMapNotFound".into()));
+        assert_eq!(said(&observed, ConditionType::Reconciling).0, "False");
+    }
+}
+
+#[test]
 fn o36_history_keeps_the_newest_and_the_owner_of_the_graph() {
     let mut observed = settled(&json!({"updateHistory": {"successfulLimit": 2, "failedLimit": 1}}));
     for n in 2..40 {
