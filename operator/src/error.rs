@@ -8,7 +8,7 @@ use crate::key::Key;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server, or the way to it.
-    #[error("cannot {act} {kind} {key}: {source}")]
+    #[error("cannot {act} {kind} {key}: {}", told(source))]
     Api {
         /// What was tried: get, list, create, apply, delete, write the status of.
         act: &'static str,
@@ -97,6 +97,14 @@ impl Error {
     }
 }
 
+/// What the API server says, in its own words and without the rest of its answer.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) => match status.code {
@@ -108,5 +116,19 @@ fn class_of(error: &kube::Error) -> ErrorClass {
         },
         kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => ErrorClass::Internal,
         _ => ErrorClass::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_in_the_words_of_the_api_server() {
+        let status = kube::core::Status::failure("pods is forbidden: no", "Forbidden").with_code(403);
+        let source = Box::new(kube::Error::Api(status.boxed()));
+        let error = Error::Api { act: "create", kind: "Job", key: Key::new("data", "j"), source };
+        assert_eq!(error.to_string(), "cannot create Job data/j: pods is forbidden: no");
+        assert_eq!(error.class(), ErrorClass::Forbidden);
     }
 }
