@@ -99,6 +99,17 @@ impl Line {
         Some(Turn { key, since: entry.since.take().unwrap_or(due) })
     }
 
+    /// `key`, if its turn has come: it passes all others that wait.
+    pub fn take_first(&mut self, key: &Key, now: Instant) -> Option<Turn> {
+        let entry = self.entries.get_mut(key)?;
+        let due = entry.due.filter(|due| *due <= now)?;
+        entry.due = None;
+        entry.running = true;
+        let since = entry.since.take().unwrap_or(due);
+        self.due.remove(&(due, key.clone()));
+        Some(Turn { key: key.clone(), since })
+    }
+
     /// When the next turn comes.
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
@@ -219,6 +230,21 @@ mod tests {
         assert_eq!(delay(ErrorClass::Conflict, 6), SECOND, "a conflict that never ends is a failure");
         assert_eq!(delay(ErrorClass::Conflict, 9), 8 * SECOND);
         assert_eq!(delay(ErrorClass::Forbidden, 1), 300 * SECOND);
+    }
+
+    #[test]
+    fn one_key_may_pass_all_others() {
+        let (now, mut line) = (Instant::now(), Line::default());
+        for name in ["a", "b", "c"] {
+            line.wake(&key(name), Wake::Event, now);
+        }
+        assert_eq!(line.take_first(&key("c"), now).unwrap().key, key("c"));
+        assert_eq!(line.take_first(&key("c"), now), None, "it runs");
+        line.done(&key("c"), Outcome::Again(SECOND), 0.0, now);
+        assert_eq!(line.take_first(&key("c"), now), None, "its turn has not come");
+        assert_eq!([line.take(now).unwrap().key, line.take(now).unwrap().key], [key("a"), key("b")]);
+        assert_eq!(line.take_first(&key("c"), now + SECOND).unwrap().key, key("c"));
+        assert_eq!((line.take(now + SECOND), line.next()), (None, None));
     }
 
     #[test]
