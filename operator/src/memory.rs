@@ -91,6 +91,15 @@ impl Memory {
         inner.foreign.insert(pipeline.clone(), clock::instant());
     }
 
+    /// What is known of the objects beside a Pipeline, and of these ConfigMaps, may be wrong.
+    pub fn doubt(&self, pipeline: &Key, config_maps: &[Key]) {
+        let mut inner = self.inner();
+        inner.access.remove(pipeline);
+        for config_map in config_maps {
+            inner.config_maps.remove(config_map);
+        }
+    }
+
     /// The Pipeline is gone.
     pub fn forget(&self, pipeline: &Key) {
         let mut inner = self.inner();
@@ -101,5 +110,23 @@ impl Memory {
     /// The ConfigMap is gone.
     pub fn forget_config_map(&self, key: &Key) {
         self.inner().config_maps.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_ends_belief_and_keeps_the_time_of_quiet() {
+        let (memory, pipeline, sql) = (Memory::default(), Key::new("data", "shop"), Key::new("data", "sql"));
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        memory.saw_access(&pipeline, "hash".to_string());
+        memory.remember_config_map(&sql, ConfigMapHashes { resource_version: "1".to_string(), keys: BTreeMap::new() });
+        memory.unchanged_since(&pipeline, "sources", now);
+        assert!(memory.has_access(&pipeline, "hash") && memory.config_map(&sql).is_some());
+        memory.doubt(&pipeline, std::slice::from_ref(&sql));
+        assert!(!memory.has_access(&pipeline, "hash") && memory.config_map(&sql).is_none());
+        assert_eq!(memory.unchanged_since(&pipeline, "sources", now + jiff::SignedDuration::from_secs(9)), now);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, state::UpdateState, table::Table};
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, state::UpdateState, table::Table, text::cut};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1 as batch,
@@ -97,7 +97,14 @@ pub struct Found {
 
 /// Gathers what there is to know about `key`; `None` if there is no such Pipeline.
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
-    let Some(pipeline) = ctx.caches.pipelines.get(key) else { return Ok(None) };
+    let Some(mut pipeline) = ctx.caches.pipelines.get(key) else { return Ok(None) };
+    if is_asked_for(&pipeline) {
+        // Someone does not trust what we know.
+        let Some(fresh) = ctx.fetch::<Pipeline>(key).await? else { return Ok(None) };
+        ctx.note(fresh.clone());
+        pipeline = Arc::new(fresh);
+        ctx.memory.doubt(key, &hub::config_maps_of(&pipeline));
+    }
     let mut updates = ctx.caches.updates.by(key);
     updates.sort_by_key(|update| (update.creation_timestamp().map(|time| time.0), number(&update.name_any()), update.name_any()));
     let tables = ctx.caches.tables.by(key);
@@ -131,6 +138,12 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
 /// The number in `<pipeline>-u<number>`: the order of updates that were made within one second.
 pub fn number(name: &str) -> Option<i64> {
     name.rsplit_once("-u")?.1.parse().ok()
+}
+
+/// True if the annotation `floe.dev/reconcile-requested-at` holds something new.
+fn is_asked_for(pipeline: &Pipeline) -> bool {
+    let handled = pipeline.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
+    pipeline.annotations().get(labels::RECONCILE_REQUESTED_AT).is_some_and(|asked| Some(cut(asked, 253)) != handled)
 }
 
 fn taken_names(ctx: &Context, key: &Key) -> BTreeSet<String> {
