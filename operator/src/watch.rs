@@ -36,18 +36,28 @@ pub trait Watched: ResourceExt + Clone + Debug + Send + Sync + Sized + 'static {
         None
     }
 
+    /// Takes out what nobody reads in the cache.
+    fn slim(&mut self) {
+        self.managed_fields_mut().clear();
+    }
+
     /// Wakes whom a change of an object concerns.
     fn changed(_ctx: &Context, _change: &Change<Self>) {}
 }
 
 macro_rules! watched {
-    ($($kind:ty, $name:literal, $cache:ident, $changed:path;)+) => {
+    ($($kind:ty, $name:literal, $cache:ident, $changed:path $(, $slim:path)?;)+) => {
         $(impl Watched for $kind {
             const NAME: &'static str = $name;
 
             fn cache(caches: &Caches) -> Option<&Cache<Self>> {
                 Some(&caches.$cache)
             }
+
+            $(fn slim(&mut self) {
+                self.managed_fields_mut().clear();
+                $slim(self);
+            })?
 
             fn changed(ctx: &Context, change: &Change<Self>) {
                 $changed(ctx, change);
@@ -61,9 +71,28 @@ watched! {
     Table, "Table", tables, hub::table_changed;
     PipelineUpdate, "PipelineUpdate", updates, hub::update_changed;
     RunReport, "RunReport", reports, hub::report_changed;
-    batch::Job, "Job", jobs, hub::job_changed;
-    core::Pod, "Pod", pods, hub::pod_changed;
+    batch::Job, "Job", jobs, hub::job_changed, slim_job;
+    core::Pod, "Pod", pods, hub::pod_changed, slim_pod;
     PartialObjectMeta<core::ConfigMap>, "ConfigMap", config_maps, hub::config_map_changed;
+}
+
+/// Thousands of ended attempts are kept for an hour: their pod templates would be most of the memory.
+fn slim_job(job: &mut batch::Job) {
+    if let Some(spec) = &mut job.spec {
+        spec.template = core::PodTemplateSpec::default();
+    }
+}
+
+/// Of its spec a pod keeps the node, and names and limits of its containers.
+fn slim_pod(pod: &mut core::Pod) {
+    let Some(spec) = pod.spec.take() else { return };
+    let slim = |container: core::Container| {
+        let limits = container.resources.and_then(|resources| resources.limits);
+        let resources = core::ResourceRequirements { limits, ..core::ResourceRequirements::default() };
+        core::Container { name: container.name, resources: Some(resources), ..core::Container::default() }
+    };
+    let containers = spec.containers.into_iter().map(slim).collect();
+    pod.spec = Some(core::PodSpec { node_name: spec.node_name, containers, ..core::PodSpec::default() });
 }
 
 macro_rules! only_written {
@@ -148,7 +177,7 @@ fn see<K: Watched>(ctx: &Context, scope: &Scope, event: watcher::Event<Deseriali
 fn parse<K: Watched>(ctx: &Context, object: DeserializeGuard<K>) -> Result<K, Key> {
     match object.0 {
         Ok(mut object) => {
-            object.managed_fields_mut().clear();
+            object.slim();
             Ok(object)
         }
         Err(invalid) => {
@@ -164,4 +193,26 @@ fn restarted<K: Watched>(ctx: &Context, error: &watcher::Error) {
     let gone = matches!(error, watcher::Error::WatchError(status) if status.code == 410);
     tracing::warn!(kind = K::NAME, %error, "watch starts again");
     ctx.metrics.watch_restarted(K::NAME, if gone { "gone" } else { "error" });
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn caches_keep_what_is_read() {
+        let container = json!({"name": "runner", "image": "floe:1", "env": [{"name": "A"}], "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}});
+        let spec = json!({"nodeName": "n1", "serviceAccountName": "s", "containers": [container]});
+        let mut pod: core::Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": {"phase": "Running"}})).unwrap();
+        pod.slim();
+        let kept = json!({"nodeName": "n1", "containers": [{"name": "runner", "resources": {"limits": {"memory": "1Gi"}}}]});
+        assert_eq!((json!(pod.spec), json!(pod.status)), (kept, json!({"phase": "Running"})));
+        let job = json!({"metadata": {"name": "j", "managedFields": [{"manager": "m"}]}, "spec": {"suspend": true, "template": {"spec": spec}}});
+        let mut job: batch::Job = serde_json::from_value(job).unwrap();
+        job.slim();
+        assert_eq!(json!(job.spec), json!({"suspend": true, "template": {}}));
+        assert!(job.managed_fields().is_empty());
+    }
 }

@@ -166,7 +166,8 @@ impl Context {
     }
 
     /// Takes the answer to a write into the cache and wakes whom it concerns.
-    pub fn note<K: Watched>(&self, object: K) {
+    pub fn note<K: Watched>(&self, mut object: K) {
+        object.slim();
         if let Some(cache) = K::cache(&self.caches)
             && let Some(change) = cache.note(object)
         {
