@@ -52,11 +52,11 @@ pub struct Args {
     pub max_concurrent_reconciles: String,
 
     /// Requests to the API server per second; half of them are kept for status; 0 = no limit
-    #[arg(long, env = "FLOE_API_QPS", value_name = "PER_SECOND", default_value = "100")]
+    #[arg(long, env = "FLOE_API_QPS", value_name = "PER_SECOND", default_value = "400")]
     pub api_qps: String,
 
     /// Requests to the API server at once after a pause
-    #[arg(long, env = "FLOE_API_BURST", value_name = "N", default_value = "200")]
+    #[arg(long, env = "FLOE_API_BURST", value_name = "N", default_value = "800")]
     pub api_burst: String,
 
     /// Only one of several operators works, by a Lease: true or false

@@ -344,7 +344,7 @@ mod tests {
         assert!(settings.watch_namespaces.is_empty() && settings.label_selector.is_none() && settings.leader_elect);
         let limits = &settings.limits;
         assert_eq!((limits.max_active_pods, limits.max_active_pods_per_namespace, limits.pod_create_burst), (2000, 0, 50));
-        assert_eq!((limits.max_concurrent_reconciles, limits.api_burst), (16, 200));
+        assert_eq!((limits.max_concurrent_reconciles, limits.api_burst), (16, 800));
         assert_eq!(settings.http_addr.to_string(), "0.0.0.0:8080");
         assert!(settings.identity.starts_with("floe-0_") && settings.identity.len() == "floe-0_".len() + 8);
         assert_eq!(resolve(&[]).unwrap_err().0, ["--runner-image: is required; give it here or in the environment as FLOE_RUNNER_IMAGE"]);
