@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::{metrics::Metrics, settings::Limits};
 
 /// Permits at `rate` per second, of which `burst` may be saved up. Callers come in order: each is told how long its own turn is away.
@@ -89,6 +91,8 @@ pub struct Starts {
     limits: Limits,
     metrics: Metrics,
     state: Arc<Mutex<State>>,
+    /// Starts that may be prepared at once: the other places of the queue are there for what runs already.
+    at_once: Arc<Semaphore>,
 }
 
 struct State {
@@ -105,8 +109,15 @@ struct State {
 /// A place of a pod that is being made. Drop it once the pod's Job is in the cache, or could not be made.
 #[must_use = "the place is free again when this is dropped"]
 pub struct Place {
-    namespace: String,
+    key: (String, String),
     state: Arc<Mutex<State>>,
+}
+
+impl Place {
+    /// The start was held back by something else: it keeps its turn, so that those which wait cannot use up the rate.
+    pub fn give_back(self, now: Instant) {
+        lock(&self.state).turns.insert(self.key.clone(), now);
+    }
 }
 
 impl Starts {
@@ -119,7 +130,13 @@ impl Starts {
             held: HashMap::new(),
             roots: HashMap::new(),
         };
-        Self { limits, metrics, state: Arc::new(Mutex::new(state)) }
+        let at_once = (limits.max_concurrent_reconciles / 2).clamp(1, Semaphore::MAX_PERMITS);
+        Self { limits, metrics, state: Arc::new(Mutex::new(state)), at_once: Arc::new(Semaphore::new(at_once)) }
+    }
+
+    /// Leave to prepare a start, until it is dropped; `None` while too many others do.
+    pub fn begin(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.at_once).try_acquire_owned().ok()
     }
 
     /// A place for the pod of `namespace/name`, or what holds it back. `active` is counted while nobody else can take a place.
@@ -129,11 +146,11 @@ impl Starts {
         let outcome = state.admit(&self.limits, &key, now, active());
         match &outcome {
             Ok(()) => state.held.remove(&key),
-            Err(held) => state.held.insert(key, held.limit),
+            Err(held) => state.held.insert(key.clone(), held.limit),
         };
         self.show(&state);
         drop(state);
-        outcome.map(|()| Place { namespace: namespace.to_string(), state: Arc::clone(&self.state) })
+        outcome.map(|()| Place { key, state: Arc::clone(&self.state) })
     }
 
     /// The lock of a storage root: whoever holds it is the only one that looks whether the root is free and then starts a pod for it.
@@ -190,10 +207,10 @@ impl State {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        if let Some(count) = state.in_flight.get_mut(&self.namespace) {
+        if let Some(count) = state.in_flight.get_mut(&self.key.0) {
             *count -= 1;
             if *count == 0 {
-                state.in_flight.remove(&self.namespace);
+                state.in_flight.remove(&self.key.0);
             }
         }
     }
@@ -256,6 +273,30 @@ mod tests {
         assert_eq!((ask("u2", now).err(), ask("u3", now).err(), ask("u2", now).err()), (Some(100), Some(200), Some(100)));
         assert!(ask("u2", now + Duration::from_millis(100)).is_ok());
         assert!(ask("u3", now + Duration::from_millis(200)).is_ok());
+    }
+
+    #[test]
+    fn a_start_that_is_held_back_elsewhere_keeps_its_turn() {
+        let starts = starts(Limits { pod_create_rate: 10.0, pod_create_burst: 1, ..Limits::default() });
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(10));
+        let ask = |name: &str, at| starts.admit("a", name, at, ActivePods::default).map_err(|held| held.retry_after.as_millis());
+        for at in [now, now, later, later] {
+            ask("u1", at).ok().unwrap().give_back(at);
+        }
+        assert!(ask("u2", later).is_ok(), "u1 has taken one permit, long ago");
+        assert!(ask("u1", later).is_ok());
+        assert_eq!(ask("u1", later).err(), Some(100), "the next one is another start");
+    }
+
+    #[test]
+    fn half_of_the_places_are_not_for_starts() {
+        let starts = starts(Limits { max_concurrent_reconciles: 5, ..Limits::default() });
+        let first = starts.begin();
+        assert!(first.is_some() && starts.begin().is_some());
+        let _second = starts.begin();
+        assert!(starts.begin().is_none());
+        drop(first);
+        assert!(starts.begin().is_some());
     }
 
     #[test]

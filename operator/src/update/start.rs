@@ -41,6 +41,9 @@ use crate::{
 /// So often a start is tried again that something holds back.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// The same, if it is over soon.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What became of the start of an attempt.
 #[derive(Debug)]
 pub enum Start {
@@ -68,6 +71,9 @@ pub async fn start(
     number: i32,
     template: &PodTemplateSpec,
 ) -> Result<Start, Error> {
+    let Some(_turn) = ctx.starts.begin() else {
+        return Ok(Waiting::new(Reason::Queued, "other updates are being started").again(SOON).into());
+    };
     let (namespace, name) = (seen.update.namespace().unwrap_or_default(), seen.update.name_any());
     let place = match ctx.starts.admit(&namespace, &name, clock::instant(), || active_pods(ctx, &namespace)) {
         Ok(place) => place,
@@ -76,11 +82,20 @@ pub async fn start(
             return Ok(Waiting::new(Reason::Queued, message).again(held.retry_after).into());
         }
     };
+    let started = prepare(ctx, seen, pipeline, number, template).await;
+    if matches!(started, Ok(Start::Held(_))) {
+        place.give_back(clock::instant());
+    }
+    started
+}
+
+/// Starts the attempt in its place.
+async fn prepare(ctx: &Context, seen: &Observed, pipeline: &Arc<Pipeline>, number: i32, template: &PodTemplateSpec) -> Result<Start, Error> {
     // Two updates of one storage root never look at the same time.
     let root = ctx.starts.root(&storage_label(pipeline));
     let _alone = root.lock().await;
     if is_outdated(ctx, seen).await? {
-        return Ok(Waiting::new(Reason::Pending, "its turn has come").again(Duration::from_secs(1)).into());
+        return Ok(Waiting::new(Reason::Pending, "its turn has come").again(SOON).into());
     }
     if line::writes(&seen.update)
         && let Some(writer) = other_writer(ctx, pipeline, &job_name(&seen.update, number)).await?
@@ -92,9 +107,7 @@ pub async fn start(
         Ok(files) => files,
         Err(held) => return Ok(held.into()),
     };
-    let made = make(ctx, seen, pipeline, number, template, &files).await;
-    drop(place);
-    made
+    make(ctx, seen, pipeline, number, template, &files).await
 }
 
 fn active_pods(ctx: &Context, namespace: &str) -> ActivePods {
