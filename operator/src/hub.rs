@@ -130,6 +130,9 @@ pub fn update_changed(ctx: &Context, change: &Change<PipelineUpdate>) {
 /// A report tells of its update, of the tables in it, and once of the graph.
 pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
     let Some(report) = change.newest() else { return };
+    if change.after.is_none() {
+        ctx.memory.forget_report(&Key::of(report.as_ref()));
+    }
     for key in update_of_report(report) {
         ctx.queues.update.wake(&key, Wake::Event);
         let Some(update) = ctx.caches.updates.get(&key) else { continue };

@@ -35,6 +35,8 @@ struct Inner {
     sources: HashMap<Key, (String, Timestamp)>,
     /// Hash of the objects beside a Pipeline, and when they were found right.
     access: HashMap<Key, (String, Instant)>,
+    /// Newest sequence number of each report that was folded.
+    reports: HashMap<Key, i64>,
     /// Pipelines that another operator looks after, and when they were found.
     foreign: HashMap<Key, Instant>,
 }
@@ -100,6 +102,21 @@ impl Memory {
         }
     }
 
+    /// True if the report was not folded yet with this sequence number, or a later one.
+    pub fn is_new_report(&self, report: &Key, sequence: i64) -> bool {
+        let mut inner = self.inner();
+        let is_new = inner.reports.get(report).is_none_or(|known| *known < sequence);
+        if is_new {
+            inner.reports.insert(report.clone(), sequence);
+        }
+        is_new
+    }
+
+    /// The report is gone.
+    pub fn forget_report(&self, report: &Key) {
+        self.inner().reports.remove(report);
+    }
+
     /// The Pipeline is gone.
     pub fn forget(&self, pipeline: &Key) {
         let mut inner = self.inner();
@@ -116,6 +133,14 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_is_new_once() {
+        let (memory, report) = (Memory::default(), Key::new("data", "shop-u1-a1"));
+        assert_eq!([1, 1, 2, 1].map(|sequence| memory.is_new_report(&report, sequence)), [true, false, true, false]);
+        memory.forget_report(&report);
+        assert!(memory.is_new_report(&report, 1));
+    }
 
     #[test]
     fn doubt_ends_belief_and_keeps_the_time_of_quiet() {

@@ -74,6 +74,13 @@ impl Line {
         self.schedule(key, at);
     }
 
+    /// Whoever hands out turns begins now: what was asked for before was nobody's business.
+    pub fn begin(&mut self, now: Instant) {
+        for since in self.entries.values_mut().filter_map(|entry| entry.since.as_mut()) {
+            *since = now;
+        }
+    }
+
     /// Moves the turn of `key` to `at`, unless it comes earlier anyway.
     fn schedule(&mut self, key: &Key, at: Instant) {
         let Some(entry) = self.entries.get_mut(key) else { return };
@@ -230,6 +237,14 @@ mod tests {
         assert_eq!(delay(ErrorClass::Conflict, 6), SECOND, "a conflict that never ends is a failure");
         assert_eq!(delay(ErrorClass::Conflict, 9), 8 * SECOND);
         assert_eq!(delay(ErrorClass::Forbidden, 1), 300 * SECOND);
+    }
+
+    #[test]
+    fn the_time_before_the_begin_is_no_delay() {
+        let (now, mut line) = (Instant::now(), Line::default());
+        line.wake(&key("a"), Wake::Event, now);
+        line.begin(now + SECOND);
+        assert_eq!(line.take(now + SECOND).unwrap().since, now + SECOND);
     }
 
     #[test]

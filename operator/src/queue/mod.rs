@@ -80,6 +80,7 @@ impl Queue {
         let places = Arc::new(Semaphore::new(places.max(1)));
         let mut running = JoinSet::new();
         self.took_canary();
+        self.line().begin(clock::instant());
         self.wake(&canary(), Wake::Event);
         loop {
             let place = tokio::select! {

@@ -12,7 +12,7 @@ use super::{
     plan::{Effect, IMMEDIATE_SECONDS},
     start::{Start, start},
 };
-use crate::{clock, context::Context, error::Error, writes::Gone};
+use crate::{clock, context::Context, error::Error, key::Key, writes::Gone};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -58,11 +58,14 @@ pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects:
 
 /// Writes the status if it differs from what is stored.
 pub async fn write_status(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus) -> Result<(), Error> {
+    // Later writes have other reasons: how old the heartbeat is by then says nothing.
+    let report = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
+    let heard = report.filter(|report| ctx.memory.is_new_report(&Key::of(report.as_ref()), report.spec.sequence));
     if *status == seen.status {
         return Ok(());
     }
     let _: PipelineUpdate = ctx.write_status(seen.update.as_ref(), status).await?;
-    let heard = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()?.spec.heartbeat_time.clone());
+    let heard = heard.and_then(|report| report.spec.heartbeat_time.as_ref());
     if let Some(lag) = heard.and_then(|heard| std::time::Duration::try_from(clock::now().duration_since(heard.0)).ok()) {
         ctx.metrics.report_lag(lag);
     }
