@@ -34,6 +34,7 @@ use crate::{
     limits::Starts,
     memory::Memory,
     metrics::{Metrics, Pending, Views},
+    reports,
     rights,
     server::{self, Process},
     settings::Settings,
@@ -314,8 +315,13 @@ async fn until_ended(mut controllers: JoinSet<&'static str>, stop: &Cancellation
 }
 
 fn views(caches: &Arc<Caches>) -> Views {
-    let [pipelines, tables, updates, reports] = std::array::from_fn(|_| Arc::clone(caches));
-    Views::new(move || pipelines.pipelines.all(), move || tables.tables.all(), move || updates.updates.all(), move || reports.reports.all())
+    let [pipelines, tables, updates, told] = std::array::from_fn(|_| Arc::clone(caches));
+    // Only what a runner says of its own attempt.
+    let genuine = move || {
+        let of = |update| reports::of_update(&told, &update).into_iter().map(|told| told.report);
+        told.updates.all().into_iter().flat_map(of).collect()
+    };
+    Views::new(move || pipelines.pipelines.all(), move || tables.tables.all(), move || updates.updates.all(), genuine)
 }
 
 /// What the HTTP server shows of the process.

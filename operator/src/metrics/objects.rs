@@ -18,7 +18,7 @@ use kube::ResourceExt;
 
 use super::{
     families::{Family, Kind, pipeline as families},
-    products::{PipelineKey, pairs},
+    products::{MAX_NAMES, OTHER, PipelineKey, pairs},
     text::{Text, parse_labels},
 };
 
@@ -117,17 +117,30 @@ pub(super) struct Samples {
     family: &'static Family,
     labels: Vec<&'static str>,
     series: BTreeMap<(PipelineKey, Vec<String>), f64>,
+    /// Flows, datasets and expectations of each pipeline that have series of their own.
+    names: HashMap<PipelineKey, HashSet<String>>,
 }
 
 impl Samples {
     pub(super) fn new(family: &'static Family, labels: Vec<&'static str>) -> Self {
-        Self { family, labels, series: BTreeMap::new() }
+        Self { family, labels, series: BTreeMap::new(), names: HashMap::new() }
     }
 
     /// A sample by label names; labels that are not shown are left out.
     fn add(&mut self, pipeline: &PipelineKey, labels: &[(&str, &str)], value: f64) {
         let of = |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| *value);
-        let values = self.labels.iter().map(|name| of(name).to_string()).collect();
+        let mut values: Vec<String> = self.labels.iter().map(|name| of(name).to_string()).collect();
+        let is_open = |label: &str| matches!(label, "flow" | "dataset" | "expectation");
+        let mut open: Vec<&mut String> = self.labels.iter().zip(&mut values).filter(|(label, _)| is_open(label)).map(|(_, value)| value).collect();
+        let name: Vec<&str> = open.iter().map(|value| value.as_str()).collect();
+        if !name.is_empty() {
+            let (name, names) = (name.join("\n"), self.names.entry(pipeline.clone()).or_default());
+            if names.len() < MAX_NAMES {
+                names.insert(name);
+            } else if !names.contains(&name) {
+                open.iter_mut().for_each(|value| OTHER.clone_into(value));
+            }
+        }
         self.merge(pipeline.clone(), values, value);
     }
 

@@ -21,9 +21,9 @@ use super::{
 };
 
 /// Datasets and expectations of one pipeline that get series of their own; what is beyond is summed under `_other`.
-const MAX_NAMES: usize = 2000;
+pub(super) const MAX_NAMES: usize = 2000;
 /// The name of everything beyond.
-const OTHER: &str = "_other";
+pub(super) const OTHER: &str = "_other";
 /// Reports between two looks for what is gone.
 const PRUNE_EVERY: u32 = 512;
 /// Part of the records above which an expectation had a bad update.

@@ -207,7 +207,6 @@ fn every_family_of_the_operator_is_exported_with_its_labels() {
     metrics.watch_restarted("Pipeline", "gone");
     metrics.api_request("get", "pods", "200", second);
     metrics.start_latency("update", second);
-    metrics.status_truncated("Pipeline");
     let text = metrics.expose(now()).unwrap();
     let typed: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     for family in operator::ALL.iter().chain(families::PROCESS) {
@@ -224,4 +223,16 @@ fn every_family_of_the_operator_is_exported_with_its_labels() {
         assert_eq!(labels, family.labels.iter().copied().collect(), "{sample}");
     }
     assert_eq!(typed.len(), operator::ALL.len() + families::PROCESS.len());
+}
+
+#[test]
+fn gauges_of_flows_are_bounded() {
+    let mut report = Arc::unwrap_or_clone(report("bookstore-u1-a1", 1, 0, false));
+    let flow = |n: usize| json!({"name": format!("f{n}"), "dataset": "main.default.silver", "state": "RUNNING"});
+    report.spec.flows = typed(json!((0..2100).map(flow).collect::<Vec<_>>()));
+    let metrics = leader(Detail::Dataset, vec![pipeline("bookstore")], vec![Arc::new(report)]);
+    let text = metrics.expose(now()).unwrap();
+    let states: Vec<&str> = text.lines().filter(|line| line.starts_with("floe_flow_state{")).collect();
+    assert_eq!(states.len(), 2001);
+    assert!(states.iter().any(|line| line.contains("flow=\"_other\"") && line.ends_with(" 100")), "{}", states[2000]);
 }
