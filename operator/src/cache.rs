@@ -115,11 +115,12 @@ impl<K: ResourceExt> Cache<K> {
         self.read().objects.values().cloned().collect()
     }
 
-    /// The objects of one namespace, by name.
-    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+    /// The objects of one namespace whose names begin like this, by name.
+    pub fn named(&self, namespace: &str, prefix: &str) -> Vec<Arc<K>> {
         let inner = self.read();
-        let from = inner.objects.range(Key::new(namespace, "")..);
-        from.take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| object.clone()).collect()
+        let from = inner.objects.range(Key::new(namespace, prefix)..);
+        let found = from.take_while(|(key, _)| key.namespace == namespace && key.name.starts_with(prefix));
+        found.map(|(_, object)| object.clone()).collect()
     }
 
     /// How many objects there are.
@@ -353,6 +354,16 @@ mod tests {
         assert_eq!(changes.len(), 1);
         assert!(changes[0].after.is_none() && changes[0].newest().unwrap().name_any() == "a");
         assert!(cache.is_synced() && cache.len() == 1);
+    }
+
+    #[test]
+    fn objects_are_found_by_the_beginning_of_their_names() {
+        let cache = Cache::new(1, by_owner);
+        for name in ["a", "ab", "ab-c", "b"] {
+            cache.note(config_map(name, "1", "x"));
+        }
+        assert_eq!(names(&cache.named("data", "ab")), ["ab", "ab-c"]);
+        assert!(cache.named("other", "").is_empty() && cache.named("data", "").len() == 4);
     }
 
     #[test]

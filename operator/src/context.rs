@@ -55,7 +55,7 @@ pub struct Context {
 /// One cache per kind.
 #[derive(Debug)]
 pub struct Caches {
-    /// Also found by the ConfigMaps that they name.
+    /// Also found by the ConfigMaps that they name, and by storage root.
     pub pipelines: Cache<Pipeline>,
     /// Also found by Pipeline.
     pub tables: Cache<Table>,
@@ -76,7 +76,7 @@ impl Caches {
     pub fn new(namespaces: &[String]) -> Self {
         let watches = watch::scopes(namespaces).len();
         Self {
-            pipelines: Cache::new(watches, hub::config_maps_of),
+            pipelines: Cache::new(watches, hub::places_of_pipeline),
             tables: Cache::new(watches, hub::pipeline_of_table),
             updates: Cache::new(watches, hub::pipeline_of_update),
             reports: Cache::new(watches, hub::update_of_report),

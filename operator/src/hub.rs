@@ -1,6 +1,9 @@
 //! Who is woken by what: the one table of dependencies between kinds and controllers, and the indexes that it reads.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use floe_crds::{
     condition::{self, ConditionType},
@@ -13,7 +16,15 @@ use floe_crds::{
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
-use crate::{attempt::end, cache::Change, context::Context, dataset, key::Key, labels, queue::Wake};
+use crate::{
+    attempt::end,
+    cache::Change,
+    context::{Caches, Context},
+    dataset,
+    key::Key,
+    labels,
+    queue::Wake,
+};
 
 /// A changed definition ends a back-off, anything else does not.
 fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
@@ -32,6 +43,40 @@ pub fn config_maps_of(pipeline: &Pipeline) -> Vec<Key> {
     let source = pipeline.spec.source.iter().flat_map(|source| &source.config_maps).map(|source| source.name.clone());
     let parameters = pipeline.spec.parameters.iter().filter_map(|parameter| parameter.value_from.as_ref()?.config_map_key_ref.as_ref());
     source.chain(parameters.map(|key| key.name.clone())).map(|name| Key::new(namespace.clone(), name)).collect()
+}
+
+/// Namespaces that no object has: the index of storage roots lies beside that of objects.
+const STORAGE_AT: &str = "storage at";
+const STORAGE_INSIDE: &str = "storage inside";
+
+/// Pipelines under the ConfigMaps that they name, under their storage root, and under every folder in which it lies.
+pub fn places_of_pipeline(pipeline: &Pipeline) -> Vec<Key> {
+    let mut places = config_maps_of(pipeline);
+    let Some(storage) = &pipeline.spec.storage else { return places };
+    let folders = folders(&storage.uri);
+    places.extend(folders.last().map(|root| Key::new(STORAGE_AT, root)));
+    places.extend(folders.into_iter().map(|folder| Key::new(STORAGE_INSIDE, folder)));
+    places
+}
+
+/// Pipelines whose storage root is `uri`, or lies inside or around it.
+pub fn sharing_storage(caches: &Caches, uri: &str) -> Vec<Arc<Pipeline>> {
+    let mut folders = folders(uri);
+    let Some(root) = folders.pop() else { return Vec::new() };
+    let around = folders.into_iter().flat_map(|folder| caches.pipelines.by(&Key::new(STORAGE_AT, folder)));
+    caches.pipelines.by(&Key::new(STORAGE_INSIDE, root)).into_iter().chain(around).collect()
+}
+
+/// The root of `uri` and all folders around it, the outermost first.
+fn folders(uri: &str) -> Vec<String> {
+    let (scheme, path) = uri.split_once("://").unwrap_or(("", uri));
+    let mut folder = format!("{scheme}://");
+    let mut folders = vec![folder.clone()];
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        folder = format!("{folder}{part}/");
+        folders.push(folder.clone());
+    }
+    folders
 }
 
 /// Tables under their Pipeline.
@@ -78,8 +123,8 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
         wake_updates(ctx, &key);
     }
     // The storage root may have become free for another one.
-    if change.after.is_none() {
-        for other in ctx.caches.pipelines.all() {
+    if let (None, Some(storage)) = (&change.after, &pipeline.spec.storage) {
+        for other in sharing_storage(&ctx.caches, &storage.uri) {
             ctx.queues.pipeline.wake(&Key::of(other.as_ref()), Wake::Event);
         }
     }
@@ -234,4 +279,31 @@ fn wake_reported(ctx: &Context, pipeline: &Key, change: &Change<RunReport>) {
 /// The reference of an object in an Event.
 pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> core::ObjectReference {
     object.object_ref(&())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::overlap;
+
+    #[test]
+    fn roots_that_overlap_are_found_through_the_index() {
+        let uris = ["s3://lake", "s3://lake/", "s3://lake/shop", "s3://lake/shop/inner", "s3://lake/shopping", "s3://other/shop", "file:///lake", "file:///"];
+        let caches = Caches::new(&[]);
+        for (n, uri) in uris.iter().enumerate() {
+            let mut pipeline = Pipeline::new(&format!("p{n}"), serde_json::from_value(json!({"storage": {"uri": uri}})).unwrap());
+            pipeline.metadata.namespace = Some("data".to_string());
+            caches.pipelines.note(pipeline);
+        }
+        let place = |pipeline: &Arc<Pipeline>| pipeline.spec.storage.as_ref().unwrap().uri.clone();
+        for uri in uris {
+            let mut found: Vec<String> = sharing_storage(&caches, uri).iter().map(place).collect();
+            found.sort();
+            let mut expected: Vec<String> = uris.iter().filter(|other| overlap(other, uri)).map(ToString::to_string).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{uri}");
+        }
+    }
 }

@@ -31,11 +31,11 @@ pub struct Observed {
     pub pipeline: Arc<Pipeline>,
     /// Its Tables, from manifests and from SQL.
     pub tables: Vec<Arc<Table>>,
-    /// Names of Tables of other Pipelines in the namespace.
+    /// Names of Tables of other Pipelines in the namespace that this one might want.
     pub taken_names: BTreeSet<String>,
     /// Its updates, oldest first.
     pub updates: Vec<Arc<PipelineUpdate>>,
-    /// Other Pipelines with their storage roots.
+    /// Other Pipelines whose storage root is this one's, or lies inside or around it.
     pub rivals: Vec<Rival>,
     /// ConfigMaps that it names, with what they hold.
     pub config_maps: BTreeMap<String, Option<Arc<ConfigMapHashes>>>,
@@ -114,7 +114,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     let cleanup = resources::cleanup_name(&pipeline);
     let mut observed = Observed {
         key: key.clone(),
-        rivals: rivals(ctx, key),
+        rivals: rivals(ctx, &pipeline),
         config_maps,
         report,
         access: Access::Unread,
@@ -146,12 +146,13 @@ fn is_asked_for(pipeline: &Pipeline) -> bool {
     pipeline.annotations().get(labels::RECONCILE_REQUESTED_AT).is_some_and(|asked| Some(cut(asked, 253)) != handled)
 }
 
+/// Names for Tables of a Pipeline begin with its own, or with that much of a long one.
 fn taken_names(ctx: &Context, key: &Key) -> BTreeSet<String> {
-    let all = ctx.caches.tables.in_namespace(&key.namespace);
+    let all = ctx.caches.tables.named(&key.namespace, cut(&key.name, 50));
     all.iter().filter(|table| table.spec.pipeline != key.name).map(|table| table.name_any()).collect()
 }
 
-fn rivals(ctx: &Context, key: &Key) -> Vec<Rival> {
+fn rivals(ctx: &Context, pipeline: &Pipeline) -> Vec<Rival> {
     let rival = |pipeline: &Pipeline| {
         Some(Rival {
             key: Key::of(pipeline),
@@ -160,8 +161,9 @@ fn rivals(ctx: &Context, key: &Key) -> Vec<Rival> {
             created: pipeline.creation_timestamp().map(|time| time.0),
         })
     };
-    let all = ctx.caches.pipelines.all();
-    all.iter().filter_map(|pipeline| rival(pipeline)).filter(|rival| rival.key != *key).collect()
+    let Some(storage) = &pipeline.spec.storage else { return Vec::new() };
+    let sharing = hub::sharing_storage(&ctx.caches, &storage.uri);
+    sharing.iter().filter_map(|other| rival(other)).filter(|rival| rival.key != Key::of(pipeline)).collect()
 }
 
 /// Reads the ConfigMaps whose version is not known yet.
