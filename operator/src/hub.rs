@@ -290,7 +290,16 @@ mod tests {
 
     #[test]
     fn roots_that_overlap_are_found_through_the_index() {
-        let uris = ["s3://lake", "s3://lake/", "s3://lake/shop", "s3://lake/shop/inner", "s3://lake/shopping", "s3://other/shop", "file:///lake", "file:///"];
+        let uris = [
+            "s3://lake",
+            "s3://lake/",
+            "s3://lake/shop",
+            "s3://lake/shop/inner",
+            "s3://lake/shopping",
+            "s3://other/shop",
+            "file:///lake",
+            "file:///",
+        ];
         let caches = Caches::new(&[]);
         for (n, uri) in uris.iter().enumerate() {
             let mut pipeline = Pipeline::new(&format!("p{n}"), serde_json::from_value(json!({"storage": {"uri": uri}})).unwrap());

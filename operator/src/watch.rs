@@ -205,11 +205,13 @@ mod tests {
     fn caches_keep_what_is_read() {
         let container = json!({"name": "runner", "image": "floe:1", "env": [{"name": "A"}], "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}});
         let spec = json!({"nodeName": "n1", "serviceAccountName": "s", "containers": [container]});
-        let mut pod: core::Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": {"phase": "Running"}})).unwrap();
+        let mut pod: core::Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": {"phase": "Running"}})).unwrap();
         pod.slim();
         let kept = json!({"nodeName": "n1", "containers": [{"name": "runner", "resources": {"limits": {"memory": "1Gi"}}}]});
         assert_eq!((json!(pod.spec), json!(pod.status)), (kept, json!({"phase": "Running"})));
-        let job = json!({"metadata": {"name": "j", "managedFields": [{"manager": "m"}]}, "spec": {"suspend": true, "template": {"spec": spec}}});
+        let job =
+            json!({"metadata": {"name": "j", "managedFields": [{"manager": "m"}]}, "spec": {"suspend": true, "template": {"spec": spec}}});
         let mut job: batch::Job = serde_json::from_value(job).unwrap();
         job.slim();
         assert_eq!(json!(job.spec), json!({"suspend": true, "template": {}}));

@@ -90,7 +90,13 @@ pub async fn start(
 }
 
 /// Starts the attempt in its place.
-async fn prepare(ctx: &Context, seen: &Observed, pipeline: &Arc<Pipeline>, number: i32, template: &PodTemplateSpec) -> Result<Start, Error> {
+async fn prepare(
+    ctx: &Context,
+    seen: &Observed,
+    pipeline: &Arc<Pipeline>,
+    number: i32,
+    template: &PodTemplateSpec,
+) -> Result<Start, Error> {
     // Two updates of one storage root never look at the same time.
     let root = ctx.starts.root(&storage_label(pipeline));
     let _alone = root.lock().await;
