@@ -59,10 +59,6 @@ pub struct RunReportSpec {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub runner_version: String,
-    /// Image of the pod.
-    #[serde(default)]
-    #[schemars(length(max = 1024))]
-    pub image: String,
     /// Grows by one with each write; lower numbers are ignored.
     #[serde(default)]
     pub sequence: i64,

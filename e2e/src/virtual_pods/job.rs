@@ -299,7 +299,6 @@ impl Act {
             pod_name: pod.name(),
             pod_uid: pod.object.uid().unwrap_or_default(),
             node: NODE.to_string(),
-            image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
         };
         if let Some(request) = self.request.clone() {
             self.runner = Some(Runner::new(&self.client, &self.world.lake, request, place).await?);

@@ -79,8 +79,6 @@ pub struct Place {
     pub pod_uid: String,
     /// Its node.
     pub node: String,
-    /// Its image.
-    pub image: String,
 }
 
 /// One runner process.
@@ -128,7 +126,6 @@ impl Runner {
             pod_name: place.pod_name,
             node_name: place.node,
             runner_version: "0.1.0".to_string(),
-            image: place.image,
             sequence,
             ..RunReportSpec::default()
         };

@@ -9,7 +9,7 @@ use floe_crds::{
     state::{FlowState, UpdateState},
     text::cut,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{api::core::v1::ContainerStatus, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
 use super::{
@@ -170,7 +170,7 @@ fn observed(status: &mut PipelineUpdateStatus, seen: &Observed) {
         with_phase(&mut status.phase_times, UpdateState::Initializing, started);
     }
     if let Some(report) = &attempt.report {
-        fold(status, &report.spec);
+        fold(status, &report.spec, newest_pod(&attempt.pods).and_then(|pod| runner_status(pod)));
     }
 }
 
@@ -186,10 +186,13 @@ fn note_pod(entry: &mut Attempt, attempt: &Observation) {
 }
 
 /// Takes over what the report tells. Totals are those of the attempt, so taking them twice changes nothing.
-fn fold(status: &mut PipelineUpdateStatus, report: &RunReportSpec) {
+fn fold(status: &mut PipelineUpdateStatus, report: &RunReportSpec, container: Option<&ContainerStatus>) {
     let ended = status.ended_totals.clone().unwrap_or_default();
     status.totals = Some(ended.plus(&report.totals));
-    status.runner = Some(RunnerInfo { version: report.runner_version.clone(), image: report.image.clone(), protocol: report.protocol });
+    // The kubelet knows the image by its digest; when the pod is gone, what it said is kept.
+    let known = status.runner.take().map(|runner| runner.image).unwrap_or_default();
+    let image = container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()).unwrap_or(known);
+    status.runner = Some(RunnerInfo { version: report.runner_version.clone(), image, protocol: report.protocol });
     if !report.flows.is_empty() {
         status.flows = Some(FlowCounts::of(report.flows.iter().map(|flow| flow.state)));
         status.failed_flows = failed_flows(&report.flows);

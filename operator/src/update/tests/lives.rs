@@ -66,6 +66,17 @@ fn the_report_tells_the_node_if_the_watch_of_pods_is_behind() {
 }
 
 #[test]
+fn the_image_is_the_one_that_the_kubelet_ran() {
+    let (mut world, pod) = begun(json!({}));
+    assert_eq!(world.status("u").runner.unwrap().image, "");
+    let status = world.pods.get_mut(&pod).unwrap().status.as_mut().unwrap();
+    status.container_statuses.as_mut().unwrap()[0].image_id = "ghcr.io/floe/runner@sha256:1".to_string();
+    world.report(&pod, running(11));
+    world.settle();
+    assert_eq!(world.status("u").runner.unwrap().image, "ghcr.io/floe/runner@sha256:1");
+}
+
+#[test]
 fn attempts_add_up_and_wait_longer() {
     let (mut world, pod) = begun(json!({"retryPolicy": {"minBackoffSeconds": 100, "maxBackoffSeconds": 3600}}));
     world.end(&pod, 20);
