@@ -9,24 +9,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use chrono::Utc;
 use floe_crds::run_report::RunReportSpec;
 use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::report::{Reporter, counters::labels};
 
-/// Older than this, the runner's last sign of life means that it hangs.
+/// The loop of flows turns several times a second: if it has not for so long, the runner hangs.
 const SILENCE: Duration = Duration::from_mins(5);
-/// How often the runner gives a sign of life.
-const BEAT: Duration = Duration::from_secs(5);
 /// Of the text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The server; it ends with the value.
-pub struct Server(Vec<AbortHandle>);
+pub struct Server(AbortHandle);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.0.iter().for_each(AbortHandle::abort);
+        self.0.abort();
     }
 }
 
@@ -52,23 +51,18 @@ pub async fn serve(address: SocketAddr, reporter: &Reporter, namespace: &str, pi
     let server = tokio::spawn(async move {
         let _ = axum::serve(listener, routes).await;
     });
-    let reporter = reporter.clone();
-    let beat = tokio::spawn(async move {
-        let mut beat = tokio::time::interval(BEAT);
-        loop {
-            beat.tick().await;
-            reporter.beat();
-        }
-    });
-    Some(Server(vec![server.abort_handle(), beat.abort_handle()]))
+    Some(Server(server.abort_handle()))
 }
 
 async fn healthz(State(served): State<Served>) -> Response {
-    let silence = served.reporter.silence();
+    health(served.reporter.silence(Utc::now()))
+}
+
+fn health(silence: Duration) -> Response {
     if silence < SILENCE {
         return "ok".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("no sign of life for {} s", silence.as_secs())).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("the loop of flows has not turned for {} s", silence.as_secs())).into_response()
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
@@ -130,4 +124,28 @@ fn gauges(report: &RunReportSpec) -> Vec<(&'static str, Samples)> {
         ("floe_table_version", table(|table| table.version)),
     ];
     all.into_iter().filter(|(_, samples)| !samples.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use floe_crds::run_report::RunResult;
+
+    use super::*;
+    use crate::{
+        event_log::{Observer, Redaction},
+        failure::Failure,
+        report::About,
+    };
+
+    #[test]
+    fn only_a_loop_that_stands_still_is_ill() {
+        let reporter = Reporter::new(About::default(), Redaction::default());
+        let later = Utc::now() + Duration::from_secs(301);
+        let status = |reporter: &Reporter| health(reporter.silence(later)).status();
+        assert_eq!(status(&reporter), StatusCode::OK, "the loop has not begun");
+        reporter.turned();
+        assert_eq!(status(&reporter), StatusCode::SERVICE_UNAVAILABLE);
+        reporter.ended(Err(&Failure::user("X", "x")), RunResult::default());
+        assert_eq!(status(&reporter), StatusCode::OK, "the end is being written");
+    }
 }

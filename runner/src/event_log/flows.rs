@@ -52,6 +52,11 @@ impl FlowEvents {
         self.log.record(Event::flow_progress(subject, state));
     }
 
+    /// The loop of flows has turned.
+    pub fn turned(&self) {
+        self.log.turned();
+    }
+
     /// The flow of a continuous update has nothing more to do now.
     pub fn idle(&self, flow: &str) {
         let refresh = self.lock().get_mut(flow).and_then(|known| known.refresh.take());

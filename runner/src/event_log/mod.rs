@@ -69,6 +69,8 @@ pub trait Observer: Send + Sync {
     fn recovered(&self, _record: &Record) {}
     /// How far `flow` is in the micro-batch or refresh that it works on.
     fn moving(&self, flow: &str, moving: Moving);
+    /// The loop that starts and ends flows has turned once more.
+    fn turned(&self) {}
     /// The event log could not be written; it will be tried again.
     fn log_failed(&self, failure: &Failure);
 }
@@ -243,6 +245,13 @@ impl EventLog {
     pub fn moving(&self, flow: &str, moving: Moving) {
         for observer in &self.shared.observers {
             observer.moving(flow, moving);
+        }
+    }
+
+    /// The loop of flows has turned; nothing is recorded.
+    pub fn turned(&self) {
+        for observer in &self.shared.observers {
+            observer.turned();
         }
     }
 

@@ -71,8 +71,8 @@ struct Shared {
     redaction: Redaction,
     changed: Notify,
     urgent: Notify,
-    /// The last sign of life, ms since 1970.
-    looked_ms: AtomicI64,
+    /// When the loop of flows turned last, ms since 1970; 0 while it does not run.
+    turned_ms: AtomicI64,
 }
 
 /// Writes the report of a [`Reporter`] in the background.
@@ -89,7 +89,7 @@ impl Reporter {
             redaction,
             changed: Notify::default(),
             urgent: Notify::default(),
-            looked_ms: AtomicI64::new(Utc::now().timestamp_millis()),
+            turned_ms: AtomicI64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -105,6 +105,7 @@ impl Reporter {
 
     /// The update ended like this.
     pub fn ended(&self, outcome: Result<&UpdateSummary, &Failure>, result: RunResult) {
+        self.shared.turned_ms.store(0, Ordering::Relaxed);
         self.lock().ended(outcome, result);
     }
 
@@ -113,15 +114,12 @@ impl Reporter {
         self.lock().report()
     }
 
-    /// A sign of life.
-    pub fn beat(&self) {
-        self.shared.looked_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
-    }
-
-    /// Age of the last sign of life.
-    pub fn silence(&self) -> Duration {
-        let looked = self.shared.looked_ms.load(Ordering::Relaxed);
-        Duration::from_millis(u64::try_from(Utc::now().timestamp_millis() - looked).unwrap_or_default())
+    /// How long ago at `now` the loop of flows turned; no time while it does not run, because then nothing tells slow work from none.
+    pub fn silence(&self, now: DateTime<Utc>) -> Duration {
+        match self.shared.turned_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            turned => Duration::from_millis(u64::try_from(now.timestamp_millis() - turned).unwrap_or_default()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Fold> {
@@ -147,6 +145,10 @@ impl Observer for Reporter {
     }
 
     fn moving(&self, _: &str, _: Moving) {}
+
+    fn turned(&self) {
+        self.shared.turned_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+    }
 
     fn log_failed(&self, _: &Failure) {
         self.lock().log_failed();

@@ -213,6 +213,7 @@ impl Driver {
         self.carry_out(actions);
         let mut poll = tokio::time::interval(STOP_POLL);
         while self.finished.is_none() {
+            self.events.turned();
             let actions = tokio::select! {
                 // A flow says that it works before it ends.
                 biased;
