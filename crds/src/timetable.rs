@@ -69,7 +69,7 @@ pub struct Due {
     pub instants: Vec<Timestamp>,
     /// The newest instant that has passed, made up for or not: the next look begins here.
     pub newest: Option<Timestamp>,
-    /// Instants that are dropped because there are too many.
+    /// How many instants have passed and are not made up for.
     pub dropped: usize,
 }
 
@@ -157,15 +157,15 @@ impl Timetable {
     /// What is owed at `now`, if `last` is the newest instant that was acted on, or when the schedule began.
     pub fn due(&self, last: Timestamp, now: Timestamp) -> Due {
         let mut passed = Vec::new();
-        let mut dropped = 0;
+        let mut all = 0;
         let mut at = last;
         while let Some(next) = self.next(at).filter(|next| *next <= now) {
             passed.push(next);
             at = next;
+            all += 1;
             // Beyond the newest hundred only their number matters.
             if passed.len() > MAX_MADE_UP {
                 passed.remove(0);
-                dropped += 1;
             }
         }
         let newest = passed.last().copied();
@@ -174,17 +174,11 @@ impl Timetable {
             passed.retain(|at| late(at) <= self.deadline_seconds);
         }
         match self.catch_up {
-            CatchUp::None => {
-                passed.retain(|at| late(at) <= LATE_SECONDS);
-                dropped = 0;
-            }
-            CatchUp::Latest => {
-                passed.drain(..passed.len().saturating_sub(1));
-                dropped = 0;
-            }
+            CatchUp::None => passed.retain(|at| late(at) <= LATE_SECONDS),
+            CatchUp::Latest => drop(passed.drain(..passed.len().saturating_sub(1))),
             CatchUp::All => {}
         }
-        Due { instants: passed, newest, dropped }
+        Due { dropped: all - passed.len(), instants: passed, newest }
     }
 }
 

@@ -89,7 +89,7 @@ reasons! {
     SchemaChanged,
     /// Pipeline: a flow failed for good.
     FlowFailed,
-    /// Pipeline: a view that could be maintained incrementally was computed anew.
+    /// Table: a view that could be maintained incrementally was computed anew.
     IncrementalDegraded,
     /// Pipeline: a table that must not be reset would have been.
     ResetRefused,

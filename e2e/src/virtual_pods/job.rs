@@ -295,11 +295,7 @@ impl Act {
         pod.runs_since(seconds_ago).await?;
         self.world.note_start(&pod.name());
         let container = pod.object.spec.as_ref().and_then(|spec| spec.containers.first());
-        let place = Place {
-            pod_name: pod.name(),
-            pod_uid: pod.object.uid().unwrap_or_default(),
-            node: NODE.to_string(),
-        };
+        let place = Place { pod_name: pod.name(), pod_uid: pod.object.uid().unwrap_or_default(), node: NODE.to_string() };
         if let Some(request) = self.request.clone() {
             self.runner = Some(Runner::new(&self.client, &self.world.lake, request, place).await?);
         }

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 pub use objects::Views;
 use products::Products;
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
+pub use text::parse_labels;
 
 use crate::{error::ErrorClass, limits::Limit};
 

@@ -105,7 +105,7 @@ fn escape(label: &str, out: &mut String) {
 }
 
 /// The pairs of `key="value",…`, as runners write labels; `None` if the text is not of this form.
-pub(super) fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
+pub fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
     let mut labels = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     cleanup::{FINALIZER, Leftover},
+    decide::Decision,
     observe::Observed,
     plan::{NewUpdate, Plan, newest_number},
     resources::{self, tables::TableChange},
@@ -134,13 +135,13 @@ async fn release(ctx: &Context, observed: &Observed, leftover: &Leftover) -> Res
 }
 
 /// Writes the status if it differs from what the Pipeline shows, and tells people what changed.
-pub async fn write_status(ctx: &Context, observed: &Observed, status: PipelineStatus) -> Result<(), Error> {
+pub async fn write_status(ctx: &Context, observed: &Observed, decision: &Decision, status: PipelineStatus) -> Result<(), Error> {
     let before = observed.pipeline.status.as_ref();
     if before == Some(&status) {
         return Ok(());
     }
     ctx.write_status::<Pipeline>(&observed.pipeline, &status).await?;
-    for told in super::conditions::transitions(before, &status) {
+    for told in super::conditions::transitions(before, &status, decision.missed) {
         ctx.recorder.publish(hub::reference(observed.pipeline.as_ref()), told.severity, told.reason, told.note, None);
     }
     Ok(())

@@ -170,6 +170,9 @@ impl View<'_> {
         if self.decision.held == Some(Held::Paused) {
             return Said::new(true, Reason::Paused, format!("the annotation {} is set: nothing but the status is written", labels::PAUSED));
         }
+        if self.observed.pipeline.spec.suspend {
+            return Said::new(false, Reason::Suspended, "spec.suspend is set: no update starts by itself");
+        }
         Said::new(false, Reason::NotPaused, "the operator works on this Pipeline")
     }
 
@@ -272,8 +275,14 @@ pub struct Told {
     pub note: String,
 }
 
-/// What people should be told: only what is different now.
-pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus) -> Vec<Told> {
+impl Told {
+    fn new(severity: Severity, reason: EventReason, note: impl Into<String>) -> Self {
+        Self { severity, reason, note: note.into() }
+    }
+}
+
+/// What people should be told: only what is different now. `missed` instants of the schedule were given up.
+pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus, missed: usize) -> Vec<Told> {
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let mut told = Vec::new();
     let differs = |kind| {
@@ -287,10 +296,31 @@ pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus) -> V
             (_, "StorageConflict") => (Severity::Warning, EventReason::StorageConflict),
             _ => (Severity::Warning, EventReason::InvalidSpec),
         };
-        told.push(Told { severity, reason, note: accepted.message.clone() });
+        told.push(Told::new(severity, reason, &accepted.message));
     }
     if let Some(ready) = differs(ConditionType::Ready).filter(|ready| ready.reason == Reason::GraphInvalid.as_str()) {
-        told.push(Told { severity: Severity::Warning, reason: EventReason::GraphInvalid, note: ready.message.clone() });
+        told.push(Told::new(Severity::Warning, EventReason::GraphInvalid, &ready.message));
+    }
+    let was_suspended = condition::find(old, ConditionType::Paused).is_some_and(|old| old.reason == Reason::Suspended.as_str());
+    match differs(ConditionType::Paused) {
+        Some(paused) if paused.reason == Reason::Suspended.as_str() => {
+            told.push(Told::new(Severity::Normal, EventReason::Suspended, &paused.message));
+        }
+        Some(paused) if was_suspended && paused.reason == Reason::NotPaused.as_str() => {
+            told.push(Told::new(
+                Severity::Normal,
+                EventReason::Resumed,
+                "spec.suspend is not set any more: updates start by themselves again",
+            ));
+        }
+        _ => {}
+    }
+    let moved = before.and_then(|status| status.next_schedule_time.as_ref()) != after.next_schedule_time.as_ref();
+    if missed > 0 && moved {
+        let note = format!(
+            "{missed} instants of the schedule passed without an update and are not made up for; see updatePolicy.schedule.catchUp"
+        );
+        told.push(Told::new(Severity::Warning, EventReason::MissedSchedules, note));
     }
     told
 }

@@ -47,7 +47,7 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     }
     // Pure, then IO if it differs.
     let status = status::status(&observed, &verdict, &decision, &applied, failure.as_ref());
-    apply::write_status(&ctx, &observed, status).await?;
+    apply::write_status(&ctx, &observed, &decision, status).await?;
     match failure {
         Some(error) => Err(error),
         None if applied.has_more => Ok(Next::After(Duration::ZERO)),

@@ -20,6 +20,7 @@ use serde_json::json;
 use super::{
     apply::Applied,
     cleanup::Leftover,
+    conditions::transitions,
     decide::{Action, Decision, Held, decide},
     observe::{Access, Observed, Rival},
     plan::{Plan, plan},
@@ -388,6 +389,28 @@ fn what_is_missing_may_come_for_ten_minutes() {
         assert_eq!(said(&observed, ConditionType::Stalled), ("True".into(), "ConfigMapNotFound".into()));
         assert_eq!(said(&observed, ConditionType::Reconciling).0, "False");
     }
+}
+
+#[test]
+fn suspending_and_missed_instants_are_told() {
+    let mut observed = settled(&json!({"updatePolicy": {"schedule": {"cron": "0 * * * *"}}, "maintenance": {"suspend": true}}));
+    let news = |observed: &mut Observed| {
+        let before = status_of(observed).clone();
+        let (decision, _) = step(observed);
+        let told = transitions(Some(&before), status_of(observed), decision.missed);
+        told.into_iter().map(|told| format!("{}: {}", told.reason.as_str(), told.note)).collect::<Vec<_>>()
+    };
+    Arc::make_mut(&mut observed.pipeline).spec.suspend = true;
+    assert_eq!(news(&mut observed), ["Suspended: spec.suspend is set: no update starts by itself"]);
+    assert_eq!(said(&observed, ConditionType::Paused), ("False".into(), "Suspended".into()));
+    assert!(news(&mut observed).is_empty());
+    Arc::make_mut(&mut observed.pipeline).spec.suspend = false;
+    assert_eq!(news(&mut observed), ["Resumed: spec.suspend is not set any more: updates start by themselves again"]);
+    observed.now = "2026-11-21T15:30:00Z".parse().unwrap();
+    let missed =
+        "MissedSchedules: 2 instants of the schedule passed without an update and are not made up for; see updatePolicy.schedule.catchUp";
+    assert_eq!(news(&mut observed), [missed]);
+    assert!(news(&mut observed).is_empty());
 }
 
 #[test]

@@ -42,12 +42,24 @@ pub fn news(before: &TableStatus, after: &TableStatus) -> Vec<News> {
     if is_active(before) && !is_active(after) {
         news.push(normal(EventReason::Inactive, format!("{dataset} is not declared any more: no update touches it")));
     }
+    news.extend(degraded(before, after).map(|note| News {
+        severity: Severity::Warning,
+        reason: EventReason::IncrementalDegraded,
+        note: format!("{dataset}: {note}"),
+        update: update.clone(),
+    }));
     news.extend(violations(before, after));
     news
 }
 
 fn is_active(status: &TableStatus) -> bool {
     condition::is_true(&status.conditions, ConditionType::Active)
+}
+
+fn degraded(before: &TableStatus, after: &TableStatus) -> Option<String> {
+    let kind = ConditionType::IncrementalDegraded;
+    let is_new = !condition::is_true(&before.conditions, kind) && condition::is_true(&after.conditions, kind);
+    condition::find(&after.conditions, kind).filter(|_| is_new).map(|degraded| degraded.message.clone())
 }
 
 /// Once per update: when an expectation first names it as its newest one with violations.

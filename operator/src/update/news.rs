@@ -11,15 +11,20 @@ use kube::ResourceExt;
 
 use super::{decide::Decision, observe::Observed};
 use crate::{
-    attempt::retry::Sequel,
+    attempt::{end::End, retry::Sequel},
     context::Context,
     events::{EventReason, Severity},
     hub::reference,
-    metrics::AttemptReason,
+    metrics::{AttemptReason, parse_labels},
 };
 
 /// Failed flows that get an Event of their own.
 const MAX_FLOW_EVENTS: usize = 5;
+
+/// What a report counts changed columns under.
+const SCHEMA_CHANGES: &str = "floe_schema_changes_total";
+/// Class of the error of a runner that was asked to reset a table that must not be.
+const RESET_REFUSED: &str = "RESET_NOT_ALLOWED";
 
 /// One piece of news.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,9 @@ pub fn news(seen: &Observed, new: &PipelineUpdateStatus, decision: &Decision) ->
     if matches!(decision, Decision::Ended { sequel: Sequel::Attempt(_), .. }) {
         told.push(News::new(Severity::Warning, EventReason::UpdateRetrying, format!("update {name}: {message}")));
     }
+    if let Decision::Ended { end, .. } = decision {
+        told.extend(of_end(seen, &name, end));
+    }
     if let Decision::Follow(following) = decision
         && following.is_news
         && let Some(reason) = of_waiting(following.reason)
@@ -62,6 +70,26 @@ pub fn news(seen: &Observed, new: &PipelineUpdateStatus, decision: &Decision) ->
         let note = format!("[{}] update {name}, flow {}: {}", flow.error_class, flow.name, flow.message);
         News::new(Severity::Warning, EventReason::FlowFailed, note)
     }));
+    told
+}
+
+/// What an attempt did that people should know of, however it ended.
+fn of_end(seen: &Observed, name: &str, end: &End) -> Vec<News> {
+    let report = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
+    let changes = report.and_then(|report| report.spec.counters.get(SCHEMA_CHANGES));
+    let dataset = |labels: &String| parse_labels(labels)?.into_iter().find(|(label, _)| label == "dataset").map(|(_, name)| name);
+    let changed: Vec<String> = changes.into_iter().flatten().filter_map(|(labels, _)| dataset(labels)).collect();
+    let mut told = Vec::new();
+    if !changed.is_empty() {
+        let more = changed.len().saturating_sub(MAX_FLOW_EVENTS);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let named = changed.into_iter().take(MAX_FLOW_EVENTS).collect::<Vec<_>>().join(", ");
+        let note = format!("update {name} changed the columns of {named}{more}");
+        told.push(News::new(Severity::Normal, EventReason::SchemaChanged, note));
+    }
+    if end.result.error_class.as_deref() == Some(RESET_REFUSED) {
+        told.push(News::new(Severity::Warning, EventReason::ResetRefused, format!("update {name}: {}", end.message())));
+    }
     told
 }
 

@@ -66,6 +66,27 @@ fn the_report_tells_the_node_if_the_watch_of_pods_is_behind() {
 }
 
 #[test]
+fn changed_columns_and_a_refused_reset_are_told() {
+    let (mut world, pod) = begun(json!({}));
+    let mut report = running(10);
+    let changed = |n: u32| (format!("dataset=\"main.b.t{n}\""), 1.0);
+    report.counters = [("floe_schema_changes_total".to_string(), (1..=7).map(changed).collect())].into();
+    report.result = Some(floe_crds::run_report::RunResult {
+        exit_code: 10,
+        class: Some(floe_crds::state::FailureClass::User),
+        error_class: Some("RESET_NOT_ALLOWED".to_string()),
+        message: Some("orders is protected".to_string()),
+        ..Default::default()
+    });
+    world.report(&pod, report);
+    world.end(&pod, 10);
+    world.settle();
+    let columns = "SchemaChanged update u changed the columns of main.b.t1, main.b.t2, main.b.t3, main.b.t4, main.b.t5 and 2 more";
+    assert!(world.told.contains(&columns.to_string()), "{:?}", world.told);
+    assert!(world.told.contains(&"ResetRefused update u: [RESET_NOT_ALLOWED] orders is protected".to_string()), "{:?}", world.told);
+}
+
+#[test]
 fn the_image_is_the_one_that_the_kubelet_ran() {
     let (mut world, pod) = begun(json!({}));
     assert_eq!(world.status("u").runner.unwrap().image, "");
