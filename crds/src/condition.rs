@@ -83,7 +83,7 @@ camel_words! {
     Reason {
         /// All checks passed.
         Accepted,
-        /// All checks passed, but something is deprecated.
+        /// All checks passed, but something is deprecated or has no effect.
         AcceptedWithWarnings,
         /// A reference names no object, or one that it must not name.
         InvalidReference,

@@ -92,6 +92,9 @@ impl View<'_> {
     fn accepted(&self) -> Said {
         match self.verdict {
             Verdict::Refused(refusal) => Said::new(false, refusal.reason, refusal.message.clone()),
+            _ if !self.observed.pipeline.spec.notifications.is_empty() => {
+                Said::new(true, Reason::AcceptedWithWarnings, "spec.notifications has no effect: nothing is sent; alert on metrics and Events")
+            }
             _ => Said::new(true, Reason::Accepted, "all checks that need no runner passed"),
         }
     }

@@ -414,6 +414,13 @@ fn suspending_and_missed_instants_are_told() {
 }
 
 #[test]
+fn what_has_no_effect_is_told() {
+    let mut observed = at_rest(&json!({"notifications": [{"name": "ops", "events": ["UpdateFailure"], "webhook": {"receiver": "chat"}}]}));
+    step(&mut observed);
+    assert_eq!(said(&observed, ConditionType::Accepted), ("True".into(), "AcceptedWithWarnings".into()));
+}
+
+#[test]
 fn o36_history_keeps_the_newest_and_the_owner_of_the_graph() {
     let mut observed = settled(&json!({"updateHistory": {"successfulLimit": 2, "failedLimit": 1}}));
     for n in 2..40 {
