@@ -294,7 +294,6 @@ impl Act {
     async fn start(&mut self, pod: &mut Pod, seconds_ago: i64) -> anyhow::Result<()> {
         pod.runs_since(seconds_ago).await?;
         self.world.note_start(&pod.name());
-        let container = pod.object.spec.as_ref().and_then(|spec| spec.containers.first());
         let place = Place { pod_name: pod.name(), pod_uid: pod.object.uid().unwrap_or_default(), node: NODE.to_string() };
         if let Some(request) = self.request.clone() {
             self.runner = Some(Runner::new(&self.client, &self.world.lake, request, place).await?);
