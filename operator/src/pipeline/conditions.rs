@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{
-    decide::{Decision, Held},
+    decide::{Action, Decision, Held},
     observe::{Observed, state},
     status::LastEnd,
     validate::{Refusal, Verdict},
@@ -215,7 +215,7 @@ impl View<'_> {
     /// No report speaks of this definition.
     fn not_looked_at(&self, hash: &str) -> Graph {
         let of_this = |update: &&Arc<PipelineUpdate>| update.spec.definition_hash == hash && update.spec.update_type == UpdateType::Update;
-        let Some(newest) = self.observed.updates.iter().rev().find(of_this) else { return self.not_asked() };
+        let Some(newest) = self.observed.updates.iter().rev().find(of_this) else { return self.not_asked(hash) };
         let message = newest.status.as_ref().and_then(|status| status.message.clone());
         match state(newest) {
             Some(UpdateState::Failed) => {
@@ -233,12 +233,22 @@ impl View<'_> {
         }
     }
 
-    fn not_asked(&self) -> Graph {
+    fn not_asked(&self, hash: &str) -> Graph {
         let because = |why: &str| Graph::NotWanted(format!("{why}: the definition was not checked"));
         if self.observed.pipeline.spec.update_policy.on_change == OnChange::None {
             return because("updatePolicy.onChange is None");
         }
-        if self.decision.held == Some(Held::Suspended) { because("spec.suspend is set") } else { Graph::Checking }
+        if self.decision.held == Some(Held::Suspended) {
+            return because("spec.suspend is set");
+        }
+        // The update that left it unchecked may be gone.
+        let status = self.observed.pipeline.status.as_ref().filter(|status| status.definition_hash.as_deref() == Some(hash));
+        let unchecked = status.and_then(|status| condition::find(&status.conditions, ConditionType::Ready));
+        let starts = self.decision.actions.iter().any(|action| matches!(action, Action::Start(_)));
+        match unchecked.filter(|ready| !starts && ready.reason == Reason::NotValidated.as_str()) {
+            Some(ready) => Graph::NotWanted(ready.message.clone()),
+            None => Graph::Checking,
+        }
     }
 }
 

@@ -291,7 +291,8 @@ fn ready_is_told_also_when_no_report_came() {
         }
         observed.updates.clear();
         step(&mut observed);
-        assert_eq!(said(&observed, ConditionType::Ready).0, if end == UpdateState::Completed { "True" } else { "Unknown" });
+        assert_eq!(said(&observed, ConditionType::Ready), ("True".into(), reason.into()), "also when the update is gone");
+        assert_eq!(said(&observed, ConditionType::Reconciling).0, "False");
     }
     let mut observed = at_rest(&json!({"suspend": true}));
     step(&mut observed);

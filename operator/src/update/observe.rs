@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     error::Error,
     key::Key,
-    labels,
+    labels, shard,
     writes::owner,
 };
 
