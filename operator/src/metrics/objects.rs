@@ -131,7 +131,7 @@ impl Samples {
         let of = |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| *value);
         let mut values: Vec<String> = self.labels.iter().map(|name| of(name).to_string()).collect();
         let is_open = |label: &str| matches!(label, "flow" | "dataset" | "expectation");
-        let mut open: Vec<&mut String> =
+        let open: Vec<&mut String> =
             self.labels.iter().zip(&mut values).filter(|(label, _)| is_open(label)).map(|(_, value)| value).collect();
         let name: Vec<&str> = open.iter().map(|value| value.as_str()).collect();
         if !name.is_empty() {
@@ -139,7 +139,9 @@ impl Samples {
             if names.len() < MAX_NAMES {
                 names.insert(name);
             } else if !names.contains(&name) {
-                open.iter_mut().for_each(|value| OTHER.clone_into(value));
+                for value in open {
+                    OTHER.clone_into(value);
+                }
             }
         }
         self.merge(pipeline.clone(), values, value);

@@ -73,7 +73,7 @@ impl View<'_> {
     pub fn conditions(&self, before: &[Condition], graph: &Graph) -> Vec<Condition> {
         let mut conditions = before.to_vec();
         let ready = self.ready(before, graph);
-        let (reconciling, stalled) = self.progress(before, graph, &ready);
+        let (reconciling, stalled) = self.progress(graph, &ready);
         let said = [
             (ConditionType::Accepted, self.accepted()),
             (ConditionType::Ready, ready),
@@ -92,9 +92,11 @@ impl View<'_> {
     fn accepted(&self) -> Said {
         match self.verdict {
             Verdict::Refused(refusal) => Said::new(false, refusal.reason, refusal.message.clone()),
-            _ if !self.observed.pipeline.spec.notifications.is_empty() => {
-                Said::new(true, Reason::AcceptedWithWarnings, "spec.notifications has no effect: nothing is sent; alert on metrics and Events")
-            }
+            _ if !self.observed.pipeline.spec.notifications.is_empty() => Said::new(
+                true,
+                Reason::AcceptedWithWarnings,
+                "spec.notifications has no effect: nothing is sent; alert on metrics and Events",
+            ),
             _ => Said::new(true, Reason::Accepted, "all checks that need no runner passed"),
         }
     }
@@ -118,7 +120,7 @@ impl View<'_> {
     }
 
     /// Reconciling and Stalled.
-    fn progress(&self, before: &[Condition], graph: &Graph, ready: &Said) -> (Said, Said) {
+    fn progress(&self, graph: &Graph, ready: &Said) -> (Said, Said) {
         let working = |message: &str| Said::new(true, Reason::Progressing, message);
         let still = || Said::new(false, ready.reason, "nothing is being worked on");
         let fine = || Said::new(false, ready.reason, "nothing is in the way");

@@ -78,12 +78,12 @@ fn of_end(seen: &Observed, name: &str, end: &End) -> Vec<News> {
     let report = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
     let changes = report.and_then(|report| report.spec.counters.get(SCHEMA_CHANGES));
     let dataset = |labels: &String| parse_labels(labels)?.into_iter().find(|(label, _)| label == "dataset").map(|(_, name)| name);
-    let changed: Vec<String> = changes.into_iter().flatten().filter_map(|(labels, _)| dataset(labels)).collect();
+    let datasets: Vec<String> = changes.into_iter().flatten().filter_map(|(labels, _)| dataset(labels)).collect();
     let mut told = Vec::new();
-    if !changed.is_empty() {
-        let more = changed.len().saturating_sub(MAX_FLOW_EVENTS);
+    if !datasets.is_empty() {
+        let more = datasets.len().saturating_sub(MAX_FLOW_EVENTS);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let named = changed.into_iter().take(MAX_FLOW_EVENTS).collect::<Vec<_>>().join(", ");
+        let named = datasets.into_iter().take(MAX_FLOW_EVENTS).collect::<Vec<_>>().join(", ");
         let note = format!("update {name} changed the columns of {named}{more}");
         told.push(News::new(Severity::Normal, EventReason::SchemaChanged, note));
     }
