@@ -151,8 +151,8 @@ fn storage_conflict(observed: &Observed) -> Option<Refusal> {
 
 fn root(uri: &str) -> String {
     let (scheme, path) = uri.split_once("://").unwrap_or(("", uri));
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    format!("{scheme}://{}/", parts.join("/"))
+    let folders = path.split('/').filter(|part| !part.is_empty());
+    folders.fold(format!("{scheme}://"), |root, folder| root + folder + "/")
 }
 
 /// True if one root is the other, or lies inside it.
