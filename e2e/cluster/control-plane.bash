@@ -59,6 +59,7 @@ start_apiserver() {
     start kube-apiserver "$bin/kube-apiserver" \
         --etcd-servers "http://127.0.0.1:$port" --bind-address "$address" --secure-port $((port + 2)) --cert-dir "$state/pki" \
         --service-cluster-ip-range "$service_network" --authorization-mode Node,RBAC --allow-privileged \
+        --enable-admission-plugins OwnerReferencesPermissionEnforcement \
         --token-auth-file "$state/pki/tokens.csv" \
         --service-account-issuer https://kubernetes.default.svc \
         --service-account-signing-key-file "$state/pki/service-account.key" --service-account-key-file "$state/pki/service-account.key" \

@@ -4,6 +4,7 @@
 //! the operator in it: everything is observed through the API server and through processes.
 
 pub mod apiserver;
+pub mod audit;
 pub mod cluster;
 pub mod faults;
 pub mod helm;

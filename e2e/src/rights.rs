@@ -1,6 +1,6 @@
 //! Operators of tests have the rights of the plain install and no more: a call that no rule allows fails the test that needs it.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Context;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
@@ -10,7 +10,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::tenant::{Tenant, documents};
+use crate::{
+    audit::right,
+    tenant::{Tenant, documents},
+};
 
 /// Name of the operator's account and of its role.
 pub const OPERATOR: &str = "floe-operator";
@@ -20,6 +23,26 @@ fn installed(kind: &str) -> anyhow::Result<Vec<Value>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/floe.yaml");
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(documents(&text)?.into_iter().filter(|object| object["kind"] == kind).collect())
+}
+
+/// The rules of a role of the plain install.
+pub fn rules(kind: &str, name: &str) -> anyhow::Result<Vec<PolicyRule>> {
+    let roles = installed(kind)?;
+    let role = roles.iter().find(|role| role["metadata"]["name"] == name).with_context(|| format!("there is no {kind} {name}"))?;
+    Ok(serde_json::from_value(role["rules"].clone())?)
+}
+
+/// What rules grant, right by right.
+pub fn granted(rules: &[PolicyRule]) -> BTreeSet<String> {
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                granted.extend(rule.verbs.iter().map(|verb| right(verb, group, resource)));
+            }
+        }
+    }
+    granted
 }
 
 /// Installs the roles that all tenants share.

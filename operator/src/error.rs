@@ -110,6 +110,8 @@ fn class_of(error: &kube::Error) -> ErrorClass {
         kube::Error::Api(status) => match status.code {
             // A missing object means that the cache is behind.
             404 | 409 | 410 => ErrorClass::Conflict,
+            // Said of an owner whose kind was installed seconds ago, by API servers that check who may hold back its deletion.
+            403 if status.message.contains("cannot find RESTMapping") => ErrorClass::Transient,
             401 | 403 => ErrorClass::Forbidden,
             400 | 405..=407 | 411..=428 | 430..=499 => ErrorClass::Internal,
             _ => ErrorClass::Transient,

@@ -1,13 +1,13 @@
 {{/* What the operator may do in the namespaces that it watches. Each rule says why. */}}
 {{- define "floe.operatorRules" -}}
-# The definitions, their updates and what runners report are cached.
+# The definitions and their updates are cached, and read anew where a decision must not rest on an old view.
 - apiGroups: [floe.dev]
-  resources: [pipelines, tables, pipelineupdates, runreports]
+  resources: [pipelines, tables, pipelineupdates]
   verbs: [get, list, watch]
 # The operator is the only writer of status.
 - apiGroups: [floe.dev]
   resources: [pipelines/status, tables/status, pipelineupdates/status]
-  verbs: [patch, update]
+  verbs: [patch]
 # A dataset that is declared in SQL gets a Table object.
 - apiGroups: [floe.dev]
   resources: [tables]
@@ -16,26 +16,26 @@
 - apiGroups: [floe.dev]
   resources: [pipelineupdates]
   verbs: [create, patch, delete]
-# The report of an attempt goes with its batch Job.
+# What runners report is cached; the report of an attempt goes with its batch Job.
 - apiGroups: [floe.dev]
   resources: [runreports]
-  verbs: [delete]
+  verbs: [list, watch, delete]
 # Finalizers of the deletion policy Delete are part of the object ...
 - apiGroups: [floe.dev]
   resources: [pipelines]
   verbs: [patch]
 # ... and an owner reference that blocks the deletion of its owner needs the right to set them.
 - apiGroups: [floe.dev]
-  resources: [pipelines/finalizers, tables/finalizers, pipelineupdates/finalizers]
+  resources: [pipelines/finalizers, pipelineupdates/finalizers]
   verbs: [update]
 # One batch Job for each attempt of an update.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 # Exit codes and the reasons of waiting are read from pods; an immediate cancel deletes one.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [list, watch, delete]
 # Sources of pipelines are read, requests of runners are written.
 - apiGroups: [""]
   resources: [configmaps]

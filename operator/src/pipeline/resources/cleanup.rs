@@ -123,7 +123,8 @@ pub async fn start(ctx: &Context, cleanup: &Cleanup) -> Result<(), Error> {
         name: job.name_any(),
         uid: job.uid().unwrap_or_default(),
         controller: Some(true),
-        block_owner_deletion: Some(true),
+        // Nothing waits for the request to go, and to hold back a Job would need one more right.
+        block_owner_deletion: Some(false),
     }]);
     ctx.create(&request).await.map(drop)
 }
