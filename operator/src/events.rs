@@ -362,7 +362,7 @@ mod tests {
     const FLUSH: Duration = Duration::from_secs(5);
 
     #[tokio::test]
-    async fn equal_reasons_on_one_object_are_one_series_and_a_deleted_event_is_made_again() {
+    async fn o38_equal_reasons_on_one_object_are_one_series_and_a_deleted_event_is_made_again() {
         let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
         let recorder = server.recorder(&metrics);
         let failed = |name, note: &str, related: Option<&str>| {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn notes_are_short_and_what_is_lost_is_counted() {
+    async fn o38_notes_are_short_and_what_is_lost_is_counted() {
         let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
         let recorder = server.recorder(&metrics);
         recorder.publish(object("bookstore"), Severity::Normal, EventReason::Accepted, "ä".repeat(700), None);

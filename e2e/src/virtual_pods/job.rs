@@ -73,6 +73,7 @@ impl Play {
         self.world.note_request(&self.job.name_any(), request.clone());
         let mut number = 0;
         loop {
+            let begins = number == 0 || self.seen.borrow().is_suspended;
             if !self.until_admitted().await? {
                 return Ok(());
             }
@@ -82,7 +83,7 @@ impl Play {
             let writes = request.as_ref().filter(|request| !request.selection.validate_only);
             self.world.writers.enter(writes, &self.job.namespace().unwrap_or_default(), &name);
             let mut active = json!({"active": 1, "ready": 0, "terminating": 0});
-            if number == 1 {
+            if begins {
                 active["startTime"] = json!(Time(Timestamp::now()));
             }
             self.status(&active).await?;
@@ -178,7 +179,8 @@ impl Play {
         let Some(last) = pod.look().await? else { return Ok(Went::Vanished) };
         let is_disrupted =
             last.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|all| all.type_ == "DisruptionTarget");
-        if last.metadata.deletion_timestamp.is_some() || matches!(went, Went::TimedOut) {
+        // The Job controller takes the pod of a suspended Job away.
+        if last.metadata.deletion_timestamp.is_some() || matches!(went, Went::TimedOut) || self.seen.borrow().is_suspended {
             pod.remove().await?;
         }
         Ok(if is_disrupted { Went::Disrupted } else { went })

@@ -25,6 +25,9 @@ pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<Opt
 pub async fn write_status(ctx: &Context, table: &Table, said: &Said) -> Result<(), Error> {
     let Some(status) = &said.status else { return Ok(()) };
     ctx.write_status(table, status).await?;
+    if status.quality_truncated == Some(true) {
+        ctx.metrics.status_truncated("Table");
+    }
     for news in &said.news {
         publish(ctx, table, Some(news));
     }

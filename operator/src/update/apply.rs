@@ -65,6 +65,10 @@ pub async fn write_status(ctx: &Context, seen: &Observed, status: &PipelineUpdat
         return Ok(());
     }
     let _: PipelineUpdate = ctx.write_status(seen.update.as_ref(), status).await?;
+    let unsound = status.flows.as_ref().map_or(0, |flows| flows.failed + flows.skipped);
+    if !status.failed_flows.is_empty() && usize::try_from(unsound).is_ok_and(|unsound| unsound > status.failed_flows.len()) {
+        ctx.metrics.status_truncated("PipelineUpdate");
+    }
     let heard = heard.and_then(|report| report.spec.heartbeat_time.as_ref());
     if let Some(lag) = heard.and_then(|heard| std::time::Duration::try_from(clock::now().duration_since(heard.0)).ok()) {
         ctx.metrics.report_lag(lag);

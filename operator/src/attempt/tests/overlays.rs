@@ -45,7 +45,7 @@ fn cases(text: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn overlays_change_what_they_say_and_nothing_else() {
+fn o14_overlays_change_what_they_say_and_nothing_else() {
     let settings = settings(&[]);
     let template = |overlay: Value| pod_template(&settings, &pipeline(serde_json::json!({"runner": {"podTemplate": overlay}})));
     let base = serde_json::to_value(template(serde_json::json!({})).unwrap()).unwrap();
@@ -64,7 +64,7 @@ fn overlays_change_what_they_say_and_nothing_else() {
 }
 
 #[test]
-fn refused_overlays_name_the_field() {
+fn o14_refused_overlays_name_the_field() {
     let settings = settings(&[]);
     let refused = cases(include_str!("refused.yaml")).into_iter().map(|(name, overlay)| {
         let refused = pod_template(&settings, &pipeline(serde_json::json!({"runner": {"podTemplate": overlay}}))).unwrap_err();
