@@ -3,8 +3,11 @@
 use std::{path::PathBuf, process::Stdio};
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::LogParams;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::{
+    Api,
+    api::{LogParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 
@@ -35,18 +38,46 @@ async fn install() -> anyhow::Result<ApiServer> {
     let kubeconfig = std::env::var_os("KUBECONFIG").map(PathBuf::from);
     let kubeconfig = kubeconfig.context("no cluster: run bin/test, or e2e/cluster/up and set KUBECONFIG to the path that it prints")?;
     ensure!(kubeconfig.is_file(), "KUBECONFIG names {}, which is no file", kubeconfig.display());
+    let server = ApiServer::of(kubeconfig);
+    make_namespace(&server).await?;
     upgrade(VALUES).await?;
-    Ok(ApiServer::of(kubeconfig))
+    Ok(server)
+}
+
+/// The operator keeps to the restricted profile as runners do.
+async fn make_namespace(server: &ApiServer) -> anyhow::Result<()> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": {
+        "pod-security.kubernetes.io/enforce": "restricted",
+    }}});
+    let api = Api::<Namespace>::all(server.client().await?);
+    api.patch(SYSTEM, &PatchParams::apply("floe-e2e").force(), &Patch::Apply(&namespace)).await?;
+    Ok(())
+}
+
+/// Runs a test that changes the installation, and brings that back however the test ends.
+pub async fn restoring(test: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> anyhow::Result<()> {
+    let outcome = tokio::spawn(test).await;
+    upgrade(VALUES).await?;
+    outcome?
+}
+
+/// Takes the release away.
+pub async fn uninstall() -> anyhow::Result<()> {
+    helm(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "3m"]).await.map(drop)
 }
 
 /// Installs the charts, or brings an installation to these values; waits until the operator is ready.
 pub async fn upgrade(values: &str) -> anyhow::Result<()> {
-    let chart = Chart::packed().await?;
+    install_chart(&Chart::packed().await?, values).await
+}
+
+/// The same with other charts.
+pub async fn install_chart(chart: &Chart, values: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("values.yaml");
     tokio::fs::write(&file, values).await?;
     let file = file.display().to_string();
-    let arguments = ["upgrade", "--install", RELEASE, &chart.path(), "--namespace", SYSTEM, "--create-namespace"];
+    let arguments = ["upgrade", "--install", RELEASE, &chart.path(), "--namespace", SYSTEM];
     helm(&[&arguments[..], &["--values", &file, "--wait", "--timeout", "3m"]].concat()).await.map(drop)
 }
 

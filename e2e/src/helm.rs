@@ -22,11 +22,17 @@ pub struct Chart {
 impl Chart {
     /// A copy of the charts of this repository.
     pub async fn packed() -> anyhow::Result<Self> {
+        Self::changed(|_| Ok(())).await
+    }
+
+    /// The same as another release has them: `change` gets the folder of both charts.
+    pub async fn changed(change: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts");
         let copied =
             Command::new("cp").args(["-r"]).arg(charts.join("floe")).arg(charts.join("floe-crds")).arg(folder.path()).status().await?;
         ensure!(copied.success(), "cannot copy {}", charts.display());
+        change(folder.path())?;
         let chart = Self { folder };
         helm(&["dependency", "update", &chart.path()]).await?;
         Ok(chart)

@@ -10,15 +10,19 @@ use floe_e2e::{
     objects::merge,
     tenant::{Tenant, documents},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::ResourceExt;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{ResourceExt, api::LogParams};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub const NAME: &str = "bookstore";
 pub const CLAIM: &str = "bookstore-lake";
 /// Two cores run two pipelines at once and no more.
-static PLACES: Semaphore = Semaphore::const_new(2);
+const AT_ONCE: u32 = 2;
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 /// A bookstore in its namespace.
 pub struct Bookstore {
@@ -27,20 +31,46 @@ pub struct Bookstore {
 }
 
 impl Bookstore {
+    /// A namespace with nothing in it yet, while no other test runs: for one that changes the installation.
+    pub async fn alone(prefix: &str) -> anyhow::Result<Self> {
+        let places = PLACES.acquire_many(AT_ONCE).await?;
+        Ok(Self { tenant: Tenant::in_cluster(prefix).await?, _place: places })
+    }
+
+    /// A namespace with nothing in it yet.
+    pub async fn empty(prefix: &str) -> anyhow::Result<Self> {
+        let place = PLACES.acquire().await?;
+        Ok(Self { tenant: Tenant::in_cluster(prefix).await?, _place: place })
+    }
+
     /// Applies the example with runners that come upon `places`.
     pub async fn open_with(prefix: &str, places: &str) -> anyhow::Result<Self> {
-        let place = PLACES.acquire().await?;
-        let shop = Self { tenant: Tenant::in_cluster(prefix).await?, _place: place };
-        shop.tenant.apply_one(&failpoints(places)).await?;
-        shop.tenant.apply_one(&hold()).await?;
-        shop.apply(holding()).await?;
+        let shop = Self::empty(prefix).await?;
+        shop.apply_with(places, json!({})).await?;
         Ok(shop)
+    }
+
+    /// Applies the example with runners that come upon `places`; `changes` are merged over the spec of its Pipeline.
+    pub async fn apply_with(&self, places: &str, changes: Value) -> anyhow::Result<()> {
+        self.tenant.apply_one(&failpoints(places)).await?;
+        self.tenant.apply_one(&hold()).await?;
+        let mut spec = holding();
+        merge(&mut spec, changes);
+        self.apply(spec).await
+    }
+
+    /// Lands one more message.
+    pub async fn land(&self) -> anyhow::Result<()> {
+        let record =
+            json!({"key": "MQ==", "value": "e30=", "topic": "orders", "partition": 9, "offset": 1, "timestamp": 1_704_202_560_000_i64});
+        let landed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bookstore-landed"},
+            "data": {"batch-0001.json": format!("{record}\n")}});
+        self.tenant.apply_one(&landed).await.map(drop)
     }
 
     /// Applies the example; `changes` are merged over the spec of its Pipeline.
     pub async fn open(prefix: &str, changes: Value) -> anyhow::Result<Self> {
-        let place = PLACES.acquire().await?;
-        let shop = Self { tenant: Tenant::in_cluster(prefix).await?, _place: place };
+        let shop = Self::empty(prefix).await?;
         shop.apply(changes).await?;
         Ok(shop)
     }
@@ -110,6 +140,42 @@ impl Bookstore {
         let rows = query(&self.tenant, CLAIM, sql).await?;
         Ok((rows[0]["n"].as_i64().unwrap(), rows[0]["d"].as_i64().unwrap()))
     }
+}
+
+/// How a runner ended that no operator started.
+#[derive(Debug)]
+pub struct Ended {
+    pub exit_code: i32,
+    pub message: String,
+    pub log: String,
+}
+
+/// Runs a request in a pod like that of the attempt, with empty storage, and without the operator or a way to the API.
+pub async fn replay(tenant: &Tenant, attempt: &str, request: &str) -> anyhow::Result<Ended> {
+    let name = "replay";
+    tenant
+        .apply_one(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"request.json": request}}))
+        .await?;
+    let job: Job = tenant.get(attempt).await?;
+    let mut spec = serde_json::to_value(job.spec.and_then(|spec| spec.template.spec))?;
+    spec["serviceAccountName"] = json!("default");
+    for volume in spec["volumes"].as_array_mut().into_iter().flatten() {
+        let own = volume["name"].as_str().unwrap_or_default().to_string();
+        match own.as_str() {
+            "request" => *volume = json!({"name": own, "configMap": {"name": name}}),
+            "lake" | "token" => *volume = json!({"name": own, "emptyDir": {}}),
+            _ => {}
+        }
+    }
+    tenant.create(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})).await?;
+    let ended = |pod: &Pod| {
+        let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref()?.terminated.clone()?;
+        Some((status.exit_code, status.message.unwrap_or_default()))
+    };
+    let pod = tenant.wait::<Pod>(name, "its end", |pod| ended(pod).is_some()).await?;
+    let log = tenant.api::<Pod>().logs(name, &LogParams::default()).await?;
+    let (exit_code, message) = ended(&pod).unwrap_or_default();
+    Ok(Ended { exit_code, message, log })
 }
 
 fn folder() -> String {

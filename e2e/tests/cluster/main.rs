@@ -4,6 +4,7 @@
 mod bookstore;
 mod o08_bookstore_in_cluster;
 mod o12_bad_change;
+mod o15_restricted_namespace;
 mod o16_runner_rights;
 mod o17_canary_secret;
 mod o18_killed_runner;
@@ -12,3 +13,7 @@ mod o23_pod_start_failures;
 mod o33_delete_pipeline_retain;
 mod o34_delete_with_cleanup;
 mod o45_killed_operator;
+mod o46_chart_life_cycle;
+mod o48_protocol_skew;
+mod o49_namespaced_mode;
+mod o50_rbac_is_minimal;

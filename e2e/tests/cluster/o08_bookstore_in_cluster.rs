@@ -40,11 +40,7 @@ async fn o08_bookstore_in_cluster() -> anyhow::Result<()> {
     kubectl(&shop.tenant, &["diff", "--kustomize", folder], None).await?;
 
     // A landed file starts an update that reads nothing else.
-    let record =
-        json!({"key": "MQ==", "value": "e30=", "topic": "orders", "partition": 9, "offset": 1, "timestamp": 1_704_202_560_000_i64});
-    let landed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bookstore-landed"},
-        "data": {"batch-0001.json": format!("{record}\n")}});
-    shop.tenant.apply_one(&landed).await?;
+    shop.land().await?;
     let second = shop.ended(2).await?;
     assert_eq!(state(&second), Some(UpdateState::Completed), "{:#?}", second.status);
     assert_eq!(shop.bronze().await?.0, 2001);

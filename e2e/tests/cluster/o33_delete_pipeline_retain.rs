@@ -12,10 +12,8 @@ async fn o33_delete_pipeline_retain() -> anyhow::Result<()> {
     assert_eq!(state(&shop.ended(1).await?), Some(UpdateState::Completed));
     shop.tenant.apply_one(&hold()).await?;
     shop.tenant.apply_one(&failpoints("target::before=hold:/hold/hold")).await?;
-    let landed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bookstore-landed"},
-        "data": {"batch-0001.json": "{\"topic\": \"orders\", \"partition\": 9, \"offset\": 1}\n"}});
     shop.apply(holding()).await?;
-    shop.tenant.apply_one(&landed).await?;
+    shop.land().await?;
     shop.held("bookstore-u2").await?;
     shop.tenant.delete::<Pipeline>(NAME).await?;
     shop.tenant.wait_gone::<Pipeline>(NAME).await?;
