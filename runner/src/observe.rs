@@ -3,9 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use floe_graph::{
+    cdc::snapshot_type,
     definition::DatasetKind,
     graph::{ResolvedDataset, ResolvedGraph, ResolvedKind},
     name::DatasetName,
@@ -36,9 +39,31 @@ pub async fn external_tables(
     root: &Path,
     relations: &[Relation],
 ) -> BTreeMap<String, Result<ObservedTable, Diagnostic>> {
-    let observed = stream::iter(relations).map(|relation| async move {
+    let tables = relations.iter().filter(|relation| matches!(relation.kind, RelationKind::Delta { .. }));
+    let observed = stream::iter(tables).map(|relation| async move {
         let table = Box::pin(external_table(storage, root, relation)).await.map_err(|failure| diagnostic(failure, relation));
         (relation.source_id(), table)
+    });
+    observed.buffer_unordered(CONCURRENT_READS).collect().await
+}
+
+/// The names in every directory of snapshots, as the type of their sequence. Names that begin with `_` or `.` mean nothing.
+pub async fn snapshot_directories(
+    storage: &Storage,
+    root: &Path,
+    relations: &[Relation],
+) -> BTreeMap<String, Result<SchemaRef, Diagnostic>> {
+    let directories = relations.iter().filter_map(|relation| match &relation.kind {
+        RelationKind::Files { path, .. } => Some((relation, path)),
+        _ => None,
+    });
+    let observed = stream::iter(directories).map(|(relation, path)| async move {
+        let named = async {
+            let names = storage.stores().location(&parse_uri(path, root)?)?.names().await?;
+            let names = names.iter().map(String::as_str).filter(|name| !name.starts_with(['_', '.']));
+            Ok::<_, Failure>(Arc::new(Schema::new(vec![Field::new("sequence", snapshot_type(names), true)])))
+        };
+        (relation.source_id(), named.await.map_err(|failure| diagnostic(failure, relation)))
     });
     observed.buffer_unordered(CONCURRENT_READS).collect().await
 }

@@ -230,3 +230,6 @@ pub fn bind_predicates(
     };
     predicates.into_iter().map(bound).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,8 @@ pub struct StoredState {
     pub completed_once: Vec<String>,
     /// Tables that storage has and no file declares.
     pub inactive: Vec<DatasetName>,
+    /// Per stored target of Auto CDC the properties of its journal; `None`: it has no journal.
+    pub journals: BTreeMap<DatasetName, Option<BTreeMap<String, String>>>,
     /// Flows that write or once wrote a table, by its key. Some may have left the definition; their checkpoints are still there.
     pub writers: BTreeMap<String, Vec<String>>,
 }

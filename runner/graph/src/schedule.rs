@@ -42,6 +42,8 @@ pub struct ScheduledFlow {
     pub part: Part,
     /// The flow's own limit of retries; `None`: that of the schedule.
     pub max_retries: Option<u32>,
+    /// Flows of one lane never run at the same time, and each has its first turn after those before it in the list.
+    pub lane: Option<String>,
 }
 
 /// What a flow does in this update.
@@ -123,6 +125,10 @@ struct Node {
     downstream: Vec<usize>,
     /// Upstream flows whose end, or the end of whose round, comes first.
     waiting_for: BTreeSet<usize>,
+    /// The other flows of its lane.
+    lane: Vec<usize>,
+    /// A round of it has ended well.
+    had_turn: bool,
     /// Starts since it last ended well.
     attempts: u32,
     /// Starts at all.
@@ -163,8 +169,12 @@ impl Schedule {
             }
             upstream.push(up);
         }
-        let node = |((flow, downstream), upstream): ((ScheduledFlow, Vec<usize>), BTreeSet<usize>)| Node {
+        let lanes: Vec<Option<String>> = flows.iter().map(|flow| flow.lane.clone()).collect();
+        let lane = |at: usize| (0..lanes.len()).filter(|other| *other != at && lanes[at].is_some() && lanes[*other] == lanes[at]).collect();
+        let node = |(at, ((flow, downstream), upstream)): (usize, ((ScheduledFlow, Vec<usize>), BTreeSet<usize>))| Node {
             name: flow.name,
+            lane: lane(at),
+            had_turn: false,
             part: flow.part,
             state: None,
             waiting_for: upstream.clone(),
@@ -178,7 +188,7 @@ impl Schedule {
             active: false,
             ended: false,
         };
-        let flows: Vec<Node> = flows.into_iter().zip(downstream).zip(upstream).map(node).collect();
+        let flows: Vec<Node> = flows.into_iter().zip(downstream).zip(upstream).enumerate().map(node).collect();
         Self {
             flows,
             index,
@@ -266,6 +276,7 @@ impl Schedule {
             }
             Outcome::Failed { transient, jitter } => self.failed(at, transient, jitter, &mut actions),
         }
+        self.release_lane(at);
         self.go_on(&mut actions);
         actions
     }
@@ -319,7 +330,24 @@ impl Schedule {
     fn is_startable(&self, at: usize) -> bool {
         let node = &self.flows[at];
         let waits = node.state == Some(FlowState::Queued) || (node.state == Some(FlowState::Idle) && node.pause == Pause::Due);
-        waits && !node.ended && !node.active && node.waiting_for.is_empty()
+        waits && !node.ended && !node.active && node.waiting_for.is_empty() && self.has_free_lane(at)
+    }
+
+    /// True if no flow of the lane runs and all before it had their turn.
+    fn has_free_lane(&self, at: usize) -> bool {
+        self.flows[at].lane.iter().all(|other| {
+            let node = &self.flows[*other];
+            !node.active && (*other > at || node.had_turn || node.ended)
+        })
+    }
+
+    /// Whoever waited for the flow's lane may start.
+    fn release_lane(&mut self, at: usize) {
+        for other in self.flows[at].lane.clone() {
+            if !self.stopping && self.is_startable(other) {
+                self.ready.insert(other);
+            }
+        }
     }
 
     fn is_waiting_for_retry(&self, at: usize) -> bool {
@@ -350,6 +378,7 @@ impl Schedule {
             self.flows[at].ended = true;
             self.ended += 1;
             self.ready.remove(&at);
+            self.release_lane(at);
         }
     }
 
@@ -374,6 +403,7 @@ impl Schedule {
         self.out_of_the_way(at);
         let node = &mut self.flows[at];
         node.attempts = 0;
+        node.had_turn = true;
         node.pause = if worked { Pause::Resting } else { Pause::Rested };
         let (flow, roots, round) = (node.name.clone(), std::mem::take(&mut node.held_by), node.round);
         if self.stopping {
@@ -486,6 +516,10 @@ impl Schedule {
     fn go_on(&mut self, actions: &mut Vec<Action>) {
         while !self.stopping && self.running < self.max_concurrent {
             let Some(at) = self.ready.pop_first() else { break };
+            if !self.has_free_lane(at) {
+                // It comes back when the lane is free.
+                continue;
+            }
             self.running += 1;
             let node = &mut self.flows[at];
             node.attempts += 1;

@@ -21,7 +21,7 @@ use datafusion::{
     physical_expr::PhysicalExpr,
 };
 use floe_crds::state::ExpectationAction;
-use floe_graph::graph::ResolvedExpectation;
+use floe_graph::{cdc::HIDDEN_PREFIX, graph::ResolvedExpectation};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureClass};
@@ -215,7 +215,7 @@ impl Evaluator {
         let mut sample =
             self.tally.sample.lock().map_err(|_| DataFusionError::Internal("a sample record could not be kept".to_string()))?;
         if sample.is_none() {
-            *sample = Some(record_json(&batch.slice(row, 1))?);
+            *sample = Some(record_json(&without_hidden(&batch.slice(row, 1))?)?);
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Evaluator {
             }
             names.append(true);
         }
-        let kept = filter_record_batch(batch, &BooleanArray::new(rows.clone(), None))?;
+        let kept = filter_record_batch(&without_hidden(batch)?, &BooleanArray::new(rows.clone(), None))?;
         let schema = quarantine_schema(&kept.schema());
         let mut columns = kept.columns().to_vec();
         columns.push(self.quarantine_column(&schema, Arc::new(names.finish()), count)?);
@@ -286,6 +286,14 @@ fn union(
     let first = of_action.next()?.clone();
     debug_assert_eq!(first.len(), rows);
     Some(of_action.fold(first, |all, rows| &all | rows))
+}
+
+/// The batch without the columns that plans carry for Floe itself.
+fn without_hidden(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let is_shown = |index: &usize| !schema.field(*index).name().starts_with(HIDDEN_PREFIX);
+    let shown: Vec<usize> = (0..batch.num_columns()).filter(is_shown).collect();
+    Ok(batch.project(&shown)?)
 }
 
 /// One row as a JSON object.
@@ -373,6 +381,23 @@ mod tests {
                         Output record: '{\"id\":1,\"n\":2}'";
         assert_eq!(failure.to_string(), expected);
         assert!(evaluator.tally.failure("f", false).unwrap().message.ends_with("Output record: '***'"));
+    }
+
+    #[test]
+    fn columns_of_the_plan_itself_are_kept_and_never_shown() {
+        let order = Arc::new(Int64Array::from(vec![5, 6])) as ArrayRef;
+        let shown = rows(&[Some(1), Some(2)]);
+        let columns = shown.columns().iter().cloned().chain([order]);
+        let batch = RecordBatch::try_from_iter(["id", "n", "__floe_order_1"].into_iter().zip(columns)).unwrap();
+        let rules =
+            [("one", col("n").eq(lit(1_i64)), ExpectationAction::Quarantine), ("none", col("n").eq(lit(1_i64)), ExpectationAction::Fail)];
+        let evaluator = evaluator(&rules, &batch.schema());
+        let sorted = evaluator.sort_rows(batch).unwrap();
+        assert_eq!(sorted.kept.schema().field(2).name(), "__floe_order_1");
+        let quarantined = sorted.quarantined.unwrap().schema();
+        let names: Vec<&str> = quarantined.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["id", "n", "_quarantine"]);
+        assert!(evaluator.tally.failure("f", true).unwrap().message.ends_with("Output record: '{\"id\":1,\"n\":2}'"));
     }
 
     #[test]

@@ -4,11 +4,15 @@ use floe_crds::{
     pipeline::GraphCounts,
     run_report::{DatasetReport, Finding, GraphFlow, GraphReport},
     state::{ExpectationAction, FlowType},
-    table::{ColumnSpec, ExpectationSpec, OnViolation, RefreshPolicy as PolicySpec, TableFlow, TableSpec, TableType},
+    table::{
+        AutoCdcSpec, ColumnSpec, ColumnsSpec, ExpectationSpec, OnViolation, RefreshPolicy as PolicySpec, TableFlow, TableSpec, TableType,
+    },
     text::cut,
 };
 use floe_graph::{
-    definition::{Column, Dataset, DatasetKind, Expectation, Flow, FlowKind, RefreshPolicy},
+    definition::{
+        AutoCdc, ClauseExpr, Column, ColumnName, ColumnSelection, Dataset, DatasetKind, Expectation, Flow, FlowKind, RefreshPolicy,
+    },
     graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
     name::Namespace,
     origin::{Diagnostic, Severity},
@@ -87,7 +91,7 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset) -> DatasetRepo
 fn table_spec(resolved: &Resolved, definition: &Dataset, table_type: TableType) -> TableSpec {
     let namespace = &resolved.project.input.namespace;
     let other = |own: &str, default: &str| (!own.eq_ignore_ascii_case(default)).then(|| own.to_string());
-    let (query, flows) = queries(&resolved.project.definitions.flows, definition, namespace);
+    let (query, auto_cdc, flows) = queries(&resolved.project.definitions.flows, definition, namespace);
     let is_view = table_type == TableType::MaterializedView;
     TableSpec {
         pipeline: resolved.project.name.clone(),
@@ -98,7 +102,7 @@ fn table_spec(resolved: &Resolved, definition: &Dataset, table_type: TableType) 
         private: definition.private,
         query,
         flows,
-        auto_cdc: None,
+        auto_cdc,
         expectations: definition.expectations.iter().map(expectation).collect(),
         columns: definition.columns.iter().flatten().map(column).collect(),
         constraints: None,
@@ -115,23 +119,63 @@ fn table_spec(resolved: &Resolved, definition: &Dataset, table_type: TableType) 
     }
 }
 
-/// The query of a dataset with one of its own, else its flows.
-fn queries(flows: &[Flow], definition: &Dataset, namespace: &Namespace) -> (Option<String>, Vec<TableFlow>) {
+/// The query or the changes of a dataset with a flow of its own, else its flows.
+fn queries(flows: &[Flow], definition: &Dataset, namespace: &Namespace) -> (Option<String>, Option<AutoCdcSpec>, Vec<TableFlow>) {
     let own: Vec<&Flow> = flows.iter().filter(|flow| flow.target == definition.name).collect();
     if let [only] = own.as_slice()
         && only.with_dataset
-        && matches!(only.kind, FlowKind::Append | FlowKind::Complete)
+        && only.kind != FlowKind::Once
     {
-        return (Some(only.query.text.to_string()), Vec::new());
+        let (query, auto_cdc) = query_or_changes(only);
+        return (query, auto_cdc, Vec::new());
     }
-    let flow = |flow: &&Flow| TableFlow {
-        name: if flow.with_dataset { definition.name.short(namespace) } else { flow.name.clone() },
-        query: Some(flow.query.text.to_string()),
-        auto_cdc: None,
-        once: flow.kind == FlowKind::Once,
-        comment: flow.comment.clone(),
+    let flow = |flow: &&Flow| {
+        let (query, auto_cdc) = query_or_changes(flow);
+        let name = if flow.with_dataset { definition.name.short(namespace) } else { flow.name.clone() };
+        TableFlow { name, query, auto_cdc, once: flow.kind == FlowKind::Once, comment: flow.comment.clone() }
     };
-    (None, own.iter().map(flow).collect())
+    (None, None, own.iter().map(flow).collect())
+}
+
+fn query_or_changes(flow: &Flow) -> (Option<String>, Option<AutoCdcSpec>) {
+    match &flow.kind {
+        FlowKind::AutoCdc(cdc) => (None, Some(auto_cdc(cdc, &flow.query.text))),
+        _ => (Some(flow.query.text.to_string()), None),
+    }
+}
+
+fn auto_cdc(cdc: &AutoCdc, query: &str) -> AutoCdcSpec {
+    let text = |clause: &Option<ClauseExpr>| clause.as_ref().map(|clause| clause.text.clone());
+    let names = |selection: &Option<ColumnSelection>| match selection {
+        Some(ColumnSelection::Only(names)) => (column_names(names), Vec::new()),
+        Some(ColumnSelection::Except(names)) => (Vec::new(), column_names(names)),
+        None => (Vec::new(), Vec::new()),
+    };
+    let ((columns, except_columns), (track_history_columns, track_history_except_columns)) =
+        (names(&cdc.columns), names(&cdc.track_history));
+    let ignored = || {
+        let (columns, except_columns) = names(&cdc.ignore_null_updates);
+        ColumnsSpec { columns, except_columns }
+    };
+    AutoCdcSpec {
+        source: query.strip_prefix("SELECT * FROM ").unwrap_or(query).to_string(),
+        snapshot: cdc.snapshot,
+        keys: cdc.keys.iter().map(|key| key.text.trim_matches('`').to_string()).collect(),
+        sequence_by: text(&cdc.sequence_by),
+        apply_as_delete_when: text(&cdc.apply_as_delete_when),
+        apply_as_truncate_when: text(&cdc.apply_as_truncate_when),
+        ignore_null_updates: cdc.ignore_null_updates.is_some().then(ignored),
+        columns,
+        except_columns,
+        stored_as_scd_type: i32::from(cdc.scd_type),
+        track_history_columns,
+        track_history_except_columns,
+        once: cdc.once,
+    }
+}
+
+fn column_names(names: &[ColumnName]) -> Vec<String> {
+    names.iter().map(|column| column.name.clone()).collect()
 }
 
 fn expectation(expectation: &Expectation) -> ExpectationSpec {

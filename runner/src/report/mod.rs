@@ -271,6 +271,10 @@ fn redacted(mut report: RunReportSpec, redaction: &Redaction) -> RunReportSpec {
     for spec in graph.datasets.iter_mut().filter_map(|dataset| dataset.spec.as_mut()) {
         spec.query = spec.query.as_ref().map(|query| redaction.text(query));
         spec.flows.iter_mut().for_each(|flow| flow.query = flow.query.as_ref().map(|query| redaction.text(query)));
+        let changes = spec.auto_cdc.iter_mut().chain(spec.flows.iter_mut().filter_map(|flow| flow.auto_cdc.as_mut()));
+        for clause in changes.flat_map(|cdc| [&mut cdc.sequence_by, &mut cdc.apply_as_delete_when, &mut cdc.apply_as_truncate_when]) {
+            *clause = clause.as_ref().map(|text| redaction.text(text));
+        }
         spec.expectations.iter_mut().for_each(|rule| rule.expr = redaction.text(&rule.expr));
         spec.properties.values_mut().for_each(|value| *value = redaction.text(value));
         spec.comment = spec.comment.as_ref().map(|comment| redaction.text(comment));

@@ -205,6 +205,17 @@ impl Location {
         }
     }
 
+    /// Names of the files and directories in this directory, in no order.
+    pub async fn names(&self) -> Result<Vec<String>, Failure> {
+        let found = match self.store.list_with_delimiter(Some(&self.path)).await {
+            Ok(found) => found,
+            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(self.failure("list", "", error)),
+        };
+        let paths = found.common_prefixes.iter().chain(found.objects.iter().map(|object| &object.location));
+        Ok(paths.filter_map(|path| path.filename().map(str::to_string)).collect())
+    }
+
     /// True if there is any object below this directory.
     pub async fn holds_anything(&self) -> Result<bool, Failure> {
         match self.store.list(Some(&self.path)).next().await {

@@ -121,6 +121,7 @@ fn scheduled(resolved: &Resolved, plan: &UpdatePlan, development: bool) -> Vec<S
         upstream: flow.upstream.clone(),
         part: part(flow),
         max_retries: own_retries(flow),
+        lane: flow.kind.auto_cdc().map(|_| flow.target.key()),
     };
     resolved.graph.flows.iter().map(flow).collect()
 }

@@ -82,6 +82,7 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool) 
         let tables = observe::external_tables(&storage, &project.root, &needed).await;
         external_ids = tables.iter().filter_map(|(id, table)| Some((id.clone(), table.as_ref().ok()?.table_id.clone()))).collect();
         project.input.observed = tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))).collect();
+        project.input.observed.extend(observe::snapshot_directories(&storage, &project.root, &needed).await);
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
     let catalog = if offline { None } else { Catalog::read(&storage).await? };

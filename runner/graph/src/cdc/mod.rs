@@ -1,11 +1,15 @@
 //! Auto CDC: the clauses of a flow, typed over the columns of its source, and what a target remembers of them.
 
 mod properties;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use datafusion_common::arrow::datatypes::{DataType, Field};
 use datafusion_expr::Expr;
 
 pub use properties::{PROPERTY_PREFIX, drift, properties};
+pub use snapshot::{snapshot_type, snapshot_value};
 
 /// Type 2: the sequence of the first event of a row.
 pub const START_AT: &str = "__START_AT";

@@ -41,7 +41,7 @@ fn choice_json(choice: Option<&ColumnChoice>) -> Value {
     }
 }
 
-/// Why a journal with these properties cannot serve the definition; `None` if it can. The caller adds place and dataset.
+/// Why a journal with these properties cannot serve the definition; `None` if it can. The caller adds place, dataset and help.
 ///
 /// Letter case and order of names have no meaning, and neither has a name that is no selected column any more. The order of the stored keys
 /// may differ from that of the definition.
@@ -140,10 +140,8 @@ fn names(value: &Value, property: &str) -> Result<Vec<String>, Box<Diagnostic>> 
 }
 
 fn text<'a>(stored: &'a BTreeMap<String, String>, property: &str) -> Result<&'a str, Box<Diagnostic>> {
-    let missing = || {
-        let error = Diagnostic::error("AUTOCDC_INVALID_STATE.PROPERTY_MISSING", format!("the journal lacks its property {property}"));
-        Box::new(error.help("a full refresh makes a new journal"))
-    };
+    let missing =
+        || Box::new(Diagnostic::error("AUTOCDC_INVALID_STATE.PROPERTY_MISSING", format!("the journal lacks its property {property}")));
     stored.get(property).map(String::as_str).ok_or_else(missing)
 }
 
@@ -153,7 +151,7 @@ fn parsed(stored: &BTreeMap<String, String>, property: &str) -> Result<Value, Bo
 
 fn malformed<T>(property: &str, why: &str) -> Result<T, Box<Diagnostic>> {
     let message = format!("the property {property} of the journal cannot be read: {why}");
-    Err(Box::new(Diagnostic::error("AUTOCDC_INVALID_STATE.PROPERTY_MALFORMED", message).help("a full refresh makes a new journal")))
+    Err(Box::new(Diagnostic::error("AUTOCDC_INVALID_STATE.PROPERTY_MALFORMED", message)))
 }
 
 fn drifted(class: &str, clause: &str, stored: &str, now: &str) -> Compared {

@@ -7,6 +7,7 @@ use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
 use super::{Change, ResetKind, StoredState, StoredTable, selection::Chosen};
 use crate::{
     analysis::ddl,
+    cdc::drift,
     definition::{Dataset, DatasetKind},
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
     name::DatasetName,
@@ -27,6 +28,10 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
         let Some(dataset) = graph.datasets.get(&flow.target) else { continue };
         if seen.insert(&flow.target) {
             let mut comparison = Comparison { dataset, chosen, stored, changes: &mut changes, errors: &mut errors };
+            if let Some(error) = comparison.journal() {
+                comparison.errors.push(error);
+                continue;
+            }
             comparison.table(&flow.target, &dataset.schema);
             // It follows its dataset; what is known of it is only that it is there.
             if let Some(quarantine) = dataset.quarantine.as_ref().filter(|name| !stored.quarantines.contains(name)) {
@@ -48,6 +53,24 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
+    /// AUTOCDC_INVALID_STATE: the journal of the target was made for something else, or is not there.
+    fn journal(&self) -> Option<Diagnostic> {
+        let (definition, cdc) = (&self.dataset.definition, self.dataset.auto_cdc.as_ref()?);
+        if self.chosen.emptied.contains(&definition.name) || !self.stored.tables.contains_key(&definition.name) {
+            return None;
+        }
+        let missing = || {
+            let message = format!("{} is stored, but its journal is not: what was merged into it is not known", definition.name.name);
+            Diagnostic::error("AUTOCDC_INVALID_STATE.JOURNAL_MISSING", message)
+        };
+        let found = match self.stored.journals.get(&definition.name)? {
+            None => missing(),
+            Some(properties) => drift(cdc, properties)?,
+        };
+        let help = format!("put the definition back, or run with --full-refresh {}", definition.name.name);
+        Some(found.at(&definition.origin).about(definition.name.to_string()).help(help))
+    }
+
     /// Compares one table (the dataset's own or its quarantine table) with what is stored under its name.
     fn table(&mut self, name: &DatasetName, schema: &SchemaRef) {
         let Some(table) = self.stored.tables.get(name) else {

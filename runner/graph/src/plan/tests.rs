@@ -93,6 +93,64 @@ fn the_first_update_creates_everything_in_order() {
     assert!(plan.changes.contains(&Change::Recompute { dataset: "main.default.stats".to_string(), reason: "first refresh".to_string() }));
 }
 
+const CDC: &str = "
+CREATE OR REFRESH STREAMING TABLE src AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id BIGINT, name STRING, at BIGINT');
+CREATE STREAMING TABLE t (CONSTRAINT c EXPECT (at > 0) ON VIOLATION QUARANTINE ROW);
+CREATE FLOW z AS AUTO CDC INTO t FROM STREAM(src) KEYS (id) SEQUENCE BY at COLUMNS id, name STORED AS SCD TYPE 2;
+CREATE FLOW y AS AUTO CDC ONCE INTO t FROM src KEYS (id) SEQUENCE BY at COLUMNS id, name STORED AS SCD TYPE 2;
+";
+
+/// What is stored for the graph, with its journals.
+fn stored_changes(graph: &ResolvedGraph) -> StoredState {
+    let mut state = stored(graph);
+    for (name, dataset) in &graph.datasets {
+        if let Some(cdc) = &dataset.auto_cdc {
+            state.journals.insert(name.clone(), Some(crate::cdc::properties(cdc)));
+        }
+    }
+    state
+}
+
+#[test]
+fn targets_of_auto_cdc_are_planned_like_others() {
+    let all = Selection::default();
+    let before = graph(CDC);
+    assert_eq!(before.flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>(), ["src", "y", "z"]);
+    let mut state = stored_changes(&before);
+    let quarantine = before.datasets.values().find_map(|dataset| dataset.quarantine.clone()).unwrap();
+    state.tables.get_mut(&quarantine).unwrap().schema = quarantine_schema(&before.datasets[&before.flows[1].target].checked_schema);
+    assert_eq!(plan_update(&before, &all, &state).unwrap().changes, []);
+    let grown = graph(&CDC.replace("name STRING,", "name STRING, city STRING,").replace("COLUMNS id, name", "COLUMNS * EXCEPT (at)"));
+    let changes = plan_update(&grown, &all, &state).unwrap().changes;
+    let evolved = |dataset: &str| Change::Evolve { dataset: format!("main.default.{dataset}"), added: names(&["city"]) };
+    assert_eq!(changes, [evolved("src"), evolved("t"), evolved("t_quarantine")]);
+    let full = Selection { full_refresh: names(&["t"]), ..Selection::default() };
+    let plan = plan_update(&before, &full, &state).unwrap();
+    assert_eq!((plan.resets[0].kind, plan.resets[0].flows.as_slice()), (ResetKind::FullRefresh, names(&["y", "z"]).as_slice()));
+    let reset = Selection { reset_checkpoints: names(&["t"]), ..Selection::default() };
+    assert_eq!(plan_update(&before, &reset, &state).unwrap().resets[0].flows, ["y", "z"]);
+}
+
+#[test]
+fn c50_a_definition_that_its_journal_does_not_fit_is_refused_until_a_full_refresh() {
+    let state = stored_changes(&graph(CDC));
+    let type_1 = graph(&CDC.replace("SCD TYPE 2", "SCD TYPE 1"));
+    let errors = plan_update(&type_1, &Selection::default(), &state).unwrap_err();
+    assert_eq!(errors.iter().map(|error| error.class.as_str()).collect::<Vec<_>>(), ["AUTOCDC_INVALID_STATE.SCD_TYPE_DRIFT"]);
+    assert_eq!(errors[0].message, "STORED AS SCD TYPE differs from what the journal was made for: stored [2], now [1]");
+    assert_eq!(errors[0].help.as_deref(), Some("put the definition back, or run with --full-refresh t"));
+    assert_eq!((errors[0].dataset.as_deref(), errors[0].origin.as_ref().map(|origin| origin.line)), (Some("main.default.t"), Some(3)));
+    let full = Selection { full_refresh: names(&["t"]), ..Selection::default() };
+    plan_update(&type_1, &full, &state).unwrap();
+    let mut lost = stored_changes(&type_1);
+    lost.journals.values_mut().for_each(|journal| *journal = None);
+    let errors = plan_update(&type_1, &Selection::default(), &lost).unwrap_err();
+    assert_eq!(errors[0].class, "AUTOCDC_INVALID_STATE.JOURNAL_MISSING");
+    // Nothing is stored yet, or the update leaves the target out.
+    plan_update(&type_1, &Selection::default(), &StoredState::default()).unwrap();
+    plan_update(&type_1, &Selection { refresh: names(&["src"]), ..Selection::default() }, &lost).unwrap();
+}
+
 #[test]
 fn p03_nothing_changes_when_nothing_changed() {
     let plan = plan(&Selection::default()).unwrap();

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use datafusion_common::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 
-use super::schema::{self, Output, common_type, same_type};
+use super::{
+    ResolveInput,
+    schema::{self, Output, common_type, same_type},
+};
 use crate::{
     analysis::{AnalysedQuery, ddl},
-    cdc::{ChoiceRule, ColumnChoice, END_AT, ResolvedAutoCdc, START_AT, has},
+    cdc::{CdcSource, ChoiceRule, ColumnChoice, END_AT, ResolvedAutoCdc, START_AT, has},
     definition::{Column, Dataset, Flow},
     graph::ResolvedExpectation,
     origin::Diagnostic,
+    relation::RelationKind,
 };
 
 /// One flow of the target.
@@ -19,6 +23,23 @@ pub(super) struct Change<'a> {
     /// The source columns.
     pub source: AnalysedQuery,
     pub clauses: ResolvedAutoCdc,
+}
+
+/// The names in a directory of snapshots say of which type their sequence is. That of a table is the time of the commit.
+pub(super) fn with_snapshot_type(
+    clauses: ResolvedAutoCdc,
+    source: &AnalysedQuery,
+    input: &ResolveInput,
+) -> Result<ResolvedAutoCdc, Vec<Diagnostic>> {
+    let directory = source.leaves.iter().find(|leaf| matches!(leaf.kind, RelationKind::Files { .. }));
+    let Some(directory) = directory.filter(|_| clauses.source == CdcSource::Snapshot) else { return Ok(clauses) };
+    match input.observed.get(&directory.source_id()) {
+        Some(Err(finding)) => Err(vec![finding.clone()]),
+        Some(Ok(schema)) if !schema.fields().is_empty() => {
+            Ok(ResolvedAutoCdc { sequence_type: schema.field(0).data_type().clone(), ..clauses })
+        }
+        _ => Ok(clauses),
+    }
 }
 
 /// AUTOCDC_FLOWS_INCOMPATIBLE: the first by name says what the journal is made for.

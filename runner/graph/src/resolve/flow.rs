@@ -301,7 +301,8 @@ impl<'a> Resolver<'a> {
         for (flow, source) in flows.into_iter().zip(queries) {
             let FlowKind::AutoCdc(clauses) = &flow.kind else { return Err(Vec::new()) };
             let settings = sql_settings(self.input, &flow.settings);
-            match analyse_auto_cdc((flow, clauses), &source, &settings, &self.input.parameters) {
+            let clauses = analyse_auto_cdc((flow, clauses), &source, &settings, &self.input.parameters);
+            match clauses.and_then(|clauses| cdc::with_snapshot_type(clauses, &source, self.input)) {
                 Ok(clauses) => changes.push(Change { flow, source, clauses }),
                 Err(more) => errors.extend(more),
             }

@@ -16,7 +16,7 @@ use datafusion_common::arrow::datatypes::SchemaRef;
 
 use crate::{
     analysis::{FoundRelation, Parameters, RelationReference, Relations, SqlSettings, references},
-    definition::{Dataset, DatasetKind, Definitions},
+    definition::{Dataset, DatasetKind, Definitions, FlowKind},
     graph::{ResolvedFlow, ResolvedGraph},
     name::{DatasetName, Namespace},
     origin::{Diagnostic, Origin, Severity},
@@ -81,14 +81,17 @@ impl Default for ResolveInput {
     }
 }
 
-/// The relations whose schema has to be looked up in storage before `resolve`: external tables and tables by location, each once.
+/// The relations that have to be looked up in storage before `resolve`, each once: the schema of external tables and tables by location; the
+/// names in a directory of snapshots, as the schema of one column of `cdc::snapshot_type`.
 pub fn needed_observations(definitions: &Definitions, input: &ResolveInput) -> Vec<Relation> {
     let names = Names::new(definitions);
     let mut seen = HashSet::new();
     let mut needed = Vec::new();
     for flow in &definitions.flows {
+        let is_snapshot = matches!(&flow.kind, FlowKind::AutoCdc(cdc) if cdc.snapshot);
         for reference in references(&flow.query, &input.parameters) {
-            if let Some(relation) = relation::observable(&names, &reference, input)
+            let directory = is_snapshot.then(|| relation::directory(&reference, input)).flatten();
+            if let Some(relation) = directory.or_else(|| relation::observable(&names, &reference, input))
                 && seen.insert(relation.source_id())
             {
                 needed.push(relation);

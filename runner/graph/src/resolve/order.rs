@@ -167,14 +167,14 @@ pub(super) fn connect(flows: &mut [ResolvedFlow], datasets: &BTreeMap<DatasetNam
     }
 }
 
-/// Flows so that each comes after its upstream, ties by name.
+/// Flows so that each comes after its upstream, and flows of one Auto CDC target in the order of their names; ties by name.
 pub(super) fn topological(flows: Vec<ResolvedFlow>) -> Vec<ResolvedFlow> {
     let index: BTreeMap<String, usize> = flows.iter().enumerate().map(|(at, flow)| (flow.name.clone(), at)).collect();
     let mut waiting = vec![0; flows.len()];
     let mut downstream: Vec<Vec<usize>> = vec![Vec::new(); flows.len()];
     for (at, flow) in flows.iter().enumerate() {
-        for up in flow.upstream.iter().filter_map(|name| index.get(name)) {
-            downstream[*up].push(at);
+        for up in flow.upstream.iter().filter_map(|name| index.get(name)).copied().chain(before(&flows, at)) {
+            downstream[up].push(at);
             waiting[at] += 1;
         }
     }
@@ -192,4 +192,13 @@ pub(super) fn topological(flows: Vec<ResolvedFlow>) -> Vec<ResolvedFlow> {
     }
     let mut flows: Vec<Option<ResolvedFlow>> = flows.into_iter().map(Some).collect();
     order.into_iter().filter_map(|at| flows[at].take()).collect()
+}
+
+/// The flow that merges into the same target before this one. Neither reads what the other writes, so this makes no cycle.
+fn before(flows: &[ResolvedFlow], at: usize) -> Option<usize> {
+    let flow = &flows[at];
+    flow.kind.auto_cdc()?;
+    let name = |at: usize| flows[at].name.to_lowercase();
+    let earlier = (0..flows.len()).filter(|other| flows[*other].target == flow.target && name(*other) < name(at));
+    earlier.max_by_key(|other| name(*other))
 }

@@ -39,6 +39,21 @@ pub(super) fn observable(names: &Names<'_>, reference: &RelationReference, input
     }
 }
 
+/// The directory of snapshots that the reference names, if it is one.
+pub(super) fn directory(reference: &RelationReference, input: &ResolveInput) -> Option<Relation> {
+    match files(reference, path_of(reference)?, input) {
+        Ok(FoundRelation::Leaf(source)) => Some(source.relation.as_ref().clone()),
+        _ => None,
+    }
+}
+
+fn path_of(reference: &RelationReference) -> Option<&str> {
+    match &reference.kind {
+        ReferenceKind::Files { path } => Some(path),
+        _ => None,
+    }
+}
+
 /// What the reference means. Everything that it reads must be known.
 pub(super) fn find(
     names: &Names<'_>,

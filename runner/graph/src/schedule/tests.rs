@@ -7,7 +7,13 @@ use super::*;
 const RETRY: RetryPolicy = RetryPolicy { max_retries: Some(2), min_backoff_ms: 5_000, max_backoff_ms: 8_000 };
 
 fn flow(name: &str, upstream: &[&str], part: Part) -> ScheduledFlow {
-    ScheduledFlow { name: name.to_string(), upstream: upstream.iter().map(ToString::to_string).collect(), part, max_retries: None }
+    ScheduledFlow {
+        name: name.to_string(),
+        upstream: upstream.iter().map(ToString::to_string).collect(),
+        part,
+        max_retries: None,
+        lane: None,
+    }
 }
 
 fn started(actions: &[Action]) -> Vec<&str> {
@@ -51,6 +57,54 @@ fn the_limit_of_a_flow_wins_over_that_of_the_schedule() {
     schedule.start();
     let actions = schedule.ended("f", TRANSIENT);
     assert!(actions.contains(&Action::Failed { flow: "f".to_string() }), "{actions:?}");
+}
+
+#[test]
+fn flows_of_one_lane_run_one_after_another_in_their_order() {
+    let lane = |name: &str, upstream: &[&str]| ScheduledFlow { lane: Some("t".to_string()), ..flow(name, upstream, Part::Streamed) };
+    let flows = || {
+        vec![
+            flow("src", &[], Part::Streamed),
+            lane("a", &["src"]),
+            lane("b", &[]),
+            lane("c", &[]),
+            flow("t", &["a", "b", "c"], Part::Planned),
+        ]
+    };
+    let mut schedule = Schedule::new(flows(), 8, RETRY);
+    assert_eq!(started(&schedule.start()), ["src"]);
+    assert_eq!(started(&schedule.ended("src", Outcome::Completed)), ["a"]);
+    // While it waits for its retry, its turn is not over.
+    assert_eq!(started(&schedule.ended("a", TRANSIENT)), [] as [&str; 0]);
+    assert_eq!(started(&schedule.retry_due("a")), ["a"]);
+    assert_eq!(started(&schedule.ended("a", Outcome::Completed)), ["b"]);
+    // One that has failed is out of the way of the others, not of who reads the target.
+    let actions = schedule.ended("b", TERMINAL);
+    assert_eq!(started(&actions), ["c"]);
+    assert!(actions.contains(&Action::Skipped { flow: "t".to_string(), roots: vec!["b".to_string()] }));
+    let actions = schedule.ended("c", Outcome::Completed);
+    assert_eq!(actions.last(), Some(&Action::Finish { state: UpdateState::Failed }));
+
+    let mut stopped = Schedule::new(flows(), 8, RETRY);
+    stopped.start();
+    stopped.ended("src", Outcome::Completed);
+    stopped.stop();
+    let actions = stopped.ended("a", Outcome::Stopped);
+    assert_eq!((started(&actions), actions.last()), (vec![], Some(&Action::Finish { state: UpdateState::Canceled })));
+}
+
+#[test]
+fn rounds_of_one_lane_do_not_meet() {
+    let lane = |name: &str| ScheduledFlow { lane: Some("t".to_string()), ..flow(name, &[], Part::Streamed) };
+    let mut schedule = Schedule::new(vec![lane("a"), lane("b")], 8, RETRY);
+    assert_eq!(started(&schedule.start()), ["a"]);
+    assert_eq!(started(&schedule.ended("a", Outcome::CaughtUp { worked: true })), ["b"]);
+    assert_eq!(started(&schedule.look_due("a", 1)), [] as [&str; 0]);
+    assert_eq!(started(&schedule.ended("b", Outcome::CaughtUp { worked: true })), ["a"]);
+    assert_eq!(started(&schedule.look_due("b", 1)), [] as [&str; 0]);
+    assert_eq!(started(&schedule.ended("a", TRANSIENT)), ["b"]);
+    assert_eq!(started(&schedule.retry_due("a")), [] as [&str; 0]);
+    assert_eq!(started(&schedule.ended("b", Outcome::CaughtUp { worked: false })), ["a"]);
 }
 
 #[test]
@@ -216,10 +270,10 @@ struct Step {
 }
 
 fn graphs() -> impl Strategy<Value = (Vec<ScheduledFlow>, usize, Vec<Step>, Option<usize>)> {
-    let flows = proptest::collection::vec((proptest::collection::vec(any::<prop::sample::Index>(), 0..4), 0_u8..8), 0..25);
+    let flows = proptest::collection::vec((proptest::collection::vec(any::<prop::sample::Index>(), 0..4), 0_u8..8, 0_u8..6), 0..25);
     let steps = proptest::collection::vec((any::<usize>(), 0_u8..6).prop_map(|(pick, outcome)| Step { pick, outcome }), 400);
     (flows, 1_usize..5, steps, proptest::option::of(0_usize..60)).prop_map(|(flows, bound, steps, stop)| {
-        let build = |(at, (upstream, part)): (usize, (Vec<prop::sample::Index>, u8))| ScheduledFlow {
+        let build = |(at, (upstream, part, lane)): (usize, (Vec<prop::sample::Index>, u8, u8))| ScheduledFlow {
             name: format!("f{at}"),
             upstream: if at == 0 { Vec::new() } else { upstream.iter().map(|up| format!("f{}", up.index(at))).collect() },
             part: match part {
@@ -229,6 +283,7 @@ fn graphs() -> impl Strategy<Value = (Vec<ScheduledFlow>, usize, Vec<Step>, Opti
                 _ => Part::Streamed,
             },
             max_retries: None,
+            lane: (lane < 2).then(|| format!("lane {lane}")),
         };
         (flows.into_iter().enumerate().map(build).collect(), bound, steps, stop)
     })
@@ -268,8 +323,14 @@ impl Watcher {
                     }
                 }
                 Action::Start { flow, .. } => {
-                    let upstream = &flows.iter().find(|known| known.name == flow).unwrap().upstream;
-                    for up in upstream.iter().filter(|_| !self.rounds.contains(&flow)) {
+                    let started = flows.iter().find(|known| known.name == flow).unwrap();
+                    let meets = |other: &&ScheduledFlow| other.lane == started.lane && self.running.contains(&other.name);
+                    assert_eq!(
+                        flows.iter().filter(|other| other.lane.is_some()).find(meets).map(|other| &other.name),
+                        None,
+                        "beside {flow}"
+                    );
+                    for up in started.upstream.iter().filter(|_| !self.rounds.contains(&flow)) {
                         assert!(
                             matches!(self.states[up], FlowState::Completed | FlowState::Idle | FlowState::Excluded)
                                 || self.rounds.contains(up),

@@ -1,6 +1,6 @@
 //! Auto CDC: clauses, targets, what is refused, and the examples of the guide.
 
-use datafusion_common::arrow::datatypes::DataType;
+use datafusion_common::arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
 use crate::{
@@ -214,6 +214,13 @@ fn snapshots_come_from_tables_and_directories() {
         assert_eq!((&cdc(&graph, "f").source, cdc(&graph, "f").events()), (&CdcSource::Snapshot, None));
         assert!(columns(&graph, "t").ends_with("__START_AT TIMESTAMP, __END_AT TIMESTAMP"), "{source}");
     }
+    let definitions = || project(&[("a.sql", &with("read_files('snapshots', format => 'json', schema => 'id BIGINT, name STRING')"))]);
+    let mut input = ResolveInput::default();
+    let needed = needed_observations(&definitions(), &input);
+    assert_eq!(needed.iter().map(Relation::source_id).collect::<Vec<_>>(), ["snapshots"]);
+    let numbers = Schema::new(vec![Field::new("sequence", DataType::Int64, true)]);
+    input.observed.insert("snapshots".to_string(), Ok(std::sync::Arc::new(numbers)));
+    assert!(columns(&resolve(definitions(), &input).unwrap(), "t").ends_with("__START_AT BIGINT, __END_AT BIGINT"));
     for source in ["v", "STREAM(src)"] {
         assert_eq!(error(&with(source)).0, "AUTOCDC_SNAPSHOT_SOURCE_NOT_A_TABLE", "{source}");
     }
@@ -401,4 +408,54 @@ spec:
     let found = with(&yaml.replace("keys: [id]", "keys: [idd]").replace("exceptColumns: [op]", "exceptColumns: [opp]")).unwrap_err();
     let places: Vec<String> = found.iter().map(|found| found.origin.as_ref().unwrap().to_string()).collect();
     assert_eq!(places, ["t.yaml:9:12", "t.yaml:11:21"]);
+}
+
+/// The statements of a shipped project that need no watermark, without what reads those that do.
+fn example(text: &str, left_out: &[&str], replaced: &[(&str, &str)]) -> ResolvedGraph {
+    let text = replaced.iter().fold(text.to_string(), |text, (from, to)| text.replace(from, to));
+    let end = regex::Regex::new(r";[ ]*(--[^\n]*)?\n").unwrap();
+    let is_used = |statement: &&str| !statement.contains("WATERMARK") && !left_out.iter().any(|name| statement.contains(name));
+    let sql = end.split(&text).filter(is_used).collect::<Vec<_>>().join(";\n");
+    let mut input = ResolveInput::default();
+    input.parameters.set("salt", "BEANS", true);
+    resolve(project(&[("a.sql", &sql)]), &input).unwrap_or_else(|found| panic!("{}", lines(&found).join("\n")))
+}
+
+#[test]
+fn the_changes_of_the_bookstore_are_resolved() {
+    let text = include_str!("../../../tests/projects/bookstore.sql");
+    let graph = example(text, &["orders_silver", "books_sales"], &[("${dataset_path}", "data/landing")]);
+    let customers = cdc(&graph, "customers_flow");
+    assert_eq!(
+        columns(&graph, "customers_silver"),
+        "customer_id STRING, email STRING, first_name STRING, last_name STRING, gender STRING, street STRING, city STRING, country STRING"
+    );
+    assert_eq!((customers.keys.join(","), customers.scd.number(), customers.order.len()), ("customer_id".to_string(), 1, 1));
+    assert_eq!(customers.events().unwrap().delete_when.as_ref().unwrap().to_string(), "row_status = Utf8(\"delete\")");
+    assert_eq!(
+        columns(&graph, "books_silver"),
+        "book_id STRING, title STRING, author STRING, price DOUBLE, is_quarantined BOOLEAN, __START_AT TIMESTAMP, __END_AT TIMESTAMP"
+    );
+    let books = dataset(&graph, "books_silver");
+    assert_eq!(books.expectations[0].predicate.to_string(), "book_id IS NOT NULL AND updated IS NOT NULL");
+    assert_eq!(books.auto_cdc.as_ref().unwrap().tracked().unwrap().columns, ["title", "author", "price", "is_quarantined"]);
+    // The order goes through the expectations of the view that the flow reads.
+    let plan = graph.flow("books_silver").unwrap().plan.display_indent().to_string();
+    assert!(plan.contains("Expect: main.default.books_raw") && plan.contains("__floe_order_1"), "{plan}");
+    assert_eq!(graph.flow("current_books").unwrap().upstream, ["books_silver"]);
+}
+
+#[test]
+fn the_changes_of_the_gym_are_resolved() {
+    let text = include_str!("../../../tests/projects/gym.sql");
+    let dates = "read_files('dates', format => 'json', schema => 'date DATE, week_part STRING')";
+    let left_out = ["bpm_silver", "workouts_silver", "completed_workouts", "workout_bpm"];
+    let graph = example(text, &left_out, &[("${lookup_db}.date_lookup", dates), ("${source}", "data/landing")]);
+    let users = "user_id BIGINT, alt_id STRING, updated TIMESTAMP, dob DATE, sex STRING, gender STRING, first_name STRING, last_name STRING, \
+                 street_address STRING, city STRING, state STRING, zip INT";
+    assert_eq!(columns(&graph, "users_silver"), users);
+    assert_eq!(columns(&graph, "SCD2_users"), format!("{users}, __START_AT TIMESTAMP, __END_AT TIMESTAMP"));
+    assert_eq!((cdc(&graph, "users_scd1").scd.number(), cdc(&graph, "SCD2_users").scd.number()), (1, 2));
+    assert_eq!(graph.flow("unique_user_id").unwrap().upstream, ["users_scd1"]);
+    assert_eq!(graph.flow("user_bins").unwrap().upstream, ["users_scd1"]);
 }
