@@ -123,6 +123,8 @@ pub mod operator {
         family("floe_operator_held_back", Kind::Gauge, &["limit"], "Starts that are held back by a limit: pods, namespace_pods or rate.");
     pub const EVENTS_FAILED: Family =
         family("floe_operator_events_failed_total", Kind::Counter, &[], "Kubernetes Events that could not be written.");
+    pub const STATUS_TRUNCATED: Family =
+        family("floe_operator_status_truncated_total", Kind::Counter, &["kind"], "Writes of a status that was cut to its size limit.");
     pub const INVALID_OBJECTS: Family =
         family("floe_operator_invalid_objects", Kind::Gauge, &["kind"], "Stored objects that cannot be parsed and are left out.");
     pub const TASKS: Family = family("floe_operator_tasks", Kind::Gauge, &[], "Asynchronous tasks that are alive.");
@@ -139,6 +141,7 @@ pub mod operator {
         CACHED,
         EVENT_LAG,
         EVENTS_FAILED,
+        STATUS_TRUNCATED,
         FEATURE_GATE,
         HELD_BACK,
         INVALID_OBJECTS,

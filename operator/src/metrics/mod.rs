@@ -97,6 +97,7 @@ struct OperatorFamilies {
     start_latency: HistogramVec,
     held_back: GaugeVec,
     events_failed: CounterVec,
+    status_truncated: CounterVec,
     invalid_objects: GaugeVec,
     tasks: GaugeVec,
     blocking_threads: GaugeVec,
@@ -237,6 +238,11 @@ impl Metrics {
         count(&self.inner.operator.events_failed, &[], 1.0);
     }
 
+    /// A status of `kind` was cut to its size limit.
+    pub fn status_truncated(&self, kind: &str) {
+        count(&self.inner.operator.status_truncated, &[kind], 1.0);
+    }
+
     /// Takes over what a runner of `pipeline` counted. Reading a report twice counts nothing twice.
     pub fn absorb(&self, report: &RunReport, namespace: &str, pipeline: &str) {
         let mut products = lock(&self.inner.products);
@@ -278,6 +284,7 @@ impl OperatorFamilies {
             start_latency: histogram(registry, &operator::START_LATENCY)?,
             held_back: gauge(registry, &operator::HELD_BACK)?,
             events_failed: counter(registry, &operator::EVENTS_FAILED)?,
+            status_truncated: counter(registry, &operator::STATUS_TRUNCATED)?,
             invalid_objects: gauge(registry, &operator::INVALID_OBJECTS)?,
             tasks: gauge(registry, &operator::TASKS)?,
             blocking_threads: gauge(registry, &operator::BLOCKING_THREADS)?,

@@ -207,6 +207,7 @@ fn every_family_of_the_operator_is_exported_with_its_labels() {
     metrics.watch_restarted("Pipeline", "gone");
     metrics.api_request("get", "pods", "200", second);
     metrics.start_latency("update", second);
+    metrics.status_truncated("Pipeline");
     let text = metrics.expose(now()).unwrap();
     let typed: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     for family in operator::ALL.iter().chain(families::PROCESS) {

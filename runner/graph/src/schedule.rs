@@ -170,10 +170,9 @@ impl Schedule {
             upstream.push(up);
         }
         let lanes: Vec<Option<String>> = flows.iter().map(|flow| flow.lane.clone()).collect();
-        let lane = |at: usize| (0..lanes.len()).filter(|other| *other != at && lanes[at].is_some() && lanes[*other] == lanes[at]).collect();
-        let node = |(at, ((flow, downstream), upstream)): (usize, ((ScheduledFlow, Vec<usize>), BTreeSet<usize>))| Node {
+        let node = |((flow, downstream), upstream): ((ScheduledFlow, Vec<usize>), BTreeSet<usize>)| Node {
             name: flow.name,
-            lane: lane(at),
+            lane: Vec::new(),
             had_turn: false,
             part: flow.part,
             state: None,
@@ -188,7 +187,10 @@ impl Schedule {
             active: false,
             ended: false,
         };
-        let flows: Vec<Node> = flows.into_iter().zip(downstream).zip(upstream).enumerate().map(node).collect();
+        let mut flows: Vec<Node> = flows.into_iter().zip(downstream).zip(upstream).map(node).collect();
+        for (at, node) in flows.iter_mut().enumerate().filter(|(at, _)| lanes[*at].is_some()) {
+            node.lane = (0..lanes.len()).filter(|other| *other != at && lanes[*other] == lanes[at]).collect();
+        }
         Self {
             flows,
             index,

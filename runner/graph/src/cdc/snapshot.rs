@@ -16,15 +16,12 @@ pub fn snapshot_value(name: &str) -> Option<ScalarValue> {
     let (mut times, mut numbers) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < runs.len() {
-        match time_at(&runs[at..]) {
-            Some((micros, count)) => {
-                times.push(micros);
-                at += count;
-            }
-            None => {
-                numbers.push(runs[at].digits);
-                at += 1;
-            }
+        if let Some((micros, count)) = time_at(&runs[at..]) {
+            times.push(micros);
+            at += count;
+        } else {
+            numbers.push(runs[at].digits);
+            at += 1;
         }
     }
     match (times.as_slice(), numbers.as_slice()) {
