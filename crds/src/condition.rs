@@ -113,6 +113,8 @@ camel_words! {
         ConfigMapNotFound,
         /// The operator lacks a right.
         PermissionDenied,
+        /// A name that the operator needs belongs to an object of someone else.
+        NameTaken,
         /// Work is going on.
         Progressing,
         /// There was no update yet.

@@ -85,6 +85,11 @@ impl Error {
         }
     }
 
+    /// True if nothing can be made any more because the namespace is being deleted.
+    pub fn is_terminating(&self) -> bool {
+        self.status().is_some_and(is_terminating)
+    }
+
     /// The answer of the API server, if there was one.
     pub fn status(&self) -> Option<&kube::core::Status> {
         match self {
@@ -105,6 +110,11 @@ fn told(error: &kube::Error) -> String {
     }
 }
 
+fn is_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) => match status.code {
@@ -112,6 +122,8 @@ fn class_of(error: &kube::Error) -> ErrorClass {
             404 | 409 | 410 => ErrorClass::Conflict,
             // Said of an owner whose kind was installed seconds ago, by API servers that check who may hold back its deletion.
             403 if status.message.contains("cannot find RESTMapping") => ErrorClass::Transient,
+            // It passes, as the namespace does.
+            403 if is_terminating(status) => ErrorClass::Transient,
             401 | 403 => ErrorClass::Forbidden,
             400 | 405..=407 | 411..=428 | 430..=499 => ErrorClass::Internal,
             _ => ErrorClass::Transient,
@@ -123,6 +135,8 @@ fn class_of(error: &kube::Error) -> ErrorClass {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -132,5 +146,19 @@ mod tests {
         let error = Error::Api { act: "create", kind: "Job", key: Key::new("data", "j"), source };
         assert_eq!(error.to_string(), "cannot create Job data/j: pods is forbidden: no");
         assert_eq!(error.class(), ErrorClass::Forbidden);
+    }
+
+    fn answer(code: u16, cause: &str) -> Error {
+        let status = json!({"code": code, "message": "no", "details": {"causes": [{"reason": cause, "message": "", "field": "metadata.namespace"}]}});
+        let source = Box::new(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())));
+        Error::Api { act: "create", kind: "Job", key: Key::new("data", "a"), source }
+    }
+
+    #[test]
+    fn a_namespace_that_goes_is_no_missing_right() {
+        let going = answer(403, "NamespaceTerminating");
+        assert_eq!((going.is_terminating(), going.class()), (true, ErrorClass::Transient));
+        let forbidden = answer(403, "");
+        assert_eq!((forbidden.is_terminating(), forbidden.class()), (false, ErrorClass::Forbidden));
     }
 }

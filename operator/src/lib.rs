@@ -18,6 +18,7 @@ pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
+pub mod owner;
 pub mod pipeline;
 pub mod process;
 pub mod queue;
@@ -31,6 +32,7 @@ pub mod table;
 pub mod telemetry;
 pub mod update;
 pub mod watch;
+pub mod writers;
 pub mod writes;
 
 /// Version, revision and compiler of this build.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use floe_crds::{
     pipeline_update::PipelineUpdate,
-    run_report::{GraphReport, PROTOCOL, RunReport},
+    run_report::{GraphReport, PROTOCOL, ReportKind, RunReport},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -50,16 +50,24 @@ impl Told {
     }
 }
 
-/// The attempt that `report` is about, if it is a genuine one of `update`: its name is that of an attempt, and a pod of that attempt wrote it.
-/// A pod that is gone is known from the status of the update.
-pub fn attempt(report: &RunReport, update: &PipelineUpdate, pods: &[Arc<core::Pod>]) -> Option<i32> {
+/// True if `report` is a genuine one of an attempt of `update`: it bears the name of the attempt's batch/v1 Job, and a pod of that Job wrote it. A pod
+/// that is gone is the one that was written down.
+pub fn is_genuine(report: &RunReport, update: &PipelineUpdate, written_down: Option<&String>, pods: &[Arc<core::Pod>]) -> bool {
     let owned = report.owner_references().iter().any(|owner| Some(&owner.uid) == update.uid().as_ref());
+    let name = report.name_any();
+    let spec = &report.spec;
+    let is_there = pods.iter().any(|pod| pod.uid().as_ref() == Some(&spec.pod_uid) && job_of(pod) == Some(&name));
+    let was_there = written_down == Some(&spec.pod_name) && pods.iter().all(|pod| pod.name_any() != spec.pod_name);
+    owned && spec.kind == ReportKind::Update && (is_there || was_there)
+}
+
+/// The attempt that `report` is about, if it is a genuine one of `update` that this operator can read.
+pub fn attempt(report: &RunReport, update: &PipelineUpdate, pods: &[Arc<core::Pod>]) -> Option<i32> {
     let name = report.name_any();
     let known = update.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
     let attempt = known.iter().find(|attempt| attempt.job.as_ref() == Some(&name))?;
-    let is_there = pods.iter().any(|pod| pod.uid().as_ref() == Some(&report.spec.pod_uid) && job_of(pod) == Some(&name));
-    let was_there = attempt.pod.as_ref() == Some(&report.spec.pod_name);
-    (owned && report.spec.protocol <= PROTOCOL && (is_there || was_there)).then_some(attempt.number)
+    let is_readable = report.spec.protocol <= PROTOCOL;
+    (is_readable && is_genuine(report, update, attempt.pod.as_ref(), pods)).then_some(attempt.number)
 }
 
 fn job_of(pod: &core::Pod) -> Option<&String> {
@@ -85,6 +93,11 @@ pub fn of_update(caches: &Caches, update: &Arc<PipelineUpdate>) -> Vec<Told> {
     let mut found: Vec<Told> = reports.into_iter().filter_map(told).collect();
     found.sort_by_key(|told| told.attempt);
     found
+}
+
+/// The newest report with a graph: Tables of datasets from SQL are made from it, so it is kept as long as its update.
+pub fn newest_graph(told: Vec<Told>) -> Option<Told> {
+    told.into_iter().rev().find(|told| told.report.spec.graph.is_some())
 }
 
 /// The newest report with a graph without errors.

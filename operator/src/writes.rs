@@ -1,6 +1,6 @@
 //! The ways in which the operator writes to the API server. Every answer goes into the cache, so the next look sees it.
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
@@ -8,7 +8,13 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{context::Context, error::Error, key::Key, watch::Watched};
+use crate::{
+    context::Context,
+    error::Error,
+    key::Key,
+    owner::{may_become, owner},
+    watch::Watched,
+};
 
 /// Field manager of every status.
 const STATUS_MANAGER: &str = "floe-operator/status";
@@ -96,9 +102,12 @@ impl Context {
         }
     }
 
-    /// Server-side apply of `object`: what it names becomes so, what others wrote stays.
+    /// Server-side apply of `object`: what it names becomes so, what others wrote stays. A name that belongs to another owner is an error.
     pub async fn apply<K: Writable>(&self, object: &K) -> Result<K, Error> {
         let key = Key::of(object);
+        if self.fetch::<K>(&key).await?.is_some_and(|found| !may_become(&found, object)) {
+            return Err(Error::NameTaken { kind: kind_of::<K>(), key });
+        }
         let params = PatchParams::apply(self.manager).force();
         let body = typed(object)?;
         let made: K =
@@ -181,12 +190,6 @@ fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<Value,
     body["apiVersion"] = json!(K::api_version(&()));
     body["kind"] = json!(K::kind(&()));
     Ok(body)
-}
-
-/// The object that `object` belongs to.
-pub fn owner(object: &impl Resource) -> Option<&OwnerReference> {
-    let owners = object.meta().owner_references.as_ref()?;
-    owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
 }
 
 /// The kind's name as messages say it. All kinds are known when the program is written, so the text lives as long as it.

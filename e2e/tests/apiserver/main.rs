@@ -1,6 +1,7 @@
 //! Promises that need an API server and no nodes: the test plays the pods. One file per promise; all share one API server, each has a namespace.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod names_of_others;
 mod o01_first_reconcile_sets_all_conditions;
 mod o02_kstatus_oracle;
 mod o03_idle_writes_nothing;
@@ -27,6 +28,9 @@ mod o29_user_error_once;
 mod o30_limits_hold_back;
 mod o31_suspend_and_pause;
 mod o32_requests_by_annotation;
+mod o33_delete_pipeline_retain;
+mod o34_delete_with_cleanup;
+mod o35_a_delete_always_ends;
 mod o35_delete_always_ends;
 mod o36_history_limits;
 mod o37_status_is_bounded;

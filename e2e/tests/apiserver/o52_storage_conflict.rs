@@ -7,7 +7,9 @@ use floe_crds::{
     pipeline::Pipeline,
     state::UpdateState,
 };
-use floe_e2e::{scene::Scene, seen::Conditions};
+use floe_e2e::{scene::Scene, seen::Conditions, virtual_pods::Script};
+use k8s_openapi::api::batch::v1 as batch;
+use kube::ResourceExt;
 use serde_json::json;
 
 #[tokio::test]
@@ -29,5 +31,30 @@ async fn o52_storage_conflict() -> anyhow::Result<()> {
     scene.tenant.delete::<Pipeline>("nested").await?;
     scene.tenant.delete::<Pipeline>("older").await?;
     scene.ends("equal-u1", UpdateState::Completed).await?;
+    Ok(())
+}
+
+/// A copied manifest that is refused has no data: those under its root belong to the other one.
+#[tokio::test]
+async fn a_refused_copy_removes_nothing() -> anyhow::Result<()> {
+    let scene = Scene::open("o52-copy").await?;
+    scene.pods.attempt("older-u1-a1", Script::new().runs().holds().completes());
+    let shared = json!({"storage": {"uri": "s3://lake/shared"}, "deletionPolicy": "Delete"});
+    scene.pipeline("older", shared.clone()).await?;
+    scene.comes_to("older-u1", UpdateState::Running).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.pipeline("copy", shared).await?;
+    let copy = scene.says("copy", Accepted, "False", "StorageConflict").await?;
+    assert!(copy.finalizers().is_empty());
+    // One that an earlier version has set.
+    let held = json!({"metadata": {"finalizers": ["floe.dev/pipeline-cleanup"]}});
+    scene.tenant.annotate::<Pipeline>("copy", "floe.dev/paused", "true").await?;
+    scene.tenant.patch::<Pipeline>("copy", &held).await?;
+    scene.tenant.delete::<Pipeline>("copy").await?;
+    scene.tenant.wait_gone::<Pipeline>("copy").await?;
+    let jobs: Vec<String> = scene.tenant.list::<batch::Job>().await?.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(jobs, ["older-u1-a1"], "no clean-up");
+    scene.pods.release("older-u1-a1");
+    scene.ends("older-u1", UpdateState::Completed).await?;
     Ok(())
 }

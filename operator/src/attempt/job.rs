@@ -6,12 +6,12 @@ use k8s_openapi::{
         batch::v1::{self as batch, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
         core::v1::{self as core, EmptyDirVolumeSource, PodTemplateSpec, ProjectedVolumeSource, VolumeProjection},
     },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::{RUNNER, job_name, request_name, storage_label};
-use crate::{labels, settings::Settings};
+use crate::{labels, owner, settings::Settings};
 
 /// The label by which Kueue finds the queue of a batch/v1 Job.
 const QUEUE_NAME: &str = "kueue.x-k8s.io/queue-name";
@@ -77,19 +77,8 @@ pub(super) fn metadata(settings: &Settings, pipeline: &Pipeline, update: &Pipeli
         namespace: update.namespace(),
         labels: Some(labels),
         annotations: (!annotations.is_empty()).then_some(annotations),
-        owner_references: Some(vec![owner(update)]),
+        owner_references: Some(vec![owner::reference(update)]),
         ..ObjectMeta::default()
-    }
-}
-
-fn owner(update: &PipelineUpdate) -> OwnerReference {
-    OwnerReference {
-        api_version: PipelineUpdate::api_version(&()).into_owned(),
-        kind: PipelineUpdate::kind(&()).into_owned(),
-        name: update.name_any(),
-        uid: update.uid().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
     }
 }
 

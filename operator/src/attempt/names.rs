@@ -27,6 +27,11 @@ pub fn request_name(job: &str) -> String {
     format!("{job}-request")
 }
 
+/// Name of the batch/v1 Job that removes the data of a deleted Pipeline. One of the same name that is made later has a clean-up of its own.
+pub fn cleanup_name(pipeline: &Pipeline) -> String {
+    format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&pipeline.uid().unwrap_or_default()))
+}
+
 /// The service account of the pipeline's runners.
 pub fn service_account(pipeline: &Pipeline) -> String {
     pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| format!("floe-{}", pipeline.name_any()))
@@ -37,10 +42,15 @@ pub fn service_account(pipeline: &Pipeline) -> String {
 pub fn storage_label(pipeline: &Pipeline) -> String {
     let root = pipeline.spec.storage.as_ref().map(|storage| storage.uri.trim_end_matches('/')).unwrap_or_default();
     if !root.starts_with("file://") {
-        return labels::short_hash(root);
+        return root_hash(root);
     }
     let volumes = volumes(pipeline).unwrap_or_default();
-    labels::short_hash(&format!("{root} {} {volumes}", pipeline.namespace().unwrap_or_default()))
+    root_hash(&format!("{root} {} {volumes}", pipeline.namespace().unwrap_or_default()))
+}
+
+/// Sixteen hex digits: two roots that met in one value would wait for each other.
+fn root_hash(root: &str) -> String {
+    labels::hash(root.as_bytes())[..16].to_string()
 }
 
 /// The volumes that a Pipeline mounts by its pod template.
@@ -65,5 +75,16 @@ mod tests {
         let (a, b) = (format!("{}a", "x".repeat(62)), format!("{}b", "x".repeat(62)));
         let (a, b) = (job_name(&update(&a), 1000), job_name(&update(&b), 1000));
         assert!(a.len() <= MAX_JOB_NAME && a != b && a.ends_with("-a1000"), "{a}");
+    }
+
+    #[test]
+    fn a_root_has_one_label_with_room_for_many() {
+        let label = |uri: &str| {
+            let spec = serde_json::from_value(serde_json::json!({"storage": {"uri": uri}})).unwrap();
+            storage_label(&Pipeline::new("p", spec))
+        };
+        assert_eq!(label("s3://lake/a"), label("s3://lake/a/"));
+        assert_ne!(label("s3://lake/a"), label("s3://lake/b"));
+        assert_eq!(label("s3://lake/a").len(), 16);
     }
 }

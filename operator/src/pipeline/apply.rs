@@ -5,6 +5,7 @@ use floe_crds::{
     pipeline_update::PipelineUpdate,
     table::Table,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -13,13 +14,14 @@ use super::{
     decide::Decision,
     observe::Observed,
     plan::{NewUpdate, Plan, newest_number},
-    resources::{self, tables::TableChange},
+    resources::{self, cleanup::Cleanup, tables::TableChange},
 };
 use crate::{
+    attempt,
     context::Context,
     error::Error,
     events::{EventReason, Severity},
-    hub, labels,
+    hub, labels, owner, writers,
     writes::{Created, Gone},
 };
 
@@ -37,10 +39,12 @@ pub struct Applied {
     pub counter: Option<i64>,
     /// The next look goes on at once.
     pub has_more: bool,
+    /// What still writes the storage root, so that the clean-up waits.
+    pub writer: Option<String>,
 }
 
 /// Makes the plan true.
-pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<Applied, Error> {
+pub async fn apply(ctx: &Context, observed: &Observed, mut plan: Plan) -> Result<Applied, Error> {
     let mut applied = Applied { counter: Some(newest_number(observed)).filter(|number| *number > 0), ..Applied::default() };
     if let Some(finalizers) = plan.finalizers {
         ctx.merge::<Pipeline>(&observed.pipeline, json!({"metadata": {"finalizers": finalizers}})).await?;
@@ -66,7 +70,7 @@ pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<App
     for (update, cancel) in &plan.stops {
         ctx.merge::<PipelineUpdate>(update, json!({"spec": {"cancel": cancel}})).await?;
     }
-    for start in plan.starts {
+    for start in std::mem::take(&mut plan.starts) {
         let (update, number) = create(ctx, start).await?;
         applied.counter = applied.counter.max(Some(number));
         applied.started.push(update);
@@ -79,7 +83,11 @@ pub async fn apply(ctx: &Context, observed: &Observed, plan: Plan) -> Result<App
         ctx.delete::<PipelineUpdate>(update, Gone::Background).await?;
     }
     if let Some(cleanup) = &plan.cleanup {
-        resources::cleanup::start(ctx, cleanup).await?;
+        match clean_up(ctx, observed, cleanup).await {
+            Ok(writer) => applied.writer = writer,
+            Err(error) if error.is_terminating() => plan.release = Some(Leftover::Data("the namespace is being deleted".to_string())),
+            Err(error) => return Err(error),
+        }
     }
     if let Some(leftover) = &plan.release {
         release(ctx, observed, leftover).await?;
@@ -105,7 +113,7 @@ async fn create(ctx: &Context, start: NewUpdate) -> Result<(PipelineUpdate, i64)
     let made_for = |update: &PipelineUpdate| update.annotations().get(labels::SCHEDULED_AT).cloned();
     let mut update = start.update;
     let mut last = None;
-    for number in start.number..start.number + MOST_NAMES {
+    for number in start.number..start.number.saturating_add(MOST_NAMES) {
         update.metadata.name = Some(format!("{}-u{number}", update.spec.pipeline));
         match ctx.create(&update).await {
             Ok(Created::New(made)) => return Ok((made, number)),
@@ -123,11 +131,30 @@ async fn create(ctx: &Context, start: NewUpdate) -> Result<(PipelineUpdate, i64)
     Err(last.unwrap_or_else(|| Error::NameTaken { kind: "PipelineUpdate", key: crate::key::Key::of(&update) }))
 }
 
+/// Makes the Job of the clean-up, then the request that it waits for; or names what else writes the storage root.
+async fn clean_up(ctx: &Context, observed: &Observed, cleanup: &Cleanup) -> Result<Option<String>, Error> {
+    let root = ctx.starts.root(&attempt::storage_label(&observed.pipeline));
+    let _alone = root.lock().await;
+    if let Some(writer) = writers::other(ctx, &observed.pipeline, &cleanup.job.name_any()).await? {
+        return Ok(Some(writer));
+    }
+    if let Some(account) = &cleanup.account {
+        ctx.apply(account).await?;
+    }
+    let job = ctx.create(&cleanup.job).await.map(Created::into_inner)?;
+    let mut request = cleanup.request.clone();
+    // Nobody deletes the Job in the foreground, and to block that is a right of its own.
+    request.metadata.owner_references = Some(vec![OwnerReference { block_owner_deletion: None, ..owner::reference(&job) }]);
+    ctx.create(&request).await?;
+    Ok(None)
+}
+
 async fn release(ctx: &Context, observed: &Observed, leftover: &Leftover) -> Result<(), Error> {
     let pipeline = &observed.pipeline;
     if let Leftover::Data(why) = leftover {
         let root = pipeline.spec.storage.as_ref().map(|storage| storage.uri.as_str()).unwrap_or_default();
         let note = format!("data may be left under {root}: {why}; remove them by hand");
+        tracing::warn!(reason = EventReason::CleanupFailed.as_str(), "{note}");
         ctx.recorder.publish(hub::reference(pipeline.as_ref()), Severity::Warning, EventReason::CleanupFailed, note, None);
     }
     let finalizers: Vec<&String> = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).collect();

@@ -1,17 +1,15 @@
-//! How a Pipeline goes: with its data kept, at once; with its data removed, after its runner has stopped and a clean-up has run. Pure.
+//! How a Pipeline goes: with its data kept, at once; with its data removed, after its runner has stopped and a clean-up has run. Only data of its own:
+//! where an older Pipeline has the storage, nothing is removed. Pure.
 
-use floe_crds::{
-    pipeline::DeletionPolicy,
-    pipeline_update::{Cancel, PipelineUpdate},
-    state::UpdateState,
-};
+use floe_crds::{pipeline::DeletionPolicy, pipeline_update::PipelineUpdate, state::UpdateState};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1 as batch;
 use kube::ResourceExt;
 
 use super::{
-    decide::{Action, Decision},
+    decide::Decision,
     observe::{Observed, belongs, state},
+    validate::{self, Verdict},
 };
 use crate::labels;
 
@@ -45,9 +43,17 @@ pub enum Leftover {
 }
 
 /// True if data go with the Pipeline or with one of its Tables.
-pub fn removes_data(observed: &Observed) -> bool {
+pub fn removes_data(observed: &Observed, verdict: &Verdict) -> bool {
     let of_tables = observed.tables.iter().any(|table| table.spec.deletion_policy == Some(DeletionPolicy::Delete));
-    observed.pipeline.spec.deletion_policy == DeletionPolicy::Delete || of_tables
+    let wanted = observed.pipeline.spec.deletion_policy == DeletionPolicy::Delete || of_tables;
+    wanted && validate::owns_storage(observed, verdict)
+}
+
+/// True if the Pipeline had an update: without one it has no data.
+fn had_update(observed: &Observed) -> bool {
+    let status = observed.pipeline.status.as_ref();
+    let is_recorded = status.is_some_and(|status| status.update_counter.is_some() || status.last_update.is_some());
+    is_recorded || !observed.updates.is_empty()
 }
 
 /// True if the finalizer is there.
@@ -56,15 +62,11 @@ pub fn is_held(observed: &Observed) -> bool {
 }
 
 /// What must happen next to a Pipeline that is being deleted. A deletion never starts an update.
-pub fn decide(observed: &Observed, decision: &mut Decision) {
-    let step = step(observed);
+pub fn decide(observed: &Observed, verdict: &Verdict, decision: &mut Decision) {
+    let step = step(observed, verdict);
     match &step {
-        Step::Stopping => {
-            let running = observed.updates.iter().filter(|update| !state(update).is_some_and(UpdateState::is_terminal));
-            let stops = running.filter(|update| update.spec.cancel == Cancel::None);
-            decision.actions.extend(stops.map(|update| Action::Stop(update.clone(), Cancel::Graceful)));
-            decision.look_again(observed.now.saturating_add(SignedDuration::from_secs(5)).unwrap_or(observed.now));
-        }
+        // Updates end by themselves when their Pipeline goes.
+        Step::Stopping => decision.look_again(observed.now.saturating_add(SignedDuration::from_secs(5)).unwrap_or(observed.now)),
         Step::Start | Step::Running => {
             if let Some(deadline) = deadline(observed) {
                 decision.look_again(deadline);
@@ -80,18 +82,18 @@ fn deadline(observed: &Observed) -> Option<Timestamp> {
     deleted.saturating_add(SignedDuration::from_secs(TRIED_SECONDS)).ok()
 }
 
-fn step(observed: &Observed) -> Step {
+fn step(observed: &Observed, verdict: &Verdict) -> Step {
     if !is_held(observed) {
         return Step::Nothing;
     }
     if observed.annotation(labels::SKIP_CLEANUP) == Some("true") {
         return Step::Release(Leftover::Data(format!("the annotation {} is set", labels::SKIP_CLEANUP)));
     }
-    if !removes_data(observed) {
+    if !removes_data(observed, verdict) || !had_update(observed) {
         return Step::Release(Leftover::Nothing);
     }
     if deadline(observed).is_some_and(|deadline| deadline <= observed.now) {
-        let why = observed.cleanup.as_deref().and_then(failure).unwrap_or_else(|| "the clean-up did not end".to_string());
+        let why = observed.cleanup.as_deref().and_then(failure).unwrap_or_else(|| unfinished(observed).to_string());
         return Step::Release(Leftover::Data(format!("given up after {TRIED_SECONDS} s: {why}")));
     }
     if observed.updates.iter().any(|update| may_write(observed, update)) {
@@ -103,6 +105,13 @@ fn step(observed: &Observed) -> Step {
         // Something came between the Job and its request.
         Some(job) if is_running(job) && !observed.has_cleanup_request => Step::Start,
         Some(_) => Step::Running,
+    }
+}
+
+fn unfinished(observed: &Observed) -> &'static str {
+    match observed.cleanup {
+        Some(_) => "the clean-up did not end",
+        None => "the clean-up could not begin, because something else wrote there or no pod can be made",
     }
 }
 

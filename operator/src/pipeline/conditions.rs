@@ -38,6 +38,8 @@ pub struct View<'a> {
     pub failure: Option<&'a Error>,
     /// The update that ended last.
     pub last: Option<&'a LastEnd>,
+    /// What the clean-up waits for.
+    pub writer: Option<&'a str>,
 }
 
 /// When nobody waits any more for what is missing; `None` if that time has come. It is awaited since Ready or Reconciling changed: one of both
@@ -124,11 +126,16 @@ impl View<'_> {
         let working = |message: &str| Said::new(true, Reason::Progressing, message);
         let still = || Said::new(false, ready.reason, "nothing is being worked on");
         let fine = || Said::new(false, ready.reason, "nothing is in the way");
-        if let Some(error) = self.failure.filter(|error| error.class() == ErrorClass::Forbidden) {
-            return (still(), Said::new(true, Reason::PermissionDenied, format!("{error}; give the operator this right")));
+        match self.failure.map(|error| (error.class(), error)) {
+            Some((ErrorClass::Forbidden, error)) => {
+                return (still(), Said::new(true, Reason::PermissionDenied, format!("{error}; give the operator this right")));
+            }
+            Some((ErrorClass::User, error)) => return (still(), Said::new(true, Reason::NameTaken, error.to_string())),
+            _ => {}
         }
         if self.decision.held == Some(Held::Deleting) {
-            return (Said::new(true, Reason::Deleting, "the Pipeline is being deleted"), fine());
+            let waits = self.writer.map(|writer| format!("; the clean-up waits for the end of {writer}")).unwrap_or_default();
+            return (Said::new(true, Reason::Deleting, format!("the Pipeline is being deleted{waits}")), fine());
         }
         match (self.verdict, graph) {
             (Verdict::Refused(refusal), _) => (still(), Said::new(true, refusal.reason, refusal.message.clone())),

@@ -97,7 +97,7 @@ pub fn decide(observed: &Observed, verdict: &Verdict) -> Decision {
     let mut decision = Decision { now: Some(observed.now), ..Decision::default() };
     if observed.is_deleted() {
         decision.held = Some(Held::Deleting);
-        cleanup::decide(observed, &mut decision);
+        cleanup::decide(observed, verdict, &mut decision);
         return decision;
     }
     if observed.annotation(labels::PAUSED) == Some("true") {

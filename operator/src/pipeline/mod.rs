@@ -25,6 +25,9 @@ use crate::{
     key::Key,
 };
 
+/// So often a clean-up is tried again that another writer holds back.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// One look at a Pipeline: what is there, what must happen, what came of it.
 pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     // IO: everything that the decision needs.
@@ -36,10 +39,10 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     let verdict = validate::validate(&observed);
     let decision = decide::decide(&observed, &verdict);
     let plan = plan::plan(&observed, &verdict, &decision);
-    // IO: carry it out. A missing right is told in the status before it is tried again.
+    // IO: carry it out. What only a person can mend is told in the status before it is tried again.
     let (applied, failure) = match Box::pin(apply::apply(&ctx, &observed, plan)).await {
         Ok(applied) => (applied, None),
-        Err(error) if error.class() == ErrorClass::Forbidden => (apply::Applied::default(), Some(error)),
+        Err(error) if matches!(error.class(), ErrorClass::Forbidden | ErrorClass::User) => (apply::Applied::default(), Some(error)),
         Err(error) => return Err(error),
     };
     if applied.changed {
@@ -51,6 +54,7 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     match failure {
         Some(error) => Err(error),
         None if applied.has_more => Ok(Next::After(Duration::ZERO)),
+        None if applied.writer.is_some() => Ok(decision.next().or_after(AGAIN)),
         None => Ok(decision.next()),
     }
 }

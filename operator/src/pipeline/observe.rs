@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use super::resources;
 use crate::{
-    attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, reports, settings::Settings,
+    attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, owner, reports,
+    settings::Settings,
 };
 
 /// Everything that is decided from.
@@ -33,7 +34,7 @@ pub struct Observed {
     pub tables: Vec<Arc<Table>>,
     /// Names of Tables of other Pipelines in the namespace that this one might want.
     pub taken_names: BTreeSet<String>,
-    /// Its updates, oldest first.
+    /// Its updates, oldest first; none of an earlier Pipeline of this name.
     pub updates: Vec<Arc<PipelineUpdate>>,
     /// Other Pipelines whose storage root is this one's, or lies inside or around it.
     pub rivals: Vec<Rival>,
@@ -106,12 +107,13 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         ctx.memory.doubt(key, &hub::config_maps_of(&pipeline));
     }
     let mut updates = ctx.caches.updates.by(key);
+    updates.retain(|update| !owner::is_of_earlier_life(update.as_ref(), &pipeline));
     updates.sort_by_key(|update| (update.creation_timestamp().map(|time| time.0), number(&update.name_any()), update.name_any()));
     let tables = ctx.caches.tables.by(key);
     let config_maps = config_maps(ctx, &pipeline).await?;
     let report = newest_graph(ctx, &updates);
     let jobs = ctx.caches.jobs.by(key);
-    let cleanup = resources::cleanup_name(&pipeline);
+    let cleanup = attempt::cleanup_name(&pipeline);
     let mut observed = Observed {
         key: key.clone(),
         rivals: rivals(ctx, &pipeline),
@@ -191,8 +193,7 @@ fn hashes_of(config_map: &ConfigMap) -> ConfigMapHashes {
 
 /// The newest report with a graph. It is kept beyond the end of its update, because Tables are made from it.
 fn newest_graph(ctx: &Context, updates: &[Arc<PipelineUpdate>]) -> Option<(Arc<RunReport>, Arc<PipelineUpdate>)> {
-    let told = reports::of_updates(&ctx.caches, updates);
-    let newest = told.into_iter().rev().find(|told| told.report.spec.graph.is_some())?;
+    let newest = reports::newest_graph(reports::of_updates(&ctx.caches, updates))?;
     Some((newest.report, newest.update))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use floe_crds::pipeline_update::{Cancel, PipelineUpdate};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use super::{
     },
     validate::Verdict,
 };
-use crate::labels;
+use crate::{labels, owner};
 
 /// The most Tables that one look makes, changes or deletes: it must end in time.
 const MOST_TABLES: usize = 200;
@@ -29,7 +30,7 @@ pub struct Plan {
     /// What must be made beside the Pipeline; `None` if it is as it should be.
     pub beside: Option<Beside>,
     /// A budget that is not wanted any more.
-    pub unwanted_budget: Option<k8s_openapi::api::policy::v1::PodDisruptionBudget>,
+    pub unwanted_budget: Option<PodDisruptionBudget>,
     /// Updates that shall stop.
     pub stops: Vec<(Arc<PipelineUpdate>, Cancel)>,
     /// New updates, each with the first number that its name may have.
@@ -70,7 +71,7 @@ pub fn plan(observed: &Observed, verdict: &Verdict, decision: &Decision) -> Plan
         }
         return plan;
     }
-    plan.finalizers = finalizers(observed);
+    plan.finalizers = finalizers(observed, verdict);
     plan_beside(observed, verdict, &mut plan);
     if let Some(graph) = observed.report.as_ref().and_then(|(report, _)| report.spec.graph.as_ref()) {
         plan.tables = desired_tables(&observed.pipeline, graph, &observed.tables, |name| observed.taken_names.contains(name));
@@ -96,7 +97,7 @@ fn plan_updates(observed: &Observed, decision: &Decision, plan: &mut Plan) {
     for action in &decision.actions {
         match action {
             Action::Start(start) => {
-                number += 1;
+                number = number.saturating_add(1);
                 plan.starts.push(NewUpdate { update: update(observed, start), number });
             }
             Action::Stop(update, cancel) => plan.stops.push((update.clone(), *cancel)),
@@ -109,8 +110,10 @@ fn plan_updates(observed: &Observed, decision: &Decision, plan: &mut Plan) {
 pub fn newest_number(observed: &Observed) -> i64 {
     let recorded = observed.pipeline.status.as_ref().and_then(|status| status.update_counter).unwrap_or_default();
     let prefix = format!("{}-u", observed.key.name);
-    let ours = observed.updates.iter().map(|update| update.name_any()).filter(|name| name.starts_with(&prefix));
-    ours.filter_map(|name| number(&name)).max().unwrap_or_default().max(recorded)
+    // People may choose any number.
+    let ours = observed.updates.iter().filter(|update| update.labels().get(labels::MANAGED_BY).is_some_and(|by| by == labels::OPERATOR));
+    let names = ours.map(|update| update.name_any()).filter(|name| name.starts_with(&prefix));
+    names.filter_map(|name| number(&name)).max().unwrap_or_default().max(recorded)
 }
 
 fn update(observed: &Observed, start: &Start) -> PipelineUpdate {
@@ -123,8 +126,8 @@ fn update(observed: &Observed, start: &Start) -> PipelineUpdate {
 }
 
 /// The finalizer is there exactly while data would go with the object.
-fn finalizers(observed: &Observed) -> Option<Vec<String>> {
-    let wanted = cleanup::removes_data(observed);
+fn finalizers(observed: &Observed, verdict: &Verdict) -> Option<Vec<String>> {
+    let wanted = cleanup::removes_data(observed, verdict);
     if wanted == cleanup::is_held(observed) {
         return None;
     }
@@ -146,7 +149,10 @@ fn plan_beside(observed: &Observed, verdict: &Verdict, plan: &mut Plan) {
         Access::Known => {}
         Access::Unread => plan.beside = Some(beside),
         Access::Read(found) => {
-            plan.unwanted_budget = found.budget.clone().filter(|_| beside.budget.is_none());
+            let ours = |budget: &PodDisruptionBudget| {
+                owner::controller(budget).is_some_and(|owner| Some(&owner.uid) == observed.pipeline.uid().as_ref())
+            };
+            plan.unwanted_budget = found.budget.clone().filter(|budget| beside.budget.is_none() && ours(budget));
             if !found.is_as(&beside) {
                 plan.beside = Some(beside);
             }

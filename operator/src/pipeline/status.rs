@@ -45,7 +45,7 @@ pub fn status(observed: &Observed, verdict: &Verdict, decision: &Decision, appli
     let before = observed.pipeline.status.clone().unwrap_or_default();
     let ended = ended_since(observed, &before);
     let last = ended.last().map(|update| last_end(update));
-    let view = View { observed, verdict, decision, failure, last: last.as_ref() };
+    let view = View { observed, verdict, decision, failure, last: last.as_ref(), writer: applied.writer.as_deref() };
     let graph = view.graph();
     let conditions = view.conditions(&before.conditions, &graph);
     let mut status = PipelineStatus {

@@ -638,10 +638,10 @@ fn o34_data_go_after_the_runner_and_before_the_object() {
     pipeline.metadata.deletion_timestamp = Some(Time(now()));
     observed.updates.push(Arc::new(PipelineUpdate::new("by-hand", observed.updates[0].spec.clone())));
     let (_, plan) = step(&mut observed);
-    assert_eq!(plan.stops.len(), 1, "the runner is stopped first");
-    assert!(plan.cleanup.is_none() && plan.starts.is_empty());
+    assert!(plan.cleanup.is_none() && plan.starts.is_empty(), "the update ends first, because its Pipeline goes");
     becomes(&mut observed, "by-hand", UpdateState::Canceled);
     let cleanup = step(&mut observed).1.cleanup.unwrap();
+    assert_eq!(cleanup.account.unwrap().name_any(), "floe-shop", "nobody may have made it yet");
     let pod = cleanup.job.spec.clone().unwrap().template.spec.unwrap();
     assert_eq!(pod.containers[0].args.clone().unwrap()[..2], ["cleanup", "--request"]);
     assert_eq!(cleanup.request.metadata.name.unwrap(), format!("{}-request", cleanup.job.metadata.name.clone().unwrap()));
@@ -668,4 +668,76 @@ fn o35_a_delete_always_ends() {
     observed.now = now();
     Arc::make_mut(&mut observed.pipeline).annotations_mut().insert(labels::SKIP_CLEANUP.to_string(), "true".to_string());
     assert!(matches!(step(&mut observed).1.release, Some(Leftover::Data(_))));
+}
+
+/// The finalizer is there, and someone wants the Pipeline to go.
+fn deleted(observed: &mut Observed) {
+    let pipeline = Arc::make_mut(&mut observed.pipeline);
+    pipeline.metadata.finalizers = Some(vec!["floe.dev/pipeline-cleanup".to_string()]);
+    pipeline.metadata.deletion_timestamp = Some(Time(now()));
+}
+
+#[test]
+fn nothing_is_removed_where_an_older_pipeline_has_the_storage() {
+    let older = Rival { key: Key::new("data", "older"), uri: "s3://lake/shop".to_string(), volumes: None, created: Some(ago(90_000)) };
+    // Of two errors the other one is told.
+    for spec in
+        [json!({"deletionPolicy": "Delete"}), json!({"deletionPolicy": "Delete", "updatePolicy": {"schedule": {"cron": "61 * * * *"}}})]
+    {
+        let mut observed = at_rest(&spec);
+        observed.rivals = vec![older.clone()];
+        assert_eq!(step(&mut observed).1.finalizers, None, "none is set");
+        Arc::make_mut(&mut observed.pipeline).metadata.finalizers = Some(vec!["floe.dev/pipeline-cleanup".to_string()]);
+        assert_eq!(step(&mut observed).1.finalizers, Some(Vec::new()), "one that is there goes");
+        observed.updates.push(Arc::new(PipelineUpdate::new("by-hand", floe_crds::pipeline_update::PipelineUpdateSpec::default())));
+        deleted(&mut observed);
+        let (_, plan) = step(&mut observed);
+        assert!(plan.cleanup.is_none(), "no pod comes near the data of the other");
+        assert_eq!(plan.release, Some(Leftover::Nothing));
+    }
+}
+
+#[test]
+fn a_pipeline_that_never_ran_goes_at_once() {
+    let mut observed = at_rest(&json!({"deletionPolicy": "Delete", "suspend": true}));
+    step(&mut observed);
+    deleted(&mut observed);
+    assert_eq!(step(&mut observed).1.release, Some(Leftover::Nothing));
+}
+
+#[test]
+fn numbers_that_people_choose_do_not_count() {
+    let mut observed = settled(&json!({}));
+    let by_hand = PipelineUpdate::new("shop-u9223372036854775807", observed.updates[0].spec.clone());
+    observed.updates.push(Arc::new(by_hand));
+    becomes(&mut observed, "shop-u9223372036854775807", UpdateState::Completed);
+    Arc::make_mut(&mut observed.pipeline).spec.configuration.insert("k".to_string(), "1".to_string());
+    assert_eq!(step(&mut observed).1.starts[0].number, 2);
+    Arc::make_mut(&mut observed.updates[0]).metadata.name = Some("shop-u9223372036854775807".to_string());
+    Arc::make_mut(&mut observed.pipeline).spec.configuration.insert("k".to_string(), "2".to_string());
+    assert_eq!(step(&mut observed).1.starts[0].number, i64::MAX, "and nothing breaks");
+}
+
+#[test]
+fn a_name_of_someone_else_is_told_and_left_alone() {
+    let mut observed = at_rest(&json!({"mode": "Continuous", "runner": {"podDisruptionBudget": false}}));
+    let taken = crate::error::Error::NameTaken { kind: "ServiceAccount", key: Key::new("data", "floe-shop") };
+    let (verdict, decision) = (validate(&observed), Decision::default());
+    let status = status(&observed, &verdict, &decision, &Applied::default(), Some(&taken));
+    let stalled = condition::find(&status.conditions, ConditionType::Stalled).unwrap();
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "NameTaken"));
+    assert_eq!(stalled.message, "ServiceAccount data/floe-shop exists and belongs to someone else; delete or rename it");
+    let budget = |uid: &str| {
+        let owner = json!({"apiVersion": "floe.dev/v1alpha1", "kind": "Pipeline", "name": "shop", "uid": uid, "controller": true});
+        let budget = json!({"metadata": {"name": "shop-runner", "namespace": "data", "ownerReferences": [owner]}});
+        Access::Read(Box::new(super::observe::Found {
+            budget: serde_json::from_value(budget).unwrap(),
+            ..super::observe::Found::default()
+        }))
+    };
+    step(&mut observed);
+    observed.access = budget("of someone else");
+    assert!(step(&mut observed).1.unwanted_budget.is_none());
+    observed.access = budget("p1");
+    assert!(step(&mut observed).1.unwanted_budget.is_some());
 }

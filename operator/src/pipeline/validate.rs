@@ -149,6 +149,13 @@ fn storage_conflict(observed: &Observed) -> Option<Refusal> {
     ))
 }
 
+/// True if what lies under the storage root is this Pipeline's: the root is right, and no older Pipeline has it.
+pub fn owns_storage(observed: &Observed, verdict: &Verdict) -> bool {
+    let is_wrong = matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::InvalidStorage);
+    // Of several things that are wrong only the first one is told.
+    !is_wrong && storage_conflict(observed).is_none()
+}
+
 fn root(uri: &str) -> String {
     let (scheme, path) = uri.split_once("://").unwrap_or(("", uri));
     let folders = path.split('/').filter(|part| !part.is_empty());

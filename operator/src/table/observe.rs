@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::{
-    clock,
+    attempt, clock,
     context::Context,
     dataset,
     error::Error,
@@ -58,13 +58,15 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         }
     }
     let updates = ctx.caches.updates.by(&owner);
+    let pipeline = ctx.caches.pipelines.get(&owner);
+    let jobs = ctx.caches.jobs.by(&owner);
     Ok(Some(Observed {
-        pipeline: ctx.caches.pipelines.get(&owner),
+        pipeline: pipeline.clone(),
         tables: ctx.caches.tables.by(&owner),
         told: reports::of_updates(&ctx.caches, &updates),
         updates,
-        // What is found under the Pipeline itself is no attempt of an update.
-        is_cleaned_up: ctx.caches.jobs.by(&owner).iter().any(|job| !job.labels().contains_key(labels::UPDATE)),
+        // That of an earlier Pipeline of this name may still be there.
+        is_cleaned_up: pipeline.is_some_and(|pipeline| jobs.iter().any(|job| job.name_any() == attempt::cleanup_name(&pipeline))),
         now: clock::now(),
         table,
     }))

@@ -4,7 +4,9 @@ use floe_crds::{
     condition::Reason,
     pipeline_update::{PipelineUpdate, PipelineUpdateStatus},
 };
-use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::{api::batch::v1 as batch, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::ResourceExt;
+use serde_json::json;
 
 use super::{
     decide::{Decision, Ending, Waiting},
@@ -12,7 +14,13 @@ use super::{
     plan::{Effect, IMMEDIATE_SECONDS},
     start::{Start, start},
 };
-use crate::{clock, context::Context, error::Error, key::Key, writes::Gone};
+use crate::{
+    clock,
+    context::Context,
+    error::{Error, ErrorClass},
+    key::Key,
+    writes::Gone,
+};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -27,10 +35,11 @@ pub struct Applied {
     pub error: Option<Error>,
 }
 
-/// Deletes what is to be deleted and starts what is to be started.
+/// Changes and deletes what the effects say, and starts what is to be started.
 pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects: Vec<Effect>) -> Result<Applied, Error> {
     for effect in effects {
         match effect {
+            Effect::Adopt(owner) => adopt(ctx, &seen.update, *owner).await?,
             Effect::Job(job) => ctx.delete(job.as_ref(), Gone::Background).await?,
             Effect::Pod(pod) => ctx.delete_within(pod.as_ref(), Gone::Background, Some(IMMEDIATE_SECONDS)).await?,
             Effect::Request(request) => ctx.delete(request.as_ref(), Gone::Background).await?,
@@ -50,10 +59,17 @@ pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects:
             Applied { ending: Some(ending), ..Applied::default() }
         }
         Start::Denied(error) => {
-            let held = Waiting { is_stuck: true, ..Waiting::new(Reason::PermissionDenied, error.to_string()) };
+            let reason = if error.class() == ErrorClass::User { Reason::NameTaken } else { Reason::PermissionDenied };
+            let held = Waiting { is_stuck: true, ..Waiting::new(reason, error.to_string()) };
             Applied { held: Some(held), error: Some(error), ..Applied::default() }
         }
     })
+}
+
+/// The update has another version now, and its change has woken us again.
+async fn adopt(ctx: &Context, update: &PipelineUpdate, owner: OwnerReference) -> Result<(), Error> {
+    let owners: Vec<OwnerReference> = update.owner_references().iter().cloned().chain([owner]).collect();
+    ctx.merge(update, json!({"metadata": {"ownerReferences": owners}})).await.map(drop)
 }
 
 /// Writes the status if it differs from what is stored.

@@ -9,7 +9,7 @@ use floe_crds::{
     state::UpdateState,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::{api::core::v1::PodTemplateSpec, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::ResourceExt;
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
         retry::{Sequel, after},
         waiting::{Wait, is_silent, wait},
     },
+    owner,
     settings::Settings,
 };
 
@@ -35,6 +36,8 @@ const MAY_COME: Duration = Duration::from_mins(10);
 pub enum Decision {
     /// Nothing: it has ended, or is being deleted.
     Rest,
+    /// It was made by hand and shall go with its Pipeline: this becomes its owner.
+    Adopt(Box<OwnerReference>),
     /// It waits for something before its next attempt.
     Wait(Waiting),
     /// It ends as the update of this name does.
@@ -123,6 +126,9 @@ pub fn decide(seen: &Observed, template: &Template) -> Decision {
     if seen.is_over() {
         return Decision::Rest;
     }
+    if let Some(owner) = adopted(seen) {
+        return Decision::Adopt(Box::new(owner));
+    }
     if let Some(attempt) = &seen.attempt {
         return follow(seen, attempt);
     }
@@ -139,6 +145,12 @@ pub fn decide(seen: &Observed, template: &Template) -> Decision {
     }
 }
 
+/// The owner of an update that has none.
+fn adopted(seen: &Observed) -> Option<OwnerReference> {
+    let pipeline = seen.pipeline.as_ref().filter(|_| !seen.is_pipeline_deleted() && !seen.is_paused())?;
+    owner::controller(seen.update.as_ref()).is_none().then(|| owner::reference(pipeline.as_ref()))
+}
+
 fn canceled(seen: &Observed) -> Option<Decision> {
     let hash = &seen.update.spec.definition_hash;
     let replaced = !hash.is_empty()
@@ -148,6 +160,8 @@ fn canceled(seen: &Observed) -> Option<Decision> {
         });
     let (reason, message) = if replaced {
         (Reason::Superseded, "a newer definition took its place before it began")
+    } else if seen.is_pipeline_deleted() {
+        (Reason::UpdateCanceled, "canceled with its Pipeline, which was deleted")
     } else if seen.status.attempt.is_none() {
         (Reason::UpdateCanceled, "canceled before it began")
     } else {
@@ -233,12 +247,9 @@ pub fn missing(seen: &Observed, waiting: Waiting) -> Waiting {
     }
 }
 
-/// Nothing starts for a pipeline that is paused, goes, or was found wrong; nor before it was looked at.
+/// Nothing starts for a pipeline that is paused or was found wrong; nor before it was looked at.
 fn pipeline_unfit(seen: &Observed) -> Option<Decision> {
     let pipeline = seen.pipeline.as_ref()?;
-    if pipeline.metadata.deletion_timestamp.is_some() {
-        return Some(Decision::Wait(Waiting::new(Reason::Deleting, "the Pipeline is being deleted: nothing starts")));
-    }
     if seen.is_paused() {
         return Some(Decision::Wait(Waiting::new(Reason::Paused, "the Pipeline is paused: nothing starts")));
     }
@@ -287,11 +298,12 @@ fn ended(seen: &Observed, attempt: &Observation, end: Box<End>) -> Decision {
 }
 
 fn following(seen: &Observed, attempt: &Observation, waits: Option<Wait>) -> Following {
-    let stop = seen.update.spec.cancel;
+    let stop = seen.stop();
     let again = waits.as_ref().and_then(|waits| waits.again);
     let is_news = waits.as_ref().is_some_and(|waits| waits.is_news);
     let state = state_of(seen, attempt, waits.is_some());
     let (reason, message) = match waits {
+        _ if stop != seen.update.spec.cancel => (Reason::Terminating, "is being stopped, because its Pipeline was deleted".to_string()),
         _ if stop != Cancel::None => (Reason::Terminating, "is being stopped on request".to_string()),
         Some(waits) => (waits.reason, waits.message),
         None if is_silent(&attempt.pods, attempt.report.as_ref().map(|report| &report.spec), seen.now) => {

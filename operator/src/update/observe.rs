@@ -5,7 +5,7 @@ use std::sync::Arc;
 use floe_crds::{
     pipeline::Pipeline,
     pipeline_update::{Attempt, Cancel, PipelineUpdate, PipelineUpdateStatus},
-    run_report::{ReportKind, RunReport, RunReportSpec},
+    run_report::{RunReport, RunReportSpec},
     state::UpdateState,
 };
 use jiff::Timestamp;
@@ -24,8 +24,9 @@ use crate::{
     context::Context,
     error::Error,
     key::Key,
-    labels, shard,
-    writes::owner,
+    labels,
+    owner::{self, is_of_earlier_life},
+    reports, shard,
 };
 
 /// Everything that the decision needs.
@@ -35,6 +36,8 @@ pub struct Observed {
     /// The status as it was read.
     pub status: PipelineUpdateStatus,
     pub pipeline: Option<Arc<Pipeline>>,
+    /// The Pipeline that it belonged to is gone, even if another one has its name.
+    pub is_pipeline_gone: bool,
     /// All updates of the pipeline, this one among them.
     pub updates: Vec<Arc<PipelineUpdate>>,
     /// The attempt that has not ended.
@@ -84,17 +87,31 @@ impl Observed {
         paused(self.update.annotations()) || self.pipeline.as_ref().is_some_and(|pipeline| paused(pipeline.annotations()))
     }
 
-    /// True if someone asked for the end.
+    /// True if someone asked for the end, or its Pipeline goes: a runner that nobody looks after must not go on writing.
     pub fn is_canceled(&self) -> bool {
-        self.update.spec.cancel != Cancel::None
+        self.update.spec.cancel != Cancel::None || self.is_pipeline_deleted()
+    }
+
+    /// True if the Pipeline goes or is gone.
+    pub fn is_pipeline_deleted(&self) -> bool {
+        self.is_pipeline_gone || self.pipeline.as_ref().is_some_and(|pipeline| pipeline.metadata.deletion_timestamp.is_some())
+    }
+
+    /// How its runner shall be stopped.
+    pub fn stop(&self) -> Cancel {
+        match self.update.spec.cancel {
+            Cancel::None if self.is_pipeline_deleted() => Cancel::Graceful,
+            cancel => cancel,
+        }
     }
 }
 
 impl Observation {
     /// Takes those of `pods` that belong to it, and `report` if one of these wrote it.
-    pub fn complete(&mut self, pods: Vec<Arc<Pod>>, report: Option<Arc<RunReport>>) {
+    pub fn complete(&mut self, update: &PipelineUpdate, pods: Vec<Arc<Pod>>, report: Option<Arc<RunReport>>) {
         self.pods = pods.into_iter().filter(|pod| belongs(pod, self)).collect();
-        self.report = report.filter(|report| is_told_by(report, self));
+        let written_down = self.known.as_ref().and_then(|known| known.pod.as_ref());
+        self.report = report.filter(|report| reports::is_genuine(report, update, written_down, &self.pods));
     }
 
     /// What tells how the attempt ends.
@@ -124,10 +141,15 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     if let Some(attempt) = &mut attempt {
         look_closer(ctx, key, &update, attempt).await?;
     }
+    let pipeline = ctx.caches.pipelines.get(&pipeline_key).filter(|pipeline| !is_of_earlier_life(update.as_ref(), pipeline));
+    let is_alone = pipeline.is_none() && belonged(&update, &status);
+    let mut updates = ctx.caches.updates.by(&pipeline_key);
+    updates.retain(|other| pipeline.as_ref().is_none_or(|pipeline| !is_of_earlier_life(other.as_ref(), pipeline)));
     Ok(Some(Observed {
-        pipeline: ctx.caches.pipelines.get(&pipeline_key),
-        updates: ctx.caches.updates.by(&pipeline_key),
-        leftovers: leftovers(ctx, key, &update, &status, jobs),
+        is_pipeline_gone: is_alone && is_gone(ctx, &update, &pipeline_key).await?,
+        leftovers: leftovers(ctx, key, &update, &status, jobs, &updates),
+        pipeline,
+        updates,
         attempt,
         status,
         update,
@@ -135,8 +157,19 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     }))
 }
 
+/// True if the update had a Pipeline: it belongs to one, or has begun. One that has not may wait for its Pipeline.
+pub fn belonged(update: &PipelineUpdate, status: &PipelineUpdateStatus) -> bool {
+    let is_over = status.state.is_some_and(UpdateState::is_terminal);
+    !is_over && (owner::pipeline(update).is_some() || status.attempt.is_some())
+}
+
+/// That a Pipeline is gone is believed only to the API server itself.
+async fn is_gone(ctx: &Context, update: &PipelineUpdate, pipeline: &Key) -> Result<bool, Error> {
+    Ok(ctx.fetch::<Pipeline>(pipeline).await?.is_none_or(|found| is_of_earlier_life(update, &found)))
+}
+
 fn is_ours(object: &impl kube::Resource, update: &PipelineUpdate) -> bool {
-    owner(object).is_some_and(|owner| Some(&owner.uid) == update.metadata.uid.as_ref())
+    owner::owner(object).is_some_and(|owner| Some(&owner.uid) == update.metadata.uid.as_ref())
 }
 
 /// The attempt that has not ended: the newest of the status, or one that was made by an operator that died before it wrote that down.
@@ -163,7 +196,7 @@ async fn look_closer(ctx: &Context, key: &Key, update: &PipelineUpdate, attempt:
         let fresh: Option<batch::Job> = ctx.fetch(&Key::new(&key.namespace, &attempt.name)).await?;
         attempt.job = fresh.filter(|job| is_ours(job, update)).map(Arc::new);
     }
-    attempt.complete(ctx.caches.pods.by(key), ctx.caches.reports.get(&Key::new(&key.namespace, &attempt.name)));
+    attempt.complete(update, ctx.caches.pods.by(key), ctx.caches.reports.get(&Key::new(&key.namespace, &attempt.name)));
     if let Some(job) = attempt.job.as_ref().filter(|job| attempt.pods.is_empty() && is_late(job)) {
         attempt.refusal = refusal(ctx, job).await;
     }
@@ -174,15 +207,6 @@ fn belongs(pod: &Pod, attempt: &Observation) -> bool {
     pod.owner_references().iter().any(|owner| {
         owner.kind == "Job" && owner.name == attempt.name && attempt.job.as_ref().is_none_or(|job| job.uid().as_ref() == Some(&owner.uid))
     })
-}
-
-/// A report counts only if one of the attempt's pods wrote it. When the pod is gone, it is the one that was written down.
-fn is_told_by(report: &RunReport, attempt: &Observation) -> bool {
-    let spec = &report.spec;
-    let known = attempt.known.as_ref().and_then(|known| known.pod.as_ref());
-    let lives = attempt.pods.iter().any(|pod| pod.uid().as_ref() == Some(&spec.pod_uid));
-    let was = attempt.pods.iter().all(|pod| pod.name_any() != spec.pod_name) && known == Some(&spec.pod_name);
-    spec.kind == ReportKind::Update && (lives || was)
 }
 
 /// True for a batch/v1 Job that should have its pod by now.
@@ -204,7 +228,14 @@ async fn refusal(ctx: &Context, job: &batch::Job) -> Option<String> {
     found.items.into_iter().max_by_key(at)?.message
 }
 
-fn leftovers(ctx: &Context, key: &Key, update: &PipelineUpdate, status: &PipelineUpdateStatus, jobs: Vec<Arc<batch::Job>>) -> Leftovers {
+fn leftovers(
+    ctx: &Context,
+    key: &Key,
+    update: &PipelineUpdate,
+    status: &PipelineUpdateStatus,
+    jobs: Vec<Arc<batch::Job>>,
+    updates: &[Arc<PipelineUpdate>],
+) -> Leftovers {
     let reports: Vec<_> = ctx.caches.reports.by(key).into_iter().filter(|report| is_ours(report.as_ref(), update)).collect();
     let names = jobs.iter().map(|job| job.name_any()).chain(status.attempts.iter().filter_map(|attempt| attempt.job.clone()));
     let mut requests: Vec<_> = names
@@ -213,16 +244,6 @@ fn leftovers(ctx: &Context, key: &Key, update: &PipelineUpdate, status: &Pipelin
         .collect();
     requests.sort_by_key(|request| request.name_any());
     requests.dedup_by_key(|request| request.name_any());
-    let kept_report = newest_graph(ctx, &Key::new(&key.namespace, &update.spec.pipeline));
+    let kept_report = reports::newest_graph(reports::of_updates(&ctx.caches, updates)).map(|told| told.report.name_any());
     Leftovers { jobs, pods: ctx.caches.pods.by(key), reports, requests, kept_report }
-}
-
-/// The report with a graph that is the newest of all updates of the pipeline.
-fn newest_graph(ctx: &Context, pipeline: &Key) -> Option<String> {
-    let updates = ctx.caches.updates.by(pipeline);
-    let reports = updates.iter().flat_map(|update| ctx.caches.reports.by(&Key::of(update.as_ref())));
-    let newest = reports
-        .filter(|report| report.spec.graph.is_some())
-        .max_by_key(|report| (report.creation_timestamp().map(|at| at.0), report.name_any()));
-    newest.map(|report| report.name_any())
 }

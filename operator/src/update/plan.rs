@@ -1,18 +1,21 @@
-//! What is to be deleted, and when to look again. Pure.
+//! What is to be changed and deleted, and when to look again. Pure.
 
 use std::{sync::Arc, time::Duration};
 
 use floe_crds::{pipeline_update::Cancel, run_report::RunReport};
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1 as batch,
-    core::v1::{ConfigMap, Pod},
+use k8s_openapi::{
+    api::{
+        batch::v1 as batch,
+        core::v1::{ConfigMap, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{ResourceExt, core::PartialObjectMeta};
 
 use super::{apply::Applied, decide::Decision, observe::Observed};
 use crate::{
-    attempt::end::{is_over, job_end},
+    attempt::end::{is_over, job_end, newest_pod, runner_status},
     controller::Next,
     labels,
 };
@@ -24,9 +27,14 @@ pub const IMMEDIATE_SECONDS: u32 = 5;
 /// So often a runner that may have fallen silent is looked at.
 const LISTEN: Duration = Duration::from_mins(1);
 
-/// A deletion.
+/// The time that containers beside the runner have to end after it.
+const COMPANIONS_END: Duration = Duration::from_mins(1);
+
+/// A change of the update or of what was made for it.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// The update gets this owner.
+    Adopt(Box<OwnerReference>),
     /// The batch/v1 Job; its pods go after it.
     Job(Arc<batch::Job>),
     /// A pod, within seconds.
@@ -37,13 +45,14 @@ pub enum Effect {
     Report(Arc<RunReport>),
 }
 
-/// What is to be deleted.
+/// What is to be changed and deleted.
 pub fn plan(seen: &Observed, decision: &Decision) -> Vec<Effect> {
     if seen.is_paused() || seen.update.metadata.deletion_timestamp.is_some() {
         return Vec::new();
     }
     let mut effects = expired(seen);
     match decision {
+        Decision::Adopt(owner) => effects.push(Effect::Adopt(owner.clone())),
         Decision::Follow(following) => effects.extend(stop(seen, following.stop)),
         // An attempt that was given up still has its batch/v1 Job.
         Decision::Rest => {
@@ -92,6 +101,17 @@ fn expiry(seen: &Observed, job: &str, number: Option<i32>) -> Option<Timestamp> 
     ended.checked_add(KEPT).ok()
 }
 
+/// When the batch/v1 Job goes although it has not ended: the runner has, and that is written down, but another container of its pod goes on.
+fn outlived(seen: &Observed, job: &batch::Job, number: Option<i32>) -> Option<Timestamp> {
+    let mut attempts = seen.status.attempts.iter();
+    let is_told = seen.is_over() || attempts.any(|attempt| Some(attempt.number) == number && attempt.end_time.is_some());
+    let own = |pod: &&Arc<Pod>| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref());
+    let pods: Vec<Arc<Pod>> = seen.leftovers.pods.iter().filter(own).cloned().collect();
+    let pod = newest_pod(&pods).filter(|pod| is_told && job_end(job).is_none() && !is_over(pod))?;
+    let runner = runner_status(pod)?.state.as_ref()?.terminated.as_ref()?;
+    runner.finished_at.as_ref()?.0.checked_add(COMPANIONS_END).ok()
+}
+
 fn expired(seen: &Observed) -> Vec<Effect> {
     leftovers(seen).into_iter().filter(|(at, _)| *at <= seen.now).map(|(_, effect)| effect).collect()
 }
@@ -112,9 +132,9 @@ fn leftovers(seen: &Observed) -> Vec<(Timestamp, Effect)> {
         let at = expiry(seen, &name, known.or(Some(0)));
         found.extend(at.map(|at| (at, Effect::Report(report.clone()))));
     }
-    for job in &seen.leftovers.jobs {
-        let at =
-            expiry(seen, &job.name_any(), number(job.labels().get(labels::ATTEMPT))).filter(|_| job.metadata.deletion_timestamp.is_none());
+    for job in seen.leftovers.jobs.iter().filter(|job| job.metadata.deletion_timestamp.is_none()) {
+        let number = number(job.labels().get(labels::ATTEMPT));
+        let at = expiry(seen, &job.name_any(), number).into_iter().chain(outlived(seen, job, number)).min();
         found.extend(at.map(|at| (at, Effect::Job(job.clone()))));
     }
     found

@@ -1,6 +1,6 @@
 //! The start of an attempt: the last look at what else writes the storage root, then its request and its batch/v1 Job. IO.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use floe_crds::{
     condition::Reason,
@@ -12,7 +12,7 @@ use floe_crds::{
 use k8s_openapi::{
     api::{
         batch::v1 as batch,
-        core::v1::{ConfigMap, Pod, PodTemplateSpec},
+        core::v1::{ConfigMap, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -26,16 +26,15 @@ use super::{
 };
 use crate::{
     attempt::{
-        ConfigMapKeys, JobParts, Refused, RequestParts,
-        end::{is_over, job_end},
-        job, job_name, project_files, request, request_config_map, request_name, requested, storage_label, waiting,
+        ConfigMapKeys, JobParts, Refused, RequestParts, end::job_end, job, job_name, project_files, request, request_config_map,
+        request_name, requested, storage_label, waiting,
     },
     clock,
     context::Context,
     error::{Error, ErrorClass},
     key::Key,
-    labels,
     limits::ActivePods,
+    writers,
 };
 
 /// So often a start is tried again that something holds back.
@@ -53,7 +52,7 @@ pub enum Start {
     Held(Waiting),
     /// It cannot be, and will not: why.
     Impossible(String, Reason),
-    /// A right is missing.
+    /// A right is missing, or a name belongs to someone else.
     Denied(Error),
 }
 
@@ -104,7 +103,7 @@ async fn prepare(
         return Ok(Waiting::new(Reason::Pending, "its turn has come").again(SOON).into());
     }
     if line::writes(&seen.update)
-        && let Some(writer) = other_writer(ctx, pipeline, &job_name(&seen.update, number)).await?
+        && let Some(writer) = writers::other(ctx, pipeline, &job_name(&seen.update, number)).await?
     {
         let message = format!("previous runner is stopping: {writer}");
         return Ok(Waiting::new(Reason::Pending, message).in_turn().again(AGAIN).into());
@@ -135,23 +134,6 @@ async fn is_outdated(ctx: &Context, seen: &Observed) -> Result<bool, Error> {
         ctx.note(fresh);
     }
     Ok(!same)
-}
-
-/// A pod, or a batch/v1 Job that may still make one, that writes the storage root and is not of the attempt `own`. What counts is what the API
-/// server says of the namespace now; what the caches show counts too, other namespaces included. The lock in storage stands behind both.
-async fn other_writer(ctx: &Context, pipeline: &Pipeline, own: &str) -> Result<Option<String>, Error> {
-    let (namespace, root) = (pipeline.namespace().unwrap_or_default(), storage_label(pipeline));
-    let selector = format!("{}={root}", labels::STORAGE);
-    let mut jobs: Vec<Arc<batch::Job>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
-    let mut pods: Vec<Arc<Pod>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
-    let writes = |labels: &BTreeMap<String, String>| labels.get(labels::STORAGE) == Some(&root);
-    jobs.extend(ctx.caches.jobs.all().into_iter().filter(|job| writes(job.labels())));
-    pods.extend(ctx.caches.pods.all().into_iter().filter(|pod| writes(pod.labels())));
-    let job = jobs.iter().find(|job| job_end(job).is_none() && Key::of(job.as_ref()) != Key::new(&namespace, own));
-    let owned = |pod: &Pod| pod.namespace().as_ref() == Some(&namespace) && pod.owner_references().iter().any(|owner| owner.name == own);
-    let pod = pods.iter().find(|pod| !is_over(pod) && !owned(pod));
-    let job = job.map(|job| format!("batch/v1 Job {}", Key::of(job.as_ref())));
-    Ok(job.or_else(|| pod.map(|pod| format!("pod {}", Key::of(pod.as_ref())))))
 }
 
 type Files = Vec<k8s_openapi::api::core::v1::VolumeProjection>;
@@ -239,8 +221,12 @@ async fn make(
     }
 }
 
-/// What the API server refuses says either that someone must change the pods, or that a quota must be raised, or that a right is missing.
+/// What the API server refuses says either that someone must change the pods, or that a quota must be raised, or that a right is missing or a name
+/// taken.
 fn refused(seen: &Observed, error: Error) -> Result<Start, Error> {
+    if error.class() == ErrorClass::User {
+        return Ok(Start::Denied(error));
+    }
     let Some(status) = error.status() else { return Err(error) };
     let said = status.message.clone();
     let is_quota = waiting::refusal_reason(&said) == Reason::QuotaExceeded;

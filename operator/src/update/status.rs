@@ -41,7 +41,7 @@ pub fn with_phase(times: &mut BTreeMap<String, Time>, state: UpdateState, at: &T
 /// The new status.
 pub fn status(seen: &Observed, decision: &Decision, applied: &Applied) -> PipelineUpdateStatus {
     let mut status = seen.status.clone();
-    if matches!(decision, Decision::Rest) {
+    if matches!(decision, Decision::Rest | Decision::Adopt(_)) {
         return status;
     }
     status.observed_generation = seen.update.metadata.generation;
@@ -49,7 +49,7 @@ pub fn status(seen: &Observed, decision: &Decision, applied: &Applied) -> Pipeli
     status.position = None;
     status.coalesced_into = None;
     match decision {
-        Decision::Rest => {}
+        Decision::Rest | Decision::Adopt(_) => {}
         Decision::Wait(waiting) => waits(&mut status, seen, waiting),
         Decision::Coalesce(into) => coalesced(&mut status, seen, into),
         Decision::End(ending) => ends(&mut status, seen, ending),

@@ -8,14 +8,14 @@ use floe_crds::{
 use k8s_openapi::{
     api::{
         batch::v1 as batch,
-        core::v1::{ConfigMap, EmptyDirVolumeSource, PodTemplateSpec, Volume},
+        core::v1::{ConfigMap, EmptyDirVolumeSource, PodTemplateSpec, ServiceAccount, Volume},
     },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
-use super::{super::observe::Observed, cleanup_name};
-use crate::{attempt, context::Context, dataset, error::Error, labels, writes::Created};
+use super::{super::observe::Observed, beside};
+use crate::{attempt, dataset, labels};
 
 /// The clean-up may take so long.
 const DEADLINE_SECONDS: i64 = 600;
@@ -24,9 +24,11 @@ const RETRIES: i32 = 3;
 /// It stays so long after its end, for people who want to know what it did.
 const KEPT_SECONDS: i32 = 3600;
 
-/// The objects of a clean-up. They do not belong to the Pipeline: with a foreground deletion they would go before it.
+/// The objects of a clean-up. Job and request do not belong to the Pipeline: with a foreground deletion they would go before it.
 #[derive(Clone, Debug)]
 pub struct Cleanup {
+    /// That of the Pipeline's pods, unless it names one of its own.
+    pub account: Option<ServiceAccount>,
     /// Removes the data.
     pub job: batch::Job,
     /// Says which; belongs to the Job.
@@ -37,7 +39,7 @@ pub struct Cleanup {
 pub fn cleanup(observed: &Observed) -> Option<Cleanup> {
     let template = attempt::pod_template(&observed.settings, &observed.pipeline).ok()?;
     let text = request(observed).to_text().ok()?;
-    let name = cleanup_name(&observed.pipeline);
+    let name = attempt::cleanup_name(&observed.pipeline);
     let metadata = |name: String| ObjectMeta {
         name: Some(name),
         namespace: Some(observed.key.namespace.clone()),
@@ -56,7 +58,7 @@ pub fn cleanup(observed: &Observed) -> Option<Cleanup> {
     let job = batch::Job { metadata: metadata(name), spec: Some(spec), status: None };
     let data = [(attempt::REQUEST_KEY.to_string(), text)].into();
     let request = ConfigMap { metadata: metadata(request_name), data: Some(data), immutable: Some(true), binary_data: None };
-    Some(Cleanup { job, request })
+    Some(Cleanup { account: beside(&observed.pipeline).account, job, request })
 }
 
 fn job_labels(observed: &Observed) -> std::collections::BTreeMap<String, String> {
@@ -111,20 +113,4 @@ fn pod(mut template: PodTemplateSpec, request_name: &str, observed: &Observed) -
         container.liveness_probe = None;
     }
     template
-}
-
-/// Makes the Job, then what it waits for.
-pub async fn start(ctx: &Context, cleanup: &Cleanup) -> Result<(), Error> {
-    let job = ctx.create(&cleanup.job).await.map(Created::into_inner)?;
-    let mut request = cleanup.request.clone();
-    request.metadata.owner_references = Some(vec![OwnerReference {
-        api_version: batch::Job::api_version(&()).into_owned(),
-        kind: batch::Job::kind(&()).into_owned(),
-        name: job.name_any(),
-        uid: job.uid().unwrap_or_default(),
-        controller: Some(true),
-        // Nothing waits for the request to go, and to hold back a Job would need one more right.
-        block_owner_deletion: Some(false),
-    }]);
-    ctx.create(&request).await.map(drop)
 }

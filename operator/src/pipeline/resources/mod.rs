@@ -11,13 +11,13 @@ use k8s_openapi::{
         rbac::v1::{RoleBinding, RoleRef, Subject},
     },
     apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+        apis::meta::v1::{LabelSelector, ObjectMeta},
         util::intstr::IntOrString,
     },
 };
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
-use crate::{attempt, labels};
+use crate::{attempt, labels, owner};
 
 /// The ClusterRole of runners: they may write reports and nothing else.
 const RUNNER_ROLE: &str = "floe-runner";
@@ -51,25 +51,13 @@ pub fn budget_name(pipeline: &str) -> String {
     format!("{pipeline}-runner")
 }
 
-/// Name of the batch/v1 Job that removes the data of a deleted Pipeline. One of the same name that is made later has a clean-up of its own.
-pub fn cleanup_name(pipeline: &Pipeline) -> String {
-    format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&pipeline.uid().unwrap_or_default()))
-}
-
-/// The Pipeline as the controller of what it owns.
-pub fn owner(pipeline: &Pipeline) -> Option<OwnerReference> {
-    let mut owner = pipeline.controller_owner_ref(&())?;
-    owner.block_owner_deletion = Some(true);
-    Some(owner)
-}
-
 /// The metadata of an object that belongs to `pipeline`.
 pub fn metadata(pipeline: &Pipeline, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: pipeline.namespace(),
         labels: Some(labels::of_pipeline(&pipeline.name_any())),
-        owner_references: owner(pipeline).map(|owner| vec![owner]),
+        owner_references: Some(vec![owner::reference(pipeline)]),
         ..ObjectMeta::default()
     }
 }

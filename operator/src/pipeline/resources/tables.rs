@@ -10,11 +10,10 @@ use floe_crds::{
     run_report::{DatasetReport, GraphReport},
     table::{Table, TableSpec, TableType},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::{dataset, labels};
+use crate::{dataset, labels, owner};
 
 /// Longest name of an object: it is also the value of a label.
 const MAX_NAME: usize = 63;
@@ -115,20 +114,9 @@ fn created(
     table.metadata.namespace = pipeline.namespace();
     table.metadata.labels = Some(labels::of_pipeline(&pipeline.name_any()));
     table.metadata.annotations = Some([(labels::DECLARED_IN.to_string(), dataset::FROM_SQL.to_string())].into());
-    table.metadata.owner_references = Some(vec![owner(pipeline)]);
+    table.metadata.owner_references = Some(vec![owner::reference(pipeline)]);
     names.insert(name);
     TableChange::Create(Box::new(table))
-}
-
-fn owner(pipeline: &Pipeline) -> OwnerReference {
-    OwnerReference {
-        api_version: Pipeline::api_version(&()).into_owned(),
-        kind: Pipeline::kind(&()).into_owned(),
-        name: pipeline.name_any(),
-        uid: pipeline.uid().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    }
 }
 
 /// The three parts of `full_name`; the last one may hold dots.
@@ -188,7 +176,7 @@ fn changed(pipeline: &Pipeline, table: &Arc<Table>, spec: &TableSpec) -> Option<
     }
     if dataset::owner(table).is_none() {
         let others = table.owner_references().iter().cloned();
-        metadata.insert("ownerReferences".to_string(), json!(others.chain([owner(pipeline)]).collect::<Vec<_>>()));
+        metadata.insert("ownerReferences".to_string(), json!(others.chain([owner::reference(pipeline)]).collect::<Vec<_>>()));
     }
     if !metadata.is_empty() {
         patch.insert("metadata".to_string(), Value::Object(metadata));

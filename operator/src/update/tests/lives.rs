@@ -165,7 +165,8 @@ fn a_graceful_cancel_waits_for_the_pod() {
 fn a_killed_operator_finds_the_attempt_that_it_made() {
     let mut world = World::new(json!({}));
     world.ask("u", json!({}));
-    assert!(world.reconcile("u", true));
+    assert!(world.reconcile("u", true), "it gets its owner");
+    assert!(world.reconcile("u", true), "and its batch/v1 Job");
     assert_eq!((world.status("u").attempt, world.jobs.len()), (None, 1));
     world.cancel("u", Cancel::Graceful);
     world.settle();
@@ -242,7 +243,7 @@ fn a_pipeline_that_is_missing_or_wrong_is_said() {
     assert_eq!(world.conditions("u"), "True/Unknown/True/False Pending", "the newest definition was not checked yet");
     world.pipeline.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(world.now));
     world.settle();
-    assert_eq!((world.conditions("u").as_str(), world.made.len()), ("True/Unknown/True/False Deleting", 0));
+    assert_eq!((world.conditions("u").as_str(), world.made.len()), ("True/False/False/True UpdateCanceled", 0));
 }
 
 #[test]
@@ -326,4 +327,57 @@ fn the_list_of_attempts_is_bounded_and_nothing_is_lost_with_it() {
     world.pass(3600);
     world.settle();
     assert!(world.jobs.len() <= 2, "{:?}", world.jobs.keys());
+}
+
+#[test]
+fn an_update_by_hand_goes_with_its_pipeline() {
+    let (mut world, pod) = begun(json!({}));
+    let owner = world.updates["u"].metadata.owner_references.clone().unwrap();
+    assert_eq!((owner[0].kind.as_str(), owner[0].name.as_str(), owner[0].controller), ("Pipeline", "bookstore", Some(true)));
+    world.ask("waits", json!({"fullRefreshAll": true}));
+    world.settle();
+    world.pipeline = None;
+    world.settle();
+    assert_eq!((world.state("u").as_str(), world.jobs.len()), ("STOPPING", 0));
+    assert_eq!(world.status("u").message.as_deref(), Some("is being stopped, because its Pipeline was deleted"));
+    world.end(&pod, 143);
+    world.pass(6);
+    world.settle();
+    assert_eq!((world.state("u").as_str(), world.state("waits").as_str()), ("CANCELED", "CANCELED"));
+    assert_eq!(world.status("waits").message.as_deref(), Some("canceled with its Pipeline, which was deleted"));
+}
+
+/// The runner in `pod` ends with this code; another container of the pod goes on.
+fn ends_beside_a_companion(world: &mut World, pod: &str, code: i32) {
+    let job = pod.rsplit_once("-p").unwrap().0;
+    let status = world.jobs[job].status.clone();
+    world.end(pod, code);
+    world.jobs.get_mut(job).unwrap().status = status;
+    world.pods.get_mut(pod).unwrap().status.as_mut().unwrap().phase = Some("Running".to_string());
+}
+
+#[test]
+fn a_companion_of_the_runner_has_a_minute_to_end() {
+    let (mut world, pod) = begun(json!({"retryPolicy": {"minBackoffSeconds": 0, "maxBackoffSeconds": 0}}));
+    ends_beside_a_companion(&mut world, &pod, 20);
+    world.pass(6);
+    world.settle();
+    assert_eq!((world.made.len(), world.status("u").message.as_deref()), (1, Some("previous runner is stopping")));
+    world.pass(54);
+    world.settle();
+    assert!(!world.jobs.contains_key("u-a1"), "with it goes the pod");
+    world.pods.remove(&pod);
+    world.settle();
+    assert_eq!(world.made, ["u-a1", "u-a2"]);
+    let pod = world.run("u-a2");
+    world.report(&pod, RunReportSpec { state: Some(UpdateState::Completed), result: Some(Default::default()), ..running(7) });
+    ends_beside_a_companion(&mut world, &pod, 0);
+    world.settle();
+    assert_eq!((world.state("u").as_str(), world.jobs.len()), ("COMPLETED", 1));
+    world.pass(59);
+    world.settle();
+    assert_eq!(world.jobs.len(), 1);
+    world.pass(1);
+    world.settle();
+    assert_eq!(world.jobs.len(), 0, "the next update need not wait for an hour");
 }

@@ -29,7 +29,7 @@ use super::{
     decide::{Decision, Waiting, decide, validate},
     line,
     news::news,
-    observe::{Leftovers, Observed, current},
+    observe::{Leftovers, Observed, belonged, current},
     plan::{Effect, plan},
     status::status,
 };
@@ -40,6 +40,7 @@ use crate::{
         job, request_name,
         tests::{pipeline, settings, start, update},
     },
+    owner,
     settings::Settings,
 };
 
@@ -124,7 +125,7 @@ impl World {
         let pods = all_pods.clone();
         let mut attempt = current(&status, &update, &jobs);
         if let Some(attempt) = &mut attempt {
-            attempt.complete(pods, self.reports.get(&attempt.name).cloned().map(Arc::new));
+            attempt.complete(&update, pods, self.reports.get(&attempt.name).cloned().map(Arc::new));
         }
         let of = |object: &String| object.starts_with(&format!("{name}-a"));
         let requests = self.requests.iter().filter(|request| of(request)).map(|request| {
@@ -140,6 +141,7 @@ impl World {
         Observed {
             leftovers: Leftovers { jobs, pods: all_pods, reports: reports.collect(), requests: requests.collect(), kept_report },
             pipeline: self.pipeline.clone().map(Arc::new),
+            is_pipeline_gone: self.pipeline.is_none() && belonged(&update, &status),
             updates: self.updates.values().cloned().map(Arc::new).collect(),
             attempt,
             status,
@@ -156,7 +158,7 @@ impl World {
         assert_eq!(decision, decide(&seen, &template), "a decision depends on nothing else");
         let effects = plan(&seen, &decision);
         let mut changed = !effects.is_empty();
-        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        effects.into_iter().for_each(|effect| self.carry_out(name, effect));
         let applied = self.start(&seen, &decision);
         changed |= applied.started.is_some();
         if dies {
@@ -186,8 +188,9 @@ impl World {
         panic!("the plan after apply is not empty");
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, name: &str, effect: Effect) {
         match effect {
+            Effect::Adopt(owner) => self.updates.get_mut(name).unwrap().metadata.owner_references = Some(vec![*owner]),
             Effect::Job(job) => {
                 self.jobs.remove(&job.name_any());
             }
@@ -264,6 +267,8 @@ impl World {
         };
         let mut report = RunReport::new(job, spec);
         report.metadata.creation_timestamp = Some(Time(self.now));
+        let update = job.rsplit_once("-a").unwrap().0;
+        report.metadata.owner_references = Some(vec![owner::reference(&self.updates[update])]);
         self.reports.insert(job.to_string(), report);
     }
 

@@ -1,0 +1,98 @@
+//! Who an object belongs to. Objects belong to one life of a Pipeline: when it is made again under its name, those of the one before are still there
+//! until the garbage collector comes.
+
+use floe_crds::pipeline::Pipeline;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+use crate::labels;
+
+/// `object` as the controller of what it owns. Deleted in the foreground, it waits for that.
+pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
+    OwnerReference {
+        api_version: K::api_version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// The object that controls `object`.
+pub fn controller(object: &impl Resource) -> Option<&OwnerReference> {
+    object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// The object that `object` belongs to.
+pub fn owner(object: &impl Resource) -> Option<&OwnerReference> {
+    controller(object).or_else(|| object.meta().owner_references.as_ref()?.first())
+}
+
+/// The Pipeline that controls `object`, as it was when it was made.
+pub fn pipeline(object: &impl Resource) -> Option<&OwnerReference> {
+    controller(object).filter(|owner| owner.kind == Pipeline::kind(&()) && owner.api_version == Pipeline::api_version(&()))
+}
+
+/// True if `object` was made for an earlier Pipeline of this name, and goes with it.
+pub fn is_of_earlier_life(object: &impl Resource, of: &Pipeline) -> bool {
+    pipeline(object).is_some_and(|owner| owner.name == of.name_any() && Some(&owner.uid) != of.uid().as_ref())
+}
+
+/// True if `found` may become as `wanted` is: it has the same owner, or had it in an earlier life, or carries our labels and has no owner any more.
+pub fn may_become<K: Resource>(found: &K, wanted: &K) -> bool {
+    let who = |owner: &OwnerReference| (owner.api_version.clone(), owner.kind.clone(), owner.name.clone());
+    match owner(found) {
+        Some(of) => owner(wanted).map(who) == Some(who(of)),
+        None => [labels::MANAGED_BY, labels::PIPELINE].iter().all(|label| {
+            let value = |object: &K| object.labels().get(*label).cloned();
+            value(found).is_some() && value(found) == value(wanted)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ServiceAccount;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shop(uid: &str) -> Pipeline {
+        let mut pipeline = Pipeline::new("shop", serde_json::from_value(json!({"storage": {"uri": "s3://lake/shop"}})).unwrap());
+        pipeline.metadata.uid = Some(uid.to_string());
+        pipeline
+    }
+
+    fn account(owner: Option<OwnerReference>, labels: &[(&str, &str)]) -> ServiceAccount {
+        let mut account = ServiceAccount::default();
+        account.metadata.owner_references = owner.map(|owner| vec![owner]);
+        account.metadata.labels = Some(labels.iter().map(|(label, value)| (label.to_string(), value.to_string())).collect());
+        account
+    }
+
+    #[test]
+    fn objects_belong_to_one_life_of_their_pipeline() {
+        let now = shop("now");
+        let of = |owner| is_of_earlier_life(&account(owner, &[]), &now);
+        assert!(of(Some(reference(&shop("before")))));
+        assert!(!of(Some(reference(&now))) && !of(None), "by hand");
+        let other = OwnerReference { name: "other".to_string(), ..reference(&shop("before")) };
+        assert!(!of(Some(other)), "not ours at all");
+        assert!(!of(Some(OwnerReference { controller: None, ..reference(&shop("before")) })), "no controller");
+    }
+
+    #[test]
+    fn nothing_of_others_is_taken_over() {
+        let ours = [(labels::MANAGED_BY, labels::OPERATOR), (labels::PIPELINE, "shop")];
+        let wanted = account(Some(reference(&shop("now"))), &ours);
+        let may = |owner, labels: &[(&str, &str)]| may_become(&account(owner, labels), &wanted);
+        assert!(may(Some(reference(&shop("now"))), &[]));
+        assert!(may(Some(reference(&shop("before"))), &ours), "the garbage collector has not come yet");
+        assert!(may(None, &ours), "orphaned with its Pipeline");
+        assert!(!may(None, &[]) && !may(None, &[(labels::MANAGED_BY, "Helm")]));
+        let of_deployment =
+            OwnerReference { api_version: "apps/v1".to_string(), kind: "Deployment".to_string(), ..reference(&shop("now")) };
+        assert!(!may(Some(of_deployment), &ours));
+    }
+}
