@@ -141,7 +141,6 @@ pub mod operator {
         CACHED,
         EVENT_LAG,
         EVENTS_FAILED,
-        STATUS_TRUNCATED,
         FEATURE_GATE,
         HELD_BACK,
         INVALID_OBJECTS,
@@ -152,6 +151,7 @@ pub mod operator {
         RECONCILES,
         REPORT_LAG,
         START_LATENCY,
+        STATUS_TRUNCATED,
         TASKS,
         WATCH_RESTARTS,
     ];
