@@ -61,8 +61,6 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         private: definition.private,
         spec: TableSpec {
             comment: Some(format!("Rows kept out of {}", definition.name)),
-            // What Auto CDC adds to its target is in no row that it reads.
-            partition_by: definition.partition_by.iter().filter(|name| has_column(&checked, name)).cloned().collect(),
             ..spec(name, quarantine_schema(&nullable(&checked)))
         },
         flows: Vec::new(),
@@ -97,10 +95,6 @@ fn stored_schema(dataset: &ResolvedDataset, schema: &SchemaRef) -> SchemaRef {
         }
     };
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
-}
-
-fn has_column(schema: &SchemaRef, name: &str) -> bool {
-    schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name))
 }
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {
