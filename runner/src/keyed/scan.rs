@@ -214,7 +214,8 @@ impl Scan {
         self.counters.groups_read.fetch_add(1, Ordering::Relaxed);
         let columns = group.opened.columns(&self.columns);
         let mut rows = group.opened.rows().with_batch_size(self.batch_rows).with_row_groups(vec![group.number]);
-        rows = rows.with_projection(columns.mask().clone());
+        // Keys of the few rows that are found are decoded a second time: to keep all of a row group for them costs more time and memory.
+        rows = rows.with_projection(columns.mask().clone()).with_max_predicate_cache_size(0);
         if let Some(selection) = &group.selection {
             rows = rows.with_row_selection(selection.clone());
         }

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    commit::{CommitRequest, StagedFiles, TableSpec, TableWriter, TargetTable, WriterMemory, WriterOptions, transaction},
+    commit::{
+        CommitRequest, RowChange, StagedFiles, TableSpec, TableWriter, TargetTable, WriterMemory, WriterOptions, properties, transaction,
+    },
     storage::{Location, testing::storage_in},
 };
 
@@ -258,4 +260,49 @@ async fn marked_rows_are_not_found() {
     let places = query(rows_now.provider(&columns, &filter, &Arc::default()), "SELECT __floe_place FROM t").await;
     let count: usize = places.iter().map(|batch| batch.column(0).as_primitive::<UInt64Type>().len()).sum();
     assert_eq!(count, 2);
+}
+
+/// What a stream of updates by key does, again and again, with and without vectors.
+#[tokio::test]
+async fn rows_that_were_found_go_and_others_come() {
+    for vectors in [true, false] {
+        let mut fixture = Fixture::new(&[]).await;
+        let property = (properties::DELETION_VECTORS.to_owned(), vectors.to_string());
+        fixture.table.alter(&TableSpec { properties: BTreeMap::from([property]), ..fixture.spec.clone() }).await.unwrap();
+        let options = WriterOptions { target_file_rows: 3000, ..WriterOptions::keyed(WriterMemory::default()) };
+        let ids: Vec<Option<i64>> = (0..10_000).map(Some).collect();
+        fixture.append(&ids.chunks(1000).map(|ids| rows(ids, 0)).collect::<Vec<_>>(), options.clone()).await;
+        let mut newest: BTreeMap<i64, i64> = (0..10_000).map(|id| (id, 0)).collect();
+        let mut random = StdRng::seed_from_u64(5);
+        for v in 1..12 {
+            let mut touched: Vec<i64> = (0..40).map(|_| random.random_range(0..11_000)).collect();
+            touched.sort_unstable();
+            touched.dedup();
+            let keys: Vec<Option<i64>> = touched.iter().copied().map(Some).collect();
+            let before = fixture.open().await;
+            let by = filter(&["id"], &rows(&keys, v));
+            let found = query(before.provider(&schema(), &by, &Arc::default()), "SELECT __floe_place FROM t").await;
+            let places = found.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt64Type>().values().to_vec());
+            let mut writer = TableWriter::new(&fixture.table, options.clone()).unwrap();
+            writer.write(&rows(&keys, v)).await.unwrap();
+            let change = RowChange {
+                found_in: before.version(),
+                going: before.going(places).unwrap(),
+                coming: writer.finish().await.unwrap(),
+                change_data: None,
+                writers: options.clone(),
+                parallelism: 2,
+            };
+            let request = CommitRequest { transactions: vec![("cdc".to_owned(), v)], ..CommitRequest::default() };
+            transaction::change(&fixture.table, change, request).await.unwrap();
+            newest.extend(touched.into_iter().map(|id| (id, v)));
+        }
+        let sql = "SELECT count(*), count(DISTINCT id), sum(id), sum(v), sum(id * v) FROM t";
+        let expected = newest.iter().fold((0, 0, 0), |(ids, vs, both), (id, v)| (ids + id, vs + v, both + id * v));
+        let theirs = text(other(&fixture.spec.location).await, sql).await;
+        let numbers: Vec<i64> = theirs.lines().nth(3).unwrap().split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
+        assert_eq!(numbers, [newest.len() as i64, newest.len() as i64, expected.0, expected.1, expected.2], "vectors: {vectors}");
+        let (mine, _) = found(&fixture.open().await, &schema(), &Arc::new(KeyFilter::all()), sql).await;
+        assert_eq!(mine, theirs);
+    }
 }
