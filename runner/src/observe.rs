@@ -95,6 +95,7 @@ pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Opt
     let tables: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     state.tables = tables.into_iter().flatten().collect();
     state.inactive = inactive(graph, catalog);
+    state.journals = journals(graph, catalog);
     let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
     state.quarantines =
         entries.clone().filter(|(_, entry)| entry.kind == StoredKind::Quarantine).filter_map(|(key, _)| parse_key(key)).collect();
@@ -156,15 +157,27 @@ fn kind(entry: &CatalogEntry) -> Option<DatasetKind> {
     match entry.kind {
         StoredKind::StreamingTable => Some(DatasetKind::StreamingTable),
         StoredKind::MaterializedView => Some(DatasetKind::MaterializedView),
-        StoredKind::Quarantine => None,
+        StoredKind::Quarantine | StoredKind::Journal => None,
     }
+}
+
+/// What the journals of the targets that are set up were made for.
+fn journals(graph: &ResolvedGraph, catalog: Option<&Catalog>) -> BTreeMap<DatasetName, Option<BTreeMap<String, String>>> {
+    let Some(catalog) = catalog else { return BTreeMap::new() };
+    let targets = graph.datasets.values().filter(|dataset| dataset.auto_cdc.is_some()).map(|dataset| &dataset.definition.name);
+    let set_up = targets.filter(|name| catalog.datasets.contains_key(&name.key()));
+    let properties = |name: &DatasetName| {
+        let journal = catalog.datasets.get(&layout::journal_name(name).key())?;
+        Some(journal.table.metadata.configuration.clone())
+    };
+    set_up.map(|name| (name.clone(), properties(name))).collect()
 }
 
 fn inactive(graph: &ResolvedGraph, catalog: Option<&Catalog>) -> Vec<DatasetName> {
     let declared: BTreeSet<String> =
         graph.datasets.values().filter(|dataset| is_stored(dataset)).map(|dataset| dataset.definition.name.key()).collect();
     let entries = catalog.into_iter().flat_map(|catalog| &catalog.datasets);
-    let left = entries.filter(|(key, entry)| entry.kind != StoredKind::Quarantine && !declared.contains(*key));
+    let left = entries.filter(|(key, entry)| entry.part_of.is_none() && !declared.contains(*key));
     left.filter_map(|(key, _)| parse_key(key)).collect()
 }
 

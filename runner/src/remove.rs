@@ -20,7 +20,7 @@ const INTERNAL: &str = "_floe";
 pub async fn datasets(storage: &Storage, catalog: &mut Catalog, keys: &BTreeSet<String>) -> Result<(), Failure> {
     let mut marked = false;
     for (key, entry) in &mut catalog.datasets {
-        let goes = keys.contains(key) || entry.quarantine_of.as_ref().is_some_and(|owner| keys.contains(owner));
+        let goes = keys.contains(key) || entry.part_of.as_ref().is_some_and(|owner| keys.contains(owner));
         marked |= goes && !entry.removing;
         entry.removing |= goes;
     }
@@ -56,7 +56,7 @@ async fn delete_files(storage: &Storage, catalog: &Catalog, key: &str) -> Result
     for flow in own_flows(catalog, entry) {
         storage.at(&layout::checkpoint_path(&flow)).delete_all(storage.root()).await?;
     }
-    let location = storage.at(&layout::table_path(&name, entry.private));
+    let location = storage.at(&entry.path(&name));
     if is_ours(TargetTable::open(&location, None).await, &catalog.pipeline_id)? {
         return location.delete_all(storage.root()).await;
     }

@@ -67,7 +67,7 @@ fn decide(request: &CleanupRequest, catalog: &Catalog) -> Gone {
         let own = request.tables.iter().find(|table| table.full_name.eq_ignore_ascii_case(key));
         own.map_or(request.pipeline.spec.deletion_policy, |table| table.deletion_policy)
     };
-    let datasets = catalog.datasets.iter().filter(|(_, entry)| entry.quarantine_of.is_none()).map(|(key, _)| key.clone());
+    let datasets = catalog.datasets.iter().filter(|(_, entry)| entry.part_of.is_none()).map(|(key, _)| key.clone());
     let (removed, kept) = datasets.partition(|key| policy(key) == DeletionPolicy::Delete);
     Gone { removed, kept }
 }

@@ -235,6 +235,10 @@ fn print_event(mut event: Value, terminal: &Terminal) {
 fn numbers(progress: &Value) -> Vec<String> {
     let names = [
         ("/metrics/num_output_rows", "written"),
+        ("/metrics/num_upserted_rows", "upserted"),
+        ("/metrics/num_deleted_rows", "deleted"),
+        ("/metrics/num_tied_events", "tied"),
+        ("/metrics/num_late_events", "late"),
         ("/data_quality/dropped_records", "dropped"),
         ("/data_quality/quarantined_records", "quarantined"),
         ("/metrics/num_corrupt_records", "corrupt"),

@@ -210,7 +210,7 @@ impl TargetTable {
     }
 
     /// True if the property `name` is set to true.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         properties::is_true(self.properties(), name)
     }
 

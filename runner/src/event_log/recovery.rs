@@ -137,7 +137,7 @@ async fn left_behind(storage: &Storage, catalog: &Catalog, marker: &Marker) -> R
         return Ok(left);
     }
     for (key, entry) in &catalog.datasets {
-        let location = storage.at(&layout::table_path(&dataset_name(key), entry.private));
+        let location = storage.at(&entry.path(&dataset_name(key)));
         left.events.extend(unreported(&location, entry.table.version, marker, &reported).await?);
     }
     left.events.sort_by_key(|event| event.timestamp);

@@ -447,7 +447,7 @@ async fn place() -> Place {
         kind: StoredKind::StreamingTable,
         private: false,
         flows: vec!["orders_silver".to_string()],
-        quarantine_of: None,
+        part_of: None,
         table: table.known(),
         size: None,
         optimized_us: None,

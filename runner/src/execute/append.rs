@@ -8,7 +8,7 @@ use std::{
 use chrono::Utc;
 use floe_graph::{
     analysis::stream_leaves,
-    graph::ResolvedKind,
+    cdc::ResolvedAutoCdc,
     relation::{Relation, RelationKind},
     source_options::delta_stream_options,
 };
@@ -17,11 +17,12 @@ use serde_json::{Map, Value, json};
 use super::{
     Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
+    cdc::{Apply, Compaction, Definition, Mark},
     inputs::{self, PinnedInputs},
     progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
 };
 use crate::{
-    commit::{CommitOutcome, CommitRequest, StagedFiles, TargetTable, table, transaction},
+    commit::{CommitOutcome, CommitRequest, RowChange, StagedFiles, TargetTable, table, transaction},
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
@@ -39,15 +40,29 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         Some(checkpoint) => checkpoint,
         None => open_checkpoint(execution, run).await?,
     };
-    if run.flow.kind == ResolvedKind::Once && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
+    if run.flow.kind.is_once() && checkpoint.pending().is_none() && checkpoint.next_batch() > 0 {
         return Ok(FlowResult { idle: true, total: known_version(&checkpoint), ..FlowResult::default() });
     }
     let result = FlowResult { total: known_version(&checkpoint), ..FlowResult::default() };
-    let mut flow = AppendRun { execution, run, checkpoint, known: BTreeMap::new(), result, seen: (None, None), listings: Vec::new() };
+    let mut flow = AppendRun {
+        execution,
+        run,
+        checkpoint,
+        known: BTreeMap::new(),
+        result,
+        seen: Seen::default(),
+        listings: Vec::new(),
+        warned: false,
+    };
     let (flow_id, generation) = (flow.checkpoint.flow_id().to_string(), Some(flow.checkpoint.generation()));
     flow.notice(FlowNotice::Identity { flow_id, generation });
-    if let Err(failed) = flow.all_batches().await {
+    if let Err(failed) = Box::pin(flow.all_batches()).await {
         return Err(FlowFailure { done: Box::new(flow.result), ..failed });
+    }
+    if flow.result.batches > 0
+        && let Err(failure) = flow.compact_journal().await
+    {
+        tracing::warn!(flow = run.flow.name, "the journal was not compacted: {failure}");
     }
     if let Err(failure) = flow.checkpoint.delete_outdated(Utc::now()).await {
         tracing::warn!(flow = run.flow.name, "files of earlier checkpoints were not deleted: {failure}");
@@ -133,6 +148,29 @@ fn overlap(one: &SourceId, other: &SourceId, why: &str) -> Failure {
         .help("write two flows into the table, each with one of them (CREATE FLOW … AS INSERT INTO … BY NAME SELECT …)")
 }
 
+/// Versions that do not hold the batch in hand: they were seen before it was planned, or the log was asked. `None`: the batch was planned by an
+/// earlier process, and nobody has asked the log yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    target: Option<i64>,
+    quarantine: Option<i64>,
+    journal: Option<i64>,
+}
+
+/// What a micro-batch does to the target.
+enum TargetFiles {
+    /// Rows are appended.
+    Rows(StagedFiles),
+    /// Events were folded: versions for the journal, and a change of the target if there is one.
+    Events { journal: StagedFiles, change: Option<Box<RowChange>> },
+}
+
+/// A staged micro-batch.
+struct StagedBatch {
+    target: TargetFiles,
+    quarantine: Option<StagedFiles>,
+}
+
 struct AppendRun<'a> {
     execution: &'a Execution,
     run: &'a FlowRun,
@@ -140,17 +178,17 @@ struct AppendRun<'a> {
     /// Versions of the static inputs at the last look.
     known: BTreeMap<String, StaticVersion>,
     result: FlowResult,
-    /// Versions of target and quarantine that do not hold the batch in hand: they were seen before it was planned, or the log was asked.
-    /// `None`: the batch was planned by an earlier process, and nobody has asked the log yet.
-    seen: (Option<i64>, Option<i64>),
+    seen: Seen,
     /// Per stream the first listing: remembered when all its files are in offsets.
     listings: Vec<Unseen>,
+    /// It was told that events came too late.
+    warned: bool,
 }
 
 impl AppendRun<'_> {
     async fn all_batches(&mut self) -> Result<(), FlowFailure> {
         if let Some(pending) = self.checkpoint.pending().cloned() {
-            self.finish_pending(&pending).await?;
+            Box::pin(self.finish_pending(&pending)).await?;
         }
         let mut planned = self.plan().await?;
         if self.run.round == Round::Later && !planned.is_empty() {
@@ -162,7 +200,7 @@ impl AppendRun<'_> {
                 return Ok(());
             }
             let offsets = self.record(batch).await?;
-            self.execute(&offsets, planned.make_contiguous()).await?;
+            Box::pin(self.execute(&offsets, planned.make_contiguous())).await?;
         }
         for unseen in &self.listings {
             self.checkpoint.ledger().remember(unseen).await?;
@@ -184,38 +222,41 @@ impl AppendRun<'_> {
             }
             return Ok(self.close(offsets, Some(version)).await?);
         }
-        self.seen.0 = Some(looked_up_to);
+        self.seen.target = Some(looked_up_to);
         self.refuse_mixture(offsets).await?;
-        self.execute(offsets, &[]).await
+        Box::pin(self.execute(offsets, &[])).await
     }
 
-    /// The quarantine of the batch may be committed and its target not. Another query or another rule would then sort the same rows
-    /// otherwise: some into both tables, some into none.
+    /// The quarantine or the journal of the batch may be committed and its target not. Another query or another rule would then sort the
+    /// same rows otherwise: some into both tables, some into none.
     async fn refuse_mixture(&self, offsets: &BatchOffsets) -> Result<(), Failure> {
-        let Some(place) = &offsets.quarantine else { return Ok(()) };
         if offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint) {
             return Ok(());
         }
         // The definition of now may have no quarantine.
-        let Some(quarantine) = TargetTable::open(&self.execution.storage.at(place), None).await? else { return Ok(()) };
+        let quarantine = match &offsets.quarantine {
+            Some(place) => TargetTable::open(&self.execution.storage.at(place), None).await?.map(Arc::new),
+            None => None,
+        };
         let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
-        match transaction::recorded(&quarantine, &app_id, offsets.batch).await? {
-            None => Ok(()),
-            Some(_) => Err(Failure::user(
-                "PENDING_BATCH_REDEFINED",
-                format!(
+        for table in [quarantine, self.run.journal.clone()].into_iter().flatten() {
+            if transaction::recorded(&table, &app_id, offsets.batch).await?.is_some() {
+                let text = format!(
                     "micro-batch {} was cut short after its rows for {} were committed, and the query or its expectations have changed since",
                     offsets.batch,
-                    quarantine.dataset()
-                ),
-            )
-            .help("run once with the earlier definition, which ends the micro-batch, or fill the table again with --full-refresh")),
+                    table.dataset()
+                );
+                return Err(Failure::user("PENDING_BATCH_REDEFINED", text).help(
+                    "run once with the earlier definition, which ends the micro-batch, or fill the table again with --full-refresh",
+                ));
+            }
         }
+        Ok(())
     }
 
     /// The micro-batches up to what the sources hold now. Later arrivals belong to the next update.
     async fn plan(&mut self) -> Result<VecDeque<PlannedBatch>, Failure> {
-        if self.run.flow.kind == ResolvedKind::Once {
+        if self.run.flow.kind.is_once() {
             let done = self.checkpoint.next_batch() > 0;
             let once = PlannedBatch { sources: BTreeMap::from([(SourceId::once(), SourceRange::Once)]), ..PlannedBatch::default() };
             return Ok(if done { VecDeque::new() } else { VecDeque::from([once]) });
@@ -329,7 +370,13 @@ impl AppendRun<'_> {
         offsets.quarantine = place.and_then(|place| Some(place.strip_prefix(&root)?.trim_matches('/').to_string()));
         offsets.statics = self.known.clone();
         offsets.static_files = files;
-        self.seen = (Some(self.run.target.version()), self.run.quarantine.as_ref().map(|table| table.version()));
+        let version = |table: &Option<Arc<TargetTable>>| table.as_ref().map(|table| table.version());
+        self.seen = Seen {
+            target: Some(self.run.target.version()),
+            quarantine: version(&self.run.quarantine),
+            journal: version(&self.run.journal),
+        };
+        offsets.journal_number = self.seen.journal.map(|version| version + 1);
         self.checkpoint.write_offsets(offsets.clone()).await?;
         Ok(offsets)
     }
@@ -338,7 +385,7 @@ impl AppendRun<'_> {
         let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, counters };
         failpoint::reach("stage::before")?;
-        let mut prepared = batch.prepare().await?;
+        let mut prepared = Box::pin(self.stage(&batch, offsets)).await?;
         for file in batch.counters.corrupt_files() {
             self.warn("FAILED_READ_FILE", format!("{file} could not be read and was skipped as a whole (ignoreCorruptFiles)"));
         }
@@ -347,14 +394,62 @@ impl AppendRun<'_> {
         self.commit(offsets, prepared).await.map_err(FlowFailure::from)
     }
 
+    /// Executes the query up to the files that the commits will name.
+    async fn stage(&self, batch: &BatchRun<'_>, offsets: &BatchOffsets) -> Result<Prepared<StagedBatch>, FlowFailure> {
+        let Some(cdc) = self.run.flow.kind.auto_cdc() else {
+            let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
+            return Ok(prepared.map(|staged| StagedBatch { target: TargetFiles::Rows(staged.target), quarantine: staged.quarantine }));
+        };
+        let prepared = Box::pin(batch.prepare(&self.apply(cdc, offsets)?)).await?;
+        Ok(prepared.map(|applied| StagedBatch {
+            target: TargetFiles::Events { journal: applied.journal, change: applied.change.map(Box::new) },
+            quarantine: applied.quarantine,
+        }))
+    }
+
+    /// Costs a later update time if it is not done.
+    async fn compact_journal(&self) -> Result<(), Failure> {
+        let (Some(cdc), Some(journal)) = (self.run.flow.kind.auto_cdc(), &self.run.journal) else { return Ok(()) };
+        let compaction = Compaction {
+            session: &self.execution.session,
+            writers: self.execution.writers.clone(),
+            definition: &Definition::new(cdc, self.run.target.schema())?,
+            journal,
+            tombstone_seconds: self.execution.dataset(self.run)?.tombstone_seconds(),
+            now: Utc::now(),
+        };
+        compaction.run().await
+    }
+
+    fn apply(&self, cdc: &Arc<ResolvedAutoCdc>, offsets: &BatchOffsets) -> Result<Apply<'_>, Failure> {
+        let missing = |what: &str| Failure::internal(format!("{what} of the Auto CDC flow {} is missing", self.run.flow.name));
+        let dataset = self.execution.dataset(self.run)?;
+        Ok(Apply {
+            flow: &self.run.flow.name,
+            definition: Definition::new(cdc, self.run.target.schema())?,
+            target: &self.run.target,
+            journal: self.run.journal.as_deref().ok_or_else(|| missing("the journal"))?,
+            quarantine: self.run.quarantine.as_deref(),
+            mark: Mark {
+                transaction: format!("{}/g{}/{}", self.run.flow.name, self.checkpoint.generation(), offsets.batch),
+                number: offsets.journal_number.ok_or_else(|| missing("the number of the versions"))?,
+                at_us: offsets.timestamp_us,
+            },
+            ties: dataset.tie_rule(),
+            show_samples: dataset.sample_records().unwrap_or(self.execution.sample_records),
+            writers: self.execution.writers.clone(),
+            parallelism: self.execution.session.parallelism(),
+        })
+    }
+
     /// Quarantine, target, commit entry: each step is skipped if an earlier run had done it.
-    async fn commit(&mut self, offsets: &BatchOffsets, prepared: Prepared) -> Result<(), Failure> {
+    async fn commit(&mut self, offsets: &BatchOffsets, prepared: Prepared<StagedBatch>) -> Result<(), Failure> {
         failpoint::reach("stage::after")?;
         let Prepared { staged, metrics, data_quality } = prepared;
         if let (Some(table), Some(files)) = (&self.run.quarantine, staged.quarantine)
             && files.rows > 0
         {
-            let request = self.request(offsets.batch, self.seen.1, Map::new(), "quarantine");
+            let request = self.request(offsets.batch, self.seen.quarantine, Map::new(), "quarantine");
             transaction::append(table, files, request).await?;
         }
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
@@ -363,6 +458,14 @@ impl AppendRun<'_> {
         let outcome = self.commit_target(offsets.batch, staged.target, &progress).await?;
         unsure.end(flow);
         let version = outcome.map_or(self.result.total.target_version, |outcome| Some(outcome.version()));
+        if let Some(older) = progress.metrics.cdc.map(|counts| counts.older_than_tombstones).filter(|older| *older > 0 && !self.warned) {
+            self.warned = true;
+            let text = format!(
+                "{older} events are not newer than deletes that were forgotten meanwhile: their keys came back. \
+                 pipelines.cdc.tombstoneGCThresholdInSeconds must exceed the greatest lateness"
+            );
+            self.warn("CDC_EVENT_OLDER_THAN_TOMBSTONES", text);
+        }
         let unreported = if matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) { earlier } else { Some(progress) };
         if let Some(progress) = unreported {
             self.report(offsets, FlowProgress { target_version: version, ..progress });
@@ -387,11 +490,7 @@ impl AppendRun<'_> {
     }
 
     /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last.
-    async fn commit_target(&self, batch: i64, files: StagedFiles, progress: &FlowProgress) -> Result<Option<CommitOutcome>, Failure> {
-        let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
-        if nothing {
-            return Ok(None);
-        }
+    async fn commit_target(&self, batch: i64, files: TargetFiles, progress: &FlowProgress) -> Result<Option<CommitOutcome>, Failure> {
         let target = &self.run.target;
         let note = CommitNote {
             update_id: self.execution.update_id.clone(),
@@ -400,8 +499,24 @@ impl AppendRun<'_> {
             dataset: self.run.flow.target.to_string(),
             progress: progress.clone(),
         };
-        let request = self.request(batch, self.seen.0, note.to_info(), "target");
-        transaction::append(target, files, request).await.map(Some)
+        let request = self.request(batch, self.seen.target, note.to_info(), "target");
+        match files {
+            TargetFiles::Rows(files) => {
+                let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
+                if nothing { Ok(None) } else { transaction::append(target, files, request).await.map(Some) }
+            }
+            TargetFiles::Events { journal: versions, change } => {
+                if let Some(journal) = &self.run.journal
+                    && versions.rows > 0
+                {
+                    let request = self.request(batch, self.seen.journal, Map::new(), "journal");
+                    transaction::append(journal, versions, request).await?;
+                }
+                // Events that change nothing leave no version behind.
+                let Some(change) = change else { return Ok(None) };
+                transaction::change(target, *change, request).await.map(Some)
+            }
+        }
     }
 
     /// A source that the query does not read now keeps its position: put back, it is read from there.

@@ -2,27 +2,53 @@
 
 use std::{sync::Arc, time::Instant};
 
-use datafusion::{arrow::datatypes::SchemaRef, execution::SessionState};
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    execution::{SessionState, TaskContext},
+    physical_plan::ExecutionPlan,
+};
 use floe_graph::graph::{ResolvedDataset, ResolvedFlow};
 
 use super::{
     Execution, FlowRun,
     expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
     progress::{FlowFailure, FlowMetrics, FlowNotice, Moving},
-    stage::{Destination, RowCounter, Staged, stage},
+    stage::{RowCounter, Sink},
     view_expectation::{ExpectPlanner, ViewTallies},
 };
 use crate::{
     engine_failure::engine_error,
     failure::Failure,
+    functions::BatchClock,
     session::{self, Binding},
 };
 
 /// Rows that were written to files and counted, and are not committed yet.
-pub struct Prepared {
-    pub staged: Staged,
+pub struct Prepared<S> {
+    pub staged: S,
     pub metrics: FlowMetrics,
     pub data_quality: DataQuality,
+}
+
+impl<S> Prepared<S> {
+    /// The same numbers beside something else that is staged.
+    pub fn map<T>(self, map: impl FnOnce(S) -> T) -> Prepared<T> {
+        Prepared { staged: map(self.staged), metrics: self.metrics, data_quality: self.data_quality }
+    }
+}
+
+/// A query that is ready to run.
+pub struct Query {
+    /// Of the session; plans of its own run beside the query.
+    pub state: SessionState,
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub context: Arc<TaskContext>,
+    /// The expectations of the target.
+    pub evaluator: Arc<Evaluator>,
+    /// Time of the batch.
+    pub clock: BatchClock,
+    /// Rows that have gone through.
+    pub counter: Arc<RowCounter>,
 }
 
 /// One execution of a flow's query over fixed inputs.
@@ -36,22 +62,22 @@ pub struct BatchRun<'a> {
 }
 
 impl BatchRun<'_> {
-    /// Executes the query. If the memory pool was exhausted, once more with operators that can spill.
-    pub async fn prepare(&self) -> Result<Prepared, FlowFailure> {
-        match self.attempt(false).await {
-            Err(failed) if failed.failure.error == "OUT_OF_MEMORY" => self.attempt(true).await,
+    /// Executes the query and stages its rows in `sink`. If the memory pool was exhausted, once more with operators that can spill.
+    pub async fn prepare<S: Sink>(&self, sink: &S) -> Result<Prepared<S::Staged>, FlowFailure> {
+        match self.attempt(sink, false).await {
+            Err(failed) if failed.failure.error == "OUT_OF_MEMORY" => self.attempt(sink, true).await,
             outcome => outcome,
         }
     }
 
-    async fn attempt(&self, spilling: bool) -> Result<Prepared, FlowFailure> {
+    async fn attempt<S: Sink>(&self, sink: &S, spilling: bool) -> Result<Prepared<S::Staged>, FlowFailure> {
         let started = Instant::now();
         let views = Arc::new(ViewTallies::default());
         let session = &self.execution.session;
         let planner = Arc::new(ExpectPlanner::new(Arc::clone(&views)));
         let state = if spilling { session.spilling_state(planner) } else { session.state(planner) };
         let tally = Arc::new(Tally::new(self.dataset()?.expectations.clone()));
-        let outcome = self.staged(&state, &tally).await;
+        let outcome = self.staged(sink, state, &tally).await;
         let mut data_quality = tally.data_quality();
         views.add_to(&mut data_quality);
         let mut metrics = self.counters.metrics();
@@ -63,20 +89,19 @@ impl BatchRun<'_> {
             Err(failure) => return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() }),
         };
         if let Some(failure) = violated {
-            staged.discard().await;
+            S::discard(staged).await;
             return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() });
         }
-        metrics.num_output_rows = Some(staged.target.rows);
-        metrics.num_output_bytes = Some(staged.target.bytes);
+        S::count(&staged, &mut metrics);
         Ok(Prepared { staged, metrics, data_quality })
     }
 
-    async fn staged(&self, state: &SessionState, tally: &Arc<Tally>) -> Result<Staged, Failure> {
-        let plan = session::bind(&self.flow().plan, &self.binding)?;
-        let (physical, context) = session::physical_plan(state, &plan).await.map_err(engine_error)?;
-        let schema: SchemaRef = physical.schema();
+    async fn staged<S: Sink>(&self, sink: &S, state: SessionState, tally: &Arc<Tally>) -> Result<S::Staged, Failure> {
+        let bound = session::bind(&self.flow().plan, &self.binding)?;
+        let (plan, context) = session::physical_plan(&state, &bound).await.map_err(engine_error)?;
+        let schema: SchemaRef = plan.schema();
         let predicates = tally.expectations().iter().map(|e| e.predicate.clone()).collect();
-        let predicates = session::bind_predicates(state, predicates, &schema, self.binding.clock)?;
+        let predicates = session::bind_predicates(&state, predicates, &schema, self.binding.clock)?;
         let origin = QuarantineOrigin {
             flow: self.flow().name.clone(),
             update_id: self.execution.update_id.clone(),
@@ -84,18 +109,13 @@ impl BatchRun<'_> {
             at_us: self.binding.clock.timestamp_us,
         };
         let evaluator = Arc::new(Evaluator::new(Arc::clone(tally), predicates, origin));
-        let destination = Destination {
-            target: Arc::clone(&self.run.target),
-            quarantine: self.run.quarantine.clone(),
-            writers: self.execution.writers.clone(),
-        };
         let counter = Arc::new(RowCounter::default());
-        let staging = stage(&physical, &context, &evaluator, &destination, &counter);
-        self.watched(staging, &counter).await
+        let query = Query { state, plan, context, evaluator, clock: self.binding.clock, counter: Arc::clone(&counter) };
+        self.watched(sink.stage(query), &counter).await
     }
 
     /// Tells the live display about progress while `staging` runs.
-    async fn watched(&self, staging: impl Future<Output = Result<Staged, Failure>>, counter: &RowCounter) -> Result<Staged, Failure> {
+    async fn watched<T>(&self, staging: impl Future<Output = Result<T, Failure>>, counter: &RowCounter) -> Result<T, Failure> {
         let mut staging = std::pin::pin!(staging);
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
         tick.tick().await;

@@ -11,6 +11,7 @@ use super::{
     inputs::{self, PinnedInputs},
     progress::{FlowFailure, FlowNotice, FlowProgress, FlowResult, RefreshType},
     refresh::{self, RefreshFacts},
+    stage::Staged,
 };
 use crate::{
     commit::{
@@ -40,7 +41,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
             Some(progress) => committed(execution, run, last, progress).await,
             None => no_op(execution, run, &facts, last).await,
         },
-        _ => Refresh { execution, run, facts: &facts }.recompute(&pinned).await,
+        _ => Box::pin(Refresh { execution, run, facts: &facts }.recompute(&pinned)).await,
     }
 }
 
@@ -137,12 +138,12 @@ impl Refresh<'_> {
         let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
         let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, counters };
-        let prepared = batch.prepare().await?;
+        let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
         self.commit(prepared).await
     }
 
     /// Quarantine first, then the view: whoever sees the new rows can see what was kept out of them.
-    async fn commit(&self, prepared: Prepared) -> Result<FlowResult, FlowFailure> {
+    async fn commit(&self, prepared: Prepared<Staged>) -> Result<FlowResult, FlowFailure> {
         failpoint::reach("stage::after")?;
         let position = self.position();
         self.execution

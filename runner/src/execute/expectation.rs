@@ -297,7 +297,7 @@ fn without_hidden(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 /// One row as a JSON object.
-fn record_json(row: &RecordBatch) -> Result<String> {
+pub fn record_json(row: &RecordBatch) -> Result<String> {
     let mut writer = datafusion::arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, datafusion::arrow::json::writer::LineDelimited>(Vec::new());

@@ -27,6 +27,7 @@ use crate::{
 
 mod append;
 mod batch;
+pub mod cdc;
 mod complete;
 pub mod expectation;
 mod inputs;
@@ -39,6 +40,7 @@ pub mod view_expectation;
 use futures::FutureExt;
 use places::Places;
 use progress::{FlowFailure, FlowProgress, FlowResult, Observer};
+use stage::Destination;
 
 /// What all flows of one update share.
 #[derive(Clone)]
@@ -84,8 +86,17 @@ pub struct FlowRun {
     pub target: Arc<TargetTable>,
     /// Takes the rows that violate a quarantine expectation.
     pub quarantine: Option<Arc<TargetTable>>,
+    /// What an Auto CDC flow knows of the keys of its target.
+    pub journal: Option<Arc<TargetTable>>,
     /// Which of the flow's rounds it is.
     pub round: Round,
+}
+
+impl FlowRun {
+    /// Where rows go that are neither merged nor compared.
+    fn destination(&self, execution: &Execution) -> Destination {
+        Destination { target: Arc::clone(&self.target), quarantine: self.quarantine.clone(), writers: execution.writers.clone() }
+    }
 }
 
 /// The rounds of a flow in its update.
@@ -165,12 +176,8 @@ impl Execution {
     /// Brings the target of one flow up to date with what its inputs hold now.
     pub async fn run_flow(&self, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
         let outcome = match run.flow.kind {
-            ResolvedKind::Append | ResolvedKind::Once => append::run(self, run).boxed().await,
+            ResolvedKind::Append | ResolvedKind::Once | ResolvedKind::AutoCdc(_) => append::run(self, run).boxed().await,
             ResolvedKind::Complete => complete::run(self, run).boxed().await,
-            ResolvedKind::AutoCdc(_) => {
-                let text = format!("AUTO CDC (flow {}) is not supported in this release", run.flow.name);
-                Err(Failure::user("FEATURE_NOT_SUPPORTED", text).into())
-            }
         };
         outcome.map_err(|failed| FlowFailure { failure: located(failed.failure, &run.flow), ..failed })
     }

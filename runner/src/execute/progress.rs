@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::expectation::DataQuality;
+use super::{cdc::Counts, expectation::DataQuality};
 
 /// Numbers of one micro-batch or refresh; absent values do not apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct FlowMetrics {
     /// Bytes of the files that were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_output_bytes: Option<u64>,
+    /// What Auto CDC did with its events. Absent for every other flow.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub cdc: Option<Counts>,
     /// Rows read from all streaming sources.
     pub num_input_rows: u64,
     /// Files that were read; for the live progress, not in the event.
@@ -47,11 +50,19 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl FlowMetrics {
+    /// Rows that were added to the target, or changed in it. Absent if nothing was committed.
+    pub fn rows_written(&self) -> Option<u64> {
+        self.num_output_rows.or_else(|| self.cdc.map(|counts| counts.upserted))
+    }
+
     /// Adds the numbers of a later micro-batch; the backlog is that of the later one.
     pub fn add(&mut self, later: &Self) {
         let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
         self.num_output_rows = sum(self.num_output_rows, later.num_output_rows);
         self.num_output_bytes = sum(self.num_output_bytes, later.num_output_bytes);
+        if let Some(later) = &later.cdc {
+            self.cdc.get_or_insert_default().add(later);
+        }
         self.num_input_rows += later.num_input_rows;
         self.num_input_files += later.num_input_files;
         self.num_corrupt_records += later.num_corrupt_records;

@@ -14,12 +14,27 @@ use datafusion::{
 use futures::StreamExt;
 use tokio::{sync::watch, task::JoinSet};
 
-use super::expectation::Evaluator;
+use super::{batch::Query, expectation::Evaluator, progress::FlowMetrics};
 use crate::{
     commit::{StagedFiles, TableWriter, TargetTable, WriterOptions},
     engine_failure::engine_error,
     failure::Failure,
 };
+
+/// What becomes of the rows of a query before anything is committed.
+pub trait Sink {
+    /// Files that are written and not yet part of any table.
+    type Staged;
+
+    /// Runs the query and stages its rows. After a failure nothing is left behind.
+    fn stage(&self, query: Query) -> impl Future<Output = Result<Self::Staged, Failure>> + Send;
+
+    /// Deletes what was staged: it will not be committed. What cannot be deleted is garbage that a vacuum removes.
+    fn discard(staged: Self::Staged) -> impl Future<Output = ()> + Send;
+
+    /// Adds what was staged to the numbers of the batch.
+    fn count(staged: &Self::Staged, metrics: &mut FlowMetrics);
+}
 
 /// Where the rows of a query go.
 #[derive(Clone, Debug)]
@@ -56,8 +71,7 @@ impl Staged {
         Self { target: self.target.and(other.target), quarantine }
     }
 
-    /// Deletes the files: they will not be committed. One that cannot be deleted is garbage that a vacuum removes.
-    pub async fn discard(self) {
+    async fn discard(self) {
         let files = std::iter::once(self.target).chain(self.quarantine);
         for staged in files {
             let place = staged.location.to_string();
@@ -65,6 +79,23 @@ impl Staged {
                 tracing::warn!(%place, %failure, "staged files were left behind");
             }
         }
+    }
+}
+
+impl Sink for Destination {
+    type Staged = Staged;
+
+    async fn stage(&self, query: Query) -> Result<Staged, Failure> {
+        stage(&query.plan, &query.context, &query.evaluator, self, &query.counter).await
+    }
+
+    async fn discard(staged: Staged) {
+        staged.discard().await;
+    }
+
+    fn count(staged: &Staged, metrics: &mut FlowMetrics) {
+        metrics.num_output_rows = Some(staged.target.rows);
+        metrics.num_output_bytes = Some(staged.target.bytes);
     }
 }
 
@@ -76,6 +107,11 @@ impl RowCounter {
     /// Rows so far.
     pub fn rows(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Some more have gone through.
+    pub fn add(&self, rows: u64) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
     }
 }
 
@@ -169,7 +205,7 @@ async fn stage_partition(
         let Some(batch) = batch else { break };
         let written = match batch {
             Ok(batch) => {
-                counter.0.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                counter.add(batch.num_rows() as u64);
                 writers.write(&evaluator, batch).await
             }
             Err(e) => Err(engine_error(e)),

@@ -96,7 +96,7 @@ impl Maintenance<'_> {
         let declared: BTreeSet<String> = definitions.datasets.iter().map(|dataset| dataset.name.key()).collect();
         let all = self.has_errors();
         let is_declared = |key: &String, owner: &Option<String>| all || declared.contains(owner.as_ref().unwrap_or(key));
-        catalog.datasets.iter().filter(|(key, entry)| is_declared(key, &entry.quarantine_of)).map(|(key, _)| key.clone()).collect()
+        catalog.datasets.iter().filter(|(key, entry)| is_declared(key, &entry.part_of)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Flows whose positions count; `None` if all do.
@@ -117,9 +117,9 @@ impl Maintenance<'_> {
         maintained: &mut Maintained,
     ) -> Result<(), Failure> {
         let (Some(entry), Some(name)) = (catalog.datasets.get(key).cloned(), parse_key(key)) else { return Ok(()) };
-        let location = self.storage.at(&layout::table_path(&name, entry.private));
+        let location = self.storage.at(&entry.path(&name));
         let Some(table) = TargetTable::open(&location, Some(entry.table.clone())).await? else { return Ok(()) };
-        let given = self.project.maintenance.get(entry.quarantine_of.as_deref().unwrap_or(key));
+        let given = self.project.maintenance.get(entry.part_of.as_deref().unwrap_or(key));
         let setting = Setting::of(given, table.properties());
         if setting.suspended {
             return Ok(());
@@ -136,7 +136,7 @@ impl Maintenance<'_> {
         let size = crate::commit::size::measure(table.location(), entry.size.as_ref(), table.version()).await?;
         if let Some(entry) = catalog.datasets.get_mut(key) {
             entry.size = Some(size);
-            if entry.quarantine_of.is_none() {
+            if entry.part_of.is_none() {
                 maintained.tables.push(TableFacts::of(name.to_string(), &table, Some(entry)));
             }
         }

@@ -200,7 +200,7 @@ fn is_warning(record: &Record, progress: &FlowProgress) -> bool {
 
 impl RunningFlow {
     fn count(&mut self, progress: &FlowProgress) {
-        let rows = progress.metrics.as_ref().and_then(|metrics| metrics.num_output_rows);
+        let rows = progress.metrics.as_ref().and_then(crate::execute::progress::FlowMetrics::rows_written);
         self.rows += rows.unwrap_or(0);
         if let Some(quality) = &progress.data_quality {
             self.dropped += quality.dropped_records.saturating_sub(quality.quarantined_records);

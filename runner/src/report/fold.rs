@@ -207,12 +207,12 @@ impl Fold {
         let quality = progress.data_quality.clone().unwrap_or_default();
         add_to_flow(&mut self.flow(&name, &dataset, progress.status).metrics, &metrics, &quality);
         self.add_quality(&dataset, &quality);
-        if metrics.num_output_rows.is_none() {
+        if metrics.rows_written().is_none() {
             return;
         }
         let dropped = quality.dropped_records.saturating_sub(quality.quarantined_records) as i64;
         let quarantined = quality.quarantined_records as i64;
-        let rows = metrics.num_output_rows.unwrap_or(0) as i64;
+        let rows = metrics.rows_written().unwrap_or(0) as i64;
         let totals = &mut self.report.totals;
         totals.rows_written += rows;
         totals.dropped += dropped;
@@ -340,7 +340,8 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
         ("dropped_records", quality.dropped_records),
         ("quarantined_records", quality.quarantined_records),
     ];
-    for (name, value) in counted.into_iter().filter(|(_, value)| *value > 0) {
+    let of_events = metrics.cdc.iter().flat_map(crate::execute::cdc::Counts::named);
+    for (name, value) in counted.into_iter().chain(of_events).filter(|(_, value)| *value > 0) {
         *sums.entry(name.to_string()).or_default() += value as i64;
     }
     for (name, value) in [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)] {

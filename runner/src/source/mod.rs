@@ -5,6 +5,7 @@ mod counters;
 pub mod delta;
 mod failure;
 pub mod files;
+mod order;
 
 pub use counters::{ReadCounters, ReadTotals};
 pub use delta::{DeltaPlan, DeltaSource, ObservedTable, PlannedRange, SkippedCommit};

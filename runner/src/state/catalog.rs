@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use floe_graph::name::DatasetName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,9 +41,9 @@ pub struct CatalogEntry {
     /// Flows that write it, by name, and those that did and left the definition.
     #[serde(default)]
     pub flows: Vec<String>,
-    /// Key of the dataset whose rejected rows a quarantine table holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quarantine_of: Option<String>,
+    /// Key of the dataset that a quarantine table or a journal belongs to.
+    #[serde(default, alias = "quarantineOf", skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// The table as it was last seen.
     pub table: KnownTable,
     /// What it held when it was last measured.
@@ -65,6 +66,18 @@ pub enum StoredKind {
     MaterializedView,
     /// Rows that violated expectations of another dataset.
     Quarantine,
+    /// What Auto CDC knows of every key of another dataset.
+    Journal,
+}
+
+impl CatalogEntry {
+    /// The directory of the table, which is called `name`.
+    pub fn path(&self, name: &DatasetName) -> String {
+        match self.kind {
+            StoredKind::Journal => layout::journal_path(name),
+            StoredKind::StreamingTable | StoredKind::MaterializedView | StoredKind::Quarantine => layout::table_path(name, self.private),
+        }
+    }
 }
 
 impl Catalog {

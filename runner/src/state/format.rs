@@ -51,6 +51,9 @@ pub struct BatchOffsets {
     /// Where the quarantine table of the batch stands below the root, if the flow had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<String>,
+    /// Number of the versions that the batch adds to the journal of its Auto CDC target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_number: Option<i64>,
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
@@ -69,6 +72,7 @@ impl BatchOffsets {
             sources,
             fingerprint: None,
             quarantine: None,
+            journal_number: None,
             statics: BTreeMap::new(),
             static_files: BTreeMap::new(),
         }

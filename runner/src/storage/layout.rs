@@ -14,6 +14,9 @@ pub const EVENT_LOG: &str = "_floe/event_log";
 /// Markers of resets that have begun.
 pub const RESETS: &str = "_floe/resets";
 
+/// Behind the name of a target: the name of its journal.
+const JOURNAL_SUFFIX: &str = ".__floe_journal";
+
 /// A name longer than this is cut and gets a hash, because file systems end at 255 bytes.
 const MAX_SEGMENT_BYTES: usize = 200;
 
@@ -21,6 +24,17 @@ const MAX_SEGMENT_BYTES: usize = 200;
 pub fn table_path(name: &DatasetName, private: bool) -> String {
     let path = format!("{}/{}", schema_segment(&name.schema), segment(&name.name));
     if private { format!("_floe/private/{path}") } else { path }
+}
+
+/// The name of the journal of an Auto CDC target, among those of tables.
+pub fn journal_name(target: &DatasetName) -> DatasetName {
+    DatasetName { name: format!("{}{JOURNAL_SUFFIX}", target.name), ..target.clone() }
+}
+
+/// The directory of the journal that is called `name`.
+pub fn journal_path(name: &DatasetName) -> String {
+    let target = name.name.strip_suffix(JOURNAL_SUFFIX).unwrap_or(&name.name);
+    format!("_floe/cdc/{}", segment(&format!("{}.{target}", name.schema)))
 }
 
 /// The directory of a flow's checkpoints, one subdirectory `g<n>` per generation.

@@ -36,6 +36,7 @@ use crate::{
     },
     failure::Failure,
     settings::RunSettings,
+    storage::layout,
 };
 
 /// How often the stop signal is looked at.
@@ -359,11 +360,11 @@ impl Driver {
         }
     }
 
-    /// Target and quarantine table of a flow.
+    /// Target, quarantine table and journal of a flow, as far as it has them.
     fn tables_of(&self, flow: &ResolvedFlow) -> Tables {
-        let quarantine = self.execution.graph.datasets.get(&flow.target).and_then(|dataset| dataset.quarantine.as_ref());
-        let names = std::iter::once(&flow.target).chain(quarantine);
-        names.filter_map(|name| Some((name.clone(), Arc::clone(self.tables.get(name)?)))).collect()
+        let quarantine = self.execution.graph.datasets.get(&flow.target).and_then(|dataset| dataset.quarantine.clone());
+        let names = [Some(flow.target.clone()), quarantine, Some(layout::journal_name(&flow.target))].into_iter().flatten();
+        names.filter_map(|name| Some((name.clone(), Arc::clone(self.tables.get(&name)?)))).collect()
     }
 }
 
@@ -383,8 +384,10 @@ async fn run_one(
     let Some(target) = tables.get(&flow.target).map(Arc::clone) else {
         return (Err(Failure::internal(format!("the table {} was not set up", flow.target)).into()), Tables::new());
     };
-    let quarantine = tables.iter().find(|(name, _)| **name != flow.target).map(|(_, table)| Arc::clone(table));
-    let outcome = execution.run_flow(&FlowRun { flow, target, quarantine, round }).await;
+    let journal_name = layout::journal_name(&flow.target);
+    let journal = tables.get(&journal_name).map(Arc::clone);
+    let quarantine = tables.iter().find(|(name, _)| **name != flow.target && **name != journal_name).map(|(_, table)| Arc::clone(table));
+    let outcome = execution.run_flow(&FlowRun { flow, target, quarantine, journal, round }).await;
     (outcome, if are_stale { tables } else { Tables::new() })
 }
 

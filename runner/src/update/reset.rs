@@ -22,7 +22,7 @@ use crate::{
         reset::{self, ResetEntry, ResetMarker, StoredResetKind},
         view,
     },
-    storage::{Storage, layout},
+    storage::Storage,
 };
 
 /// Finishes resets of updates that ended in the middle of one.
@@ -66,7 +66,7 @@ async fn entry(resolved: &Resolved, catalog: &Catalog, planned: &Reset) -> Resul
         }
     }
     // The catalog also knows a quarantine table that the definition has no more: its rows go with those of the table.
-    let belongs = |(other, entry): &(&String, &CatalogEntry)| **other == key || entry.quarantine_of.as_ref() == Some(&key);
+    let belongs = |(other, entry): &(&String, &CatalogEntry)| **other == key || entry.part_of.as_ref() == Some(&key);
     let tables = catalog.datasets.iter().filter(belongs).map(|(key, _)| key.clone()).collect();
     Ok(ResetEntry { dataset: planned.dataset.clone(), kind: planned.kind.into(), tables, generations })
 }
@@ -95,7 +95,7 @@ async fn carry_out(resolved: &Resolved, catalog: &Catalog, marker: &ResetMarker,
 /// A streaming table and a quarantine table lose their rows in one commit; a view keeps them until its recompute.
 async fn empty(resolved: &Resolved, catalog: &Catalog, key: &str, update: &str) -> Result<(), Failure> {
     let (Some(entry), Some(name)) = (catalog.datasets.get(key), parse_key(key)) else { return Ok(()) };
-    let location = resolved.storage.at(&layout::table_path(&name, entry.private));
+    let location = resolved.storage.at(&entry.path(&name));
     let Some(table) = TargetTable::open(&location, Some(entry.table.clone())).await? else { return Ok(()) };
     if entry.kind == StoredKind::MaterializedView {
         for flow in &entry.flows {
@@ -105,8 +105,8 @@ async fn empty(resolved: &Resolved, catalog: &Catalog, key: &str, update: &str) 
     }
     // With the columns of its definition, if it still has one: what no longer fits the rows fits the empty table.
     let declared = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
-    let mut declared = declared.flat_map(|dataset| tables::wanted(resolved, dataset, &catalog.pipeline_id));
-    let table = match declared.find(|wanted| wanted.name == name && wanted.kind == entry.kind) {
+    let wanted = declared.map(|dataset| tables::wanted(resolved, dataset, &catalog.pipeline_id)).collect::<Result<Vec<_>, _>>()?;
+    let table = match wanted.into_iter().flatten().find(|wanted| wanted.name == name && wanted.kind == entry.kind) {
         Some(wanted) => TargetTable::open_or_create(&wanted.spec, Some(entry.table.clone())).await?.replaced_by(&wanted.spec)?,
         None => table,
     };

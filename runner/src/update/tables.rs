@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use floe_graph::{
+    cdc::{self, ResolvedAutoCdc},
     definition::DatasetKind,
     graph::ResolvedDataset,
     name::DatasetName,
@@ -13,12 +14,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Resolved;
 use crate::{
-    commit::{TableSpec, TargetTable, properties::DELETION_VECTORS, size, table},
+    commit::{
+        TableSpec, TargetTable,
+        properties::{DELETION_VECTORS, KEY_COLUMNS},
+        size, table,
+    },
     event_log::{
         EventLog,
         event::{AddedColumn, Event, SchemaChange, Subject},
     },
-    execute::expectation::quarantine_schema,
+    execute::{cdc::Definition, expectation::quarantine_schema},
     failure::Failure,
     observe::{CONCURRENT_READS, is_stored, known},
     state::catalog::{Catalog, CatalogEntry, StoredKind},
@@ -36,11 +41,11 @@ pub struct Wanted {
     pub private: bool,
     pub spec: TableSpec,
     flows: Vec<String>,
-    quarantine_of: Option<String>,
+    part_of: Option<String>,
 }
 
-/// The tables of one stored dataset: its own and, if it has one, that of its quarantine.
-pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Vec<Wanted> {
+/// The tables of one stored dataset: its own and, if it has them, that of its quarantine and its journal.
+pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Result<Vec<Wanted>, Failure> {
     let definition = &dataset.definition;
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
     let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
@@ -64,23 +69,51 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
             ..spec(name, quarantine_schema(&nullable(&checked)))
         },
         flows: Vec::new(),
-        quarantine_of: Some(definition.name.key()),
+        part_of: Some(definition.name.key()),
     });
+    let properties = match &dataset.auto_cdc {
+        Some(cdc) => definition.properties.clone().into_iter().chain([key_columns(cdc)]).collect(),
+        None => applied(&definition.properties),
+    };
     let own = Wanted {
         name: definition.name.clone(),
         kind,
         private: definition.private,
-        spec: spec(&definition.name, schema.clone()),
+        spec: TableSpec { properties, ..spec(&definition.name, schema.clone()) },
         flows,
-        quarantine_of: None,
+        part_of: None,
     };
-    std::iter::once(own).chain(quarantine).collect()
+    let journal = journal(resolved, dataset, pipeline_id)?;
+    Ok(std::iter::once(own).chain(quarantine).chain(journal).collect())
+}
+
+/// What Auto CDC knows of the keys of a target.
+fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Result<Option<Wanted>, Failure> {
+    let (definition, Some(cdc)) = (&dataset.definition, &dataset.auto_cdc) else { return Ok(None) };
+    let name = layout::journal_name(&definition.name);
+    let columns = Definition::new(cdc, &stored_schema(dataset, &dataset.schema))?.journal();
+    let spec = TableSpec {
+        dataset: name.to_string(),
+        location: resolved.storage.at(&layout::journal_path(&name)),
+        schema: columns,
+        partition_by: Vec::new(),
+        properties: cdc::properties(cdc).into_iter().chain([key_columns(cdc)]).collect(),
+        comment: Some(format!("What Auto CDC knows of the keys of {}", definition.name)),
+        pipeline_id: pipeline_id.to_string(),
+    };
+    let part_of = Some(definition.name.key());
+    Ok(Some(Wanted { name, kind: StoredKind::Journal, private: definition.private, spec, flows: Vec::new(), part_of }))
 }
 
 /// Nothing but Auto CDC takes rows out of files: elsewhere a table needs no feature for deletion vectors, and stays readable by everyone.
 fn applied(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_applied = |name: &String| !name.eq_ignore_ascii_case(DELETION_VECTORS);
     properties.iter().filter(|(name, _)| is_applied(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Rows of targets and journals are looked up by their keys.
+fn key_columns(cdc: &ResolvedAutoCdc) -> (String, String) {
+    (KEY_COLUMNS.to_string(), serde_json::json!(cdc.keys).to_string())
 }
 
 /// Columns may hold NULL unless they are declared NOT NULL: what a query happens to give today must not bind the table.
@@ -124,7 +157,7 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
             let mut opened = Vec::new();
             let placed =
                 |failure: Failure| Failure { origin: failure.origin.or_else(|| Some(dataset.definition.origin.clone())), ..failure };
-            for wanted in wanted(resolved, dataset, &before.pipeline_id) {
+            for wanted in wanted(resolved, dataset, &before.pipeline_id)? {
                 let table = if selected {
                     Some(Box::pin(set_up_table(&wanted, plan, before, log)).await.map_err(placed)?)
                 } else {
@@ -153,13 +186,13 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let former = before.into_iter().flat_map(|before| &before.flows);
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
-    let quarantine_of = wanted.quarantine_of.clone();
+    let part_of = wanted.part_of.clone();
     let size = before.and_then(|before| before.size.clone()).filter(|_| before.is_some_and(|b| b.table.metadata.id == table.id()));
     let now = CatalogEntry {
         kind: wanted.kind,
         private: wanted.private,
         flows,
-        quarantine_of,
+        part_of,
         table: table.known(),
         size,
         optimized_us: before.and_then(|before| before.optimized_us),
@@ -179,13 +212,20 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
 
 async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log: &EventLog) -> Result<TargetTable, Failure> {
     let known = known(catalog, &wanted.name).cloned();
-    let is_reset =
-        plan.resets.iter().any(|reset| reset.kind == ResetKind::FullRefresh && reset.dataset.eq_ignore_ascii_case(&wanted.spec.dataset));
+    let is_reset = {
+        let owner = wanted.part_of.as_ref().unwrap_or(&wanted.spec.dataset);
+        plan.resets.iter().any(|reset| reset.kind == ResetKind::FullRefresh && reset.dataset.eq_ignore_ascii_case(owner))
+    };
     if let Some(known) = &known
-        && wanted.kind == StoredKind::StreamingTable
+        && matches!(wanted.kind, StoredKind::StreamingTable | StoredKind::Journal)
         && !is_reset
         && table::newest_version(&wanted.spec.location, Some(known.version)).await?.is_none()
     {
+        if wanted.kind == StoredKind::Journal {
+            let text = format!("the journal of {} is gone from {}", wanted.part_of.as_deref().unwrap_or_default(), wanted.spec.location);
+            return Err(Failure::user("AUTOCDC_INVALID_STATE.JOURNAL_MISSING", text)
+                .help("restore it, or fill the table again with --full-refresh: without it late events cannot be told from new ones"));
+        }
         return Err(Failure::user("TABLE_DELETED", format!("the table of {} is gone from {}", wanted.spec.dataset, wanted.spec.location))
             .about(&wanted.spec.dataset)
             .help("restore it, or fill it again with --full-refresh: its flows count the rows as written"));

@@ -16,7 +16,8 @@ use floe_runner::failpoint;
 
 use crate::harness::{Ended, Project};
 
-/// Two streams into one table, one of them through quarantine, a ONCE flow, a view over all, a second view over that.
+/// Two streams into one table, one of them through quarantine, a ONCE flow, two targets of change events, a view over all, a second view over
+/// that.
 const SQL: &str = "
 CREATE OR REFRESH STREAMING TABLE bronze PARTITIONED BY (kind)
 AS SELECT id, kind, n FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT, kind STRING, n BIGINT', maxFilesPerTrigger => 2);
@@ -32,6 +33,13 @@ CREATE OR REFRESH STREAMING TABLE mixed;
 CREATE FLOW mixed_a AS INSERT INTO mixed BY NAME SELECT id, n FROM STREAM(silver) WHERE kind = 'a';
 CREATE FLOW mixed_b AS INSERT INTO mixed BY NAME SELECT id, n FROM STREAM(silver) WHERE kind = 'b';
 CREATE FLOW backfill AS INSERT INTO ONCE mixed BY NAME SELECT 0 - id AS id, n FROM bronze WHERE n = 5;
+
+CREATE TEMPORARY VIEW changes AS SELECT id % 20 AS k, id, n, kind FROM STREAM(silver) WITH (maxFilesPerTrigger = 1);
+CREATE OR REFRESH STREAMING TABLE latest TBLPROPERTIES ('delta.enableDeletionVectors' = 'true');
+CREATE FLOW latest_flow AS AUTO CDC INTO latest FROM STREAM(changes) KEYS (k) APPLY AS DELETE WHEN n % 5 = 0 SEQUENCE BY n * 1000 + id;
+CREATE OR REFRESH STREAMING TABLE history;
+CREATE FLOW history_flow AS AUTO CDC INTO history FROM STREAM(changes) KEYS (k) APPLY AS DELETE WHEN n % 5 = 0 SEQUENCE BY n * 1000 + id
+  STORED AS SCD TYPE 2;
 
 CREATE OR REFRESH MATERIALIZED VIEW gold AS SELECT kind, count(*) AS rows, sum(n) AS total FROM silver GROUP BY kind;
 CREATE OR REFRESH MATERIALIZED VIEW top AS SELECT max(total) AS total FROM gold;
@@ -73,6 +81,8 @@ fn outcome(project: &Project) -> Outcome {
         ("silver", "SELECT id, kind, n FROM t"),
         ("silver_quarantine", "SELECT id, kind, n, _quarantine['batch_id'], _quarantine['expectations'] FROM t"),
         ("mixed", "SELECT id, n FROM t"),
+        ("latest", "SELECT k, id, n, kind FROM t"),
+        ("history", r#"SELECT k, id, n, kind, "__START_AT", "__END_AT" FROM t"#),
         ("gold", "SELECT kind, rows, total FROM t"),
         ("top", "SELECT total FROM t"),
     ];

@@ -142,6 +142,12 @@ impl Project {
         query(&self.table(name), select)
     }
 
+    /// The names of the columns of a table, as another reader sees them.
+    pub fn columns(&self, name: &str) -> Vec<String> {
+        let batches = read(&self.table(name), "SELECT * FROM t");
+        batches[0].schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
     /// The event log as another reader sees it: `select` calls it `t`.
     pub fn events(&self, select: &str) -> Vec<String> {
         query(&self.path().join("lake/_floe/event_log"), select)

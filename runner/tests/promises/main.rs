@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 mod api_server;
+mod auto_cdc;
 mod bad_input;
 mod bookstore;
 mod commits;

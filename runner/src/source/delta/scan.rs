@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{AsArray, RecordBatch},
-        datatypes::{Field, Schema, SchemaRef},
+        datatypes::{DataType, Field, Schema, SchemaRef},
     },
     catalog::{Session, TableProvider},
     common::{DFSchema, scalar::ScalarValue},
@@ -22,12 +22,17 @@ use datafusion::{
     },
     error::{DataFusionError, Result as EngineResult},
     execution::object_store::ObjectStoreUrl,
-    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType},
     parquet::arrow::{
+        RowNumber,
         arrow_reader::{RowSelection, RowSelector},
         async_reader::AsyncFileReader,
     },
-    physical_plan::{ExecutionPlan, empty::EmptyExec, metrics::ExecutionPlanMetricsSet},
+    physical_expr::{
+        PhysicalExpr,
+        expressions::{BinaryExpr, CastExpr, Column},
+    },
+    physical_plan::{ExecutionPlan, empty::EmptyExec, metrics::ExecutionPlanMetricsSet, projection::ProjectionExec},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
@@ -37,12 +42,17 @@ use super::changes::DataFile;
 use crate::{
     commit::{deletion_vector, partition},
     failure::Failure,
-    source::ReadCounters,
+    source::{ReadCounters, order},
     storage::{Location, decoded_path},
 };
 
 /// Footers read at once, where the log does not tell how many rows a file has.
 const FOOTERS_AT_ONCE: usize = 8;
+
+/// The internal column with what the numbers of the rows of a file begin with.
+const FIRST_OF_FILE: &str = "$first";
+/// The internal column with the number of the row within its file.
+const ROW_OF_FILE: &str = "$row";
 
 /// Data files as a table.
 pub(super) struct DataFiles {
@@ -80,14 +90,22 @@ impl DataFiles {
         self.partition_columns.iter().any(|field| field.name() == name)
     }
 
+    /// Columns of the files, of the log, and the two that give the source order.
     fn table_schema(&self) -> TableSchema {
-        let of_file = |field: &&Arc<Field>| !self.is_partition(field.name());
+        let of_file = |field: &&Arc<Field>| !self.is_partition(field.name()) && !order::is_order(field.name());
         let file_schema = Schema::new(self.schema.fields().iter().filter(of_file).cloned().collect::<Vec<_>>());
-        TableSchema::builder(Arc::new(file_schema)).with_table_partition_cols(self.partition_columns.clone()).build()
+        let first: Arc<Field> = Arc::new(Field::new(FIRST_OF_FILE, DataType::UInt64, false));
+        let row: Arc<Field> = Arc::new(Field::new(ROW_OF_FILE, DataType::Int64, false).with_extension_type(RowNumber));
+        TableSchema::builder(Arc::new(file_schema))
+            .with_table_partition_cols(self.partition_columns.iter().cloned().chain([first]).collect::<Vec<_>>())
+            .with_virtual_columns(vec![row])
+            .build()
     }
 
-    fn partitioned_file(&self, file: &DataFile) -> PartitionedFile {
+    fn partitioned_file(&self, index: usize) -> PartitionedFile {
+        let file = &self.files[index];
         let value = |field: &Arc<Field>| partition::scalar(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
+        let first = ScalarValue::UInt64(Some(order::first_of_file(index)));
         PartitionedFile::new_from_meta(ObjectMeta {
             location: self.location.child(&decoded_path(&file.path)),
             last_modified: chrono::DateTime::UNIX_EPOCH,
@@ -95,7 +113,7 @@ impl DataFiles {
             e_tag: None,
             version: None,
         })
-        .with_partition_values(self.partition_columns.iter().map(value).collect())
+        .with_partition_values(self.partition_columns.iter().map(value).chain([first]).collect())
     }
 
     /// All files, each with the rows of it that are in the table.
@@ -103,24 +121,24 @@ impl DataFiles {
         let vectors: Vec<_> = self.files.iter().map(|file| file.vector.as_ref()).collect();
         let gone = deletion_vector::read(&self.location, &vectors).await.map_err(|failure| DataFusionError::External(Box::new(failure)))?;
         let mut files = Vec::with_capacity(self.files.len());
-        for (file, gone) in self.files.iter().zip(gone) {
-            let found = self.partitioned_file(file);
+        for (index, (file, gone)) in self.files.iter().zip(gone).enumerate() {
+            let found = self.partitioned_file(index);
             let Some(gone) = gone else {
                 files.push(found);
                 continue;
             };
             let rows = match file.rows {
                 Some(rows) => rows,
-                None => rows_in_footer(self.footer(file)?).await?,
+                None => rows_in_footer(self.footer(index)?).await?,
             };
             files.push(found.with_extension(ParquetRowSelection::new(others(&gone, rows))));
         }
         Ok(files)
     }
 
-    fn footer(&self, file: &DataFile) -> EngineResult<Box<dyn AsyncFileReader + Send>> {
+    fn footer(&self, index: usize) -> EngineResult<Box<dyn AsyncFileReader + Send>> {
         let factory = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
-        factory.create_reader(0, self.partitioned_file(file), None, &ExecutionPlanMetricsSet::new())
+        factory.create_reader(0, self.partitioned_file(index), None, &ExecutionPlanMetricsSet::new())
     }
 
     /// Leaves out the files whose partition values no filter lets through. A filter that cannot be judged leaves all.
@@ -150,8 +168,8 @@ impl DataFiles {
     async fn count(&self) -> EngineResult<()> {
         let counters = self.counters.start();
         let mut footers = Vec::new();
-        for file in self.files.iter().filter(|file| file.rows.is_none()) {
-            footers.push(rows_in_footer(self.footer(file)?));
+        for (index, _) in self.files.iter().enumerate().filter(|(_, file)| file.rows.is_none()) {
+            footers.push(rows_in_footer(self.footer(index)?));
         }
         let found: Vec<u64> = stream::iter(footers).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await?;
         let rows = found.into_iter().sum::<u64>() + self.files.iter().filter_map(|file| file.rows).sum::<u64>();
@@ -215,10 +233,11 @@ impl TableProvider for DataFiles {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?))));
         }
         let table_schema = self.table_schema();
-        let indices = projection
-            .iter()
-            .map(|index| table_schema.table_schema().index_of(self.schema.field(*index).name()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let wanted: Vec<&str> = projection.iter().map(|index| self.schema.field(*index).name().as_str()).collect();
+        let is_ordered = wanted.iter().any(|name| order::is_order(name));
+        let read = wanted.iter().copied().filter(|name| !order::is_order(name));
+        let read = read.chain([FIRST_OF_FILE, ROW_OF_FILE].into_iter().filter(|_| is_ordered));
+        let indices = read.map(|name| table_schema.table_schema().index_of(name)).collect::<Result<Vec<_>, _>>()?;
         // The source brings its own store, so nothing has to be registered in the session.
         let reader = DefaultParquetFileReaderFactory::new(Arc::clone(self.location.store()));
         let source = ParquetSource::new(table_schema)
@@ -229,8 +248,25 @@ impl TableProvider for DataFiles {
             .with_projection_indices(Some(indices))?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+        if is_ordered { ordered(scan, &wanted) } else { Ok(scan) }
     }
+}
+
+/// The columns `wanted` of `scan`, which gives all but the source order, and behind them what that is made of.
+fn ordered(scan: Arc<dyn ExecutionPlan>, wanted: &[&str]) -> EngineResult<Arc<dyn ExecutionPlan>> {
+    let schema = scan.schema();
+    let column = |name: &str| Column::new_with_schema(name, &schema).map(|column| Arc::new(column) as Arc<dyn PhysicalExpr>);
+    let number = || -> EngineResult<Arc<dyn PhysicalExpr>> {
+        let row: Arc<dyn PhysicalExpr> = Arc::new(CastExpr::new(column(ROW_OF_FILE)?, DataType::UInt64, None));
+        Ok(Arc::new(BinaryExpr::new(column(FIRST_OF_FILE)?, Operator::Plus, row)))
+    };
+    let output = |name: &&str| -> EngineResult<(Arc<dyn PhysicalExpr>, String)> {
+        let expr = if order::is_order(name) { number()? } else { column(name)? };
+        Ok((expr, (*name).to_string()))
+    };
+    let columns = wanted.iter().map(output).collect::<EngineResult<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
 }
 
 /// Files in at most `count` groups of about equal size.

@@ -28,7 +28,10 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    source::counters::{ReadCounters, ScanCounters},
+    source::{
+        counters::{ReadCounters, ScanCounters},
+        order,
+    },
     state::FileEntry,
 };
 
@@ -80,16 +83,23 @@ impl TableProvider for FileTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let mut projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = Arc::new(self.schema.project(&projection)?);
         if self.files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        let (hidden, relation) = order::split(&self.schema);
+        let (order_at, _) = order::split(&schema);
+        if let Some(hidden) = hidden {
+            projection.retain(|column| *column != hidden);
+            projection.iter_mut().filter(|column| **column > hidden).for_each(|column| *column -= 1);
+        }
         let task = Arc::new(ScanTask {
             read: Arc::clone(&self.read),
-            relation: Arc::clone(&self.schema),
+            relation,
             projection,
             schema: Arc::clone(&schema),
+            order_at,
             counters: self.counters.start(),
         });
         let partition = |files| Arc::new(Partition { task: Arc::clone(&task), files }) as Arc<dyn PartitionStream>;
@@ -98,8 +108,8 @@ impl TableProvider for FileTable {
     }
 }
 
-/// Files in at most `count` groups of about equal size, each in the order of the list.
-fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<FileEntry>> {
+/// Files in at most `count` groups of about equal size, each in the order of the list, with their places in it.
+fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<(usize, FileEntry)>> {
     let count = count.clamp(1, files.len().max(1));
     let mut largest_first: Vec<usize> = (0..files.len()).collect();
     largest_first.sort_by_key(|index| std::cmp::Reverse(files[*index].size));
@@ -113,7 +123,7 @@ fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<FileEntry>> {
     }
     let in_order = |(_, mut members): (u64, Vec<usize>)| {
         members.sort_unstable();
-        members.into_iter().map(|index| files[index].clone()).collect()
+        members.into_iter().map(|index| (index, files[index].clone())).collect()
     };
     groups.into_iter().map(in_order).collect()
 }
@@ -122,10 +132,12 @@ fn balanced(files: &[FileEntry], count: usize) -> Vec<Vec<FileEntry>> {
 #[derive(Debug)]
 pub(super) struct ScanTask {
     pub read: Arc<FileRead>,
-    /// Of the relation, before projection.
+    /// Of the relation, before projection and without the source order.
     relation: SchemaRef,
     projection: Vec<usize>,
     schema: SchemaRef,
+    /// Where the output has the source order.
+    order_at: Option<usize>,
     counters: Arc<ScanCounters>,
 }
 
@@ -140,7 +152,7 @@ struct Layout {
 #[derive(Debug)]
 struct Partition {
     task: Arc<ScanTask>,
-    files: Vec<FileEntry>,
+    files: Vec<(usize, FileEntry)>,
 }
 
 impl PartitionStream for Partition {
@@ -158,13 +170,13 @@ impl PartitionStream for Partition {
 }
 
 impl ScanTask {
-    fn run(&self, files: &[FileEntry], runtime: &Handle, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), Failure> {
+    fn run(&self, files: &[(usize, FileEntry)], runtime: &Handle, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), Failure> {
         let mut layouts: Vec<Layout> = Vec::new();
-        for entry in files {
+        for (index, entry) in files {
             let place = self.read.root.place_of(&entry.path)?;
             let file = SourceFile { entry, place, runtime: runtime.clone() };
             let layout = self.layout_of(entry, &mut layouts)?;
-            match self.run_file(layout, &file, target) {
+            match self.run_file(layout, (*index, &file), target) {
                 Ok(counts) => {
                     self.counters.add_rows(counts.rows, counts.corrupt);
                     self.counters.add_file(entry.size);
@@ -199,7 +211,7 @@ impl ScanTask {
     fn run_file(
         &self,
         layout: &mut Layout,
-        file: &SourceFile<'_>,
+        (index, file): (usize, &SourceFile<'_>),
         target: &Sender<EngineResult<RecordBatch>>,
     ) -> Result<FileCounts, ReadError> {
         // An unreadable file must leave no row behind, and how far it can be read is known only at its end.
@@ -216,11 +228,22 @@ impl ScanTask {
         }
         let Layout { columns, reader, .. } = layout;
         let constants = columns.constants(file.entry)?;
+        let mut next = order::first_of_file(index);
         reader.read(file, &mut |content| {
-            let batch = columns.complete(&content, &constants)?;
+            let batch = self.numbered(columns.complete(&content, &constants)?, &mut next)?;
             self.counters.pass(batch.num_rows() as u64);
             target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped)
         })
+    }
+
+    /// The rows with their numbers, if somebody wants to know the order of the source.
+    fn numbered(&self, batch: RecordBatch, next: &mut u64) -> Result<RecordBatch, Failure> {
+        let Some(at) = self.order_at else { return Ok(batch) };
+        let mut columns = batch.columns().to_vec();
+        columns.insert(at, order::numbers(*next, batch.num_rows()));
+        *next += batch.num_rows() as u64;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|error| Failure::internal(format!("rows could not be numbered: {error}")))
     }
 
     /// True for files whose bytes can turn out to be broken in the middle.
@@ -258,7 +281,7 @@ mod tests {
             .map(|(n, size)| FileEntry { path: n.to_string(), size: *size, modified_us: 0, etag: None })
             .collect();
         let names = |count| -> Vec<Vec<String>> {
-            balanced(&files, count).into_iter().map(|group| group.into_iter().map(|file| file.path).collect()).collect()
+            balanced(&files, count).into_iter().map(|group| group.into_iter().map(|(_, file)| file.path).collect()).collect()
         };
         assert_eq!(names(2), [vec!["0", "3"], vec!["1", "2", "4"]]);
         assert_eq!(names(9).len(), 5);
