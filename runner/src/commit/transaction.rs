@@ -187,16 +187,22 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
     {
         return Ok(CommitOutcome::AlreadyCommitted { version });
     }
-    if let Mode::Change(change) = mode
-        && change.found_in < table.version()
-        && let Some(version) = check_winners(table, request, mode, change.found_in).await?
-    {
-        return Ok(CommitOutcome::AlreadyCommitted { version });
+    // Up to where it is known that nobody has touched the files of a change. Another flow of this process may see later versions.
+    let mut checked = None;
+    if let Mode::Change(change) = mode {
+        checked = Some(change.found_in);
+        if change.found_in < table.version() {
+            let winners = check_winners(table, request, mode, change.found_in).await?;
+            if let Some(version) = winners.holder {
+                return Ok(CommitOutcome::AlreadyCommitted { version });
+            }
+            checked = Some(winners.newest);
+        }
     }
     let step = request.step.unwrap_or("target");
     let request = with_counters(request, files, mode);
     for attempt_number in 0..MAX_ATTEMPTS {
-        let base = table.version();
+        let base = checked.unwrap_or_else(|| table.version());
         let actions = actions(table, files, &request, mode, base).await?;
         if actions.is_empty() {
             return Ok(CommitOutcome::Committed { version: base });
@@ -208,9 +214,11 @@ async fn try_commit(table: &TargetTable, files: &StagedFiles, request: &CommitRe
             failpoint::reach(&format!("{step}::after")).map_err(|failure| Refused { failure, outcome_known: false })?;
             return Ok(CommitOutcome::Committed { version: base + 1 });
         }
-        if let Some(version) = check_winners(table, &request, mode, base).await? {
+        let winners = check_winners(table, &request, mode, base).await?;
+        if let Some(version) = winners.holder {
             return Ok(CommitOutcome::AlreadyCommitted { version });
         }
+        checked = checked.map(|_| winners.newest);
         tokio::time::sleep(jitter(attempt_number)).await;
     }
     Err(too_many_conflicts(table).into())
@@ -248,15 +256,22 @@ fn holder(versions: &[VersionActions], app_id: &str, version: i64) -> Option<i64
     versions.iter().find(|entry| entry.actions.iter().any(holds)).map(|entry| entry.version)
 }
 
+/// What others have committed.
+struct Winners {
+    newest: i64,
+    /// A version that holds our own transaction.
+    holder: Option<i64>,
+}
+
 /// Looks at what others committed after `base`: our own transaction, a changed table, or just more data, after which to try again.
-async fn check_winners(table: &TargetTable, request: &CommitRequest, mode: Mode<'_>, base: i64) -> Result<Option<i64>, Failure> {
+async fn check_winners(table: &TargetTable, request: &CommitRequest, mode: Mode<'_>, base: i64) -> Result<Winners, Failure> {
     let newest = log::newest_version(table.location(), Some(base)).await?.unwrap_or(base);
     let winners = log::commits(table.location(), base, newest).await?.unwrap_or_default();
     if let Some((app_id, version)) = request.transactions.first()
         && let Some(holder) = holder(&winners, app_id, *version)
     {
         table.saw(newest);
-        return Ok(Some(holder));
+        return Ok(Winners { newest, holder: Some(holder) });
     }
     let changed =
         winners.iter().find(|entry| entry.actions.iter().any(|action| matches!(action, Action::MetaData(_) | Action::Protocol(_))));
@@ -271,7 +286,7 @@ async fn check_winners(table: &TargetTable, request: &CommitRequest, mode: Mode<
         return Err(Failure::transient("DELTA_CONCURRENT_WRITE", text).help("the next round takes the table as it is then"));
     }
     table.saw(newest);
-    Ok(None)
+    Ok(Winners { newest, holder: None })
 }
 
 /// The actions of the next version, without `commitInfo`.
