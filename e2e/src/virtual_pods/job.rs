@@ -87,9 +87,7 @@ impl Play {
                 active["startTime"] = json!(Time(Timestamp::now()));
             }
             self.status(&active).await?;
-            let went = Box::pin(self.live(pod, request.clone())).await;
-            self.world.writers.leave(&name);
-            match went? {
+            match Box::pin(self.live(pod, request.clone())).await? {
                 Went::Disrupted => self.status(&json!({"active": 0, "ready": 0})).await?,
                 _ if self.seen.borrow().is_suspended => {}
                 Went::Ended(0, ..) => return self.succeeded().await,
@@ -166,6 +164,8 @@ impl Play {
                 (Went::TimedOut, None)
             }
         };
+        // The process is gone before anybody is told so.
+        self.world.writers.leave(&name);
         // An eviction that the script tells happens once; everything else the next pod meets again.
         self.script.steps = steps.into_iter().enumerate().filter(|(number, _)| Some(*number) != met).map(|(_, step)| step).collect();
         if let Went::Disrupted = went {
