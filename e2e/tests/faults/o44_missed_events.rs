@@ -23,7 +23,7 @@ async fn told_with_gaps(name: String, lose: impl FnOnce(&Proxy)) -> anyhow::Resu
         }
     }));
     story.tell().await?;
-    anyhow::ensure!(story.proxy.lost_events() > 0, "{name}: no event was lost");
+    anyhow::ensure!(story.proxy.lost_events() > 3, "{name}: only {} events were lost", story.proxy.lost_events());
     Ok(())
 }
 
