@@ -19,6 +19,8 @@ use crate::{
     tenant::{PATIENCE, Tenant},
 };
 
+/// Name of the program.
+const PROGRAM: &str = "floe-operator";
 const POLL: Duration = Duration::from_millis(20);
 
 /// How the process is started.
@@ -78,7 +80,7 @@ impl Settings {
 
     /// Starts the process and does not wait for anything.
     pub fn spawn(&self) -> anyhow::Result<Operator> {
-        let program = program()?;
+        let program = program(PROGRAM)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(&program)
@@ -206,16 +208,16 @@ impl Operator {
 
 /// What the program says about its arguments.
 pub async fn help() -> anyhow::Result<String> {
-    let output = Command::new(program()?).arg("--help").env_clear().output().await?;
+    let output = Command::new(program(PROGRAM)?).arg("--help").env_clear().output().await?;
     ensure!(output.status.success(), "--help: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The program beside this one, or one folder up where this one is a test.
-fn program() -> anyhow::Result<PathBuf> {
+/// A program of Floe: beside this one, or one folder up where this one is a test.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
-    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join("floe-operator"));
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     places
         .find(|program| program.is_file())
-        .with_context(|| format!("there is no floe-operator beside {}; run `cargo build --workspace` first", this.display()))
+        .with_context(|| format!("there is no {name} beside {}; run `cargo build --workspace` first", this.display()))
 }

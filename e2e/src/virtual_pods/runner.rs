@@ -33,6 +33,8 @@ use super::{
 
 /// Rows that each flow writes in an update that gets to its end.
 pub const ROWS: i64 = 100;
+/// What a runner does between two signs of life takes so long.
+const WORK: Duration = Duration::from_millis(100);
 
 /// What storage holds: root → full name → what was written. Shared by all runners, as storage is.
 #[derive(Clone, Default)]
@@ -150,6 +152,10 @@ impl Runner {
                 self.write(Timestamp::now()).await?;
             }
             Reported::Running => {}
+            Reported::Heartbeat => {
+                tokio::time::sleep(WORK).await;
+                self.write(Timestamp::now()).await?;
+            }
             Reported::OldHeartbeat => self.write(Timestamp::now() - SignedDuration::from_mins(3)).await?,
         }
         Ok(None)

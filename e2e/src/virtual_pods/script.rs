@@ -35,6 +35,8 @@ pub(super) enum Reported {
     Graph,
     /// Flows run.
     Running,
+    /// A sign of life, after a moment of work.
+    Heartbeat,
     /// A sign of life of long ago.
     OldHeartbeat,
 }
@@ -98,7 +100,14 @@ impl Script {
     /// The runner reports that its graph is planned and flows run.
     #[must_use]
     pub fn runs(self) -> Self {
-        self.started().step(Step::Reports(Reported::Graph)).step(Step::Reports(Reported::Running))
+        let reports = self.steps.iter().any(|step| matches!(step, Step::Reports(Reported::Graph)));
+        if reports { self } else { self.started().step(Step::Reports(Reported::Graph)).step(Step::Reports(Reported::Running)) }
+    }
+
+    /// The runner works for a while, with so many signs of life.
+    #[must_use]
+    pub fn works(self, heartbeats: usize) -> Self {
+        (0..heartbeats).fold(self.runs(), |script, _| script.step(Step::Reports(Reported::Heartbeat)))
     }
 
     /// The runner last reported minutes ago and still runs.

@@ -178,7 +178,8 @@ pub async fn replay(tenant: &Tenant, attempt: &str, request: &str) -> anyhow::Re
     Ok(Ended { exit_code, message, log })
 }
 
-fn folder() -> String {
+/// The project of the example.
+pub fn folder() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/bookstore").display().to_string()
 }
 

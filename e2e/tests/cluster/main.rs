@@ -17,3 +17,4 @@ mod o46_chart_life_cycle;
 mod o48_protocol_skew;
 mod o49_namespaced_mode;
 mod o50_rbac_is_minimal;
+mod o59_replay_request;

@@ -40,8 +40,10 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(300);
 /// At rest nothing is written for so long.
 const QUIET: Duration = Duration::from_secs(2);
-/// Stories that one test tells at once.
-pub const AT_ONCE: usize = 8;
+/// Signs of life of each runner: reports that can get lost.
+const HEARTBEATS: usize = 3;
+/// Stories that one test tells at once. They wait more than they work.
+pub const AT_ONCE: usize = 16;
 
 /// What is left when all updates have ended, and when the Pipeline is gone; and what was written.
 pub struct Ends {
@@ -71,7 +73,8 @@ impl Story {
         let proxy = Arc::new(Proxy::start(&tenant).await?);
         prepare(&proxy);
         let pods = VirtualPods::start(&tenant);
-        pods.attempt("shop-u1-a1", Script::new().fails(FailureClass::Transient, "STORAGE_UNAVAILABLE", "503 Slow Down"));
+        pods.every(Script::new().works(HEARTBEATS).completes());
+        pods.attempt("shop-u1-a1", Script::new().works(HEARTBEATS).fails(FailureClass::Transient, "STORAGE_UNAVAILABLE", "503 Slow Down"));
         let settings = Settings::of(&tenant).await?;
         let operator = Arc::new(Mutex::new(Some(proxy.spawn(&settings)?)));
         let deaths = Arc::<AtomicUsize>::default();

@@ -22,6 +22,11 @@ pub fn job_name(update: &PipelineUpdate, number: i32) -> String {
     format!("{}-{uid}-a{number}", cut(&name, KEPT).trim_end_matches(['-', '.']))
 }
 
+/// The number of the attempt whose batch/v1 Job and report have this name.
+pub fn attempt_number(name: &str) -> Option<i32> {
+    name.rsplit_once("-a")?.1.parse().ok()
+}
+
 /// Name of the ConfigMap with the request of the attempt whose batch/v1 Job is `job`.
 pub fn request_name(job: &str) -> String {
     format!("{job}-request")

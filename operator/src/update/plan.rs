@@ -15,7 +15,10 @@ use kube::{ResourceExt, core::PartialObjectMeta};
 
 use super::{apply::Applied, decide::Decision, observe::Observed};
 use crate::{
-    attempt::end::{is_over, job_end, newest_pod, runner_status},
+    attempt::{
+        attempt_number,
+        end::{is_over, job_end, newest_pod, runner_status},
+    },
     controller::Next,
     labels,
 };
@@ -128,8 +131,8 @@ fn leftovers(seen: &Observed) -> Vec<(Timestamp, Effect)> {
     }
     for report in seen.leftovers.reports.iter().filter(|report| Some(report.name_any()) != seen.leftovers.kept_report) {
         let name = report.name_any();
-        let known = seen.status.attempts.iter().find(|attempt| attempt.job.as_ref() == Some(&name)).map(|attempt| attempt.number);
-        let at = expiry(seen, &name, known.or(Some(0)));
+        // The name tells, not the status: an attempt may run that an operator made and died before it wrote that down.
+        let at = expiry(seen, &name, attempt_number(&name).or(Some(0)));
         found.extend(at.map(|at| (at, Effect::Report(report.clone()))));
     }
     for job in seen.leftovers.jobs.iter().filter(|job| job.metadata.deletion_timestamp.is_none()) {

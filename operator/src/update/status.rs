@@ -42,6 +42,7 @@ pub fn with_phase(times: &mut BTreeMap<String, Time>, state: UpdateState, at: &T
 pub fn status(seen: &Observed, decision: &Decision, applied: &Applied) -> PipelineUpdateStatus {
     let mut status = seen.status.clone();
     if matches!(decision, Decision::Rest | Decision::Adopt(_)) {
+        late_image(&mut status, seen);
         return status;
     }
     status.observed_generation = seen.update.metadata.generation;
@@ -61,6 +62,16 @@ pub fn status(seen: &Observed, decision: &Decision, applied: &Applied) -> Pipeli
         }
     }
     status
+}
+
+/// The report of a short run may come before the kubelet's word of the image that ran.
+fn late_image(status: &mut PipelineUpdateStatus, seen: &Observed) {
+    let Some(runner) = status.runner.as_mut().filter(|runner| runner.image.is_empty()) else { return };
+    let Some(pod) = status.attempts.last().and_then(|attempt| attempt.pod.as_ref()) else { return };
+    let pod = seen.leftovers.pods.iter().find(|found| found.name_any() == *pod);
+    if let Some(container) = pod.and_then(|pod| runner_status(pod)) {
+        runner.image.clone_from(&container.image_id);
+    }
 }
 
 fn now(seen: &Observed) -> Time {

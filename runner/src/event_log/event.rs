@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use crate::execute::{
     expectation::{DataQuality, ExpectationCount},
-    progress::FlowMetrics,
+    progress::{CountedIn, FlowMetrics},
 };
 
 /// What an event is about, beside the update: fills the same-named fields of `origin`.
@@ -62,8 +62,8 @@ pub struct Event {
     pub error: Option<EventError>,
     /// When it happened, if that was before it is recorded.
     pub timestamp: Option<DateTime<Utc>>,
-    /// Version of the flow's target whose numbers the event reports: what a recovery must not report again.
-    pub reports: Option<i64>,
+    /// The commit whose numbers the event reports: what a recovery must not report again.
+    pub reports: Option<CountedIn>,
 }
 
 /// A cause chain, root cause last.

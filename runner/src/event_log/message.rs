@@ -10,7 +10,10 @@ use super::event::{
     MaintenanceProgress, OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails,
     SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
 };
-use crate::{execute::progress::FlowProgress as CommittedProgress, failure::Failure};
+use crate::{
+    execute::progress::{CountedIn, FlowProgress as CommittedProgress},
+    failure::Failure,
+};
 
 /// What happens after a failure that may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +54,10 @@ impl Event {
         Self { timestamp: Some(timestamp), ..self }
     }
 
-    /// The same event, which reports the numbers of `version` of the flow's target.
+    /// The same event, which reports the numbers of this commit.
     #[must_use]
-    pub fn reporting(self, version: Option<i64>) -> Self {
-        Self { reports: version, ..self }
+    pub fn reporting(self, commit: Option<CountedIn>) -> Self {
+        Self { reports: commit, ..self }
     }
 
     /// An update, or a further attempt of it, was created.
@@ -143,14 +146,15 @@ impl Event {
 
     /// A micro-batch was committed (it has a batch id), or a materialized view was refreshed and its flow is COMPLETED.
     pub fn committed(subject: Subject, progress: CommittedProgress) -> Self {
-        let CommittedProgress { batch_id, metrics, data_quality, target_version } = progress;
+        let commit = progress.counted_in();
+        let CommittedProgress { batch_id, metrics, data_quality, .. } = progress;
         let (status, level) = match batch_id {
             Some(_) => (FlowState::Running, Level::Metrics),
             None => (FlowState::Completed, Level::Info),
         };
         let message = flow_message(&flow_name(&subject), status);
         let progress = FlowProgress { status, metrics: Some(metrics), data_quality: Some(data_quality) };
-        Self::new(Subject { batch_id, ..subject }, level, message, EventDetails::FlowProgress(Box::new(progress))).reporting(target_version)
+        Self::new(Subject { batch_id, ..subject }, level, message, EventDetails::FlowProgress(Box::new(progress))).reporting(commit)
     }
 
     /// A materialized view had nothing to do: COMPLETED with no rows written.
@@ -187,10 +191,10 @@ impl Event {
     /// A flow of a continuous update has done what there was to do; a view says with it what it has refreshed.
     pub fn flow_idle(subject: Subject, refreshed: Option<CommittedProgress>) -> Self {
         let message = flow_message(&flow_name(&subject), FlowState::Idle);
-        let version = refreshed.as_ref().and_then(|refreshed| refreshed.target_version);
+        let commit = refreshed.as_ref().and_then(CommittedProgress::counted_in);
         let (metrics, data_quality) = refreshed.map(|refreshed| (refreshed.metrics, refreshed.data_quality)).unzip();
         let progress = FlowProgress { status: FlowState::Idle, metrics, data_quality };
-        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress))).reporting(version)
+        Self::new(subject, Level::Info, message, EventDetails::FlowProgress(Box::new(progress))).reporting(commit)
     }
 
     /// An idle flow looks for nothing more because the flows `roots`, which feed it, failed.

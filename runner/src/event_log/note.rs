@@ -1,11 +1,11 @@
-//! The numbers of a micro-batch or refresh as they stand in the `commitInfo` of its target commit, so that they survive a kill: the next
+//! The numbers of a micro-batch or refresh as they stand in the `commitInfo` of its commit, so that they survive a kill: the next
 //! runner reads them there and writes the event that is missing.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::event::{Event, Subject};
-use crate::execute::progress::FlowProgress;
+use crate::execute::progress::{CountedIn, FlowProgress};
 
 /// What a target commit says about itself, under `floe` in its `commitInfo`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +38,9 @@ impl CommitNote {
         serde_json::from_value(info.get("floe")?.clone()).ok()
     }
 
-    /// The event that reports this commit, which is version `version` of the target.
-    pub fn event(self, version: i64) -> Event {
+    /// The event that reports this commit.
+    pub fn event(self, commit: CountedIn) -> Event {
         let subject = Subject::flow(self.flow, self.flow_id, self.dataset);
-        Event::committed(subject, FlowProgress { target_version: Some(version), ..self.progress })
+        Event::committed(subject, self.progress.which_is_in(commit))
     }
 }

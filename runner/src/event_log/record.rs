@@ -10,6 +10,7 @@ use super::{
     event::{Event, EventDetails, EventError, Level, Subject},
     redact::{MAX_DETAIL_BYTES, MAX_MESSAGE_BYTES, MAX_STACK_FRAMES, Redaction, fit_json, truncated},
 };
+use crate::execute::progress::CountedIn;
 
 /// Who records: the update, its attempt, its pipeline and the place where it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +55,8 @@ pub struct Record {
     pub event_type: &'static str,
     /// The typed details, as they were given (not redacted): never printed.
     pub typed: EventDetails,
-    /// The version of the flow's target that the event reports.
-    pub reports: Option<i64>,
+    /// The commit whose numbers the event reports.
+    pub reports: Option<CountedIn>,
 }
 
 impl Record {

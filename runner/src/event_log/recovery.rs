@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     commit::{action::Action, table},
+    execute::progress::CountedIn,
     failure::Failure,
-    state::catalog::Catalog,
+    state::catalog::{Catalog, StoredKind},
     storage::{Location, Storage, layout},
 };
 
@@ -138,7 +139,13 @@ async fn left_behind(storage: &Storage, catalog: &Catalog, marker: &Marker) -> R
     }
     for (key, entry) in &catalog.datasets {
         let location = storage.at(&entry.path(&dataset_name(key)));
-        left.events.extend(unreported(&location, entry.table.version, marker, &reported).await?);
+        let commit = if entry.kind == StoredKind::Journal { CountedIn::Journal } else { CountedIn::Target };
+        left.events.extend(
+            unreported(&location, entry.table.version, marker, |flow, version| {
+                Some(commit(version)).filter(|commit| !reported.reports(flow, *commit))
+            })
+            .await?,
+        );
     }
     left.events.sort_by_key(|event| event.timestamp);
     Ok(left)
@@ -156,19 +163,19 @@ async fn reported(storage: &Storage, marker: &Marker) -> Result<InstanceNote, Fa
             Action::CommitInfo(info) => FlushNote::from_commit_info(info)?.instances.remove(&instance),
             _ => None,
         });
-        let Some(note) = note else { continue };
-        sum.last_seq_no = sum.last_seq_no.max(note.last_seq_no);
-        sum.ended |= note.ended;
-        for (flow, version) in note.reported {
-            let newest = sum.reported.entry(flow).or_insert(version);
-            *newest = version.max(*newest);
-        }
+        sum.add(note.unwrap_or_default());
     }
     Ok(sum)
 }
 
 /// Events for the commits of the dead runner to one table that no flush reports. Looks from the newest version back to where it began.
-async fn unreported(location: &Location, known: i64, marker: &Marker, reported: &InstanceNote) -> Result<Vec<Event>, Failure> {
+/// `wanted` gives the commit of a flow with this version, if its numbers are not reported.
+async fn unreported(
+    location: &Location,
+    known: i64,
+    marker: &Marker,
+    wanted: impl Fn(&str, i64) -> Option<CountedIn>,
+) -> Result<Vec<Event>, Failure> {
     let Some(newest) = table::newest_version(location, Some(known)).await? else { return Ok(Vec::new()) };
     let mut events = Vec::new();
     for version in ((newest - MAX_COMMITS_READ).max(0)..=newest).rev() {
@@ -183,10 +190,8 @@ async fn unreported(location: &Location, known: i64, marker: &Marker, reported: 
             break;
         }
         let Some(note) = CommitNote::from_commit_info(info) else { continue };
-        if note.update_id != marker.update_id || reported.reported.get(&note.flow).is_some_and(|reported| *reported >= version) {
-            continue;
-        }
-        let event = note.event(version);
+        let Some(commit) = wanted(&note.flow, version).filter(|_| note.update_id == marker.update_id) else { continue };
+        let event = note.event(commit);
         events.push(match timestamp {
             Some(timestamp) => event.happened_at(timestamp),
             None => event,

@@ -15,6 +15,7 @@ use crate::{
         transaction::{self, CommitRequest},
         writer::{TableWriter, WriterOptions},
     },
+    execute::progress::CountedIn,
     failure::Failure,
     storage::{Storage, layout},
 };
@@ -48,6 +49,38 @@ pub(super) struct InstanceNote {
     pub ended: bool,
     /// Per flow the newest version of its target whose numbers are reported.
     pub reported: BTreeMap<String, i64>,
+    /// Per flow the newest version of the journal whose numbers are reported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reported_journals: BTreeMap<String, i64>,
+}
+
+impl InstanceNote {
+    /// Adds what another flush says of the same runner.
+    pub fn add(&mut self, other: Self) {
+        self.last_seq_no = self.last_seq_no.max(other.last_seq_no);
+        self.ended |= other.ended;
+        other.reported.into_iter().for_each(|(flow, version)| self.report(flow, CountedIn::Target(version)));
+        other.reported_journals.into_iter().for_each(|(flow, version)| self.report(flow, CountedIn::Journal(version)));
+    }
+
+    /// The numbers of this commit and of those before it are reported.
+    fn report(&mut self, flow: String, commit: CountedIn) {
+        let (reported, version) = match commit {
+            CountedIn::Target(version) => (&mut self.reported, version),
+            CountedIn::Journal(version) => (&mut self.reported_journals, version),
+        };
+        let newest = reported.entry(flow).or_insert(version);
+        *newest = version.max(*newest);
+    }
+
+    /// True if the numbers of this commit are reported.
+    pub fn reports(&self, flow: &str, commit: CountedIn) -> bool {
+        let (reported, version) = match commit {
+            CountedIn::Target(version) => (&self.reported, version),
+            CountedIn::Journal(version) => (&self.reported_journals, version),
+        };
+        reported.get(flow).is_some_and(|newest| *newest >= version)
+    }
 }
 
 impl FlushNote {
@@ -60,9 +93,8 @@ impl FlushNote {
             if let EventDetails::UpdateProgress(progress) = &record.typed {
                 instance.ended |= progress.state.is_terminal();
             }
-            if let (Some(version), Some(flow)) = (record.reports, &record.subject.flow_name) {
-                let reported = instance.reported.entry(flow.clone()).or_insert(version);
-                *reported = version.max(*reported);
+            if let (Some(commit), Some(flow)) = (record.reports, &record.subject.flow_name) {
+                instance.report(flow.clone(), commit);
             }
         }
         note

@@ -120,6 +120,7 @@ fn batch(batch_id: Option<i64>, rows: u64) -> FlowProgress {
             }],
         },
         target_version: Some(4),
+        journal_version: None,
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     batch::{BatchRun, Prepared},
     cdc::{Apply, Compaction, Definition, Mark},
     inputs::{self, PinnedInputs},
-    progress::{FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
+    progress::{CountedIn, FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
 };
 use crate::{
     commit::{CommitOutcome, CommitRequest, RowChange, StagedFiles, TargetTable, table, transaction},
@@ -211,20 +211,28 @@ impl AppendRun<'_> {
     /// Ends the batch of an earlier process. The target is committed last: if it holds the batch, everything else does too, and the batch is
     /// not executed again. Its input may be gone by now.
     async fn finish_pending(&mut self, offsets: &BatchOffsets) -> Result<(), FlowFailure> {
-        let target = &self.run.target;
-        let looked_up_to = target.version();
-        let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
-        if let Some(version) = transaction::recorded(target, &app_id, offsets.batch).await? {
+        let looked_up_to = self.run.target.version();
+        if let Some(commit) = self.counted_in(offsets.batch).await? {
             // An attempt of this process may have committed it without learning so.
             let earlier = self.execution.unsure.end(&self.run.flow.name).filter(|earlier| earlier.batch_id == Some(offsets.batch));
             if let Some(progress) = earlier {
-                self.report(offsets, FlowProgress { target_version: Some(version), ..progress });
+                self.report(offsets, progress.which_is_in(commit));
             }
-            return Ok(self.close(offsets, Some(version)).await?);
+            return Ok(self.close(offsets, Some(commit)).await?);
         }
         self.seen.target = Some(looked_up_to);
         self.refuse_mixture(offsets).await?;
         Box::pin(self.execute(offsets, &[])).await
+    }
+
+    /// The last commit of the batch, if it is there.
+    async fn counted_in(&self, batch: i64) -> Result<Option<CountedIn>, Failure> {
+        let app_id = self.checkpoint.app_id(&self.execution.pipeline_id);
+        if let Some(version) = transaction::recorded(&self.run.target, &app_id, batch).await? {
+            return Ok(Some(CountedIn::Target(version)));
+        }
+        let Some(journal) = &self.run.journal else { return Ok(None) };
+        Ok(transaction::recorded(journal, &without_change(&app_id), batch).await?.map(CountedIn::Journal))
     }
 
     /// The quarantine or the journal of the batch may be committed and its target not. Another query or another rule would then sort the
@@ -452,12 +460,11 @@ impl AppendRun<'_> {
             let request = self.request(offsets.batch, self.seen.quarantine, Map::new(), "quarantine");
             transaction::append(table, files, request).await?;
         }
-        let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, target_version: None };
+        let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, ..FlowProgress::default() };
         let (unsure, flow) = (&self.execution.unsure, &self.run.flow.name);
         let earlier = unsure.begin(flow, &progress).filter(|earlier| earlier.batch_id == progress.batch_id);
-        let outcome = self.commit_target(offsets.batch, staged.target, &progress).await?;
+        let (outcome, commit) = self.commit_target(offsets.batch, staged.target, &progress).await?.unzip();
         unsure.end(flow);
-        let version = outcome.map_or(self.result.total.target_version, |outcome| Some(outcome.version()));
         if let Some(older) = progress.metrics.cdc.map(|counts| counts.older_than_tombstones).filter(|older| *older > 0 && !self.warned) {
             self.warned = true;
             let text = format!(
@@ -468,13 +475,14 @@ impl AppendRun<'_> {
         }
         let unreported = if matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) { earlier } else { Some(progress) };
         if let Some(progress) = unreported {
-            self.report(offsets, FlowProgress { target_version: version, ..progress });
+            self.report(offsets, commit.map_or_else(|| progress.clone(), |commit| progress.clone().which_is_in(commit)));
         }
-        self.close(offsets, version).await
+        self.close(offsets, commit).await
     }
 
-    /// The batch is in `version` of the target, or had nothing to write: the next one begins after it.
-    async fn close(&mut self, offsets: &BatchOffsets, version: Option<i64>) -> Result<(), Failure> {
+    /// The batch is in this commit, or had nothing to write: the next one begins after it.
+    async fn close(&mut self, offsets: &BatchOffsets, commit: Option<CountedIn>) -> Result<(), Failure> {
+        let version = commit.and_then(CountedIn::target).or(self.result.total.target_version);
         let positions = self.positions_after(offsets);
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
         self.result.total.target_version = version;
@@ -489,8 +497,14 @@ impl AppendRun<'_> {
         self.notice(FlowNotice::Batch(progress));
     }
 
-    /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last.
-    async fn commit_target(&self, batch: i64, files: TargetFiles, progress: &FlowProgress) -> Result<Option<CommitOutcome>, Failure> {
+    /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last. Events that
+    /// change no row are counted in the journal: readers of the target have nothing to look at.
+    async fn commit_target(
+        &self,
+        batch: i64,
+        files: TargetFiles,
+        progress: &FlowProgress,
+    ) -> Result<Option<(CommitOutcome, CountedIn)>, Failure> {
         let target = &self.run.target;
         let note = CommitNote {
             update_id: self.execution.update_id.clone(),
@@ -500,11 +514,10 @@ impl AppendRun<'_> {
             progress: progress.clone(),
         };
         let request = self.request(batch, self.seen.target, note.to_info(), "target");
+        let nothing = progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
         match files {
-            TargetFiles::Rows(files) => {
-                let nothing = files.rows == 0 && progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
-                if nothing { Ok(None) } else { transaction::append(target, files, request).await.map(Some) }
-            }
+            TargetFiles::Rows(files) if nothing && files.rows == 0 => Ok(None),
+            TargetFiles::Rows(files) => transaction::append(target, files, request).await.map(in_target),
             TargetFiles::Events { journal: versions, change } => {
                 if let Some(journal) = &self.run.journal
                     && versions.rows > 0
@@ -512,9 +525,17 @@ impl AppendRun<'_> {
                     let request = self.request(batch, self.seen.journal, Map::new(), "journal");
                     transaction::append(journal, versions, request).await?;
                 }
-                // Events that change nothing leave no version behind.
-                let Some(change) = change else { return Ok(None) };
-                transaction::change(target, *change, request).await.map(Some)
+                match (change, &self.run.journal) {
+                    (Some(change), _) => transaction::change(target, *change, request).await.map(in_target),
+                    (None, Some(journal)) if !nothing => {
+                        let transactions =
+                            request.transactions.into_iter().map(|(app_id, batch)| (without_change(&app_id), batch)).collect();
+                        let request = CommitRequest { transactions, absent_until: self.seen.journal, step: Some("journal"), ..request };
+                        let outcome = transaction::append(journal, StagedFiles::none(journal.location()), request).await?;
+                        Ok(Some((outcome, CountedIn::Journal(outcome.version()))))
+                    }
+                    (None, _) => Ok(None),
+                }
             }
         }
     }
@@ -546,6 +567,15 @@ impl AppendRun<'_> {
     fn notice(&self, notice: FlowNotice) {
         self.execution.observer.notice(&self.run.flow.name, notice);
     }
+}
+
+fn in_target(outcome: CommitOutcome) -> Option<(CommitOutcome, CountedIn)> {
+    Some((outcome, CountedIn::Target(outcome.version())))
+}
+
+/// The application id under which a journal counts the micro-batches of `app_id` that change no row of the target.
+fn without_change(app_id: &str) -> String {
+    format!("{app_id}/unchanged")
 }
 
 /// The micro-batch in the words of Spark's streaming progress.

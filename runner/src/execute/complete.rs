@@ -154,7 +154,7 @@ impl Refresh<'_> {
             transaction::overwrite(table, files, request).await?;
         }
         let progress =
-            FlowProgress { batch_id: None, metrics: prepared.metrics, data_quality: prepared.data_quality, target_version: None };
+            FlowProgress { batch_id: None, metrics: prepared.metrics, data_quality: prepared.data_quality, ..FlowProgress::default() };
         let target = &self.run.target;
         let request = self.request(target, "mv", self.info(&progress, &position)?);
         self.execution.unsure.begin(&self.run.flow.name, &progress);

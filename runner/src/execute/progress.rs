@@ -87,6 +87,44 @@ pub struct FlowProgress {
     /// Version of the target that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_version: Option<i64>,
+    /// Version of the journal that counts it, if it changed no row of the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_version: Option<i64>,
+}
+
+/// The commit that holds the numbers of a micro-batch or refresh, so that they are reported once and never lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountedIn {
+    /// This version of the target.
+    Target(i64),
+    /// This version of the journal: events were read that change no row of the target.
+    Journal(i64),
+}
+
+impl CountedIn {
+    /// The version of the target, if it is one.
+    pub const fn target(self) -> Option<i64> {
+        match self {
+            Self::Target(version) => Some(version),
+            Self::Journal(_) => None,
+        }
+    }
+}
+
+impl FlowProgress {
+    /// The commit that holds these numbers.
+    pub fn counted_in(&self) -> Option<CountedIn> {
+        self.journal_version.map(CountedIn::Journal).or(self.target_version.map(CountedIn::Target))
+    }
+
+    /// The same numbers, which this commit holds.
+    #[must_use]
+    pub fn which_is_in(self, commit: CountedIn) -> Self {
+        match commit {
+            CountedIn::Target(version) => Self { target_version: Some(version), ..self },
+            CountedIn::Journal(version) => Self { journal_version: Some(version), ..self },
+        }
+    }
 }
 
 /// How a materialized view was brought up to date.

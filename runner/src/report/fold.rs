@@ -18,6 +18,7 @@ use crate::{
         event::{DataQuality, DatasetType, EventDetails, FlowMetrics, FlowProgress, GraphPlanned, MaintenanceType, PlanningInformation},
         record::Record,
     },
+    execute::progress::CountedIn,
     failure::Failure,
     output::report::change_text,
     settings::Pod,
@@ -129,12 +130,13 @@ impl Fold {
         false
     }
 
-    /// Numbers that an earlier pod has committed; counted if it had not reported them.
+    /// Numbers that an earlier pod has committed; counted if it had not reported them. Events that changed no row count in the event log only:
+    /// a report does not tell how far the journal was.
     pub fn recovered(&mut self, record: &Record) {
         let EventDetails::FlowProgress(progress) = &record.typed else { return };
         let dataset = record.subject.dataset_name.as_deref().unwrap_or_default();
         let reported = self.earlier.iter().flat_map(|earlier| &earlier.tables).find(|table| table.full_name == dataset);
-        if reported.and_then(|table| table.version) < record.reports {
+        if reported.and_then(|table| table.version) < record.reports.and_then(CountedIn::target) {
             self.numbers(record, progress);
         }
     }
@@ -221,7 +223,7 @@ impl Fold {
         totals.input_rows += metrics.num_input_rows as i64;
         let generation = record.subject.generation;
         let table = self.table(&dataset);
-        table.version = record.reports.max(table.version);
+        table.version = record.reports.and_then(CountedIn::target).max(table.version);
         let refresh = table.refresh.get_or_insert_default();
         refresh.rows_written += rows;
         refresh.dropped += dropped;

@@ -87,6 +87,35 @@ fn changed_columns_and_a_refused_reset_are_told() {
 }
 
 #[test]
+fn an_attempt_that_is_not_written_down_keeps_its_report() {
+    let (mut world, pod) = begun(json!({"retryPolicy": {"minBackoffSeconds": 100}}));
+    world.end(&pod, 20);
+    world.pass(6);
+    world.settle();
+    world.pass(600);
+    assert!(world.reconcile("u", true), "attempt 2 is made, and the operator dies before its status says so");
+    assert_eq!((world.made.len(), world.status("u").attempt), (2, Some(1)));
+    let pod = world.run("u-a2");
+    world.report(&pod, running(5));
+    world.settle();
+    assert!(world.reports.contains_key("u-a2"), "{:?}", world.reports.keys());
+    assert_eq!((world.state("u").as_str(), world.status("u").totals.unwrap().rows_written), ("RUNNING", 15));
+}
+
+#[test]
+fn the_image_may_be_known_after_the_end() {
+    let (mut world, pod) = begun(json!({}));
+    world.complete(&pod, 11);
+    world.settle();
+    assert_eq!(world.status("u").state, Some(UpdateState::Completed));
+    assert_eq!(world.status("u").runner.unwrap().image, "");
+    let status = world.pods.get_mut(&pod).unwrap().status.as_mut().unwrap();
+    status.container_statuses.as_mut().unwrap()[0].image_id = "ghcr.io/floe/runner@sha256:1".to_string();
+    world.settle();
+    assert_eq!(world.status("u").runner.unwrap().image, "ghcr.io/floe/runner@sha256:1");
+}
+
+#[test]
 fn the_image_is_the_one_that_the_kubelet_ran() {
     let (mut world, pod) = begun(json!({}));
     assert_eq!(world.status("u").runner.unwrap().image, "");
