@@ -14,6 +14,7 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 use crate::{
     apiserver::ApiServer,
     helm::{Chart, helm},
+    programs,
     tenant::Tenant,
 };
 
@@ -83,7 +84,7 @@ pub async fn install_chart(chart: &Chart, values: &str) -> anyhow::Result<()> {
 
 /// Runs kubectl as a person does; its standard output. `input` is what it reads with `-f -`.
 pub async fn kubectl(tenant: &Tenant, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
-    let mut child = Command::new(program())
+    let mut child = Command::new(programs::installed("kubectl"))
         .arg("--kubeconfig")
         .arg(tenant.server.kubeconfig())
         .args(["--namespace", &tenant.name])
@@ -99,11 +100,6 @@ pub async fn kubectl(tenant: &Tenant, arguments: &[&str], input: Option<&str>) -
     let output = child.wait_with_output().await?;
     ensure!(output.status.success(), "kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn program() -> PathBuf {
-    let bin = std::env::var_os("FLOE_E2E_BIN").map(|bin| PathBuf::from(bin).join("kubectl"));
-    bin.filter(|kubectl| kubectl.is_file()).unwrap_or_else(|| PathBuf::from("kubectl"))
 }
 
 /// Asks the tables of the bookstore on their volume, with a pod of its own: `floe sql` reads what any engine would read.

@@ -1,15 +1,14 @@
 //! The charts as Helm renders and installs them.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{path::Path, process::Stdio};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
+
+use crate::programs;
 
 /// The oldest Kubernetes that is supported.
 const KUBE_VERSION: &str = "1.33.0";
@@ -68,7 +67,7 @@ pub fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> anyhow::Resul
 
 /// Runs Helm; its standard output.
 pub async fn helm(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program())
+    let output = Command::new(programs::installed("helm"))
         .args(arguments)
         .stdin(Stdio::null())
         .output()
@@ -76,12 +75,4 @@ pub async fn helm(arguments: &[&str]) -> anyhow::Result<String> {
         .context("cannot run helm; run e2e/cluster/install once")?;
     ensure!(output.status.success(), "helm {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-/// The Helm that `e2e/cluster/install` built, else that of the machine.
-fn program() -> PathBuf {
-    let cache = std::env::var_os("FLOE_E2E_CACHE").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/floe-e2e")));
-    let bin = std::env::var_os("FLOE_E2E_BIN").map(PathBuf::from).or_else(|| Some(cache?.join("bin")));
-    bin.map(|bin| bin.join("helm")).filter(|helm| helm.is_file()).unwrap_or_else(|| PathBuf::from("helm"))
 }

@@ -11,6 +11,8 @@ pub mod helm;
 pub mod objects;
 pub mod operator;
 pub mod oracle;
+pub mod programs;
+pub mod prometheus;
 pub mod rights;
 pub mod scene;
 pub mod seen;

@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::{
     apiserver::ApiServer,
+    programs,
     tenant::{PATIENCE, Tenant},
 };
 
@@ -80,7 +81,7 @@ impl Settings {
 
     /// Starts the process and does not wait for anything.
     pub fn spawn(&self) -> anyhow::Result<Operator> {
-        let program = program(PROGRAM)?;
+        let program = programs::ours(PROGRAM)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(&program)
@@ -115,6 +116,11 @@ impl Operator {
     /// Starts an operator for the namespace of one test and waits until it is ready.
     pub async fn start(tenant: &Tenant) -> anyhow::Result<Self> {
         Settings::of(tenant).await?.start().await
+    }
+
+    /// The port of this machine on which it listens.
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its process id; none when it has ended.
@@ -208,16 +214,7 @@ impl Operator {
 
 /// What the program says about its arguments.
 pub async fn help() -> anyhow::Result<String> {
-    let output = Command::new(program(PROGRAM)?).arg("--help").env_clear().output().await?;
+    let output = Command::new(programs::ours(PROGRAM)?).arg("--help").env_clear().output().await?;
     ensure!(output.status.success(), "--help: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-/// A program of Floe: beside this one, or one folder up where this one is a test.
-pub fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(name));
-    places
-        .find(|program| program.is_file())
-        .with_context(|| format!("there is no {name} beside {}; run `cargo build --workspace` first", this.display()))
 }

@@ -35,6 +35,7 @@ mod o35_delete_always_ends;
 mod o36_history_limits;
 mod o37_status_is_bounded;
 mod o39_continuous_pipeline;
+mod o49_two_operators;
 mod o51_tenants_are_separate;
 mod o52_storage_conflict;
 mod o53_immutable_fields;

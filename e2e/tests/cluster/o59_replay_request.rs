@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use floe_crds::state::UpdateState;
-use floe_e2e::operator::program;
+use floe_e2e::programs;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::LogParams;
 use serde_json::{Value, json};
@@ -14,7 +14,8 @@ const ATTEMPT: &str = "bookstore-u1-a1";
 
 /// The changes that the event of the end of planning lists, in a log of one event per line.
 fn planned(log: &str) -> anyhow::Result<Value> {
-    let events = log.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>().context("a line is no event")?;
+    let event = |line: &str| serde_json::from_str::<Value>(line).with_context(|| format!("no event: {line}"));
+    let events = log.lines().map(event).collect::<anyhow::Result<Vec<_>>>()?;
     let planned =
         events.iter().find(|event| event["event_type"] == "graph_planned").with_context(|| format!("nothing was planned:\n{log}"))?;
     Ok(planned["details"]["graph_planned"]["changes"].clone())
@@ -34,7 +35,7 @@ async fn o59_replay_request() -> anyhow::Result<()> {
     let laptop = tempfile::tempdir()?;
     let file = laptop.path().join("request.json");
     tokio::fs::write(&file, &request).await?;
-    let output = Command::new(program("floe")?)
+    let output = Command::new(programs::ours("floe")?)
         .args(["run", &folder(), "--request", &file.display().to_string(), "--dry-run", "--output", "json"])
         .args(["--storage", &laptop.path().join("lake").display().to_string()])
         .env_clear()

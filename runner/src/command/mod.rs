@@ -44,7 +44,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment
     let display = display(&arguments.command);
     let terminal = Terminal::of(display, environment.no_color);
     let project = project(&arguments.command).to_path_buf();
-    log_to_stderr(display, terminal.hidden());
+    log_to_stderr(&terminal, environment.in_cluster);
     let outcome = runtime().and_then(|runtime| {
         if let Some(failpoints) = &environment.failpoints {
             failpoint::configure(failpoints)?;
@@ -134,18 +134,22 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::internal("the process could not start its threads").caused_by(error))
 }
 
-/// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out.
-fn log_to_stderr(display: Display, hidden: Hidden) {
-    let level = match (display.quiet, display.verbose) {
+/// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out. In a pod
+/// the lines stand between the events, so they are JSON too.
+fn log_to_stderr(terminal: &Terminal, in_cluster: bool) {
+    let level = match (terminal.quiet, terminal.verbose) {
         (true, _) => "error",
         (false, 0 | 1) => "warn",
         (false, 2) => "info",
         (false, _) => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},buoyant_kernel=off,delta_kernel=off"));
-    let _ = tracing_subscriber::fmt()
+    let hidden = terminal.hidden();
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || HiddenStderr(hidden.clone()))
-        .with_target(display.verbose > 1)
-        .try_init();
+        .with_target(terminal.verbose > 1)
+        .with_ansi(terminal.color_err);
+    // It fails if a test has started one before.
+    let _ = if in_cluster { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
 }
