@@ -22,7 +22,7 @@ use crate::{
     args::{Arguments, Command, Display, OutputFormat},
     failpoint,
     failure::Failure,
-    output::{Hidden, HiddenStderr, Terminal},
+    output::{HiddenStderr, Terminal},
     project::{self, Project},
     settings::{Environment, Settings},
 };

@@ -517,7 +517,7 @@ impl AppendRun<'_> {
         let nothing = progress.metrics.num_input_rows == 0 && progress.data_quality.dropped_records == 0;
         match files {
             TargetFiles::Rows(files) if nothing && files.rows == 0 => Ok(None),
-            TargetFiles::Rows(files) => transaction::append(target, files, request).await.map(in_target),
+            TargetFiles::Rows(files) => transaction::append(target, files, request).await.map(in_target).map(Some),
             TargetFiles::Events { journal: versions, change } => {
                 if let Some(journal) = &self.run.journal
                     && versions.rows > 0
@@ -526,7 +526,7 @@ impl AppendRun<'_> {
                     transaction::append(journal, versions, request).await?;
                 }
                 match (change, &self.run.journal) {
-                    (Some(change), _) => transaction::change(target, *change, request).await.map(in_target),
+                    (Some(change), _) => transaction::change(target, *change, request).await.map(in_target).map(Some),
                     (None, Some(journal)) if !nothing => {
                         let transactions =
                             request.transactions.into_iter().map(|(app_id, batch)| (without_change(&app_id), batch)).collect();
@@ -569,8 +569,8 @@ impl AppendRun<'_> {
     }
 }
 
-fn in_target(outcome: CommitOutcome) -> Option<(CommitOutcome, CountedIn)> {
-    Some((outcome, CountedIn::Target(outcome.version())))
+fn in_target(outcome: CommitOutcome) -> (CommitOutcome, CountedIn) {
+    (outcome, CountedIn::Target(outcome.version()))
 }
 
 /// The application id under which a journal counts the micro-batches of `app_id` that change no row of the target.
