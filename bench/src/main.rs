@@ -1,5 +1,6 @@
 //! Benchmarks of Floe and the generator of their data and of the bookstore example.
 
+mod cdc;
 mod event;
 mod generate;
 mod measure;
@@ -79,7 +80,8 @@ enum Command {
         /// Folder for the projects [default: the system's folder for temporary files]
         #[arg(long)]
         work: Option<PathBuf>,
-        /// Names of benchmarks: json_to_bronze, bronze_to_silver, graph_1000, new_files_10000, known_files_100000 [default: all but the last]
+        /// Names of benchmarks: json_to_bronze, bronze_to_silver, graph_1000, new_files_10000, known_files_100000, auto_cdc [default: all but
+        /// the last two]
         names: Vec<String>,
     },
     /// Put the operator under load and print one JSON line per figure; needs e2e/cluster/install

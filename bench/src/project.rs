@@ -42,6 +42,20 @@ impl Project {
         Ok(project)
     }
 
+    /// A table of customers that follows a feed of changes; `stored` is the clause of its type.
+    pub fn changes(root: &Path, stored: &str, vectors: bool) -> io::Result<Self> {
+        let project = Self::empty(root)?;
+        let text = format!(
+            "CREATE TEMPORARY VIEW changes AS SELECT * FROM STREAM read_files('${{landing}}', format => 'parquet', schema =>\n  \
+             'id BIGINT, op STRING, seq BIGINT, name STRING, email STRING, city STRING, country STRING, amount DOUBLE');\n\
+             CREATE OR REFRESH STREAMING TABLE customers TBLPROPERTIES ('delta.enableDeletionVectors' = '{vectors}');\n\
+             CREATE FLOW customers_flow AS AUTO CDC INTO customers FROM STREAM(changes) KEYS (id) APPLY AS DELETE WHEN op = 'delete'\n  \
+             SEQUENCE BY seq COLUMNS * EXCEPT (op, seq) {stored};\n"
+        );
+        fs::write(root.join("transformations/customers.sql"), text)?;
+        Ok(project)
+    }
+
     /// `datasets` datasets in chains of ten: a streaming table over files, then views, each over the one before.
     pub fn chains(root: &Path, datasets: u64) -> io::Result<Self> {
         let project = Self::empty(root)?;

@@ -1,6 +1,9 @@
 //! The benchmarks: each makes its project in a temporary folder, runs `floe` and prints one JSON line per figure.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -27,12 +30,13 @@ pub struct Options {
 type Benchmark = fn(&Options) -> anyhow::Result<()>;
 
 /// Names and functions of all benchmarks; the last column says whether it runs without being named.
-const BENCHMARKS: [(&str, Benchmark, bool); 5] = [
+const BENCHMARKS: [(&str, Benchmark, bool); 6] = [
     ("json_to_bronze", json_to_bronze, true),
     ("bronze_to_silver", bronze_to_silver, true),
     ("graph_1000", graph_1000, true),
     ("new_files_10000", new_files_10000, true),
     ("known_files_100000", known_files_100000, false),
+    ("auto_cdc", crate::cdc::run, false),
 ];
 
 /// Runs the benchmarks of these names, or all that are not optional.
@@ -55,16 +59,25 @@ struct Figure<'a> {
     rows: u64,
     seconds: f64,
     peak_rss_mb: f64,
+    #[serde(flatten)]
+    more: BTreeMap<&'a str, usize>,
 }
 
 fn report(bench: &str, rows: u64, measured: Measured) -> anyhow::Result<()> {
+    report_with(bench, rows, measured, &[])
+}
+
+/// Prints a figure, and `more` numbers that belong to it.
+pub fn report_with(bench: &str, rows: u64, measured: Measured, more: &[(&str, usize)]) -> anyhow::Result<()> {
     let rounded = |value: f64, digits: f64| (value * digits).round() / digits;
-    let figure = Figure { bench, rows, seconds: rounded(measured.seconds, 1000.0), peak_rss_mb: rounded(measured.peak_rss_mb, 10.0) };
+    let (seconds, peak_rss_mb) = (rounded(measured.seconds, 1000.0), rounded(measured.peak_rss_mb, 10.0));
+    let figure = Figure { bench, rows, seconds, peak_rss_mb, more: more.iter().copied().collect() };
     crate::output::line(&serde_json::to_string(&figure)?)
 }
 
 impl Options {
-    fn folder(&self) -> anyhow::Result<TempDir> {
+    /// A folder for the projects of one benchmark.
+    pub fn folder(&self) -> anyhow::Result<TempDir> {
         let folder = match &self.work {
             Some(work) => TempDir::new_in(work),
             None => TempDir::new(),
@@ -72,7 +85,8 @@ impl Options {
         folder.context("cannot make a temporary folder")
     }
 
-    fn floe(&self, project: &Project, command: &str, more: &[&str]) -> anyhow::Result<Measured> {
+    /// Runs a command of `floe` on a project.
+    pub fn floe(&self, project: &Project, command: &str, more: &[&str]) -> anyhow::Result<Measured> {
         let root = project.root().to_str().context("the folder's name is not UTF-8")?;
         let arguments: Vec<&str> = [command, root, "-q"].iter().chain(more).copied().collect();
         measure::run(&self.floe, &arguments)
