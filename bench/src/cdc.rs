@@ -51,14 +51,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     for case in &CASES {
         let project = Project::changes(&folder.path().join(case.name), case.stored, case.vectors)?;
-        let table = project.root().join("_floe_storage");
+        let storage = project.root().join("lake");
+        let update = || options.floe(&project, "run", &["--storage", &storage.display().to_string()]);
         let step = |name: &str, rows: u64| -> anyhow::Result<()> {
-            let measured = options.floe(&project, "run", &["--storage", &table.display().to_string()])?;
-            report(&format!("{}.{name}", case.name), rows, measured, &table.join("main/bench/customers"))
+            let measured = update()?;
+            report(&format!("{}.{name}", case.name), rows, measured, &storage.join("bench/customers"))
         };
         link_all(&load, &project.landing())?;
         step("load", options.rows)?;
-        step("noop", 0)?;
+        crate::run::report(&format!("{}.noop", case.name), options.rows, update()?)?;
         for (name, rows) in CHANGES {
             link_all(&staged.join(name), &project.landing())?;
             step(name, rows)?;

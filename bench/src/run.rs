@@ -63,7 +63,8 @@ struct Figure<'a> {
     more: BTreeMap<&'a str, usize>,
 }
 
-fn report(bench: &str, rows: u64, measured: Measured) -> anyhow::Result<()> {
+/// Prints a figure.
+pub fn report(bench: &str, rows: u64, measured: Measured) -> anyhow::Result<()> {
     report_with(bench, rows, measured, &[])
 }
 
