@@ -117,6 +117,8 @@ camel_words! {
         NameTaken,
         /// Work is going on.
         Progressing,
+        /// Nothing is due.
+        Idle,
         /// There was no update yet.
         NoUpdateYet,
         /// The update ended well.

@@ -10,6 +10,11 @@ pub fn now() -> Timestamp {
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
+/// `at` as messages say it.
+pub fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// The clock that never jumps, for waiting.
 pub fn instant() -> Instant {
     Instant::now()

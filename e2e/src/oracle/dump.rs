@@ -114,14 +114,16 @@ fn canonical(value: &mut Value, uids: &[(String, String)], namespace: &str) {
 }
 
 fn same(text: &str, uids: &[(String, String)], namespace: &str) -> String {
-    if text.parse::<Timestamp>().is_ok() {
-        return "<time>".to_string();
-    }
     let mut text = text.replace(namespace, "<namespace>");
     for (uid, name) in uids {
         text = text.replace(uid, name);
     }
-    text.split(' ').map(|word| if is_uuid(word) { "<uid>" } else { word }).collect::<Vec<_>>().join(" ")
+    let word = |word| match word {
+        word if is_uuid(word) => "<uid>",
+        word if word.parse::<Timestamp>().is_ok() => "<time>",
+        word => word,
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A uid of an object that is not among the dumped ones, such as a pod.

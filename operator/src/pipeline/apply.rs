@@ -2,7 +2,7 @@
 
 use floe_crds::{
     pipeline::{Pipeline, PipelineStatus},
-    pipeline_update::PipelineUpdate,
+    pipeline_update::{Cancel, PipelineUpdate},
     table::Table,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -31,8 +31,8 @@ const MOST_NAMES: i64 = 20;
 /// What was done.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
-    /// Updates that were made, or found as they should be made.
-    pub started: Vec<PipelineUpdate>,
+    /// The update that was made, or found as it should be made.
+    pub started: Option<PipelineUpdate>,
     /// The object itself was changed: what was observed is outdated, and there is no status to write.
     pub changed: bool,
     /// The newest number in a name of an update.
@@ -67,13 +67,14 @@ pub async fn apply(ctx: &Context, observed: &Observed, mut plan: Plan) -> Result
     if plan.beside.is_some() || matches!(observed.access, super::observe::Access::Read(_)) {
         ctx.memory.saw_access(&observed.key, resources::beside(&observed.pipeline).hash());
     }
-    for (update, cancel) in &plan.stops {
-        ctx.merge::<PipelineUpdate>(update, json!({"spec": {"cancel": cancel}})).await?;
+    for update in &plan.stops {
+        let patch = json!({"metadata": {"annotations": {labels::SUPERSEDED: "true"}}, "spec": {"cancel": Cancel::Graceful}});
+        ctx.merge::<PipelineUpdate>(update, patch).await?;
     }
-    for start in std::mem::take(&mut plan.starts) {
+    if let Some(start) = plan.start.take() {
         let (update, number) = create(ctx, start).await?;
         applied.counter = applied.counter.max(Some(number));
-        applied.started.push(update);
+        applied.started = Some(update);
     }
     for change in &plan.tables {
         apply_table(ctx, change).await?;
@@ -168,7 +169,7 @@ pub async fn write_status(ctx: &Context, observed: &Observed, decision: &Decisio
         return Ok(());
     }
     ctx.write_status::<Pipeline>(&observed.pipeline, &status).await?;
-    for told in super::conditions::transitions(before, &status, decision.missed) {
+    for told in super::conditions::transitions(before, &status, decision.schedule.missed) {
         ctx.recorder.publish(hub::reference(observed.pipeline.as_ref()), told.severity, told.reason, told.note, None);
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! How a Pipeline goes: with its data kept, at once; with its data removed, after its runner has stopped and a clean-up has run. Only data of its own:
 //! where an older Pipeline has the storage, nothing is removed. Pure.
 
-use floe_crds::{pipeline::DeletionPolicy, pipeline_update::PipelineUpdate, state::UpdateState};
+use floe_crds::{condition::Reason, pipeline::DeletionPolicy, pipeline_update::PipelineUpdate, state::UpdateState};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1 as batch;
 use kube::ResourceExt;
 
 use super::{
-    decide::Decision,
+    decide::{Act, Outcome},
     observe::{Observed, belongs, state},
     validate::{self, Verdict},
 };
@@ -17,6 +17,8 @@ use crate::labels;
 pub const FINALIZER: &str = "floe.dev/pipeline-cleanup";
 /// A clean-up is tried for so long.
 const TRIED_SECONDS: i64 = 600;
+/// So often it is looked whether the runner has stopped.
+const STOPPING: SignedDuration = SignedDuration::from_secs(5);
 
 /// How far a deletion is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,19 +64,18 @@ pub fn is_held(observed: &Observed) -> bool {
 }
 
 /// What must happen next to a Pipeline that is being deleted. A deletion never starts an update.
-pub fn decide(observed: &Observed, verdict: &Verdict, decision: &mut Decision) {
+pub fn decide(observed: &Observed, verdict: &Verdict) -> Outcome {
     let step = step(observed, verdict);
-    match &step {
+    let (message, again) = match &step {
         // Updates end by themselves when their Pipeline goes.
-        Step::Stopping => decision.look_again(observed.now.saturating_add(SignedDuration::from_secs(5)).unwrap_or(observed.now)),
-        Step::Start | Step::Running => {
-            if let Some(deadline) = deadline(observed) {
-                decision.look_again(deadline);
-            }
+        Step::Stopping => {
+            let soon = observed.now.saturating_add(STOPPING).unwrap_or(observed.now);
+            ("the Pipeline is being deleted; its updates end first", Some(soon))
         }
-        Step::Nothing | Step::Release(_) => {}
-    }
-    decision.cleanup = Some(step);
+        Step::Start | Step::Running => ("the Pipeline is being deleted; a clean-up removes its data", deadline(observed)),
+        Step::Nothing | Step::Release(_) => ("the Pipeline is being deleted", None),
+    };
+    Outcome { again, ..Outcome::new(Act::Delete(step), Reason::Deleting, message) }
 }
 
 fn deadline(observed: &Observed) -> Option<Timestamp> {

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{
-    decide::{Action, Decision, Held},
+    decide::{Act, Decision, Outcome},
     observe::{Observed, state},
     status::LastEnd,
     validate::{Refusal, Verdict},
@@ -22,7 +22,6 @@ use super::{
 use crate::{
     error::{Error, ErrorClass},
     events::{EventReason, Severity},
-    labels,
 };
 
 /// Something that is missing may come; after this time someone is told to look.
@@ -121,34 +120,33 @@ impl View<'_> {
         }
     }
 
-    /// Reconciling and Stalled.
+    /// Reconciling and Stalled. The first one says what happens now, or why nothing does.
     fn progress(&self, graph: &Graph, ready: &Said) -> (Said, Said) {
-        let working = |message: &str| Said::new(true, Reason::Progressing, message);
-        let still = || Said::new(false, ready.reason, "nothing is being worked on");
+        let Outcome { act, reason, message, .. } = &self.decision.outcome;
+        let still = || Said::new(false, *reason, message.clone());
+        let working = || Said::new(true, Reason::Progressing, message.clone());
         let fine = || Said::new(false, ready.reason, "nothing is in the way");
+        let stalled = |reason: Reason, why: &str| Said::new(true, reason, why);
         match self.failure.map(|error| (error.class(), error)) {
             Some((ErrorClass::Forbidden, error)) => {
-                return (still(), Said::new(true, Reason::PermissionDenied, format!("{error}; give the operator this right")));
+                return (still(), stalled(Reason::PermissionDenied, &format!("{error}; give the operator this right")));
             }
-            Some((ErrorClass::User, error)) => return (still(), Said::new(true, Reason::NameTaken, error.to_string())),
+            Some((ErrorClass::User, error)) => return (still(), stalled(Reason::NameTaken, &error.to_string())),
             _ => {}
         }
-        if self.decision.held == Some(Held::Deleting) {
+        if matches!(act, Act::Delete(_)) {
             let waits = self.writer.map(|writer| format!("; the clean-up waits for the end of {writer}")).unwrap_or_default();
-            return (Said::new(true, Reason::Deleting, format!("the Pipeline is being deleted{waits}")), fine());
+            return (Said::new(true, *reason, format!("{message}{waits}")), fine());
         }
         match (self.verdict, graph) {
-            (Verdict::Refused(refusal), _) => (still(), Said::new(true, refusal.reason, refusal.message.clone())),
-            (Verdict::Waiting(refusal), _) => {
-                if patience_ends(self.observed, refusal).is_none() {
-                    (still(), Said::new(true, refusal.reason, refusal.message.clone()))
-                } else {
-                    (Said::new(true, refusal.reason, refusal.message.clone()), fine())
-                }
+            (Verdict::Refused(refusal), _) => (still(), stalled(refusal.reason, &refusal.message)),
+            (Verdict::Waiting(refusal), _) if patience_ends(self.observed, refusal).is_none() => {
+                (still(), stalled(refusal.reason, &refusal.message))
             }
-            (_, Graph::Checking) => (working("a runner checks the definition"), fine()),
-            (_, Graph::Invalid(findings)) => (still(), Said::new(true, Reason::GraphInvalid, findings.clone())),
-            (_, Graph::Unchecked(why)) => (still(), Said::new(true, Reason::UpdateFailed, why.clone())),
+            (Verdict::Waiting(_), _) => (Said { status: Status::True, ..still() }, fine()),
+            (_, Graph::Checking) => (working(), fine()),
+            (_, Graph::Invalid(findings)) => (still(), stalled(Reason::GraphInvalid, findings)),
+            (_, Graph::Unchecked(why)) => (still(), stalled(Reason::UpdateFailed, why)),
             (_, Graph::Valid(_) | Graph::NotWanted(_)) => (still(), fine()),
         }
     }
@@ -179,8 +177,8 @@ impl View<'_> {
     }
 
     fn paused(&self) -> Said {
-        if self.decision.held == Some(Held::Paused) {
-            return Said::new(true, Reason::Paused, format!("the annotation {} is set: nothing but the status is written", labels::PAUSED));
+        if matches!(self.decision.outcome.act, Act::Pause) {
+            return Said::new(true, self.decision.outcome.reason, self.decision.outcome.message.clone());
         }
         if self.observed.pipeline.spec.suspend {
             return Said::new(false, Reason::Suspended, "spec.suspend is set: no update starts by itself");
@@ -247,13 +245,13 @@ impl View<'_> {
         if self.observed.pipeline.spec.update_policy.on_change == OnChange::None {
             return because("updatePolicy.onChange is None");
         }
-        if self.decision.held == Some(Held::Suspended) {
+        if matches!(self.decision.outcome.act, Act::Suspend) {
             return because("spec.suspend is set");
         }
         // The update that left it unchecked may be gone.
         let status = self.observed.pipeline.status.as_ref().filter(|status| status.definition_hash.as_deref() == Some(hash));
         let unchecked = status.and_then(|status| condition::find(&status.conditions, ConditionType::Ready));
-        let starts = self.decision.actions.iter().any(|action| matches!(action, Action::Start(_)));
+        let starts = matches!(self.decision.outcome.act, Act::Start(_));
         match unchecked.filter(|ready| !starts && ready.reason == Reason::NotValidated.as_str()) {
             Some(ready) => Graph::NotWanted(ready.message.clone()),
             None => Graph::Checking,

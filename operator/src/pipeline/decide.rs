@@ -1,9 +1,10 @@
-//! When an update starts, and why not: a list of named checks. The first that applies ends it. Pure.
+//! When an update starts, and why not: lists of named checks. Each that applies says what happens, why, and when to look again. Pure.
 
 use std::{sync::Arc, time::Duration};
 
 use floe_crds::{
-    pipeline::{Mode, OnChange},
+    condition::Reason,
+    pipeline::{Mode, OnChange, PipelineStatus},
     pipeline_update::{Cancel, PipelineUpdate, PipelineUpdateSpec, UpdateType},
     state::{Cause, UpdateState},
     update::UpdateSelection,
@@ -12,136 +13,191 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::{
-    cleanup, conditions, history,
+    cleanup, conditions, continuous, history,
     observe::{Observed, state},
-    validate::{Valid, Verdict},
+    schedule::{self, Schedule},
+    validate::{Refusal, Valid, Verdict},
 };
-use crate::{controller::Next, labels};
+use crate::{clock::whole_seconds, controller::Next, labels};
 
-/// What must happen now, and when to look again.
-#[derive(Clone, Debug, Default)]
-pub struct Decision {
-    /// What is done about the Pipeline's updates, in this order.
-    pub actions: Vec<Action>,
-    /// Nothing starts by itself, because of this.
-    pub held: Option<Held>,
-    /// Look again at this time, if nothing happens before.
-    pub wake: Option<Timestamp>,
-    /// The instant that is acted on now.
-    pub scheduled: Option<Timestamp>,
-    /// The next instant of the schedule.
-    pub next_schedule: Option<Timestamp>,
-    /// Instants that nobody makes up for any more.
-    pub missed: usize,
-    /// How far a deletion is.
-    pub cleanup: Option<cleanup::Step>,
-    now: Option<Timestamp>,
-}
-
-/// Why nothing starts by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// The object goes.
-    Deleting,
-    /// The annotation says so.
-    Paused,
-    /// The definition is wrong, or something is missing.
-    Refused,
-    /// `spec.suspend`.
-    Suspended,
-}
-
-/// One thing that is done about an update.
+/// What comes of a look at a Pipeline.
 #[derive(Clone, Debug)]
-pub enum Action {
-    /// A new one.
+pub struct Decision {
+    /// What happens about its updates, or why nothing does.
+    pub outcome: Outcome,
+    /// How far its schedule is after this look.
+    pub schedule: Schedule,
+    /// Updates that are old and go.
+    pub removes: Vec<Arc<PipelineUpdate>>,
+    /// Look again at this time, if nothing happens before.
+    pub again: Option<Timestamp>,
+}
+
+/// What a check says.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What happens.
+    pub act: Act,
+    /// Why: the word for machines.
+    pub reason: Reason,
+    /// Why: the sentence for people.
+    pub message: String,
+    /// Something else will be said at this time.
+    pub again: Option<Timestamp>,
+}
+
+/// What happens about a Pipeline's updates.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Nothing: the Pipeline goes.
+    Delete(cleanup::Step),
+    /// Nothing, whatever happens: a person works on it.
+    Pause,
+    /// Nothing: the definition is wrong, or something is missing.
+    Refuse,
+    /// Nothing by itself.
+    Suspend,
+    /// A new one begins.
     Start(Box<Start>),
-    /// This one shall stop.
-    Stop(Arc<PipelineUpdate>, Cancel),
-    /// This one is old and goes.
-    Remove(Arc<PipelineUpdate>),
+    /// This one shall stop, so that one for the changed definition can follow.
+    Replace(Arc<PipelineUpdate>),
+    /// The schedule moves on without an update.
+    Skip,
+    /// Nothing, and no further check is asked.
+    Rest,
+    /// Nothing because of this check; the next one is asked.
+    Wait,
 }
 
 /// A new update.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Start {
     /// What it is asked to do.
     pub spec: PipelineUpdateSpec,
-    /// The instant of the schedule.
+    /// The instant of the schedule that it is for.
     pub scheduled_at: Option<Timestamp>,
+    /// Those that wait for a definition that is outdated: they shall end.
+    pub replaces: Vec<Arc<PipelineUpdate>>,
+}
+
+impl Outcome {
+    /// This happens.
+    pub fn new(act: Act, reason: Reason, message: impl Into<String>) -> Self {
+        Self { act, reason, message: message.into(), again: None }
+    }
+
+    /// Nothing happens because of this; other checks may say more.
+    pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Act::Wait, reason, message)
+    }
+
+    /// Nothing happens, and no other check has a word in it.
+    pub fn rest(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Act::Rest, reason, message)
+    }
+
+    /// An update with this spec begins.
+    pub fn start(spec: PipelineUpdateSpec, message: impl Into<String>) -> Self {
+        Self::new(Act::Start(Box::new(Start { spec, scheduled_at: None, replaces: Vec::new() })), Reason::Progressing, message)
+    }
+
+    /// The same, until then.
+    pub fn until(self, at: Timestamp) -> Self {
+        Self { again: Some(at), ..self }
+    }
+
+    /// The same, and no other check has a word in it.
+    pub fn resting(self) -> Self {
+        Self { act: Act::Rest, ..self }
+    }
 }
 
 impl Decision {
+    fn only(outcome: Outcome) -> Self {
+        Self { again: outcome.again, outcome, schedule: Schedule::default(), removes: Vec::new() }
+    }
+
     /// When to look again.
-    pub fn next(&self) -> Next {
-        match (self.wake, self.now) {
-            (Some(wake), Some(now)) => {
-                let wait = Duration::try_from(wake.duration_since(now)).unwrap_or(Duration::ZERO);
-                Next::After(wait.max(Duration::from_millis(50)))
-            }
-            _ => Next::Settled,
-        }
-    }
-
-    pub(super) fn look_again(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-    }
-
-    fn start(&mut self, start: Start) {
-        self.actions.push(Action::Start(Box::new(start)));
+    pub fn next(&self, now: Timestamp) -> Next {
+        let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+        self.again.map_or(Next::Settled, |at| Next::After(wait(at).max(Duration::from_millis(50))))
     }
 }
 
 /// What happens to the Pipeline's updates.
 pub fn decide(observed: &Observed, verdict: &Verdict) -> Decision {
-    let mut decision = Decision { now: Some(observed.now), ..Decision::default() };
-    if observed.is_deleted() {
-        decision.held = Some(Held::Deleting);
-        cleanup::decide(observed, verdict, &mut decision);
-        return decision;
+    if let Some(outcome) = deleted(observed, verdict).or_else(|| paused(observed)) {
+        return Decision::only(outcome);
     }
-    if observed.annotation(labels::PAUSED) == Some("true") {
-        decision.held = Some(Held::Paused);
-        return decision;
-    }
-    let Some(valid) = verdict.valid() else {
-        decision.held = Some(Held::Refused);
-        if let Verdict::Waiting(refusal) = verdict
-            && let Some(end) = conditions::patience_ends(observed, refusal)
-        {
-            decision.look_again(end);
-        }
-        history::remove_old(observed, &mut decision);
-        return decision;
+    let mut decision = match verdict {
+        Verdict::Refused(refusal) => Decision::only(refused(refusal)),
+        Verdict::Waiting(refusal) => Decision::only(missing(observed, refusal)),
+        Verdict::Valid(valid) => Look { observed, valid }.decision(),
     };
-    let look = Look { observed, valid };
-    // What shall follow is announced whatever starts now.
-    look.announce_schedule(&mut decision);
-    let checks: [Check<'_>; 8] = [
-        Look::requested,
-        Look::suspended,
-        Look::continuous_changed,
-        Look::continuous_stopped,
-        Look::changed,
-        Look::waits_for_validation,
-        Look::scheduled,
-        Look::maintenance,
-    ];
-    let _ = checks.iter().any(|check| check(&look, &mut decision));
-    history::remove_old(observed, &mut decision);
+    let old = history::old(observed);
+    decision.removes = old.removes;
+    decision.again = decision.again.into_iter().chain(old.again).min();
     decision
 }
 
-/// A check that applies says what happens and ends the list.
-type Check<'a> = fn(&Look<'a>, &mut Decision) -> bool;
-
-struct Look<'a> {
-    observed: &'a Observed,
-    valid: &'a Valid,
+fn deleted(observed: &Observed, verdict: &Verdict) -> Option<Outcome> {
+    observed.is_deleted().then(|| cleanup::decide(observed, verdict))
 }
 
-impl Look<'_> {
-    fn spec(&self, cause: Cause) -> PipelineUpdateSpec {
+fn paused(observed: &Observed) -> Option<Outcome> {
+    (observed.annotation(labels::PAUSED) == Some("true")).then(|| {
+        let message = format!("the annotation {} is set: nothing but the status is written", labels::PAUSED);
+        Outcome::new(Act::Pause, Reason::Paused, message)
+    })
+}
+
+fn refused(refusal: &Refusal) -> Outcome {
+    Outcome::new(Act::Refuse, refusal.reason, "no update starts before the definition is accepted")
+}
+
+/// Something may come: until someone should look.
+fn missing(observed: &Observed, refusal: &Refusal) -> Outcome {
+    let outcome = Outcome::new(Act::Refuse, refusal.reason, format!("no update starts yet: {}", refusal.message));
+    Outcome { again: conditions::patience_ends(observed, refusal), ..outcome }
+}
+
+/// What the checks of a valid Pipeline look at.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    pub observed: &'a Observed,
+    pub valid: &'a Valid,
+}
+
+/// A check: what it says if it applies.
+pub type Check = fn(&Look<'_>) -> Option<Outcome>;
+
+/// Asked of every Pipeline, before those of its mode.
+const ALWAYS: &[Check] = &[requested, suspended];
+/// Asked of a Pipeline whose updates end by themselves.
+const TRIGGERED: &[Check] = &[changed, waits_for_validation, busy, not_repeated, schedule::due, maintenance_due];
+
+impl<'a> Look<'a> {
+    fn decision(&self) -> Decision {
+        let of_mode = if self.is_continuous() { continuous::CHECKS } else { TRIGGERED };
+        let mut said = Vec::new();
+        for outcome in ALWAYS.iter().chain(of_mode).filter_map(|check| check(self)) {
+            let is_last = !matches!(outcome.act, Act::Wait);
+            said.push(outcome);
+            if is_last {
+                break;
+            }
+        }
+        let again = said.iter().filter_map(|outcome| outcome.again).min();
+        // What acts is told; of all that is awaited, the first.
+        let acts = said.pop_if(|last| !matches!(last.act, Act::Wait));
+        let outcome = acts.or_else(|| said.into_iter().next()).unwrap_or_else(idle);
+        let schedule = Schedule::after(self, &outcome.act);
+        let again = again.into_iter().chain(schedule.next.map(|next| next.max(self.observed.now))).min();
+        Decision { outcome, schedule, removes: Vec::new(), again }
+    }
+
+    /// The spec of an update of this definition.
+    pub fn spec(&self, cause: Cause) -> PipelineUpdateSpec {
         PipelineUpdateSpec {
             pipeline: self.observed.key.name.clone(),
             cause,
@@ -150,231 +206,171 @@ impl Look<'_> {
         }
     }
 
-    fn validation(&self) -> PipelineUpdateSpec {
+    /// The spec of an update that only checks this definition.
+    pub fn validation(&self) -> PipelineUpdateSpec {
         PipelineUpdateSpec { selection: UpdateSelection { validate_only: true, ..UpdateSelection::default() }, ..self.spec(Cause::ApiCall) }
     }
 
-    fn status<T>(&self, field: impl Fn(&floe_crds::pipeline::PipelineStatus) -> Option<T>) -> Option<T> {
-        self.observed.pipeline.status.as_ref().and_then(field)
+    /// A part of the status as it was before this look.
+    pub fn status<T>(&self, part: impl Fn(&PipelineStatus) -> Option<T>) -> Option<T> {
+        self.observed.pipeline.status.as_ref().and_then(part)
     }
 
-    /// The newest update that was made for a definition.
-    fn newest(&self, which: impl Fn(&PipelineUpdate) -> bool) -> Option<&Arc<PipelineUpdate>> {
-        self.observed.updates.iter().rev().find(|update| !update.spec.definition_hash.is_empty() && which(update))
-    }
-
-    fn is_for_this_definition(&self, update: Option<&Arc<PipelineUpdate>>) -> bool {
-        update.is_some_and(|update| update.spec.definition_hash == self.valid.hash)
-    }
-
-    /// Someone asked for an update, also while the Pipeline is suspended.
-    fn requested(&self, decision: &mut Decision) -> bool {
-        let Some(request) = self.observed.annotation(labels::UPDATE_REQUESTED_AT).filter(|request| !request.is_empty()) else {
-            return false;
-        };
-        let request = floe_crds::text::cut(request, 253);
-        let handled = self.status(|status| status.last_handled_update_request.clone()).is_some_and(|handled| handled == request);
-        let exists = self.observed.updates.iter().any(|update| update.spec.request_id == request);
-        if handled || exists {
-            return false;
-        }
-        let spec = PipelineUpdateSpec { request_id: request.to_string(), ..self.spec(Cause::UserAction) };
-        decision.start(Start { spec, scheduled_at: None });
-        true
-    }
-
-    fn suspended(&self, decision: &mut Decision) -> bool {
-        if self.observed.pipeline.spec.suspend {
-            decision.held = Some(Held::Suspended);
-        }
-        self.observed.pipeline.spec.suspend
+    pub fn policy(&self) -> OnChange {
+        self.observed.pipeline.spec.update_policy.on_change
     }
 
     fn is_continuous(&self) -> bool {
         self.observed.pipeline.spec.mode == Mode::Continuous
     }
 
-    /// A running continuous update is stopped for a new definition, once that is known to be right.
-    fn continuous_changed(&self, decision: &mut Decision) -> bool {
-        let Some(active) = self.observed.active().filter(|_| self.is_continuous()) else { return false };
-        let policy = self.observed.pipeline.spec.update_policy.on_change;
-        let newest = self.newest(|update| update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only);
-        if self.is_for_this_definition(newest) || policy == OnChange::None || self.is_unquiet(decision) {
-            return true;
-        }
-        let validated = self.status(|status| status.validated_hash.clone()).is_some_and(|hash| hash == self.valid.hash);
-        if validated && policy == OnChange::Update {
-            if active.spec.cancel == Cancel::None {
-                decision.actions.push(Action::Stop(active.clone(), Cancel::Graceful));
-            }
-        } else if !self.is_for_this_definition(self.newest(|_| true)) {
-            decision.start(Start { spec: self.validation(), scheduled_at: None });
-        }
-        true
+    /// The newest update that was made for a definition.
+    pub fn newest(&self, which: impl Fn(&PipelineUpdate) -> bool) -> Option<&'a Arc<PipelineUpdate>> {
+        self.observed.updates.iter().rev().find(|update| !update.spec.definition_hash.is_empty() && which(update))
     }
 
-    /// A continuous Pipeline has a live update, unless a person stopped it.
-    fn continuous_stopped(&self, decision: &mut Decision) -> bool {
-        if !self.is_continuous() {
-            return false;
-        }
-        if self.observed.active().is_some() || self.observed.queued().any(|update| !update.spec.selection.validate_only) {
-            return true;
-        }
-        let newest = self.newest(|update| update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only);
-        let starts_on_change = self.observed.pipeline.spec.update_policy.on_change == OnChange::Update;
-        let Some(last) = newest else { return !starts_on_change && self.continuous_begins(decision) };
-        if starts_on_change && last.spec.definition_hash != self.valid.hash {
-            if !self.is_unquiet(decision) {
-                decision.start(Start { spec: self.spec(Cause::SchemaChange), scheduled_at: None });
-            }
-            return true;
-        }
-        match state(last) {
-            Some(UpdateState::Canceled) => {}
-            Some(UpdateState::Failed) => {
-                let failures = self.status(|status| status.consecutive_failures).unwrap_or(1);
-                let ended = last.status.as_ref().and_then(|status| status.end_time.clone()).map_or(self.observed.now, |end| end.0);
-                let due = ended.saturating_add(backoff(self.observed, failures)).unwrap_or(ended);
-                if due > self.observed.now {
-                    decision.look_again(due);
-                } else {
-                    decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: None });
-                }
-            }
-            _ => decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: None }),
-        }
-        true
+    pub fn is_for_this_definition(&self, update: &PipelineUpdate) -> bool {
+        update.spec.definition_hash == self.valid.hash
     }
 
-    /// The first update of a Pipeline that does not start at changes. One whose updates someone deleted has had it.
-    fn continuous_begins(&self, decision: &mut Decision) -> bool {
-        if self.status(|status| status.last_update.clone()).is_none() && !self.is_unquiet(decision) {
-            decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: None });
-        }
-        true
+    /// True if a runner found this definition right.
+    pub fn is_validated(&self) -> bool {
+        self.status(|status| status.validated_hash.clone()).is_some_and(|hash| hash == self.valid.hash)
+    }
+
+    /// People may delete every update: then the status remembers that this definition had one.
+    pub fn is_remembered(&self) -> bool {
+        self.status(|status| status.definition_hash.clone()).is_some_and(|hash| hash == self.valid.hash)
+            && self.status(|status| status.last_update.clone()).is_some()
+            && self.observed.updates.is_empty()
     }
 
     /// ConfigMaps and Tables changed so shortly ago that more may follow.
-    fn is_unquiet(&self, decision: &mut Decision) -> bool {
+    pub fn unquiet(&self) -> Option<Outcome> {
         let has_sources = !self.observed.config_maps.is_empty() || self.observed.manifest_tables().next().is_some();
-        let quiet = SignedDuration::from_secs(i64::from(self.observed.pipeline.spec.update_policy.debounce_seconds));
+        let seconds = self.observed.pipeline.spec.update_policy.debounce_seconds;
+        let quiet = SignedDuration::from_secs(i64::from(seconds));
         let until = self.observed.quiet_since.saturating_add(quiet).unwrap_or(self.observed.now);
-        let wait = has_sources && until > self.observed.now;
-        if wait {
-            decision.look_again(until);
-        }
-        wait
+        (has_sources && until > self.observed.now).then(|| {
+            let message = format!(
+                "ConfigMaps or Tables changed shortly ago: an update starts after {seconds} s of quiet (updatePolicy.debounceSeconds), at {}",
+                whole_seconds(until)
+            );
+            Outcome::wait(Reason::Progressing, message).until(until)
+        })
     }
 
-    /// The definition is not that of the last update or validation.
-    fn changed(&self, decision: &mut Decision) -> bool {
-        let policy = self.observed.pipeline.spec.update_policy.on_change;
-        if policy == OnChange::None || self.is_for_this_definition(self.newest(|update| answers_change(update, policy))) {
-            return false;
-        }
-        // People may delete every update: then the status remembers.
-        let remembered = self.status(|status| status.definition_hash.clone()).is_some_and(|hash| hash == self.valid.hash)
-            && self.status(|status| status.last_update.clone()).is_some()
-            && self.observed.updates.is_empty();
-        if remembered || self.is_unquiet(decision) {
-            return false;
-        }
-        let outdated = self.observed.queued().filter(|update| {
+    /// The update, or the validation, that a change of the definition wants.
+    pub fn start_for_change(&self, cause: Cause) -> Outcome {
+        let is_outdated = |update: &&Arc<PipelineUpdate>| {
             !update.spec.definition_hash.is_empty() && update.spec.cancel == Cancel::None && update.spec.update_type == UpdateType::Update
-        });
-        decision.actions.extend(outdated.map(|update| Action::Stop(update.clone(), Cancel::Graceful)));
-        let spec = if policy == OnChange::Validate { self.validation() } else { self.spec(Cause::ApiCall) };
-        decision.start(Start { spec, scheduled_at: None });
-        true
-    }
-
-    /// An update for a new definition waits behind a long one: whether the definition is right is told at once.
-    fn waits_for_validation(&self, decision: &mut Decision) -> bool {
-        if self.observed.pipeline.spec.update_policy.on_change != OnChange::Update || self.observed.active().is_none() {
-            return false;
-        }
-        let known = self.status(|status| status.validated_hash.clone()).is_some_and(|hash| hash == self.valid.hash);
-        let waits =
-            self.observed.queued().any(|update| update.spec.definition_hash == self.valid.hash && update.spec.cancel == Cancel::None);
-        let asked = |update: &Arc<PipelineUpdate>| update.spec.selection.validate_only && update.spec.definition_hash == self.valid.hash;
-        if known || !waits || self.observed.updates.iter().any(asked) {
-            return false;
-        }
-        decision.start(Start { spec: self.validation(), scheduled_at: None });
-        true
-    }
-
-    /// The next instant is kept in the status: one that is not of this schedule is forgotten, as all are while nothing starts by itself.
-    fn announced(&self) -> Option<Timestamp> {
-        let table = self.valid.timetable.as_ref()?;
-        let announced = self.status(|status| status.next_schedule_time.clone())?.0;
-        let before = announced.saturating_sub(SignedDuration::from_millis(1)).ok()?;
-        table.next(before).filter(|next| *next == announced)
-    }
-
-    fn announce_schedule(&self, decision: &mut Decision) {
-        let Some(table) = self.valid.timetable.as_ref().filter(|_| !self.observed.pipeline.spec.suspend) else { return };
-        decision.next_schedule = self.announced().or_else(|| table.next(self.observed.now));
-        if let Some(next) = decision.next_schedule {
-            decision.look_again(next.max(self.observed.now));
-        }
-    }
-
-    fn scheduled(&self, decision: &mut Decision) -> bool {
-        let (Some(table), Some(next)) = (&self.valid.timetable, decision.next_schedule) else { return false };
-        if next > self.observed.now {
-            return false;
-        }
-        let before = next.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(next);
-        let due = table.due(before, self.observed.now);
-        decision.missed = due.dropped;
-        let Some(instant) = due.instants.first().copied() else {
-            decision.next_schedule = due.newest.and_then(|newest| table.next(newest));
-            return false;
         };
-        decision.scheduled = Some(instant);
-        decision.next_schedule = table.next(instant);
-        let made_for = instant.to_string();
-        let exists = |update: &Arc<PipelineUpdate>| update.annotations().get(labels::SCHEDULED_AT).is_some_and(|at| *at == made_for);
-        if !self.observed.updates.iter().any(exists) {
-            decision.start(Start { spec: self.spec(Cause::ApiCall), scheduled_at: Some(instant) });
-        }
-        true
-    }
-
-    /// Optimize and vacuum, once there is something to care for and nothing waits.
-    fn maintenance(&self, decision: &mut Decision) -> bool {
-        let maintenance = &self.observed.pipeline.spec.maintenance;
-        // A continuous update never ends by itself, so maintenance would wait for ever.
-        if maintenance.suspend || self.is_continuous() || self.status(|status| status.last_successful_update.clone()).is_none() {
-            return false;
-        }
-        let every = SignedDuration::from_secs(i64::from(maintenance.every_seconds));
-        let made =
-            |update: &Arc<PipelineUpdate>| (update.spec.update_type == UpdateType::Maintenance).then(|| update.creation_timestamp())?;
-        let newest = self.observed.updates.iter().rev().find_map(made).map(|time| time.0);
-        let last = newest.max(self.status(|status| status.last_maintenance_time.clone()).map(|time| time.0));
-        let since = last.or_else(|| self.observed.pipeline.creation_timestamp().map(|time| time.0)).unwrap_or(self.observed.now);
-        let due = since.saturating_add(every).unwrap_or(since);
-        if due > self.observed.now {
-            decision.look_again(due);
-            return false;
-        }
-        if self.observed.queued().next().is_some() {
-            return false;
-        }
-        let spec = PipelineUpdateSpec { update_type: UpdateType::Maintenance, ..self.spec(Cause::InfrastructureMaintenance) };
-        decision.start(Start { spec, scheduled_at: None });
-        true
+        let replaces = self.observed.queued().filter(is_outdated).cloned().collect();
+        let spec = if self.policy() == OnChange::Validate { self.validation() } else { self.spec(cause) };
+        let start = Start { spec, scheduled_at: None, replaces };
+        Outcome::new(Act::Start(Box::new(start)), Reason::Progressing, "an update starts: the definition is new")
     }
 }
 
-/// The wait after `failures` failures in a row of a continuous Pipeline.
-fn backoff(observed: &Observed, failures: i32) -> SignedDuration {
-    let policy = &observed.pipeline.spec.retry_policy;
-    let doubled = i64::from(policy.min_backoff_seconds).saturating_mul(1_i64 << failures.clamp(1, 31).saturating_sub(1));
-    SignedDuration::from_secs(doubled.min(i64::from(policy.max_backoff_seconds)))
+/// Someone asked for an update, also while the Pipeline is suspended.
+fn requested(look: &Look<'_>) -> Option<Outcome> {
+    let request = look.observed.annotation(labels::UPDATE_REQUESTED_AT).filter(|request| !request.is_empty())?;
+    let request = floe_crds::text::cut(request, 253);
+    let handled = look.status(|status| status.last_handled_update_request.clone()).is_some_and(|handled| handled == request);
+    let exists = look.observed.updates.iter().any(|update| update.spec.request_id == request);
+    (!handled && !exists).then(|| {
+        let spec = PipelineUpdateSpec { request_id: request.to_string(), ..look.spec(Cause::UserAction) };
+        Outcome::start(spec, format!("an update starts: the annotation {} asks for it", labels::UPDATE_REQUESTED_AT))
+    })
+}
+
+fn suspended(look: &Look<'_>) -> Option<Outcome> {
+    let is_suspended = look.observed.pipeline.spec.suspend;
+    is_suspended.then(|| Outcome::new(Act::Suspend, Reason::Suspended, "spec.suspend is set: no update starts by itself"))
+}
+
+/// The definition is not that of the last update or validation.
+fn changed(look: &Look<'_>) -> Option<Outcome> {
+    let policy = look.policy();
+    let answered = look.newest(|update| answers_change(update, policy)).is_some_and(|update| look.is_for_this_definition(update));
+    if answered || look.is_remembered() {
+        return None;
+    }
+    if policy == OnChange::None {
+        let message = "updatePolicy.onChange is None: this definition counts from the next update on";
+        return Some(Outcome::wait(Reason::Idle, message));
+    }
+    Some(look.unquiet().unwrap_or_else(|| look.start_for_change(Cause::ApiCall)))
+}
+
+/// An update for a new definition waits behind a long one: whether the definition is right is told at once.
+fn waits_for_validation(look: &Look<'_>) -> Option<Outcome> {
+    let active = look.observed.active().filter(|_| look.policy() == OnChange::Update && !look.is_validated())?;
+    let mut queued = look.observed.queued().filter(|update| look.is_for_this_definition(update) && update.spec.cancel == Cancel::None);
+    let waits = queued.next()?.name_any();
+    let mut asked = look.observed.updates.iter();
+    if asked.any(|update| update.spec.selection.validate_only && look.is_for_this_definition(update)) {
+        return None;
+    }
+    let message = format!("a validation starts: update {waits} waits for the end of {}", active.name_any());
+    Some(Outcome::start(look.validation(), message))
+}
+
+/// Updates are under way. Others may join their queue.
+fn busy(look: &Look<'_>) -> Option<Outcome> {
+    if let Some(active) = look.observed.active() {
+        return Some(Outcome::wait(Reason::Running, format!("update {} is under way", active.name_any())));
+    }
+    let mut open = look.observed.updates.iter().filter(|update| !state(update).is_some_and(UpdateState::is_terminal));
+    open.next().map(|queued| Outcome::wait(Reason::Queued, format!("update {} has not ended", queued.name_any())))
+}
+
+/// The newest update did not end well, and only a change would help, or a person stopped it.
+fn not_repeated(look: &Look<'_>) -> Option<Outcome> {
+    let newest = look.observed.updates.iter().rev().find(|update| writes(update))?;
+    let (reason, how) = match state(newest)? {
+        UpdateState::Failed => (Reason::UpdateFailed, "failed"),
+        UpdateState::Canceled => (Reason::UpdateCanceled, "was canceled"),
+        _ => return None,
+    };
+    let follows =
+        if look.valid.timetable.is_some() { "the next change, request or instant of the schedule" } else { "the next change or request" };
+    Some(Outcome::wait(reason, format!("update {} {how} and is not repeated: {follows} starts one", newest.name_any())))
+}
+
+/// Optimize and vacuum, once there is something to care for and nothing waits. A continuous update never ends by itself, so there it would wait for ever.
+fn maintenance_due(look: &Look<'_>) -> Option<Outcome> {
+    let observed = look.observed;
+    let maintenance = &observed.pipeline.spec.maintenance;
+    let succeeded = |update: &Arc<PipelineUpdate>| writes(update) && state(update) == Some(UpdateState::Completed);
+    let has_data = look.status(|status| status.last_successful_update.clone()).is_some() || observed.updates.iter().any(succeeded);
+    if maintenance.suspend || !has_data {
+        return None;
+    }
+    let every = SignedDuration::from_secs(i64::from(maintenance.every_seconds));
+    let made = |update: &Arc<PipelineUpdate>| (update.spec.update_type == UpdateType::Maintenance).then(|| update.creation_timestamp())?;
+    let newest = observed.updates.iter().rev().find_map(made).map(|time| time.0);
+    let last = newest.max(look.status(|status| status.last_maintenance_time.clone()).map(|time| time.0));
+    let since = last.or_else(|| observed.pipeline.creation_timestamp().map(|time| time.0)).unwrap_or(observed.now);
+    let due = since.saturating_add(every).unwrap_or(since);
+    if due > observed.now {
+        return Some(Outcome::wait(Reason::Idle, format!("nothing is due before the maintenance at {}", whole_seconds(due))).until(due));
+    }
+    if let Some(queued) = observed.queued().next() {
+        let message = format!("maintenance is due and waits until {} has begun", queued.name_any());
+        return Some(Outcome::wait(Reason::Queued, message));
+    }
+    let spec = PipelineUpdateSpec { update_type: UpdateType::Maintenance, ..look.spec(Cause::InfrastructureMaintenance) };
+    Some(Outcome::start(spec, "an update of type Maintenance starts: it is due"))
+}
+
+fn idle() -> Outcome {
+    Outcome::rest(Reason::Idle, "nothing is due: the next change or request starts an update")
+}
+
+/// True if the update writes what the definition says.
+pub fn writes(update: &PipelineUpdate) -> bool {
+    update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only
 }
 
 /// True if the update was made for a definition. A validation does not stand for the update that a change wants.

@@ -7,27 +7,36 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::{
-    decide::{Action, Decision, answers_change},
+    decide::answers_change,
     observe::{Observed, state},
 };
 
 /// The most that one look removes.
 const MAX_REMOVED: usize = 20;
 
+/// What leaves the history.
+#[derive(Debug, Default)]
+pub struct Old {
+    /// These go now.
+    pub removes: Vec<Arc<PipelineUpdate>>,
+    /// The next one goes then.
+    pub again: Option<Timestamp>,
+}
+
 /// Finished updates beyond the limits or older than the time to live, oldest first. The newest one stays, and so do the one whose graph
 /// Tables are made from and the one that answers the newest definition: without it that would be a change again.
-pub fn remove_old(observed: &Observed, decision: &mut Decision) {
+pub fn old(observed: &Observed) -> Old {
     let limits = &observed.pipeline.spec.update_history;
     let mut finished: Vec<&Arc<PipelineUpdate>> =
         observed.updates.iter().filter(|update| state(update).is_some_and(UpdateState::is_terminal)).collect();
     finished.sort_by_key(|update| (ended(update), update.creation_timestamp().map(|time| time.0), update.name_any()));
-    let Some(newest) = finished.pop() else { return };
+    let Some(newest) = finished.pop() else { return Old::default() };
     let (mut good, mut bad) = (0, 0);
     match state(newest) {
         Some(UpdateState::Completed) => good += 1,
         _ => bad += 1,
     }
-    let mut old = Vec::new();
+    let (mut old, mut again) = (Vec::new(), None);
     for update in finished.into_iter().rev() {
         let (count, limit) = match state(update) {
             Some(UpdateState::Completed) => (&mut good, limits.successful_limit),
@@ -39,9 +48,7 @@ pub fn remove_old(observed: &Observed, decision: &mut Decision) {
             old.push(update);
         } else {
             *count += 1;
-            if let Ok(until) = lives_until {
-                decision.look_again(until);
-            }
+            again = again.into_iter().chain(lives_until).min();
         }
     }
     let graph_owner = observed.report.as_ref().map(|(_, update)| update.uid());
@@ -49,7 +56,7 @@ pub fn remove_old(observed: &Observed, decision: &mut Decision) {
     let answer = observed.updates.iter().rev().find(|update| answers_change(update, policy)).map(|update| update.uid());
     let is_kept = |update: &PipelineUpdate| Some(update.uid()) == graph_owner || Some(update.uid()) == answer;
     let removable = old.into_iter().rev().filter(|update| !is_kept(update) && update.metadata.deletion_timestamp.is_none());
-    decision.actions.extend(removable.take(MAX_REMOVED).map(|update| Action::Remove(update.clone())));
+    Old { removes: removable.take(MAX_REMOVED).cloned().collect(), again }
 }
 
 fn ended(update: &PipelineUpdate) -> Timestamp {

@@ -3,11 +3,13 @@
 mod apply;
 mod cleanup;
 mod conditions;
+mod continuous;
 mod decide;
 mod history;
 mod observe;
 mod plan;
 pub mod resources;
+mod schedule;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     match failure {
         Some(error) => Err(error),
         None if applied.has_more => Ok(Next::After(Duration::ZERO)),
-        None if applied.writer.is_some() => Ok(decision.next().or_after(AGAIN)),
-        None => Ok(decision.next()),
+        None if applied.writer.is_some() => Ok(decision.next(observed.now).or_after(AGAIN)),
+        None => Ok(decision.next(observed.now)),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use floe_crds::pipeline_update::{Cancel, PipelineUpdate};
+use floe_crds::pipeline_update::PipelineUpdate;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
     cleanup::{self, FINALIZER, Step},
-    decide::{Action, Decision, Held, Start},
+    decide::{Act, Decision, Start},
     observe::{Access, Observed, number, state},
     resources::{
         self, Beside,
@@ -31,10 +31,10 @@ pub struct Plan {
     pub beside: Option<Beside>,
     /// A budget that is not wanted any more.
     pub unwanted_budget: Option<PodDisruptionBudget>,
-    /// Updates that shall stop.
-    pub stops: Vec<(Arc<PipelineUpdate>, Cancel)>,
-    /// New updates, each with the first number that its name may have.
-    pub starts: Vec<NewUpdate>,
+    /// Updates that shall stop, because there is another definition.
+    pub stops: Vec<Arc<PipelineUpdate>>,
+    /// A new update.
+    pub start: Option<NewUpdate>,
     /// Tables of datasets from SQL.
     pub tables: Vec<TableChange>,
     /// The next look goes on with the Tables.
@@ -58,18 +58,23 @@ pub struct NewUpdate {
 
 /// The objects that `decision` asks for.
 pub fn plan(observed: &Observed, verdict: &Verdict, decision: &Decision) -> Plan {
-    let mut plan = Plan::default();
-    if decision.held == Some(Held::Paused) {
-        return plan;
-    }
-    plan_updates(observed, decision, &mut plan);
-    if let Some(step) = &decision.cleanup {
-        match step {
-            Step::Start => plan.cleanup = resources::cleanup::cleanup(observed),
-            Step::Release(leftover) => plan.release = Some(leftover.clone()),
-            Step::Nothing | Step::Stopping | Step::Running => {}
+    let mut plan = Plan { removes: decision.removes.clone(), ..Plan::default() };
+    match &decision.outcome.act {
+        Act::Pause => return plan,
+        Act::Delete(step) => {
+            match step {
+                Step::Start => plan.cleanup = resources::cleanup::cleanup(observed),
+                Step::Release(leftover) => plan.release = Some(leftover.clone()),
+                Step::Nothing | Step::Stopping | Step::Running => {}
+            }
+            return plan;
         }
-        return plan;
+        Act::Start(start) => {
+            plan.stops.clone_from(&start.replaces);
+            plan.start = Some(NewUpdate { update: update(observed, start), number: newest_number(observed).saturating_add(1) });
+        }
+        Act::Replace(update) => plan.stops.push(update.clone()),
+        Act::Refuse | Act::Suspend | Act::Skip | Act::Rest | Act::Wait => {}
     }
     plan.finalizers = finalizers(observed, verdict);
     plan_beside(observed, verdict, &mut plan);
@@ -90,20 +95,6 @@ fn keep_first(changes: &mut Vec<TableChange>, most: usize) -> bool {
         is_kept
     });
     changes.len() < before
-}
-
-fn plan_updates(observed: &Observed, decision: &Decision, plan: &mut Plan) {
-    let mut number = newest_number(observed);
-    for action in &decision.actions {
-        match action {
-            Action::Start(start) => {
-                number = number.saturating_add(1);
-                plan.starts.push(NewUpdate { update: update(observed, start), number });
-            }
-            Action::Stop(update, cancel) => plan.stops.push((update.clone(), *cancel)),
-            Action::Remove(update) => plan.removes.push(update.clone()),
-        }
-    }
 }
 
 /// The highest number that a name of an update has had.
@@ -141,7 +132,7 @@ fn finalizers(observed: &Observed, verdict: &Verdict) -> Option<Vec<String>> {
 /// Account and binding are there before the first update; while updates run they are kept as they should be.
 fn plan_beside(observed: &Observed, verdict: &Verdict, plan: &mut Plan) {
     let runs = observed.updates.iter().any(|update| !state(update).is_some_and(floe_crds::state::UpdateState::is_terminal));
-    if verdict.valid().is_none() || (plan.starts.is_empty() && !runs) {
+    if verdict.valid().is_none() || (plan.start.is_none() && !runs) {
         return;
     }
     let beside = resources::beside(&observed.pipeline);

@@ -16,7 +16,7 @@ use kube::ResourceExt;
 use super::{
     apply::Applied,
     conditions::{Graph, View},
-    decide::{Decision, Held},
+    decide::{Act, Decision, writes},
     observe::{Observed, state},
     validate::Verdict,
 };
@@ -61,7 +61,7 @@ pub fn status(observed: &Observed, verdict: &Verdict, decision: &Decision, appli
     hashes(&mut status, observed, verdict, &graph);
     ends(&mut status, &ended);
     // While a right is missing nothing was made, so nothing was acted on.
-    if failure.is_none() && decision.held != Some(Held::Paused) {
+    if failure.is_none() && !matches!(decision.outcome.act, Act::Pause) {
         handled(&mut status, observed, decision, applied);
     }
     status
@@ -83,16 +83,16 @@ fn hashes(status: &mut PipelineStatus, observed: &Observed, verdict: &Verdict, g
 fn handled(status: &mut PipelineStatus, observed: &Observed, decision: &Decision, applied: &Applied) {
     if let Some(request) = observed.annotation(labels::UPDATE_REQUESTED_AT).map(|text| cut(text, 253)) {
         let is_made = |update: &PipelineUpdate| update.spec.request_id == request;
-        if applied.started.iter().any(is_made) || observed.updates.iter().any(|update| is_made(update)) {
+        if applied.started.as_ref().is_some_and(is_made) || observed.updates.iter().any(|update| is_made(update)) {
             status.last_handled_update_request = Some(request.to_string());
         }
     }
     let time = |at: Timestamp| Some(Time(at));
     // What was announced before something went missing is made up for when it is back.
-    if decision.held != Some(Held::Refused) {
-        status.next_schedule_time = decision.next_schedule.and_then(time);
+    if !matches!(decision.outcome.act, Act::Refuse) {
+        status.next_schedule_time = decision.schedule.next.and_then(time);
     }
-    if let Some(instant) = decision.scheduled {
+    if let Some(instant) = decision.schedule.instant {
         status.last_schedule_time = Some(Time(instant));
     }
     let maintenance = applied.started.iter().chain(observed.updates.iter().map(Arc::as_ref));
@@ -104,7 +104,7 @@ fn handled(status: &mut PipelineStatus, observed: &Observed, decision: &Decision
 /// Updates that tell whether the data are up to date: no validations, no maintenance, none that another one stood for.
 fn counts(update: &PipelineUpdate) -> bool {
     let coalesced = update.status.as_ref().is_some_and(|status| status.coalesced_into.is_some());
-    update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only && !coalesced
+    writes(update) && !coalesced
 }
 
 /// Updates that ended after the one that the status names, the newest last.
@@ -186,7 +186,7 @@ fn last_end(update: &PipelineUpdate) -> LastEnd {
 }
 
 fn pipeline_state(observed: &Observed, verdict: &Verdict, decision: &Decision, graph: &Graph) -> PipelineState {
-    if decision.held == Some(Held::Deleting) {
+    if matches!(decision.outcome.act, Act::Delete(_)) {
         return PipelineState::Deleted;
     }
     let Some(active) = observed.active() else {

@@ -24,6 +24,7 @@ use crate::{
         retry::{Sequel, after},
         waiting::{Wait, is_silent, wait},
     },
+    clock::whole_seconds,
     owner,
     settings::Settings,
 };
@@ -198,10 +199,6 @@ fn backing_off(seen: &Observed) -> Option<Decision> {
     let left = Duration::try_from(at.duration_since(seen.now)).ok().filter(|left| !left.is_zero())?;
     let message = format!("attempt {} follows at {}: {}", last.number + 1, whole_seconds(at), last.message.clone().unwrap_or_default());
     Some(Decision::Wait(Waiting::new(Reason::Retrying, message).again(left)))
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn has_begun(seen: &Observed) -> bool {
