@@ -32,6 +32,11 @@ macro_rules! camel_words {
                 }
             }
 
+            /// The value of a word of the API; `None` if this build does not know it.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            }
+
             /// What the word means, as a sentence.
             pub fn about(self) -> &'static str {
                 match self {
@@ -255,6 +260,11 @@ impl Status {
             Self::Unknown => "Unknown",
         }
     }
+
+    /// The value of a word of the API.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::True, Self::False, Self::Unknown].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 impl From<bool> for Status {
@@ -278,6 +288,11 @@ impl Said {
     /// `status` because of `reason`.
     pub fn new(status: impl Into<Status>, reason: Reason, message: impl Into<String>) -> Self {
         Self { status: status.into(), reason, message: message.into() }
+    }
+
+    /// What `condition` says; `None` if another version of the operator wrote words that this one does not know.
+    pub fn of(condition: &Condition) -> Option<Self> {
+        Some(Self::new(Status::parse(&condition.status)?, Reason::parse(&condition.reason)?, condition.message.clone()))
     }
 }
 
@@ -332,6 +347,16 @@ mod tests {
         assert_eq!(conditions.len(), 1);
         assert!(is_true(&conditions, ConditionType::Ready));
         assert!(!is_true(&conditions, ConditionType::Degraded));
+    }
+
+    #[test]
+    fn what_was_said_can_be_read_back() {
+        let mut conditions = Vec::new();
+        let said = Said::new(Status::Unknown, Reason::Validating, "checking");
+        set(&mut conditions, ConditionType::Ready, &said, Some(1), at(1));
+        assert_eq!(Said::of(&conditions[0]), Some(said));
+        assert_eq!(Said::of(&Condition { reason: "OfTomorrow".to_string(), ..conditions[0].clone() }), None);
+        assert!(Reason::ALL.iter().all(|reason| Reason::parse(reason.as_str()) == Some(*reason)));
     }
 
     #[test]

@@ -221,6 +221,16 @@ impl<K: ResourceExt> Cache<K> {
         Some(Change { before, after: Some(object) })
     }
 
+    /// Leaves out a part of the object `key` that nobody reads any more. It stays what it is: its version and its places do not change.
+    pub fn thin(&self, key: &Key, leave_out: impl FnOnce(&mut K))
+    where
+        K: Clone,
+    {
+        if let Some(object) = self.write().objects.get_mut(key) {
+            leave_out(Arc::make_mut(object));
+        }
+    }
+
     /// Takes `object` out, as the watch or the answer to a delete showed it, unless another object has taken its name.
     pub fn forget(&self, object: &K) -> Option<Change<K>> {
         let key = Key::of(object);
@@ -292,6 +302,18 @@ mod tests {
     use super::*;
 
     const ALL: Scope = Scope(None);
+
+    #[test]
+    fn what_is_left_out_changes_nothing_else() {
+        let cache = Cache::new(1, |object: &ConfigMap| vec![Key::new("data", object.labels().get("owner").cloned().unwrap_or_default())]);
+        cache.note(config_map("a", "5", "x"));
+        let read_before = cache.get(&Key::new("data", "a")).unwrap();
+        cache.thin(&Key::new("data", "a"), |object| object.metadata.uid = None);
+        assert_eq!(cache.get(&Key::new("data", "a")).unwrap().metadata.uid, None);
+        assert!(read_before.metadata.uid.is_some(), "who has it already keeps it");
+        assert!(cache.note(config_map("a", "5", "x")).is_none(), "the same version does not bring it back");
+        assert!(cache.note(config_map("a", "6", "x")).is_some());
+    }
 
     fn config_map(name: &str, version: &str, owner: &str) -> ConfigMap {
         let metadata = ObjectMeta {

@@ -15,7 +15,7 @@ use kube::{Client, core::PartialObjectMeta};
 use crate::{
     cache::Cache,
     controller::Controller,
-    events::{EventReason, Recorder, Severity},
+    events::{EventReason, News, Recorder, Severity},
     hub,
     limits::Starts,
     memory::Memory,
@@ -127,11 +127,9 @@ impl Context {
             ..ObjectReference::default()
         };
         let note = format!("the stored object cannot be read and is left alone: {error}");
-        self.recorder.publish(regarding, Severity::Warning, EventReason::InvalidSpec, note, None);
+        self.recorder.publish(regarding, News::new(Severity::Warning, EventReason::InvalidSpec, note), None);
     }
-}
 
-impl Context {
     /// The queue of `controller`.
     pub fn queue(&self, controller: Controller) -> &Arc<Queue> {
         self.queues.of(controller)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use floe_crds::{
     condition::{self, ConditionType, Status},
     manifest::{self, Finding},
-    pipeline::{DeletionPolicy, Pipeline, PipelineSpec},
+    pipeline::{DeletionPolicy, PipelineSpec},
     request::RemovedTable,
     table::{Table, TableSpec, TableType},
 };
@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use crate::labels;
+use crate::{labels, owner};
 
 /// Value of the annotation `floe.dev/declared-in` of objects that the operator made.
 pub const FROM_SQL: &str = "sql";
@@ -29,8 +29,7 @@ pub fn is_from_sql(table: &Table) -> bool {
 
 /// The Pipeline that the object belongs to, if the operator made it.
 pub fn owner(table: &Table) -> Option<&OwnerReference> {
-    let mut owners = table.owner_references().iter().filter(|owner| owner.controller == Some(true));
-    owners.find(|owner| owner.kind == Pipeline::kind(&()) && owner.name == table.spec.pipeline)
+    owner::pipeline(table).filter(|owner| owner.name == table.spec.pipeline)
 }
 
 /// True if someone wants the object to go.
@@ -110,6 +109,7 @@ pub fn findings(name: &str, spec: &TableSpec) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use floe_crds::pipeline::Pipeline;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
@@ -127,8 +127,7 @@ mod tests {
     }
 
     fn from_sql(mut table: Table) -> Table {
-        let owner = OwnerReference { kind: "Pipeline".into(), name: "p".into(), controller: Some(true), ..OwnerReference::default() };
-        table.metadata.owner_references = Some(vec![owner]);
+        table.metadata.owner_references = Some(vec![owner::reference(&Pipeline::new("p", pipeline("Retain")))]);
         table
     }
 

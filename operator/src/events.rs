@@ -125,6 +125,32 @@ reasons! {
     QualityViolated,
 }
 
+/// What people should know of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// How it is shown.
+    pub severity: Severity,
+    /// The word for machines.
+    pub reason: EventReason,
+    /// The sentence for people.
+    pub note: String,
+    /// Name of the PipelineUpdate that it came from, if it is told of another object.
+    pub update: Option<String>,
+}
+
+impl News {
+    /// `note`, because of `reason`.
+    pub fn new(severity: Severity, reason: EventReason, note: impl Into<String>) -> Self {
+        Self { severity, reason, note: note.into(), update: None }
+    }
+
+    /// The same, and where it came from.
+    #[must_use]
+    pub fn of_update(self, update: Option<String>) -> Self {
+        Self { update, ..self }
+    }
+}
+
 /// Writes Events. One per process, so that it knows which series it is writing; clones are the same recorder.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -135,18 +161,16 @@ pub struct Recorder {
 /// What the writer takes, in order.
 #[derive(Debug)]
 enum Item {
-    News(Box<News>),
+    Event(Box<Pending>),
     /// Everything before it is written or lost.
     Done(oneshot::Sender<()>),
 }
 
 /// One Event to be written.
 #[derive(Clone, Debug)]
-struct News {
+struct Pending {
     regarding: ObjectReference,
-    severity: Severity,
-    reason: EventReason,
-    note: String,
+    news: News,
     related: Option<ObjectReference>,
     at: Timestamp,
 }
@@ -159,20 +183,20 @@ impl Recorder {
         let failed = metrics.clone();
         let task = async move {
             while let Some(item) = items.recv().await {
-                let news = match item {
-                    Item::News(news) => news,
+                let pending = match item {
+                    Item::Event(pending) => pending,
                     Item::Done(done) => {
                         let _ = done.send(());
                         continue;
                     }
                 };
-                if let Err(error) = writer.write(&news).await {
+                if let Err(error) = writer.write(&pending).await {
                     failed.events_failed();
                     tracing::warn!(
-                        kind = news.regarding.kind,
-                        namespace = news.regarding.namespace,
-                        name = news.regarding.name,
-                        reason = news.reason.as_str(),
+                        kind = pending.regarding.kind,
+                        namespace = pending.regarding.namespace,
+                        name = pending.regarding.name,
+                        reason = pending.news.reason.as_str(),
                         %error,
                         "event not written"
                     );
@@ -182,25 +206,16 @@ impl Recorder {
         (Self { waiting, metrics }, task)
     }
 
-    /// Tells of `reason` on the object `regarding`; `related` is the other object that had to do with it.
-    pub fn publish(
-        &self,
-        regarding: ObjectReference,
-        severity: Severity,
-        reason: EventReason,
-        mut note: String,
-        related: Option<ObjectReference>,
-    ) {
-        note.truncate(cut(&note, MAX_NOTE_BYTES).len());
-        let news = News { regarding, severity, reason, note, related, at: clock::now() };
-        if self.waiting.try_send(Item::News(Box::new(news))).is_err() {
+    /// Tells `news` of the object `regarding`; `related` is the other object that had to do with it.
+    pub fn publish(&self, regarding: ObjectReference, mut news: News, related: Option<ObjectReference>) {
+        news.note.truncate(cut(&news.note, MAX_NOTE_BYTES).len());
+        let reason = news.reason.as_str();
+        if self.waiting.try_send(Item::Event(Box::new(Pending { regarding, news, related, at: clock::now() }))).is_err() {
             self.metrics.events_failed();
-            tracing::warn!(reason = reason.as_str(), "event dropped: {MAX_WAITING} others wait");
+            tracing::warn!(reason, "event dropped: {MAX_WAITING} others wait");
         }
     }
-}
 
-impl Recorder {
     /// Waits until everything that was published is written, at most for `longest`.
     pub async fn flush(&self, longest: Duration) {
         let (done, written) = oneshot::channel();
@@ -233,16 +248,17 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write(&mut self, news: &News) -> kube::Result<()> {
+    async fn write(&mut self, pending: &Pending) -> kube::Result<()> {
+        let Pending { regarding, news, at, .. } = pending;
         let now = clock::instant();
         self.series.retain(|_, series| now.duration_since(series.newest) < SERIES);
-        let object = news.regarding.uid.clone().or_else(|| news.regarding.name.clone()).unwrap_or_default();
-        let key = (news.regarding.kind.clone().unwrap_or_default(), object, news.severity, news.reason);
+        let object = regarding.uid.clone().or_else(|| regarding.name.clone()).unwrap_or_default();
+        let key = (regarding.kind.clone().unwrap_or_default(), object, news.severity, news.reason);
         // Events of objects without namespace are kept in this one by convention.
-        let events: Api<Event> = Api::namespaced(self.client.clone(), news.regarding.namespace.as_deref().unwrap_or("default"));
+        let events: Api<Event> = Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
         if let Some(series) = self.series.get_mut(&key) {
             let count = series.count + 1;
-            let patch = json!({"series": {"count": count, "lastObservedTime": MicroTime(news.at)}});
+            let patch = json!({"series": {"count": count, "lastObservedTime": MicroTime(*at)}});
             let params = PatchParams { field_manager: Some(CONTROLLER.to_string()), ..PatchParams::default() };
             match events.patch(&series.name, &params, &Patch::Merge(patch)).await {
                 Ok(_) => {
@@ -254,7 +270,7 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        let event = news.event(&self.instance);
+        let event = pending.event(&self.instance);
         let name = event.metadata.name.clone().unwrap_or_default();
         events.create(&PostParams { field_manager: Some(CONTROLLER.to_string()), ..PostParams::default() }, &event).await?;
         self.series.insert(key, Series { name, count: 1, newest: now });
@@ -262,7 +278,7 @@ impl Writer {
     }
 }
 
-impl News {
+impl Pending {
     fn event(&self, instance: &str) -> Event {
         let object = self.regarding.name.as_deref().unwrap_or("unknown");
         Event {
@@ -271,15 +287,15 @@ impl News {
                 namespace: Some(self.regarding.namespace.clone().unwrap_or_else(|| "default".to_string())),
                 ..ObjectMeta::default()
             },
-            action: Some(self.reason.as_str().to_string()),
+            action: Some(self.news.reason.as_str().to_string()),
             event_time: Some(MicroTime(self.at)),
-            note: Some(self.note.clone()),
-            reason: Some(self.reason.as_str().to_string()),
+            note: Some(self.news.note.clone()),
+            reason: Some(self.news.reason.as_str().to_string()),
             regarding: Some(self.regarding.clone()),
             related: self.related.clone(),
             reporting_controller: Some(CONTROLLER.to_string()),
             reporting_instance: Some(cut(instance, 128).to_string()),
-            type_: Some(self.severity.as_str().to_string()),
+            type_: Some(self.news.severity.as_str().to_string()),
             ..Event::default()
         }
     }
@@ -366,12 +382,12 @@ mod tests {
         let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
         let recorder = server.recorder(&metrics);
         let failed = |name, note: &str, related: Option<&str>| {
-            recorder.publish(object(name), Severity::Warning, EventReason::UpdateFailed, note.to_string(), related.map(object));
+            recorder.publish(object(name), News::new(Severity::Warning, EventReason::UpdateFailed, note), related.map(object));
         };
         failed("bookstore", "first", Some("bookstore-u1"));
         failed("bookstore", "second", Some("bookstore-u2"));
         failed("gym", "other", None);
-        recorder.publish(object("bookstore"), Severity::Normal, EventReason::UpdateStarted, "started".to_string(), None);
+        recorder.publish(object("bookstore"), News::new(Severity::Normal, EventReason::UpdateStarted, "started"), None);
         recorder.flush(FLUSH).await;
         let seen = |reason: &str, note: &str, count| (reason.to_string(), note.to_string(), count);
         let expected = vec![seen("UpdateFailed", "first", 2), seen("UpdateFailed", "other", 1), seen("UpdateStarted", "started", 1)];
@@ -387,13 +403,13 @@ mod tests {
     async fn o38_notes_are_short_and_what_is_lost_is_counted() {
         let (server, metrics) = (Server::default(), Metrics::new(Detail::Dataset).unwrap());
         let recorder = server.recorder(&metrics);
-        recorder.publish(object("bookstore"), Severity::Normal, EventReason::Accepted, "ä".repeat(700), None);
+        recorder.publish(object("bookstore"), News::new(Severity::Normal, EventReason::Accepted, "ä".repeat(700)), None);
         recorder.flush(FLUSH).await;
         assert_eq!(server.seen()[0].1.len(), MAX_NOTE_BYTES);
         assert_eq!(server.events.lock().unwrap()[0]["reportingInstance"], "floe-0");
         // Nobody writes between these calls: there is one thread.
         for number in 0..MAX_WAITING + 5 {
-            recorder.publish(object(&format!("p{number}")), Severity::Normal, EventReason::Accepted, String::new(), None);
+            recorder.publish(object(&format!("p{number}")), News::new(Severity::Normal, EventReason::Accepted, ""), None);
         }
         recorder.flush(FLUSH).await;
         assert_eq!(server.seen().len(), 1 + MAX_WAITING);

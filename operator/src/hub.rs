@@ -10,7 +10,6 @@ use floe_crds::{
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
     run_report::{RunReport, TableReport},
-    state::UpdateState,
     table::Table,
 };
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
@@ -24,6 +23,8 @@ use crate::{
     key::Key,
     labels,
     queue::Wake,
+    root::folders,
+    updates::is_terminal,
 };
 
 /// A changed definition ends a back-off, anything else does not.
@@ -53,30 +54,18 @@ const STORAGE_INSIDE: &str = "storage inside";
 pub fn places_of_pipeline(pipeline: &Pipeline) -> Vec<Key> {
     let mut places = config_maps_of(pipeline);
     let Some(storage) = &pipeline.spec.storage else { return places };
-    let folders = folders(&storage.uri);
-    places.extend(folders.last().map(|root| Key::new(STORAGE_AT, root)));
-    places.extend(folders.into_iter().map(|folder| Key::new(STORAGE_INSIDE, folder)));
+    let around = folders(&storage.uri);
+    places.extend(around.last().map(|root| Key::new(STORAGE_AT, root)));
+    places.extend(around.into_iter().map(|folder| Key::new(STORAGE_INSIDE, folder)));
     places
 }
 
 /// Pipelines whose storage root is `uri`, or lies inside or around it.
 pub fn sharing_storage(caches: &Caches, uri: &str) -> Vec<Arc<Pipeline>> {
-    let mut folders = folders(uri);
-    let Some(root) = folders.pop() else { return Vec::new() };
-    let around = folders.into_iter().flat_map(|folder| caches.pipelines.by(&Key::new(STORAGE_AT, folder)));
+    let mut around = folders(uri);
+    let Some(root) = around.pop() else { return Vec::new() };
+    let around = around.into_iter().flat_map(|folder| caches.pipelines.by(&Key::new(STORAGE_AT, folder)));
     caches.pipelines.by(&Key::new(STORAGE_INSIDE, root)).into_iter().chain(around).collect()
-}
-
-/// The root of `uri` and all folders around it, the outermost first.
-fn folders(uri: &str) -> Vec<String> {
-    let (scheme, path) = uri.split_once("://").unwrap_or(("", uri));
-    let mut folder = format!("{scheme}://");
-    let mut folders = vec![folder.clone()];
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        folder = format!("{folder}{part}/");
-        folders.push(folder.clone());
-    }
-    folders
 }
 
 /// Tables under their Pipeline.
@@ -107,11 +96,6 @@ pub fn update_of_pod(pod: &core::Pod) -> Vec<Key> {
 
 fn by_label(object: &impl ResourceExt, label: &str) -> Option<Key> {
     object.labels().get(label).map(|value| Key::new(object.namespace().unwrap_or_default(), value))
-}
-
-/// True if nothing more happens to the update.
-pub fn is_terminal(update: &PipelineUpdate) -> bool {
-    update.status.as_ref().and_then(|status| status.state).is_some_and(UpdateState::is_terminal)
 }
 
 /// Updates of a Pipeline wait for it; its tables show whether it is there and valid.
@@ -286,7 +270,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::pipeline::overlap;
+    use crate::root::overlap;
 
     #[test]
     fn roots_that_overlap_are_found_through_the_index() {

@@ -39,6 +39,8 @@ pub const PROTOCOL: &str = "floe.dev/protocol";
 
 /// Longest value of a label.
 const MAX_VALUE: usize = 63;
+/// Longest value of an annotation that a status repeats.
+const MAX_ECHO: usize = 253;
 
 /// `text` as the value of a label: a longer one is cut and ends in a hash of all of it.
 pub fn value(text: &str) -> String {
@@ -64,6 +66,16 @@ pub fn hash(bytes: &[u8]) -> String {
 /// True if the annotation `name` of `object` is `true`.
 pub fn is_set(object: &impl ResourceExt, name: &str) -> bool {
     object.annotations().get(name).is_some_and(|value| value == "true")
+}
+
+/// What `floe.dev/reconcile-requested-at` holds, as the status repeats it.
+pub fn reconcile_request(object: &impl ResourceExt) -> Option<&str> {
+    object.annotations().get(RECONCILE_REQUESTED_AT).map(|asked| floe_crds::text::cut(asked, MAX_ECHO))
+}
+
+/// True if `floe.dev/reconcile-requested-at` holds something else than what was acted on: someone does not trust what we know.
+pub fn is_reconcile_requested(object: &impl ResourceExt, handled: Option<&String>) -> bool {
+    reconcile_request(object).is_some_and(|asked| handled.is_none_or(|handled| handled != asked))
 }
 
 /// The labels of everything that is made for `pipeline`.

@@ -19,6 +19,22 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
     }
 }
 
+/// As `reference`, for an object that nobody deletes in the foreground: to block that is a right of its own.
+pub fn reference_unblocked<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
+    OwnerReference { block_owner_deletion: None, ..reference(object) }
+}
+
+/// The owners of `object`, and one more.
+pub fn with(object: &impl Resource, owner: OwnerReference) -> Vec<OwnerReference> {
+    object.meta().owner_references.iter().flatten().cloned().chain([owner]).collect()
+}
+
+/// True if `object` belongs to `owner`, in this life of both.
+pub fn is_owned_by(object: &impl Resource, owner: &impl Resource) -> bool {
+    let uid = owner.meta().uid.as_ref();
+    object.meta().owner_references.iter().flatten().any(|reference| Some(&reference.uid) == uid)
+}
+
 /// The object that controls `object`.
 pub fn controller(object: &impl Resource) -> Option<&OwnerReference> {
     object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
@@ -53,7 +69,7 @@ pub fn may_become<K: Resource>(found: &K, wanted: &K) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ServiceAccount;
+    use k8s_openapi::{api::core::v1::ServiceAccount, apimachinery::pkg::apis::meta::v1::ObjectMeta};
     use serde_json::json;
 
     use super::*;
@@ -80,6 +96,10 @@ mod tests {
         let other = OwnerReference { name: "other".to_string(), ..reference(&shop("before")) };
         assert!(!of(Some(other)), "not ours at all");
         assert!(!of(Some(OwnerReference { controller: None, ..reference(&shop("before")) })), "no controller");
+        let both = account(Some(reference(&shop("before"))), &[]);
+        let both =
+            ServiceAccount { metadata: ObjectMeta { owner_references: Some(with(&both, reference(&now))), ..both.metadata }, ..both };
+        assert!(is_owned_by(&both, &now) && is_owned_by(&both, &shop("before")) && !is_owned_by(&both, &shop("later")));
     }
 
     #[test]

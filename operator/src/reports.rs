@@ -6,11 +6,10 @@ use floe_crds::{
     pipeline_update::PipelineUpdate,
     run_report::{GraphReport, PROTOCOL, ReportKind, RunReport},
 };
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use kube::ResourceExt;
 
-use crate::{context::Caches, key::Key};
+use crate::{context::Caches, key::Key, owner, updates};
 
 /// A report that counts, with what it is about.
 #[derive(Clone, Debug)]
@@ -23,26 +22,6 @@ pub struct Told {
     pub attempt: i32,
 }
 
-/// The order of updates: when they started, by number within one second.
-pub type UpdateOrder = (Option<Timestamp>, Option<i64>, String);
-
-/// Where `update` stands among the updates of its pipeline. What it found and wrote is as new as its start, not as its creation: it may have waited.
-pub fn order(update: &PipelineUpdate) -> UpdateOrder {
-    let name = update.name_any();
-    (started(update), number(&name), name)
-}
-
-/// When the update started; when it was made, if it has not.
-pub fn started(update: &PipelineUpdate) -> Option<Timestamp> {
-    let start = update.status.as_ref().and_then(|status| status.start_time.as_ref());
-    start.cloned().or_else(|| update.creation_timestamp()).map(|time| time.0)
-}
-
-/// The number in `<pipeline>-u<number>`.
-pub fn number(name: &str) -> Option<i64> {
-    name.rsplit_once("-u")?.1.parse().ok()
-}
-
 impl Told {
     /// The graph, if it has no errors.
     pub fn valid_graph(&self) -> Option<&GraphReport> {
@@ -53,12 +32,11 @@ impl Told {
 /// True if `report` is a genuine one of an attempt of `update`: it bears the name of the attempt's batch/v1 Job, and a pod of that Job wrote it. A pod
 /// that is gone is the one that was written down.
 pub fn is_genuine(report: &RunReport, update: &PipelineUpdate, written_down: Option<&String>, pods: &[Arc<core::Pod>]) -> bool {
-    let owned = report.owner_references().iter().any(|owner| Some(&owner.uid) == update.uid().as_ref());
     let name = report.name_any();
     let spec = &report.spec;
     let is_there = pods.iter().any(|pod| pod.uid().as_ref() == Some(&spec.pod_uid) && job_of(pod) == Some(&name));
     let was_there = written_down == Some(&spec.pod_name) && pods.iter().all(|pod| pod.name_any() != spec.pod_name);
-    owned && spec.kind == ReportKind::Update && (is_there || was_there)
+    owner::is_owned_by(report, update) && spec.kind == ReportKind::Update && (is_there || was_there)
 }
 
 /// The attempt that `report` is about, if it is a genuine one of `update` that this operator can read.
@@ -74,11 +52,11 @@ fn job_of(pod: &core::Pod) -> Option<&String> {
     pod.owner_references().iter().find(|owner| owner.kind == "Job").map(|owner| &owner.name)
 }
 
-/// All reports that count of `updates`, in the order of `order`.
+/// All reports that count of `updates`, in the order in which these began.
 pub fn of_updates(caches: &Caches, updates: &[Arc<PipelineUpdate>]) -> Vec<Told> {
-    let mut updates: Vec<&Arc<PipelineUpdate>> = updates.iter().collect();
-    updates.sort_by_cached_key(|update| order(update));
-    updates.into_iter().flat_map(|update| of_update(caches, update)).collect()
+    let mut ordered: Vec<&Arc<PipelineUpdate>> = updates.iter().collect();
+    ordered.sort_by_cached_key(|update| updates::by_start(update));
+    ordered.into_iter().flat_map(|update| of_update(caches, update)).collect()
 }
 
 /// The reports that count of one update, oldest first.
@@ -113,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn owner(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
+    fn owned_by(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
         Some(vec![OwnerReference { kind: kind.into(), name: name.into(), uid: uid.into(), ..OwnerReference::default() }])
     }
 
@@ -129,14 +107,14 @@ mod tests {
         let spec =
             RunReportSpec { protocol: PROTOCOL, pod_uid: format!("uid of {pod}"), pod_name: pod.to_string(), ..RunReportSpec::default() };
         let mut report = RunReport::new(name, spec);
-        report.metadata.owner_references = owner("PipelineUpdate", "p-u1", "u");
+        report.metadata.owner_references = owned_by("PipelineUpdate", "p-u1", "u");
         report
     }
 
     fn pod(name: &str, job: &str) -> Arc<core::Pod> {
         let mut pod = core::Pod::default();
         pod.metadata.uid = Some(format!("uid of {name}"));
-        pod.metadata.owner_references = owner("Job", job, "j");
+        pod.metadata.owner_references = owned_by("Job", job, "j");
         Arc::new(pod)
     }
 
@@ -149,15 +127,7 @@ mod tests {
         assert_eq!(attempt(&report("p-u1-a2", "q-u1-a1-x"), &update, &pods), None, "the pod of another pipeline");
         assert_eq!(attempt(&report("p-u1-a9", "p-u1-a2-new"), &update, &pods), None, "no such attempt");
         let mut stranger = report("p-u1-a2", "p-u1-a2-new");
-        stranger.metadata.owner_references = owner("PipelineUpdate", "p-u1", "of an earlier life");
+        stranger.metadata.owner_references = owned_by("PipelineUpdate", "p-u1", "of an earlier life");
         assert_eq!(attempt(&stranger, &update, &pods), None);
-    }
-
-    #[test]
-    fn updates_of_one_second_are_in_the_order_of_their_numbers() {
-        let mut updates: Vec<PipelineUpdate> =
-            ["p-u10", "p-u9", "by-hand"].map(|name| PipelineUpdate::new(name, PipelineUpdateSpec::default())).into();
-        updates.sort_by_key(order);
-        assert_eq!(updates.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["by-hand", "p-u9", "p-u10"]);
     }
 }

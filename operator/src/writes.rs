@@ -1,8 +1,10 @@
 //! The ways in which the operator writes to the API server. Every answer goes into the cache, so the next look sees it.
 
+use std::sync::Arc;
+
 use k8s_openapi::NamespaceResourceScope;
 use kube::{
-    Api, Resource,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -48,22 +50,13 @@ impl<K> Created<K> {
     }
 }
 
-/// How the objects that an object owns go with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// After it.
-    Background,
-    /// Before it: the object stays until they are gone.
-    Foreground,
-}
-
 impl Context {
     fn api<K: Writable>(&self, namespace: &str) -> Api<K> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
     fn failed<K: Watched>(act: &'static str, key: &Key) -> impl FnOnce(kube::Error) -> Error {
-        let (key, kind) = (key.clone(), kind_of::<K>());
+        let (key, kind) = (key.clone(), K::NAME);
         move |source| Error::Api { act, kind, key, source: Box::new(source) }
     }
 
@@ -80,6 +73,35 @@ impl Context {
         Ok(list.items)
     }
 
+    /// Reads the object from the API server, and makes the cache agree. It takes no right beyond those of the watch.
+    pub async fn refresh<K: Writable>(&self, key: &Key) -> Result<Option<K>, Error> {
+        let params = kube::api::ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let list = self.api::<K>(&key.namespace).list(&params).await.map_err(Self::failed::<K>("list", key))?;
+        let found = list.items.into_iter().next();
+        match &found {
+            Some(found) => self.note(found.clone()),
+            None => {
+                if let Some(gone) = K::cache(&self.caches).and_then(|cache| cache.get(key)) {
+                    self.forget(gone.as_ref());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lists objects with these labels from the API server, and makes the cache, which holds `cached`, agree.
+    pub async fn refresh_all<K: Writable>(&self, namespace: &str, labels: &str, cached: Vec<Arc<K>>) -> Result<(), Error> {
+        let found = self.list::<K>(namespace, labels).await?;
+        let is_gone = |known: &&Arc<K>| found.iter().all(|found| found.uid() != known.uid());
+        for gone in cached.iter().filter(is_gone) {
+            self.forget(gone.as_ref());
+        }
+        for found in found {
+            self.note(found);
+        }
+        Ok(())
+    }
+
     /// Makes `object`, or finds it as an earlier life made it. A name that belongs to another owner is an error.
     pub async fn create<K: Writable>(&self, object: &K) -> Result<Created<K>, Error> {
         let key = Key::of(object);
@@ -90,7 +112,7 @@ impl Context {
                 Ok(Created::New(made))
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let gone = || Error::NameTaken { kind: kind_of::<K>(), key: key.clone() };
+                let gone = || Error::NameTaken { kind: K::NAME, key: key.clone() };
                 let found: K = self.fetch(&key).await?.ok_or_else(gone)?;
                 if owner(&found).map(|owner| &owner.uid) != owner(object).map(|owner| &owner.uid) {
                     return Err(gone());
@@ -106,7 +128,7 @@ impl Context {
     pub async fn apply<K: Writable>(&self, object: &K) -> Result<K, Error> {
         let key = Key::of(object);
         if self.fetch::<K>(&key).await?.is_some_and(|found| !may_become(&found, object)) {
-            return Err(Error::NameTaken { kind: kind_of::<K>(), key });
+            return Err(Error::NameTaken { kind: K::NAME, key });
         }
         let params = PatchParams::apply(self.manager).force();
         let body = typed(object)?;
@@ -144,19 +166,16 @@ impl Context {
         Ok(made)
     }
 
-    /// Deletes `object`, and no other one that has taken its name. One that is gone already is as good.
-    pub async fn delete<K: Writable>(&self, object: &K, gone: Gone) -> Result<(), Error> {
-        self.delete_within(object, gone, None).await
+    /// Deletes `object`, and no other one that has taken its name. What it owns goes after it. One that is gone already is as good.
+    pub async fn delete<K: Writable>(&self, object: &K) -> Result<(), Error> {
+        self.delete_within(object, None).await
     }
 
     /// As `delete`, with another time for its end than it was made with.
-    pub async fn delete_within<K: Writable>(&self, object: &K, gone: Gone, grace_seconds: Option<u32>) -> Result<(), Error> {
+    pub async fn delete_within<K: Writable>(&self, object: &K, grace_seconds: Option<u32>) -> Result<(), Error> {
         let key = Key::of(object);
         let params = DeleteParams {
-            propagation_policy: Some(match gone {
-                Gone::Background => PropagationPolicy::Background,
-                Gone::Foreground => PropagationPolicy::Foreground,
-            }),
+            propagation_policy: Some(PropagationPolicy::Background),
             grace_period_seconds: grace_seconds,
             preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
             ..DeleteParams::default()
@@ -183,6 +202,13 @@ impl Context {
             K::changed(self, &change);
         }
     }
+
+    /// The API server does not have `object` any more, and no watch has told so yet.
+    fn forget<K: Watched + ResourceExt>(&self, object: &K) {
+        if let Some(change) = K::cache(&self.caches).and_then(|cache| cache.forget(object)) {
+            K::changed(self, &change);
+        }
+    }
 }
 
 fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<Value, Error> {
@@ -190,9 +216,4 @@ fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<Value,
     body["apiVersion"] = json!(K::api_version(&()));
     body["kind"] = json!(K::kind(&()));
     Ok(body)
-}
-
-/// The kind's name as messages say it. All kinds are known when the program is written, so the text lives as long as it.
-fn kind_of<K: Watched>() -> &'static str {
-    K::NAME
 }

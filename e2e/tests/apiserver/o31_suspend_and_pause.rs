@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use floe_crds::{condition::ConditionType::Paused, pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState, table::Table};
+use floe_crds::{
+    condition::ConditionType::{Paused, Reconciling},
+    pipeline::Pipeline,
+    pipeline_update::PipelineUpdate,
+    state::UpdateState,
+    table::Table,
+};
 use floe_e2e::{objects::inline, scene::Scene, seen::Conditions, virtual_pods::Script};
 use serde_json::json;
 
@@ -18,8 +24,12 @@ async fn suspended_edits_and_schedules_start_nothing() -> anyhow::Result<()> {
     scene.pods.release("shop-u1-a1");
     scene.ends("shop-u1", UpdateState::Completed).await?;
     scene.tenant.never::<PipelineUpdate>(Duration::from_secs(12), "an update while suspended", |all| all.len() > 1).await?;
-    let status = scene.tenant.get::<Pipeline>("shop").await?.status.unwrap();
-    assert_eq!(status.next_schedule_time, None);
+    let suspended = scene.tenant.get::<Pipeline>("shop").await?;
+    assert_eq!(
+        (suspended.said(Reconciling).1, suspended.message(Reconciling)),
+        ("Suspended", "spec.suspend is set: no update starts by itself")
+    );
+    assert_eq!(suspended.status.unwrap().next_schedule_time, None);
 
     scene.tenant.annotate::<Pipeline>("shop", "floe.dev/update-requested-at", "now").await?;
     scene.ends("shop-u2", UpdateState::Completed).await?;
@@ -39,7 +49,8 @@ async fn paused_nothing_is_touched() -> anyhow::Result<()> {
     scene.ends("shop-u1", UpdateState::Completed).await?;
     scene.tenant.wait::<Table>("shop-daily", "be looked at", |table| table.status.is_some()).await?;
     scene.tenant.annotate::<Pipeline>("shop", "floe.dev/paused", "true").await?;
-    scene.says("shop", Paused, "True", "Paused").await?;
+    let paused = scene.says("shop", Paused, "True", "Paused").await?;
+    assert_eq!(paused.message(Reconciling), "the annotation floe.dev/paused is set: nothing but the status is written");
     scene.tenant.delete::<Table>("shop-daily").await?;
     let edited = json!({"spec": {"libraries": [inline("CREATE MATERIALIZED VIEW daily AS SELECT 2 AS n;")]}});
     scene.tenant.patch::<Pipeline>("shop", &edited).await?;

@@ -39,3 +39,23 @@ async fn o32_requests_by_annotation() -> anyhow::Result<()> {
     assert_eq!(scene.updates().await?, ["shop-u1", "shop-u2", "shop-u3"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_update_is_looked_at_anew_on_request() -> anyhow::Result<()> {
+    let scene = Scene::open("o32-update").await?;
+    scene.pipeline("shop", json!({})).await?;
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    let read = async |verb: &str, resource: &str| {
+        scene.operator.metric("floe_operator_api_requests_total", &[("verb", verb), ("resource", resource), ("code", "200")]).await
+    };
+    let before = read("list", "jobs").await?.unwrap_or_default();
+    for text in ["monday", "tuesday"] {
+        scene.tenant.annotate::<PipelineUpdate>("shop-u1", "floe.dev/reconcile-requested-at", text).await?;
+        let echoed = |update: &PipelineUpdate| update.status.as_ref().unwrap().last_handled_reconcile_at.as_deref() == Some(text);
+        scene.tenant.wait("shop-u1", "echo that it was looked at", echoed).await?;
+    }
+    let reads = read("list", "jobs").await?.unwrap_or_default() - before;
+    assert!(reads >= 2.0, "for each text its batch/v1 Jobs are read, not taken from the cache: {reads}");
+    assert_eq!(scene.updates().await?, ["shop-u1"]);
+    Ok(())
+}

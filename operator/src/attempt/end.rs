@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use floe_crds::{
     pipeline_update::AttemptClass,
     run_report::{FlowReport, PROTOCOL, RunReportSpec, RunResult},
-    state::{FailureClass, FlowState, UpdateState},
+    state::{FlowState, UpdateState},
     text::cut,
 };
 use jiff::Timestamp;
@@ -116,12 +116,30 @@ pub fn is_disrupted(pod: &Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
 }
 
-/// The reason and time of the end of a batch/v1 Job, if it has ended.
-pub fn job_end(job: &batch::Job) -> Option<(&str, Option<&Time>)> {
+/// The end of a batch/v1 Job, as its controller tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct JobEnd<'a> {
+    /// It did what it should.
+    pub is_complete: bool,
+    /// The word for machines.
+    pub reason: &'a str,
+    /// The sentence for people.
+    pub message: Option<&'a str>,
+    /// When.
+    pub at: Option<&'a Time>,
+}
+
+/// The end of a batch/v1 Job, if it has ended.
+pub fn job_end(job: &batch::Job) -> Option<JobEnd<'_>> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let ended =
         conditions.iter().find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")?;
-    Some((ended.reason.as_deref().unwrap_or_default(), ended.last_transition_time.as_ref()))
+    Some(JobEnd {
+        is_complete: ended.type_ == "Complete",
+        reason: ended.reason.as_deref().unwrap_or_default(),
+        message: ended.message.as_deref(),
+        at: ended.last_transition_time.as_ref(),
+    })
 }
 
 fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
@@ -151,7 +169,7 @@ pub fn verdict(remains: &Remains<'_>, now: Timestamp) -> Verdict {
     }
     let end = end(remains, last, disrupted, now);
     // Where nobody knows when it ended, nobody knows how long to wait.
-    let known = last.is_some_and(|last| last.finished_at.is_some()) || remains.job.and_then(job_end).is_some_and(|(_, at)| at.is_some());
+    let known = last.is_some_and(|last| last.finished_at.is_some()) || remains.job.and_then(job_end).is_some_and(|end| end.at.is_some());
     match last_report_in(remains, &end, now).filter(|_| known) {
         Some(wait) => Verdict::EndingIn(wait),
         None => Verdict::Ended(Box::new(end)),
@@ -178,7 +196,7 @@ fn final_result(report: Option<&RunReportSpec>) -> Option<&RunResult> {
 }
 
 fn end(remains: &Remains<'_>, last: Option<&ContainerStateTerminated>, disrupted: bool, now: Timestamp) -> End {
-    let job = remains.job.and_then(|job| job_end(job));
+    let job = remains.job.and_then(job_end);
     let reported = final_result(remains.report);
     let completed = job.is_some() && remains.job.is_some_and(|job| job.status.as_ref().and_then(|status| status.succeeded) == Some(1));
     let exit_code = last
@@ -187,7 +205,7 @@ fn end(remains: &Remains<'_>, last: Option<&ContainerStateTerminated>, disrupted
         .or_else(|| reported.map(|result| result.exit_code))
         .or(completed.then_some(0));
     let out_of_memory = last.is_some_and(|last| last.reason.as_deref() == Some("OOMKilled"));
-    let timed_out = job.is_some_and(|(reason, _)| reason == "DeadlineExceeded");
+    let timed_out = job.is_some_and(|end| end.reason == "DeadlineExceeded");
     let class = match exit_code {
         _ if timed_out => AttemptClass::Timeout,
         Some(0) => AttemptClass::Success,
@@ -200,7 +218,7 @@ fn end(remains: &Remains<'_>, last: Option<&ContainerStateTerminated>, disrupted
         Some(143) | None => AttemptClass::Interrupted,
         Some(_) => AttemptClass::Unknown,
     };
-    let at = last.and_then(|last| last.finished_at.as_ref()).or(job.and_then(|(_, at)| at)).map_or(now, |at| at.0);
+    let at = last.and_then(|last| last.finished_at.as_ref()).or(job.and_then(|end| end.at)).map_or(now, |at| at.0);
     let started = last.and_then(|last| last.started_at.as_ref()).map_or(at, |started| started.0);
     let contradicted =
         reported.is_some_and(|result| expected_class(result) != class && last.is_some_and(|last| CHOSEN.contains(&last.exit_code)));
@@ -300,15 +318,4 @@ fn largest_flow(flows: &[FlowReport]) -> Option<&str> {
     let ran = |flow: &&FlowReport| matches!(flow.state, FlowState::Running | FlowState::Planning | FlowState::Starting);
     let largest = flows.iter().filter(ran).max_by_key(|flow| moved(flow));
     largest.or_else(|| flows.iter().max_by_key(|flow| moved(flow))).map(|flow| flow.name.as_str())
-}
-
-/// The failure that ended the update, as an exit code of a process would say it.
-pub fn failure_class(class: AttemptClass) -> Option<FailureClass> {
-    match class {
-        AttemptClass::User | AttemptClass::PodStart => Some(FailureClass::User),
-        AttemptClass::Expectation => Some(FailureClass::Expectation),
-        AttemptClass::Storage => Some(FailureClass::Storage),
-        AttemptClass::Transient => Some(FailureClass::Transient),
-        _ => None,
-    }
 }

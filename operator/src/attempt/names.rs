@@ -37,9 +37,14 @@ pub fn cleanup_name(pipeline: &Pipeline) -> String {
     format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&pipeline.uid().unwrap_or_default()))
 }
 
+/// The service account that is made for the pipeline's runners, and the binding of its rights.
+pub fn own_account(pipeline: &Pipeline) -> String {
+    format!("floe-{}", pipeline.name_any())
+}
+
 /// The service account of the pipeline's runners.
 pub fn service_account(pipeline: &Pipeline) -> String {
-    pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| format!("floe-{}", pipeline.name_any()))
+    pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| own_account(pipeline))
 }
 
 /// Stands for the storage root in labels: pods and batch/v1 Jobs with the same value write the same tables. A path is on the volumes of the

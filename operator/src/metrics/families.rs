@@ -371,6 +371,11 @@ pub const PROCESS: &[Family] = &[
     family("process_virtual_memory_bytes", Kind::Gauge, &[], "Virtual memory."),
 ];
 
+/// True if the newest report shows the value of the family, and no report before it counts.
+pub fn is_gauge(name: &str) -> bool {
+    pipeline::ALL.iter().any(|family| family.name == name && matches!(family.kind, Kind::Gauge | Kind::Extreme))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use families::is_gauge;
 use families::{Family, Kind, operator};
 use floe_crds::{
     run_report::RunReport,

@@ -5,7 +5,6 @@ use floe_crds::{
     pipeline_update::{Cancel, PipelineUpdate},
     table::Table,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -20,9 +19,9 @@ use crate::{
     attempt,
     context::Context,
     error::Error,
-    events::{EventReason, Severity},
+    events::{EventReason, News, Severity},
     hub, labels, owner, writers,
-    writes::{Created, Gone},
+    writes::Created,
 };
 
 /// A name is looked for among so many numbers.
@@ -62,7 +61,7 @@ pub async fn apply(ctx: &Context, observed: &Observed, mut plan: Plan) -> Result
         }
     }
     if let Some(budget) = &plan.unwanted_budget {
-        ctx.delete(budget, Gone::Background).await?;
+        ctx.delete(budget).await?;
     }
     if plan.beside.is_some() || matches!(observed.access, super::observe::Access::Read(_)) {
         ctx.memory.saw_access(&observed.key, resources::beside(&observed.pipeline).hash());
@@ -81,7 +80,7 @@ pub async fn apply(ctx: &Context, observed: &Observed, mut plan: Plan) -> Result
     }
     applied.has_more = plan.has_more_tables;
     for update in &plan.removes {
-        ctx.delete::<PipelineUpdate>(update, Gone::Background).await?;
+        ctx.delete::<PipelineUpdate>(update).await?;
     }
     if let Some(cleanup) = &plan.cleanup {
         match clean_up(ctx, observed, cleanup).await {
@@ -101,7 +100,7 @@ async fn apply_table(ctx: &Context, change: &TableChange) -> Result<(), Error> {
     match change {
         TableChange::Create(table) => ctx.create(table.as_ref()).await.map(drop),
         TableChange::Patch { table, patch } => ctx.merge::<Table>(table, patch.clone()).await.map(drop),
-        TableChange::Delete(table) => ctx.delete::<Table>(table, Gone::Background).await,
+        TableChange::Delete(table) => ctx.delete::<Table>(table).await,
         TableChange::Refused { dataset, why } => {
             tracing::warn!(dataset, why, "no Table object can be made for a dataset");
             Ok(())
@@ -144,8 +143,7 @@ async fn clean_up(ctx: &Context, observed: &Observed, cleanup: &Cleanup) -> Resu
     }
     let job = ctx.create(&cleanup.job).await.map(Created::into_inner)?;
     let mut request = cleanup.request.clone();
-    // Nobody deletes the Job in the foreground, and to block that is a right of its own.
-    request.metadata.owner_references = Some(vec![OwnerReference { block_owner_deletion: None, ..owner::reference(&job) }]);
+    request.metadata.owner_references = Some(vec![owner::reference_unblocked(&job)]);
     ctx.create(&request).await?;
     Ok(None)
 }
@@ -156,7 +154,7 @@ async fn release(ctx: &Context, observed: &Observed, leftover: &Leftover) -> Res
         let root = pipeline.spec.storage.as_ref().map(|storage| storage.uri.as_str()).unwrap_or_default();
         let note = format!("data may be left under {root}: {why}; remove them by hand");
         tracing::warn!(reason = EventReason::CleanupFailed.as_str(), "{note}");
-        ctx.recorder.publish(hub::reference(pipeline.as_ref()), Severity::Warning, EventReason::CleanupFailed, note, None);
+        ctx.recorder.publish(hub::reference(pipeline.as_ref()), News::new(Severity::Warning, EventReason::CleanupFailed, note), None);
     }
     let finalizers: Vec<&String> = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).collect();
     ctx.merge::<Pipeline>(pipeline, json!({"metadata": {"finalizers": finalizers}})).await.map(drop)
@@ -169,8 +167,8 @@ pub async fn write_status(ctx: &Context, observed: &Observed, decision: &Decisio
         return Ok(());
     }
     ctx.write_status::<Pipeline>(&observed.pipeline, &status).await?;
-    for told in super::conditions::transitions(before, &status, decision.schedule.missed) {
-        ctx.recorder.publish(hub::reference(observed.pipeline.as_ref()), told.severity, told.reason, told.note, None);
+    for news in super::conditions::transitions(before, &status, decision.schedule.missed) {
+        ctx.recorder.publish(hub::reference(observed.pipeline.as_ref()), news, None);
     }
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! How a Pipeline goes: with its data kept, at once; with its data removed, after its runner has stopped and a clean-up has run. Only data of its own:
 //! where an older Pipeline has the storage, nothing is removed. Pure.
 
-use floe_crds::{condition::Reason, pipeline::DeletionPolicy, pipeline_update::PipelineUpdate, state::UpdateState};
+use floe_crds::{condition::Reason, pipeline::DeletionPolicy, pipeline_update::PipelineUpdate};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1 as batch;
 use kube::ResourceExt;
 
 use super::{
     decide::{Act, Outcome},
-    observe::{Observed, belongs, state},
+    observe::Observed,
     validate::{self, Verdict},
 };
-use crate::labels;
+use crate::{attempt::end::job_end, labels, owner, updates::is_terminal};
 
 /// Keeps a Pipeline until its data are gone.
 pub const FINALIZER: &str = "floe.dev/pipeline-cleanup";
@@ -94,17 +93,18 @@ fn step(observed: &Observed, verdict: &Verdict) -> Step {
         return Step::Release(Leftover::Nothing);
     }
     if deadline(observed).is_some_and(|deadline| deadline <= observed.now) {
-        let why = observed.cleanup.as_deref().and_then(failure).unwrap_or_else(|| unfinished(observed).to_string());
+        let told = observed.cleanup.as_deref().and_then(job_end).and_then(|end| end.message);
+        let why = told.unwrap_or_else(|| unfinished(observed));
         return Step::Release(Leftover::Data(format!("given up after {TRIED_SECONDS} s: {why}")));
     }
     if observed.updates.iter().any(|update| may_write(observed, update)) {
         return Step::Stopping;
     }
-    match &observed.cleanup {
+    match observed.cleanup.as_deref().map(job_end) {
         None => Step::Start,
-        Some(job) if has_condition(job, "Complete") => Step::Release(Leftover::Nothing),
+        Some(Some(end)) if end.is_complete => Step::Release(Leftover::Nothing),
         // Something came between the Job and its request.
-        Some(job) if is_running(job) && !observed.has_cleanup_request => Step::Start,
+        Some(None) if !observed.has_cleanup_request => Step::Start,
         Some(_) => Step::Running,
     }
 }
@@ -118,20 +118,5 @@ fn unfinished(observed: &Observed) -> &'static str {
 
 /// True if the update has a pod, or may get one.
 fn may_write(observed: &Observed, update: &PipelineUpdate) -> bool {
-    !state(update).is_some_and(UpdateState::is_terminal) || observed.attempts.iter().any(|job| is_running(job) && belongs(job, update))
-}
-
-/// True if the batch/v1 Job may still have a pod.
-pub fn is_running(job: &batch::Job) -> bool {
-    !has_condition(job, "Complete") && !has_condition(job, "Failed")
-}
-
-fn has_condition(job: &batch::Job, kind: &str) -> bool {
-    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == kind && condition.status == "True")
-}
-
-fn failure(job: &batch::Job) -> Option<String> {
-    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().find(|condition| condition.type_ == "Failed").and_then(|condition| condition.message.clone())
+    !is_terminal(update) || observed.attempts.iter().any(|job| job_end(job).is_none() && owner::is_owned_by(job.as_ref(), update))
 }

@@ -15,13 +15,14 @@ use kube::ResourceExt;
 
 use super::{
     decide::{Act, Decision, Outcome},
-    observe::{Observed, state},
+    observe::Observed,
     status::LastEnd,
     validate::{Refusal, Verdict},
 };
 use crate::{
     error::{Error, ErrorClass},
-    events::{EventReason, Severity},
+    events::{EventReason, News, Severity},
+    updates::{is_terminal, state},
 };
 
 /// Something that is missing may come; after this time someone is told to look.
@@ -213,10 +214,7 @@ impl View<'_> {
 
     /// True if an update for this definition is on its way.
     fn is_asked(&self, hash: &str) -> bool {
-        self.observed
-            .updates
-            .iter()
-            .any(|update| update.spec.definition_hash == hash && !state(update).is_some_and(UpdateState::is_terminal))
+        self.observed.updates.iter().any(|update| update.spec.definition_hash == hash && !is_terminal(update))
     }
 
     /// No report speaks of this definition.
@@ -260,13 +258,7 @@ impl View<'_> {
 }
 
 fn kept(condition: &Condition) -> Said {
-    let status = match condition.status.as_str() {
-        "True" => Status::True,
-        "False" => Status::False,
-        _ => Status::Unknown,
-    };
-    let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == condition.reason).unwrap_or(Reason::Progressing);
-    Said::new(status, reason, condition.message.clone())
+    Said::of(condition).unwrap_or_else(|| Said::new(Status::Unknown, Reason::Progressing, condition.message.clone()))
 }
 
 fn summary(graph: &GraphReport) -> String {
@@ -287,22 +279,8 @@ fn findings(graph: &GraphReport) -> String {
     told.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join("\n")
 }
 
-/// An Event that a change of status is worth.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub severity: Severity,
-    pub reason: EventReason,
-    pub note: String,
-}
-
-impl Told {
-    fn new(severity: Severity, reason: EventReason, note: impl Into<String>) -> Self {
-        Self { severity, reason, note: note.into() }
-    }
-}
-
 /// What people should be told: only what is different now. `missed` instants of the schedule were given up.
-pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus, missed: usize) -> Vec<Told> {
+pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus, missed: usize) -> Vec<News> {
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let mut told = Vec::new();
     let differs = |kind| {
@@ -316,18 +294,18 @@ pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus, miss
             (_, "StorageConflict") => (Severity::Warning, EventReason::StorageConflict),
             _ => (Severity::Warning, EventReason::InvalidSpec),
         };
-        told.push(Told::new(severity, reason, &accepted.message));
+        told.push(News::new(severity, reason, &accepted.message));
     }
     if let Some(ready) = differs(ConditionType::Ready).filter(|ready| ready.reason == Reason::GraphInvalid.as_str()) {
-        told.push(Told::new(Severity::Warning, EventReason::GraphInvalid, &ready.message));
+        told.push(News::new(Severity::Warning, EventReason::GraphInvalid, &ready.message));
     }
     let was_suspended = condition::find(old, ConditionType::Paused).is_some_and(|old| old.reason == Reason::Suspended.as_str());
     match differs(ConditionType::Paused) {
         Some(paused) if paused.reason == Reason::Suspended.as_str() => {
-            told.push(Told::new(Severity::Normal, EventReason::Suspended, &paused.message));
+            told.push(News::new(Severity::Normal, EventReason::Suspended, &paused.message));
         }
         Some(paused) if was_suspended && paused.reason == Reason::NotPaused.as_str() => {
-            told.push(Told::new(
+            told.push(News::new(
                 Severity::Normal,
                 EventReason::Resumed,
                 "spec.suspend is not set any more: updates start by themselves again",
@@ -340,7 +318,7 @@ pub fn transitions(before: Option<&PipelineStatus>, after: &PipelineStatus, miss
         let note = format!(
             "{missed} instants of the schedule passed without an update and are not made up for; see updatePolicy.schedule.catchUp"
         );
-        told.push(Told::new(Severity::Warning, EventReason::MissedSchedules, note));
+        told.push(News::new(Severity::Warning, EventReason::MissedSchedules, note));
     }
     told
 }

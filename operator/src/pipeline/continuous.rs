@@ -12,10 +12,14 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::{
-    decide::{Act, Check, Look, Outcome, writes},
-    observe::{Observed, state},
+    decide::{Act, Check, Look, Outcome},
+    observe::Observed,
 };
-use crate::{clock::whole_seconds, labels};
+use crate::{
+    clock::whole_seconds,
+    labels,
+    updates::{self, refreshes, state},
+};
 
 /// Each that applies is the last one.
 pub const CHECKS: &[Check] = &[lives, is_queued, begins, follows_change, comes_again];
@@ -24,7 +28,7 @@ pub const CHECKS: &[Check] = &[lives, is_queued, begins, follows_change, comes_a
 fn lives(look: &Look<'_>) -> Option<Outcome> {
     let active = look.observed.active()?;
     let name = active.name_any();
-    if look.newest(writes).is_some_and(|newest| look.is_for_this_definition(newest)) {
+    if look.newest(refreshes).is_some_and(|newest| look.is_for_this_definition(newest)) {
         return Some(Outcome::rest(Reason::Running, format!("update {name} is under way")));
     }
     let goes_on = |why: &str| Outcome::rest(Reason::Running, format!("update {name} goes on with the definition before: {why}"));
@@ -54,7 +58,7 @@ fn checks_change(look: &Look<'_>, live: &str) -> Outcome {
     let Some(check) = look.newest(|_| true).filter(|newest| look.is_for_this_definition(newest)) else {
         return Outcome::start(look.validation(), format!("a validation starts: the definition changed while update {live} is under way"));
     };
-    if state(check).is_some_and(UpdateState::is_terminal) {
+    if updates::is_terminal(check) {
         let message = format!("update {live} goes on with the definition before: {} did not find the changed one right", check.name_any());
         return Outcome::rest(Reason::GraphInvalid, message);
     }
@@ -62,13 +66,13 @@ fn checks_change(look: &Look<'_>, live: &str) -> Outcome {
 }
 
 fn is_queued(look: &Look<'_>) -> Option<Outcome> {
-    let queued = look.observed.queued().find(|update| !update.spec.selection.validate_only)?;
+    let queued = look.observed.queued().find(|update| updates::writes(update))?;
     Some(Outcome::rest(Reason::Queued, format!("update {} waits for its turn", queued.name_any())))
 }
 
 /// The first update. A Pipeline whose updates someone deleted has had it.
 fn begins(look: &Look<'_>) -> Option<Outcome> {
-    if look.newest(writes).is_some() {
+    if look.newest(refreshes).is_some() {
         return None;
     }
     let starts_on_change = look.policy() == OnChange::Update;
@@ -86,13 +90,13 @@ fn begins(look: &Look<'_>) -> Option<Outcome> {
 
 /// The update before has ended, and the definition is another one now.
 fn follows_change(look: &Look<'_>) -> Option<Outcome> {
-    look.newest(writes).filter(|last| look.policy() == OnChange::Update && !look.is_for_this_definition(last))?;
+    look.newest(refreshes).filter(|last| look.policy() == OnChange::Update && !look.is_for_this_definition(last))?;
     Some(look.unquiet().map_or_else(|| look.start_for_change(Cause::SchemaChange), Outcome::resting))
 }
 
 /// What follows the update that ended: after a failure the next one in time, after a person's cancel none.
 fn comes_again(look: &Look<'_>) -> Option<Outcome> {
-    let last = look.newest(writes)?;
+    let last = look.newest(refreshes)?;
     let name = last.name_any();
     let again = |why: &str| Outcome::start(look.spec(Cause::ApiCall), format!("an update starts: {name} {why}"));
     Some(match state(last) {

@@ -14,11 +14,16 @@ use kube::ResourceExt;
 
 use super::{
     cleanup, conditions, continuous, history,
-    observe::{Observed, state},
+    observe::Observed,
     schedule::{self, Schedule},
     validate::{Refusal, Valid, Verdict},
 };
-use crate::{clock::whole_seconds, controller::Next, labels};
+use crate::{
+    clock::whole_seconds,
+    controller::Next,
+    labels,
+    updates::{self, refreshes, state},
+};
 
 /// What comes of a look at a Pipeline.
 #[derive(Clone, Debug)]
@@ -321,13 +326,13 @@ fn busy(look: &Look<'_>) -> Option<Outcome> {
     if let Some(active) = look.observed.active() {
         return Some(Outcome::wait(Reason::Running, format!("update {} is under way", active.name_any())));
     }
-    let mut open = look.observed.updates.iter().filter(|update| !state(update).is_some_and(UpdateState::is_terminal));
+    let mut open = look.observed.updates.iter().filter(|update| !updates::is_terminal(update));
     open.next().map(|queued| Outcome::wait(Reason::Queued, format!("update {} has not ended", queued.name_any())))
 }
 
 /// The newest update did not end well, and only a change would help, or a person stopped it.
 fn not_repeated(look: &Look<'_>) -> Option<Outcome> {
-    let newest = look.observed.updates.iter().rev().find(|update| writes(update))?;
+    let newest = look.observed.updates.iter().rev().find(|update| refreshes(update))?;
     let (reason, how) = match state(newest)? {
         UpdateState::Failed => (Reason::UpdateFailed, "failed"),
         UpdateState::Canceled => (Reason::UpdateCanceled, "was canceled"),
@@ -342,7 +347,7 @@ fn not_repeated(look: &Look<'_>) -> Option<Outcome> {
 fn maintenance_due(look: &Look<'_>) -> Option<Outcome> {
     let observed = look.observed;
     let maintenance = &observed.pipeline.spec.maintenance;
-    let succeeded = |update: &Arc<PipelineUpdate>| writes(update) && state(update) == Some(UpdateState::Completed);
+    let succeeded = |update: &Arc<PipelineUpdate>| refreshes(update) && state(update) == Some(UpdateState::Completed);
     let has_data = look.status(|status| status.last_successful_update.clone()).is_some() || observed.updates.iter().any(succeeded);
     if maintenance.suspend || !has_data {
         return None;
@@ -366,11 +371,6 @@ fn maintenance_due(look: &Look<'_>) -> Option<Outcome> {
 
 fn idle() -> Outcome {
     Outcome::rest(Reason::Idle, "nothing is due: the next change or request starts an update")
-}
-
-/// True if the update writes what the definition says.
-pub fn writes(update: &PipelineUpdate) -> bool {
-    update.spec.update_type == UpdateType::Update && !update.spec.selection.validate_only
 }
 
 /// True if the update was made for a definition. A validation does not stand for the update that a change wants.

@@ -6,10 +6,8 @@ use floe_crds::{pipeline_update::PipelineUpdate, state::UpdateState};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{
-    decide::answers_change,
-    observe::{Observed, state},
-};
+use super::{decide::answers_change, observe::Observed};
+use crate::updates::{self, state};
 
 /// The most that one look removes.
 const MAX_REMOVED: usize = 20;
@@ -27,9 +25,8 @@ pub struct Old {
 /// Tables are made from and the one that answers the newest definition: without it that would be a change again.
 pub fn old(observed: &Observed) -> Old {
     let limits = &observed.pipeline.spec.update_history;
-    let mut finished: Vec<&Arc<PipelineUpdate>> =
-        observed.updates.iter().filter(|update| state(update).is_some_and(UpdateState::is_terminal)).collect();
-    finished.sort_by_key(|update| (ended(update), update.creation_timestamp().map(|time| time.0), update.name_any()));
+    let mut finished: Vec<&Arc<PipelineUpdate>> = observed.updates.iter().filter(|update| updates::is_terminal(update)).collect();
+    finished.sort_by_cached_key(|update| updates::by_end(update));
     let Some(newest) = finished.pop() else { return Old::default() };
     let (mut good, mut bad) = (0, 0);
     match state(newest) {
@@ -42,7 +39,8 @@ pub fn old(observed: &Observed) -> Old {
             Some(UpdateState::Completed) => (&mut good, limits.successful_limit),
             _ => (&mut bad, limits.failed_limit),
         };
-        let lives_until = ended(update).saturating_add(SignedDuration::from_secs(i64::from(limits.ttl_seconds_after_finished)));
+        let ended = updates::ended(update).unwrap_or(Timestamp::UNIX_EPOCH);
+        let lives_until = ended.saturating_add(SignedDuration::from_secs(i64::from(limits.ttl_seconds_after_finished)));
         let is_old = lives_until.as_ref().is_ok_and(|until| *until <= observed.now);
         if *count >= limit || is_old {
             old.push(update);
@@ -57,9 +55,4 @@ pub fn old(observed: &Observed) -> Old {
     let is_kept = |update: &PipelineUpdate| Some(update.uid()) == graph_owner || Some(update.uid()) == answer;
     let removable = old.into_iter().rev().filter(|update| !is_kept(update) && update.metadata.deletion_timestamp.is_none());
     Old { removes: removable.take(MAX_REMOVED).cloned().collect(), again }
-}
-
-fn ended(update: &PipelineUpdate) -> Timestamp {
-    let end = update.status.as_ref().and_then(|status| status.end_time.clone());
-    end.or_else(|| update.creation_timestamp()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

@@ -15,9 +15,6 @@ mod status;
 mod tests;
 mod validate;
 
-#[cfg(test)]
-pub use self::validate::overlap;
-
 use std::time::Duration;
 
 use crate::{

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, state::UpdateState, table::Table, text::cut};
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table, text::cut};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1 as batch,
@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::resources;
 use crate::{
     attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, owner, reports,
-    settings::Settings,
+    settings::Settings, updates,
 };
 
 /// Everything that is decided from.
@@ -99,19 +99,19 @@ pub struct Found {
 /// Gathers what there is to know about `key`; `None` if there is no such Pipeline.
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
     let Some(mut pipeline) = ctx.caches.pipelines.get(key) else { return Ok(None) };
-    if is_asked_for(&pipeline) {
-        // Someone does not trust what we know.
+    let handled = pipeline.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
+    if labels::is_reconcile_requested(pipeline.as_ref(), handled) {
         let Some(fresh) = ctx.fetch::<Pipeline>(key).await? else { return Ok(None) };
         ctx.note(fresh.clone());
         pipeline = Arc::new(fresh);
         ctx.memory.doubt(key, &hub::config_maps_of(&pipeline));
     }
-    let mut updates = ctx.caches.updates.by(key);
-    updates.retain(|update| !owner::is_of_earlier_life(update.as_ref(), &pipeline));
-    updates.sort_by_key(|update| (update.creation_timestamp().map(|time| time.0), number(&update.name_any()), update.name_any()));
+    let mut own = ctx.caches.updates.by(key);
+    own.retain(|update| !owner::is_of_earlier_life(update.as_ref(), &pipeline));
+    own.sort_by_cached_key(|update| updates::by_creation(update));
     let tables = ctx.caches.tables.by(key);
     let config_maps = config_maps(ctx, &pipeline).await?;
-    let report = newest_graph(ctx, &updates);
+    let report = newest_graph(ctx, &own);
     let jobs = ctx.caches.jobs.by(key);
     let cleanup = attempt::cleanup_name(&pipeline);
     let mut observed = Observed {
@@ -122,7 +122,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         access: Access::Unread,
         cleanup: jobs.into_iter().find(|job| job.name_any() == cleanup),
         has_cleanup_request: ctx.caches.config_maps.get(&Key::new(&key.namespace, attempt::request_name(&cleanup))).is_some(),
-        attempts: updates.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
+        attempts: own.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
         quiet_since: Timestamp::UNIX_EPOCH,
         settings: ctx.settings.clone(),
         cluster_id: ctx.cluster_id.to_string(),
@@ -130,22 +130,11 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         pipeline,
         taken_names: taken_names(ctx, key),
         tables,
-        updates,
+        updates: own,
     };
     observed.quiet_since = ctx.memory.unchanged_since(key, &observed.sources_hash(), observed.now);
     observed.access = access(ctx, &observed).await?;
     Ok(Some(observed))
-}
-
-/// The number in `<pipeline>-u<number>`: the order of updates that were made within one second.
-pub fn number(name: &str) -> Option<i64> {
-    name.rsplit_once("-u")?.1.parse().ok()
-}
-
-/// True if the annotation `floe.dev/reconcile-requested-at` holds something new.
-fn is_asked_for(pipeline: &Pipeline) -> bool {
-    let handled = pipeline.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
-    pipeline.annotations().get(labels::RECONCILE_REQUESTED_AT).is_some_and(|asked| Some(cut(asked, 253)) != handled)
 }
 
 /// Names for Tables of a Pipeline begin with its own, or with that much of a long one.
@@ -202,12 +191,12 @@ async fn access(ctx: &Context, observed: &Observed) -> Result<Access, Error> {
     if ctx.memory.has_access(&observed.key, &resources::beside(&observed.pipeline).hash()) {
         return Ok(Access::Known);
     }
-    let runs = observed.updates.iter().any(|update| !state(update).is_some_and(UpdateState::is_terminal));
+    let runs = observed.updates.iter().any(|update| !updates::is_terminal(update));
     if observed.is_deleted() || !runs {
         return Ok(Access::Unread);
     }
     let name = |name: String| Key::new(observed.key.namespace.clone(), name);
-    let account = name(resources::account_name(&observed.pipeline));
+    let account = name(attempt::own_account(&observed.pipeline));
     Ok(Access::Read(Box::new(Found {
         account: ctx.fetch(&account).await?,
         binding: ctx.fetch(&account).await?,
@@ -231,17 +220,14 @@ impl Observed {
         self.tables.iter().filter(|table| dataset::declares(table))
     }
 
-    /// The update that runs, or is first to run.
+    /// The update that writes now.
     pub fn active(&self) -> Option<&Arc<PipelineUpdate>> {
-        self.updates.iter().find(|update| {
-            let state = state(update);
-            !update.spec.selection.validate_only && state.is_some_and(|state| !state.is_terminal() && state != UpdateState::Queued)
-        })
+        self.updates.iter().find(|update| updates::writes(update) && updates::is_active(update))
     }
 
     /// Updates that have not begun.
     pub fn queued(&self) -> impl Iterator<Item = &Arc<PipelineUpdate>> {
-        self.updates.iter().filter(|update| matches!(state(update), None | Some(UpdateState::Queued)))
+        self.updates.iter().filter(|update| updates::is_queued(update))
     }
 
     /// Hash of what only ConfigMaps and Tables say.
@@ -268,14 +254,4 @@ impl Observed {
         let spec = serde_json::to_string(&self.pipeline.spec.definition()).unwrap_or_default();
         labels::hash(format!("{spec}\n{}", self.sources_hash()).as_bytes())[..32].to_string()
     }
-}
-
-/// The state of an update; `None` before the first look at it.
-pub fn state(update: &PipelineUpdate) -> Option<UpdateState> {
-    update.status.as_ref()?.state
-}
-
-/// True if the batch/v1 Job is an attempt of the update.
-pub fn belongs(job: &batch::Job, update: &PipelineUpdate) -> bool {
-    job.owner_references().iter().any(|owner| Some(&owner.uid) == update.metadata.uid.as_ref())
 }

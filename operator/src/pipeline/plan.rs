@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::{
     cleanup::{self, FINALIZER, Step},
     decide::{Act, Decision, Start},
-    observe::{Access, Observed, number, state},
+    observe::{Access, Observed},
     resources::{
         self, Beside,
         tables::{TableChange, desired_tables},
     },
     validate::Verdict,
 };
-use crate::{labels, owner};
+use crate::{labels, owner, updates};
 
 /// The most Tables that one look makes, changes or deletes: it must end in time.
 const MOST_TABLES: usize = 200;
@@ -104,7 +104,7 @@ pub fn newest_number(observed: &Observed) -> i64 {
     // People may choose any number.
     let ours = observed.updates.iter().filter(|update| update.labels().get(labels::MANAGED_BY).is_some_and(|by| by == labels::OPERATOR));
     let names = ours.map(|update| update.name_any()).filter(|name| name.starts_with(&prefix));
-    names.filter_map(|name| number(&name)).max().unwrap_or_default().max(recorded)
+    names.filter_map(|name| updates::number(&name)).max().unwrap_or_default().max(recorded)
 }
 
 fn update(observed: &Observed, start: &Start) -> PipelineUpdate {
@@ -131,7 +131,7 @@ fn finalizers(observed: &Observed, verdict: &Verdict) -> Option<Vec<String>> {
 
 /// Account and binding are there before the first update; while updates run they are kept as they should be.
 fn plan_beside(observed: &Observed, verdict: &Verdict, plan: &mut Plan) {
-    let runs = observed.updates.iter().any(|update| !state(update).is_some_and(floe_crds::state::UpdateState::is_terminal));
+    let runs = observed.updates.iter().any(|update| !updates::is_terminal(update));
     if verdict.valid().is_none() || (plan.start.is_none() && !runs) {
         return;
     }
@@ -140,9 +140,7 @@ fn plan_beside(observed: &Observed, verdict: &Verdict, plan: &mut Plan) {
         Access::Known => {}
         Access::Unread => plan.beside = Some(beside),
         Access::Read(found) => {
-            let ours = |budget: &PodDisruptionBudget| {
-                owner::controller(budget).is_some_and(|owner| Some(&owner.uid) == observed.pipeline.uid().as_ref())
-            };
+            let ours = |budget: &PodDisruptionBudget| owner::is_owned_by(budget, observed.pipeline.as_ref());
             plan.unwanted_budget = found.budget.clone().filter(|budget| beside.budget.is_none() && ours(budget));
             if !found.is_as(&beside) {
                 plan.beside = Some(beside);

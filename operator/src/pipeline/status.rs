@@ -16,11 +16,15 @@ use kube::ResourceExt;
 use super::{
     apply::Applied,
     conditions::{Graph, View},
-    decide::{Act, Decision, writes},
-    observe::{Observed, state},
+    decide::{Act, Decision},
+    observe::Observed,
     validate::Verdict,
 };
-use crate::{error::Error, labels};
+use crate::{
+    error::Error,
+    labels,
+    updates::{self, state},
+};
 
 /// Failed flows that the status names.
 const FAILED_FLOWS: usize = 10;
@@ -50,7 +54,7 @@ pub fn status(observed: &Observed, verdict: &Verdict, decision: &Decision, appli
     let conditions = view.conditions(&before.conditions, &graph);
     let mut status = PipelineStatus {
         observed_generation: observed.pipeline.metadata.generation,
-        last_handled_reconcile_at: observed.annotation(labels::RECONCILE_REQUESTED_AT).map(|text| cut(text, 253).to_string()),
+        last_handled_reconcile_at: labels::reconcile_request(observed.pipeline.as_ref()).map(str::to_string),
         state: Some(pipeline_state(observed, verdict, decision, &graph)),
         active_update: observed.active().map(|update| update.name_any()),
         update_counter: applied.counter.max(before.update_counter),
@@ -104,30 +108,20 @@ fn handled(status: &mut PipelineStatus, observed: &Observed, decision: &Decision
 /// Updates that tell whether the data are up to date: no validations, no maintenance, none that another one stood for.
 fn counts(update: &PipelineUpdate) -> bool {
     let coalesced = update.status.as_ref().is_some_and(|status| status.coalesced_into.is_some());
-    writes(update) && !coalesced
+    updates::refreshes(update) && !coalesced
 }
 
 /// Updates that ended after the one that the status names, the newest last.
 fn ended_since<'a>(observed: &'a Observed, before: &PipelineStatus) -> Vec<&'a Arc<PipelineUpdate>> {
-    let is_ended = |update: &&Arc<PipelineUpdate>| state(update).is_some_and(UpdateState::is_terminal) && counts(update);
+    let is_ended = |update: &&Arc<PipelineUpdate>| updates::is_terminal(update) && counts(update);
     let mut ended: Vec<&Arc<PipelineUpdate>> = observed.updates.iter().filter(is_ended).collect();
-    ended.sort_by_key(|update| order(update));
+    ended.sort_by_cached_key(|update| updates::by_end(update));
     if let Some(known) = &before.last_update {
-        let recorded = ended.iter().find(|update| update.name_any() == known.name).map(|update| order(update));
+        let recorded = ended.iter().find(|update| update.name_any() == known.name).map(|update| updates::by_end(update));
         let since = recorded.unwrap_or_else(|| (known.end_time.as_ref().map(|time| time.0), 0, String::new()));
-        ended.retain(|update| order(update) >= since);
+        ended.retain(|update| updates::by_end(update) >= since);
     }
     ended
-}
-
-/// Times are whole seconds: of two updates that ended in one, the later one was written later.
-fn order(update: &PipelineUpdate) -> (Option<Timestamp>, u64, String) {
-    let version = update.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
-    (end(update), version, update.name_any())
-}
-
-fn end(update: &PipelineUpdate) -> Option<Timestamp> {
-    update.status.as_ref()?.end_time.as_ref().map(|time| time.0)
 }
 
 /// Takes over the ends that the status does not know yet.
@@ -175,7 +169,7 @@ fn last_end(update: &PipelineUpdate) -> LastEnd {
     let reason =
         condition::find(&status.conditions, ConditionType::Succeeded).map(|succeeded| succeeded.reason.clone()).unwrap_or_default();
     let general = [Reason::Failed, Reason::Succeeded, Reason::Canceled];
-    let known = Reason::ALL.iter().copied().find(|known| known.as_str() == reason).filter(|reason| !general.contains(reason));
+    let known = Reason::parse(&reason).filter(|reason| !general.contains(reason));
     let flow = status.failed_flows.first().map(|flow| format!("flow {}: {}", flow.name, flow.message));
     LastEnd {
         name: update.name_any(),

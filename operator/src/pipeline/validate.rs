@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::observe::{Observed, Rival};
-use crate::{attempt, dataset};
+use crate::{attempt, dataset, root};
 
 /// Most characters of all parameters together.
 const MAX_PARAMETER_CHARACTERS: usize = 10_000;
@@ -137,9 +137,9 @@ fn storage_conflict(observed: &Observed) -> Option<Refusal> {
     // A path is on the volumes of the pods: elsewhere, or on other volumes, the same path is another place.
     let same_volumes =
         |rival: &Rival| rival.key.namespace == observed.key.namespace && rival.volumes == attempt::volumes(&observed.pipeline);
-    let same_place = |rival: &Rival| overlap(&rival.uri, uri) && (!uri.starts_with("file://") || same_volumes(rival));
+    let same_place = |rival: &Rival| root::overlap(&rival.uri, uri) && (!uri.starts_with("file://") || same_volumes(rival));
     let rival = observed.rivals.iter().filter(|rival| is_older(rival)).find(|rival| same_place(rival))?;
-    let how = if root(&rival.uri) == root(uri) { "is" } else { "lies inside or around" };
+    let how = if root::is_same(&rival.uri, uri) { "is" } else { "lies inside or around" };
     Some(Refusal::new(
         Reason::StorageConflict,
         format!(
@@ -154,18 +154,6 @@ pub fn owns_storage(observed: &Observed, verdict: &Verdict) -> bool {
     let is_wrong = matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::InvalidStorage);
     // Of several things that are wrong only the first one is told.
     !is_wrong && storage_conflict(observed).is_none()
-}
-
-fn root(uri: &str) -> String {
-    let (scheme, path) = uri.split_once("://").unwrap_or(("", uri));
-    let folders = path.split('/').filter(|part| !part.is_empty());
-    folders.fold(format!("{scheme}://"), |root, folder| root + folder + "/")
-}
-
-/// True if one root is the other, or lies inside it.
-pub fn overlap(a: &str, b: &str) -> bool {
-    let (a, b) = (root(a), root(b));
-    a.starts_with(&b) || b.starts_with(&a)
 }
 
 fn duplicate_dataset(observed: &Observed) -> Option<Refusal> {

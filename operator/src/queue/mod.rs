@@ -1,6 +1,6 @@
 //! A work queue: keys that wake up, a bounded number of reconciles at once, a back-off per key.
 
-mod line;
+mod due;
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use line::{Line, Outcome, Turn, Wake};
+pub use due::{DueKeys, Outcome, Turn, Wake};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -26,7 +26,7 @@ const BEAT: Duration = Duration::from_secs(15);
 /// A queue of one controller.
 #[derive(Debug)]
 pub struct Queue {
-    line: Mutex<Line>,
+    due: Mutex<DueKeys>,
     changed: Notify,
     started: Instant,
     /// Milliseconds after `started` at which the canary was last taken through.
@@ -35,7 +35,7 @@ pub struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { line: Mutex::default(), changed: Notify::new(), started: clock::instant(), beat: AtomicU64::new(0) }
+        Self { due: Mutex::default(), changed: Notify::new(), started: clock::instant(), beat: AtomicU64::new(0) }
     }
 }
 
@@ -45,19 +45,19 @@ fn canary() -> Key {
 }
 
 impl Queue {
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn due(&self) -> MutexGuard<'_, DueKeys> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `key` should be looked at.
     pub fn wake(&self, key: &Key, wake: Wake) {
-        self.line().wake(key, wake, clock::instant());
+        self.due().wake(key, wake, clock::instant());
         self.changed.notify_one();
     }
 
     /// How many keys wait for a place, and how many for the end of a back-off.
     pub fn waiting(&self) -> (usize, usize) {
-        self.line().waiting(clock::instant())
+        self.due().waiting(clock::instant())
     }
 
     /// How long ago the canary went through.
@@ -80,7 +80,7 @@ impl Queue {
         let places = Arc::new(Semaphore::new(places.max(1)));
         let mut running = JoinSet::new();
         self.took_canary();
-        self.line().begin(clock::instant());
+        self.due().begin(clock::instant());
         self.wake(&canary(), Wake::Event);
         loop {
             let place = tokio::select! {
@@ -107,11 +107,11 @@ impl Queue {
     async fn next_turn(&self, stop: &CancellationToken) -> Option<Turn> {
         loop {
             let (turn, next) = {
-                let mut line = self.line();
+                let mut due = self.due();
                 let now = clock::instant();
                 // The canary shows that places get free; how many keys wait is no fault.
-                let turn = line.take_first(&canary(), now).or_else(|| line.take(now));
-                (turn, line.next())
+                let turn = due.take_first(&canary(), now).or_else(|| due.take(now));
+                (turn, due.next())
             };
             if turn.is_some() {
                 return turn;
@@ -131,7 +131,7 @@ impl Queue {
     }
 
     fn finish(&self, key: &Key, outcome: Outcome) {
-        self.line().done(key, outcome, rand::random(), clock::instant());
+        self.due().done(key, outcome, rand::random(), clock::instant());
         self.changed.notify_one();
     }
 }

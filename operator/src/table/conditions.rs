@@ -65,17 +65,10 @@ pub fn set_all(status: &mut TableStatus, observed: &Observed, verdict: &Verdict,
     [standing.again, stale_in].into_iter().flatten().min()
 }
 
-/// The condition as it was said.
-fn said(condition: &Condition) -> Option<Said> {
-    let status = [Status::True, Status::False, Status::Unknown].into_iter().find(|status| status.as_str() == condition.status)?;
-    let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == condition.reason)?;
-    Some(Said::new(status, reason, condition.message.clone()))
-}
-
 impl Look<'_> {
     /// What the condition said last, else `first`.
     fn kept(&self, kind: ConditionType, first: Said) -> Said {
-        condition::find(&self.status.conditions, kind).and_then(said).unwrap_or(first)
+        condition::find(&self.status.conditions, kind).and_then(Said::of).unwrap_or(first)
     }
 
     fn accepted(&self) -> Said {
@@ -134,7 +127,7 @@ impl Look<'_> {
     /// A Table is as ready as the graph that it is in.
     fn as_pipeline(&self, name: &str, conditions: &[Condition]) -> Standing {
         let unknown = || Said::new(Status::Unknown, Reason::Validating, format!("waits for the validation of pipeline `{name}`"));
-        let of_pipeline = |kind| condition::find(conditions, kind).and_then(said);
+        let of_pipeline = |kind| condition::find(conditions, kind).and_then(Said::of);
         let (ready, reconciling) = (of_pipeline(ConditionType::Ready), of_pipeline(ConditionType::Reconciling));
         let unnoticed = self.unnoticed();
         let is_working = reconciling.as_ref().is_some_and(|said| said.status == Status::True);
@@ -265,7 +258,7 @@ impl Look<'_> {
 
     /// The report that knew the error is gone; what was said of it stays.
     fn same_failure(&self, update: &str) -> Option<Said> {
-        let old = said(condition::find(&self.status.conditions, ConditionType::RefreshSucceeded)?)?;
+        let old = Said::of(condition::find(&self.status.conditions, ConditionType::RefreshSucceeded)?)?;
         (old.status == Status::False && old.message.contains(&format!("`{update}`"))).then_some(old)
     }
 

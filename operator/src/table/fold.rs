@@ -10,10 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::cmp::Reverse;
 
-use crate::{
-    dataset, hub,
-    reports::{self, Told},
-};
+use crate::{dataset, reports::Told, updates};
 
 /// Expectations that a status lists.
 const MAX_QUALITY: usize = 50;
@@ -49,7 +46,7 @@ fn entry<'a>(told: &'a Told, full_name: &str) -> Option<&'a TableReport> {
 fn place(told: &Told, now: Timestamp) -> LastReport {
     LastReport {
         update: told.update.name_any(),
-        started: Time(reports::started(&told.update).unwrap_or_default()),
+        started: Time(updates::started(&told.update).unwrap_or_default()),
         attempt: told.attempt,
         sequence: told.report.spec.sequence,
         time: Time(now),
@@ -57,7 +54,7 @@ fn place(told: &Told, now: Timestamp) -> LastReport {
 }
 
 fn order(report: &LastReport) -> (Timestamp, Option<i64>, &str, i32, i64) {
-    (report.started.0, reports::number(&report.update), &report.update, report.attempt, report.sequence)
+    (report.started.0, updates::number(&report.update), &report.update, report.attempt, report.sequence)
 }
 
 fn take_table(status: &mut TableStatus, report: &TableReport) {
@@ -129,7 +126,7 @@ fn take_quality(status: &mut TableStatus, mut found: Vec<Quality>, declared: &[E
 pub fn has_ended(status: &TableStatus, updates: &[impl AsRef<PipelineUpdate>]) -> bool {
     let Some(refresh) = &status.last_refresh else { return false };
     let update = updates.iter().map(AsRef::as_ref).find(|update| update.name_any() == refresh.update);
-    refresh.succeeded.is_some() || update.is_none_or(hub::is_terminal)
+    refresh.succeeded.is_some() || update.is_none_or(updates::is_terminal)
 }
 
 /// Once the refresh has ended, its update is the newest with violations of what failed in it.

@@ -26,6 +26,7 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     let Some(table) = apply::apply(&ctx, &observed, plan).await? else { return Ok(Next::Gone) };
     // Pure, then IO if it differs.
     let said = status::status(&observed, &verdict, &decision);
-    apply::write_status(&ctx, &table, &said).await?;
-    Ok(said.next)
+    let next = said.next;
+    apply::write_status(&ctx, &table, said).await?;
+    Ok(next)
 }

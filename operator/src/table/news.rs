@@ -5,29 +5,16 @@ use floe_crds::{
     table::{Quality, TableStatus},
 };
 
-use crate::events::{EventReason, Severity};
+use crate::events::{EventReason, News, Severity};
 
 /// Expectations that an Event names.
 const WORST: usize = 3;
-
-/// One Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    /// How it is shown.
-    pub severity: Severity,
-    /// The word for machines.
-    pub reason: EventReason,
-    /// The sentence for people.
-    pub note: String,
-    /// Name of the PipelineUpdate that it came from.
-    pub update: Option<String>,
-}
 
 /// What happened between `before` and `after`.
 pub fn news(before: &TableStatus, after: &TableStatus) -> Vec<News> {
     let update = after.last_report.as_ref().map(|report| report.update.clone());
     let dataset = after.full_name.clone().unwrap_or_default();
-    let normal = |reason, note| News { severity: Severity::Normal, reason, note, update: update.clone() };
+    let normal = |reason, note| News::new(Severity::Normal, reason, note).of_update(update.clone());
     let mut news = Vec::new();
     if before.version.is_none() && after.version.is_some() {
         let location = after.location.as_deref().unwrap_or("an unknown location");
@@ -42,11 +29,9 @@ pub fn news(before: &TableStatus, after: &TableStatus) -> Vec<News> {
     if is_active(before) && !is_active(after) {
         news.push(normal(EventReason::Inactive, format!("{dataset} is not declared any more: no update touches it")));
     }
-    news.extend(degraded(before, after).map(|note| News {
-        severity: Severity::Warning,
-        reason: EventReason::IncrementalDegraded,
-        note: format!("{dataset}: {note}"),
-        update: update.clone(),
+    news.extend(degraded(before, after).map(|note| {
+        let note = format!("{dataset}: {note}");
+        News::new(Severity::Warning, EventReason::IncrementalDegraded, note).of_update(update.clone())
     }));
     news.extend(violations(before, after));
     news
@@ -72,7 +57,7 @@ fn violations(before: &TableStatus, after: &TableStatus) -> Option<News> {
     let worst: Vec<String> = after.quality.iter().filter(failed_in).take(WORST).map(sentence).collect();
     let (failed, dataset) = (after.failed_records.unwrap_or_default(), after.full_name.as_deref().unwrap_or_default());
     let note = format!("EXPECTATION_VIOLATION: {failed} violations in {dataset}: {}", worst.join(", "));
-    let news = News { severity: Severity::Warning, reason: EventReason::QualityViolated, note, update: Some(update.clone()) };
+    let news = News::new(Severity::Warning, EventReason::QualityViolated, note).of_update(Some(update.clone()));
     (!worst.is_empty()).then_some(news)
 }
 

@@ -48,8 +48,8 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     if shard::is_of_another_operator(ctx, &owner).await? {
         return Ok(None);
     }
-    if is_asked_for(&table) {
-        // Someone does not trust what we know.
+    let handled = table.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
+    if labels::is_reconcile_requested(table.as_ref(), handled) {
         let Some(fresh) = ctx.fetch::<Table>(key).await? else { return Ok(None) };
         ctx.note(fresh.clone());
         table = Arc::new(fresh);
@@ -70,12 +70,6 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         now: clock::now(),
         table,
     }))
-}
-
-/// True if the annotation `floe.dev/reconcile-requested-at` holds something new.
-fn is_asked_for(table: &Table) -> bool {
-    let handled = table.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
-    table.annotations().get(labels::RECONCILE_REQUESTED_AT).is_some_and(|asked| Some(asked) != handled)
 }
 
 impl Observed {

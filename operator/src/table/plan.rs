@@ -5,12 +5,11 @@ use kube::ResourceExt;
 
 use super::{
     decide::{Decision, Release},
-    news::News,
     observe::Observed,
 };
 use crate::{
     dataset,
-    events::{EventReason, Severity},
+    events::{EventReason, News, Severity},
 };
 
 /// What is written of the object itself.
@@ -52,5 +51,5 @@ fn left_behind(observed: &Observed, release: &Release) -> Option<News> {
         }
         None => format!("the data of {dataset} may still be there, because {why}; no runner has told where"),
     };
-    Some(News { severity: Severity::Warning, reason: EventReason::CleanupFailed, note, update: None })
+    Some(News::new(Severity::Warning, EventReason::CleanupFailed, note))
 }

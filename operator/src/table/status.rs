@@ -3,17 +3,9 @@
 use std::time::Duration;
 
 use floe_crds::table::{TableStatus, TableType};
-use kube::ResourceExt;
 
-use super::{
-    conditions,
-    decide::Decision,
-    fold,
-    news::{self, News},
-    observe::Observed,
-    validate::Verdict,
-};
-use crate::{controller::Next, dataset, labels};
+use super::{conditions, decide::Decision, fold, news, observe::Observed, validate::Verdict};
+use crate::{controller::Next, dataset, events::News, labels};
 
 /// While an update runs, numbers of a table are written this often.
 const PACE: Duration = Duration::from_secs(10);
@@ -74,7 +66,7 @@ fn complete(mut status: TableStatus, observed: &Observed, verdict: &Verdict, dec
     }
     let again = conditions::set_all(&mut status, observed, verdict, decision);
     status.observed_generation = table.metadata.generation;
-    status.last_handled_reconcile_at = table.annotations().get(labels::RECONCILE_REQUESTED_AT).cloned();
+    status.last_handled_reconcile_at = labels::reconcile_request(table.as_ref()).map(str::to_string);
     status.full_name = observed.full_name();
     status.table_type = Some(type_name(table.spec.table_type).to_string());
     status.declared_in = declared_in(&status, observed);

@@ -20,12 +20,7 @@ use super::{
     plan, status,
     validate::{self, Verdict},
 };
-use crate::{
-    controller::Next,
-    dataset,
-    events::EventReason,
-    reports::{self, Told},
-};
+use crate::{controller::Next, dataset, events::EventReason, reports::Told, updates};
 
 const T0: i64 = 1_800_000_000;
 
@@ -59,6 +54,7 @@ fn table(spec: &Value) -> Table {
 
 fn from_sql(mut table: Table) -> Table {
     let owner = OwnerReference {
+        api_version: floe_crds::API_VERSION.to_string(),
         kind: "Pipeline".into(),
         name: "p".into(),
         uid: "pipeline".into(),
@@ -115,7 +111,7 @@ impl Observed {
         for told in self.told.iter_mut().filter(|told| told.update.name_any() == update.name_any()) {
             told.update = update.clone();
         }
-        self.told.sort_by_key(|told| (reports::order(&told.update), told.attempt));
+        self.told.sort_by_key(|told| (updates::by_start(&told.update), told.attempt));
     }
 
     fn look(&self) -> (Verdict, Decision, status::Said) {

@@ -5,7 +5,6 @@ use floe_crds::{
     pipeline_update::{PipelineUpdate, PipelineUpdateStatus},
 };
 use k8s_openapi::{api::batch::v1 as batch, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::ResourceExt;
 use serde_json::json;
 
 use super::{
@@ -19,7 +18,7 @@ use crate::{
     context::Context,
     error::{Error, ErrorClass},
     key::Key,
-    writes::Gone,
+    owner,
 };
 
 /// What came of it.
@@ -40,10 +39,10 @@ pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects:
     for effect in effects {
         match effect {
             Effect::Adopt(owner) => adopt(ctx, &seen.update, *owner).await?,
-            Effect::Job(job) => ctx.delete(job.as_ref(), Gone::Background).await?,
-            Effect::Pod(pod) => ctx.delete_within(pod.as_ref(), Gone::Background, Some(IMMEDIATE_SECONDS)).await?,
-            Effect::Request(request) => ctx.delete(request.as_ref(), Gone::Background).await?,
-            Effect::Report(report) => ctx.delete(report.as_ref(), Gone::Background).await?,
+            Effect::Job(job) => ctx.delete(job.as_ref()).await?,
+            Effect::Pod(pod) => ctx.delete_within(pod.as_ref(), Some(IMMEDIATE_SECONDS)).await?,
+            Effect::Request(request) => ctx.delete(request.as_ref()).await?,
+            Effect::Report(report) => ctx.delete(report.as_ref()).await?,
         }
     }
     let (Decision::Start(number, template), Some(pipeline)) = (decision, &seen.pipeline) else { return Ok(Applied::default()) };
@@ -68,8 +67,7 @@ pub async fn apply(ctx: &Context, seen: &Observed, decision: &Decision, effects:
 
 /// The update has another version now, and its change has woken us again.
 async fn adopt(ctx: &Context, update: &PipelineUpdate, owner: OwnerReference) -> Result<(), Error> {
-    let owners: Vec<OwnerReference> = update.owner_references().iter().cloned().chain([owner]).collect();
-    ctx.merge(update, json!({"metadata": {"ownerReferences": owners}})).await.map(drop)
+    ctx.merge(update, json!({"metadata": {"ownerReferences": owner::with(update, owner)}})).await.map(drop)
 }
 
 /// Writes the status if it differs from what is stored.

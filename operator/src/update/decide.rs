@@ -13,8 +13,8 @@ use k8s_openapi::{api::core::v1::PodTemplateSpec, apimachinery::pkg::apis::meta:
 use kube::ResourceExt;
 
 use super::{
-    line,
     observe::{Observation, Observed},
+    queued,
 };
 use crate::{
     attempt::{
@@ -27,6 +27,7 @@ use crate::{
     clock::whole_seconds,
     owner,
     settings::Settings,
+    updates,
 };
 
 /// A missing object may come; if it has not after this time, someone should look.
@@ -133,7 +134,7 @@ pub fn decide(seen: &Observed, template: &Template) -> Decision {
     if let Some(attempt) = &seen.attempt {
         return follow(seen, attempt);
     }
-    let checks = [canceled, coalesced, line_full, backing_off, equal_one_waits, not_first, pipeline_missing, pipeline_unfit];
+    let checks = [canceled, coalesced, queue_full, backing_off, equal_one_waits, not_first, pipeline_missing, pipeline_unfit];
     if let Some(decision) = checks.iter().find_map(|check| check(seen)) {
         return decision;
     }
@@ -157,7 +158,7 @@ fn canceled(seen: &Observed) -> Option<Decision> {
     let replaced = !hash.is_empty()
         && seen.status.attempt.is_none()
         && seen.updates.iter().any(|other| {
-            !other.spec.definition_hash.is_empty() && other.spec.definition_hash != *hash && line::order(&seen.update, other).is_lt()
+            !other.spec.definition_hash.is_empty() && other.spec.definition_hash != *hash && queued::order(&seen.update, other).is_lt()
         });
     let (reason, message) = if replaced {
         (Reason::Superseded, "a newer definition took its place before it began")
@@ -180,15 +181,15 @@ fn coalesced(seen: &Observed) -> Option<Decision> {
     let Some(state) = ended else { return Some(Decision::Coalesce(into.clone())) };
     let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let word = condition::find(conditions, ConditionType::Succeeded).map(|succeeded| succeeded.reason.as_str());
-    let reason = Reason::ALL.iter().copied().find(|reason| Some(reason.as_str()) == word).unwrap_or(Reason::Coalesced);
+    let reason = word.and_then(Reason::parse).unwrap_or(Reason::Coalesced);
     let message = status.and_then(|status| status.message.clone()).unwrap_or_default();
     let at = status.and_then(|status| status.end_time.as_ref()).map(|at| at.0);
     Some(Decision::End(Ending { state, reason, message: format!("as {into}: {message}"), at }))
 }
 
-fn line_full(seen: &Observed) -> Option<Decision> {
-    (seen.status.state.is_none() && line::is_full(&seen.update, &seen.updates)).then(|| {
-        let message = format!("[QUEUE_FULL] {} updates of the pipeline wait already; ask again when some have ended", line::MAX_QUEUED);
+fn queue_full(seen: &Observed) -> Option<Decision> {
+    (seen.status.state.is_none() && queued::is_full(&seen.update, &seen.updates)).then(|| {
+        let message = format!("[QUEUE_FULL] {} updates of the pipeline wait already; ask again when some have ended", queued::MAX_QUEUED);
         Decision::End(Ending { state: UpdateState::Failed, reason: Reason::UpdateFailed, message, at: None })
     })
 }
@@ -206,16 +207,16 @@ fn has_begun(seen: &Observed) -> bool {
 }
 
 fn equal_one_waits(seen: &Observed) -> Option<Decision> {
-    let other = line::equal_one(&seen.update, &seen.updates).filter(|_| !has_begun(seen))?;
+    let other = queued::equal_one(&seen.update, &seen.updates).filter(|_| !has_begun(seen))?;
     Some(Decision::Coalesce(other.name_any()))
 }
 
 fn not_first(seen: &Observed) -> Option<Decision> {
-    if has_begun(seen) || !line::writes(&seen.update) {
+    if has_begun(seen) || !updates::writes(&seen.update) {
         return None;
     }
-    let position = line::position(&seen.update, &seen.updates);
-    let active = line::active(&seen.update, &seen.updates);
+    let position = queued::position(&seen.update, &seen.updates);
+    let active = queued::active(&seen.update, &seen.updates);
     let message = match active {
         Some(active) => format!("waits for the end of {} (place {position})", active.name_any()),
         None if position > 1 => format!("waits for its turn (place {position})"),
@@ -256,7 +257,7 @@ fn pipeline_unfit(seen: &Observed) -> Option<Decision> {
     match accepted {
         None => Some(Decision::Wait(Waiting::new(Reason::Pending, "the Pipeline is being checked"))),
         Some(accepted) if accepted.status == "False" => {
-            let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == accepted.reason).unwrap_or(Reason::InvalidSpec);
+            let reason = Reason::parse(&accepted.reason).unwrap_or(Reason::InvalidSpec);
             let wait = Waiting::new(reason, format!("the Pipeline is not accepted: {}", accepted.message));
             Some(Decision::Wait(Waiting { is_stuck: true, is_refused: true, ..wait }))
         }

@@ -2,10 +2,10 @@
 
 mod apply;
 mod decide;
-mod line;
 mod news;
 mod observe;
 mod plan;
+mod queued;
 mod start;
 mod status;
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Tells of transitions: Kubernetes Events on the Pipeline, metrics, and one log line each.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use floe_crds::{
     condition::{self, ConditionType, Reason},
     pipeline_update::{AttemptClass, PipelineUpdateStatus, UpdateType},
+    run_report::RunReport,
     state::UpdateState,
 };
 use kube::ResourceExt;
@@ -13,9 +14,10 @@ use super::{decide::Decision, observe::Observed};
 use crate::{
     attempt::{end::End, retry::Sequel},
     context::Context,
-    events::{EventReason, Severity},
+    events::{EventReason, News, Severity},
     hub::reference,
-    metrics::{AttemptReason, parse_labels},
+    key::Key,
+    metrics::{AttemptReason, is_gauge, parse_labels},
 };
 
 /// Failed flows that get an Event of their own.
@@ -25,20 +27,6 @@ const MAX_FLOW_EVENTS: usize = 5;
 const SCHEMA_CHANGES: &str = "floe_schema_changes_total";
 /// Class of the error of a runner that was asked to reset a table that must not be.
 const RESET_REFUSED: &str = "RESET_NOT_ALLOWED";
-
-/// One piece of news.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    pub severity: Severity,
-    pub reason: EventReason,
-    pub note: String,
-}
-
-impl News {
-    fn new(severity: Severity, reason: EventReason, note: impl Into<String>) -> Self {
-        Self { severity, reason, note: note.into() }
-    }
-}
 
 /// What happened between the old status and the new one. Pure.
 pub fn news(seen: &Observed, new: &PipelineUpdateStatus, decision: &Decision) -> Vec<News> {
@@ -131,6 +119,9 @@ pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decis
     if let Some(report) = seen.attempt.as_ref().and_then(|attempt| attempt.report.as_ref()).filter(|_| !ended_before) {
         ctx.metrics.absorb(report, &namespace, pipeline);
     }
+    if status.state.is_some_and(UpdateState::is_terminal) {
+        forget_counters(ctx, seen);
+    }
     if *status == seen.status {
         return;
     }
@@ -138,7 +129,7 @@ pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decis
     for news in news(seen, status, decision) {
         tracing::info!(pipeline, reason = news.reason.as_str(), "{}", news.note);
         let regarding = seen.pipeline.as_ref().map_or_else(|| update.clone(), |pipeline| reference(pipeline.as_ref()));
-        ctx.recorder.publish(regarding, news.severity, news.reason, news.note, Some(update.clone()));
+        ctx.recorder.publish(regarding, news, Some(update.clone()));
     }
     if let Decision::Ended { end, sequel, .. } = decision {
         if end.contradicted {
@@ -152,6 +143,14 @@ pub fn tell(ctx: &Context, seen: &Observed, status: &PipelineUpdateStatus, decis
         ctx.starts.forget(&namespace, &seen.update.name_any());
         let duration = status.duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         ctx.metrics.update_ended(&namespace, pipeline, state, seen.update.spec.cause, duration);
+    }
+}
+
+/// What runners counted was taken over, and their reports are kept for an hour: of the counters only gauges are read any more.
+fn forget_counters(ctx: &Context, seen: &Observed) {
+    let counts = |report: &&Arc<RunReport>| report.spec.counters.keys().any(|family| !is_gauge(family));
+    for report in seen.leftovers.reports.iter().filter(counts) {
+        ctx.caches.reports.thin(&Key::of(report.as_ref()), |report| report.spec.counters.retain(|family, _| is_gauge(family)));
     }
 }
 

@@ -130,13 +130,18 @@ impl Observation {
 
 /// The update `key` and what belongs to it; `None` if it is gone.
 pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error> {
-    let Some(update) = ctx.caches.updates.get(key) else { return Ok(None) };
+    let Some(mut update) = ctx.caches.updates.get(key) else { return Ok(None) };
     let pipeline_key = Key::new(&key.namespace, &update.spec.pipeline);
     if shard::is_of_another_operator(ctx, &pipeline_key).await? {
         return Ok(None);
     }
+    let handled = update.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
+    if labels::is_reconcile_requested(update.as_ref(), handled) {
+        let Some(fresh) = read_anew(ctx, key, &pipeline_key).await? else { return Ok(None) };
+        update = Arc::new(fresh);
+    }
     let status = update.status.clone().unwrap_or_default();
-    let jobs: Vec<_> = ctx.caches.jobs.by(key).into_iter().filter(|job| is_ours(job.as_ref(), &update)).collect();
+    let jobs: Vec<_> = ctx.caches.jobs.by(key).into_iter().filter(|job| owner::is_owned_by(job.as_ref(), update.as_ref())).collect();
     let mut attempt = current(&status, &update, &jobs);
     if let Some(attempt) = &mut attempt {
         look_closer(ctx, key, &update, attempt).await?;
@@ -157,6 +162,20 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     }))
 }
 
+/// The update as the API server has it. So are, from here on, its Pipeline, its batch/v1 Jobs with their pods, and the report of its newest attempt.
+async fn read_anew(ctx: &Context, key: &Key, pipeline: &Key) -> Result<Option<PipelineUpdate>, Error> {
+    ctx.refresh::<Pipeline>(pipeline).await?;
+    let selector = format!("{}={}", labels::UPDATE, labels::value(&key.name));
+    ctx.refresh_all(&key.namespace, &selector, ctx.caches.jobs.by(key)).await?;
+    ctx.refresh_all(&key.namespace, &selector, ctx.caches.pods.by(key)).await?;
+    let update = ctx.refresh::<PipelineUpdate>(key).await?;
+    let newest = update.as_ref().and_then(|update| update.status.as_ref()?.attempts.last()?.job.clone());
+    if let Some(job) = newest {
+        ctx.refresh::<RunReport>(&Key::new(&key.namespace, job)).await?;
+    }
+    Ok(update)
+}
+
 /// True if the update had a Pipeline: it belongs to one, or has begun. One that has not may wait for its Pipeline.
 pub fn belonged(update: &PipelineUpdate, status: &PipelineUpdateStatus) -> bool {
     let is_over = status.state.is_some_and(UpdateState::is_terminal);
@@ -166,10 +185,6 @@ pub fn belonged(update: &PipelineUpdate, status: &PipelineUpdateStatus) -> bool 
 /// That a Pipeline is gone is believed only to the API server itself.
 async fn is_gone(ctx: &Context, update: &PipelineUpdate, pipeline: &Key) -> Result<bool, Error> {
     Ok(ctx.fetch::<Pipeline>(pipeline).await?.is_none_or(|found| is_of_earlier_life(update, &found)))
-}
-
-fn is_ours(object: &impl kube::Resource, update: &PipelineUpdate) -> bool {
-    owner::owner(object).is_some_and(|owner| Some(&owner.uid) == update.metadata.uid.as_ref())
 }
 
 /// The attempt that has not ended: the newest of the status, or one that was made by an operator that died before it wrote that down.
@@ -194,7 +209,7 @@ async fn look_closer(ctx: &Context, key: &Key, update: &PipelineUpdate, attempt:
     if attempt.job.is_none() {
         // That it is gone is believed only to the API server itself.
         let fresh: Option<batch::Job> = ctx.fetch(&Key::new(&key.namespace, &attempt.name)).await?;
-        attempt.job = fresh.filter(|job| is_ours(job, update)).map(Arc::new);
+        attempt.job = fresh.filter(|job| owner::is_owned_by(job, update)).map(Arc::new);
     }
     attempt.complete(update, ctx.caches.pods.by(key), ctx.caches.reports.get(&Key::new(&key.namespace, &attempt.name)));
     if let Some(job) = attempt.job.as_ref().filter(|job| attempt.pods.is_empty() && is_late(job)) {
@@ -236,11 +251,11 @@ fn leftovers(
     jobs: Vec<Arc<batch::Job>>,
     updates: &[Arc<PipelineUpdate>],
 ) -> Leftovers {
-    let reports: Vec<_> = ctx.caches.reports.by(key).into_iter().filter(|report| is_ours(report.as_ref(), update)).collect();
+    let reports: Vec<_> = ctx.caches.reports.by(key).into_iter().filter(|report| owner::is_owned_by(report.as_ref(), update)).collect();
     let names = jobs.iter().map(|job| job.name_any()).chain(status.attempts.iter().filter_map(|attempt| attempt.job.clone()));
     let mut requests: Vec<_> = names
         .filter_map(|job| ctx.caches.config_maps.get(&Key::new(&key.namespace, request_name(&job))))
-        .filter(|request| is_ours(request.as_ref(), update))
+        .filter(|request| owner::is_owned_by(request.as_ref(), update))
         .collect();
     requests.sort_by_key(|request| request.name_any());
     requests.dedup_by_key(|request| request.name_any());

@@ -20,7 +20,7 @@ use crate::{
         end::{is_over, job_end, newest_pod, runner_status},
     },
     controller::Next,
-    labels,
+    labels, owner,
 };
 
 /// What is left of an attempt is kept so long after its end.
@@ -70,7 +70,7 @@ pub fn plan(seen: &Observed, decision: &Decision) -> Vec<Effect> {
 
 /// True if the batch/v1 Job has a pod that started: its own end follows, and people want to see what it did.
 fn ends_by_itself(seen: &Observed, job: &batch::Job) -> bool {
-    let own = |pod: &&Arc<Pod>| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref());
+    let own = |pod: &&Arc<Pod>| owner::is_owned_by(pod.as_ref(), job);
     let phase = |pod: &Arc<Pod>| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
     seen.leftovers.pods.iter().filter(own).any(|pod| matches!(phase(pod).as_str(), "Running" | "Succeeded" | "Failed"))
 }
@@ -108,7 +108,7 @@ fn expiry(seen: &Observed, job: &str, number: Option<i32>) -> Option<Timestamp> 
 fn outlived(seen: &Observed, job: &batch::Job, number: Option<i32>) -> Option<Timestamp> {
     let mut attempts = seen.status.attempts.iter();
     let is_told = seen.is_over() || attempts.any(|attempt| Some(attempt.number) == number && attempt.end_time.is_some());
-    let own = |pod: &&Arc<Pod>| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref());
+    let own = |pod: &&Arc<Pod>| owner::is_owned_by(pod.as_ref(), job);
     let pods: Vec<Arc<Pod>> = seen.leftovers.pods.iter().filter(own).cloned().collect();
     let pod = newest_pod(&pods).filter(|pod| is_told && job_end(job).is_none() && !is_over(pod))?;
     let runner = runner_status(pod)?.state.as_ref()?.terminated.as_ref()?;

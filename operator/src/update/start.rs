@@ -20,7 +20,6 @@ use kube::ResourceExt;
 
 use super::{
     decide::{Waiting, missing},
-    line,
     observe::Observed,
     status::with_phase,
 };
@@ -34,7 +33,7 @@ use crate::{
     error::{Error, ErrorClass},
     key::Key,
     limits::ActivePods,
-    writers,
+    updates, writers,
 };
 
 /// So often a start is tried again that something holds back.
@@ -102,7 +101,7 @@ async fn prepare(
     if is_outdated(ctx, seen).await? {
         return Ok(Waiting::new(Reason::Pending, "its turn has come").again(SOON).into());
     }
-    if line::writes(&seen.update)
+    if updates::writes(&seen.update)
         && let Some(writer) = writers::other(ctx, pipeline, &job_name(&seen.update, number)).await?
     {
         let message = format!("previous runner is stopping: {writer}");

@@ -15,13 +15,16 @@ use kube::ResourceExt;
 use super::{
     apply::Applied,
     decide::{Decision, Ending, Following, Waiting},
-    line,
     observe::{Observation, Observed},
+    queued,
 };
-use crate::attempt::{
-    end::{End, newest_pod, runner_start, runner_status},
-    job_name,
-    retry::Sequel,
+use crate::{
+    attempt::{
+        end::{End, newest_pod, runner_start, runner_status},
+        job_name,
+        retry::Sequel,
+    },
+    labels, updates,
 };
 
 /// Attempts that the status lists.
@@ -41,7 +44,12 @@ pub fn with_phase(times: &mut BTreeMap<String, Time>, state: UpdateState, at: &T
 /// The new status.
 pub fn status(seen: &Observed, decision: &Decision, applied: &Applied) -> PipelineUpdateStatus {
     let mut status = seen.status.clone();
-    if matches!(decision, Decision::Rest | Decision::Adopt(_)) {
+    // An update that gets its owner is looked at once more.
+    if matches!(decision, Decision::Adopt(_)) {
+        return status;
+    }
+    status.last_handled_reconcile_at = labels::reconcile_request(seen.update.as_ref()).map(str::to_string);
+    if matches!(decision, Decision::Rest) {
         late_image(&mut status, seen);
         return status;
     }
@@ -104,7 +112,7 @@ fn waits(status: &mut PipelineUpdateStatus, seen: &Observed, waiting: &Waiting) 
     let state = if begun || waiting.has_turn { UpdateState::WaitingForResources } else { UpdateState::Queued };
     if state == UpdateState::Queued {
         status.position =
-            line::writes(&seen.update).then(|| i32::try_from(line::position(&seen.update, &seen.updates)).unwrap_or(i32::MAX));
+            updates::writes(&seen.update).then(|| i32::try_from(queued::position(&seen.update, &seen.updates)).unwrap_or(i32::MAX));
     } else {
         with_phase(&mut status.phase_times, UpdateState::Created, &now(seen));
     }

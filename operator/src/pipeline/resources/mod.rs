@@ -41,11 +41,6 @@ impl Beside {
     }
 }
 
-/// Name of the account and the binding.
-pub fn account_name(pipeline: &Pipeline) -> String {
-    format!("floe-{}", pipeline.name_any())
-}
-
 /// Name of the disruption budget.
 pub fn budget_name(pipeline: &str) -> String {
     format!("{pipeline}-runner")
@@ -66,7 +61,7 @@ pub fn metadata(pipeline: &Pipeline, name: String) -> ObjectMeta {
 pub fn beside(pipeline: &Pipeline) -> Beside {
     let runner = &pipeline.spec.runner;
     let account = runner.service_account_name.is_none().then(|| {
-        let mut metadata = metadata(pipeline, account_name(pipeline));
+        let mut metadata = metadata(pipeline, attempt::own_account(pipeline));
         if !runner.service_account_annotations.is_empty() {
             metadata.annotations = Some(runner.service_account_annotations.clone());
         }
@@ -79,7 +74,7 @@ pub fn beside(pipeline: &Pipeline) -> Beside {
         ..Subject::default()
     };
     let binding = RoleBinding {
-        metadata: metadata(pipeline, account_name(pipeline)),
+        metadata: metadata(pipeline, attempt::own_account(pipeline)),
         role_ref: RoleRef {
             api_group: "rbac.authorization.k8s.io".to_string(),
             kind: "ClusterRole".to_string(),

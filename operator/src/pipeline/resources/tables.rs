@@ -88,8 +88,7 @@ pub fn desired_tables(
 
 /// False for what is going away, or rests for a person, or was made for an earlier Pipeline of this name and goes with it.
 fn is_ours(table: &Table, pipeline: &Pipeline) -> bool {
-    let is_of_this_life = dataset::owner(table).is_none_or(|owner| Some(&owner.uid) == pipeline.uid().as_ref());
-    is_of_this_life && !dataset::is_deleted(table) && !labels::is_set(table, labels::PAUSED)
+    !owner::is_of_earlier_life(table, pipeline) && !dataset::is_deleted(table) && !labels::is_set(table, labels::PAUSED)
 }
 
 fn created(
@@ -175,8 +174,7 @@ fn changed(pipeline: &Pipeline, table: &Arc<Table>, spec: &TableSpec) -> Option<
         metadata.insert("annotations".to_string(), json!({labels::DECLARED_IN: dataset::FROM_SQL}));
     }
     if dataset::owner(table).is_none() {
-        let others = table.owner_references().iter().cloned();
-        metadata.insert("ownerReferences".to_string(), json!(others.chain([owner::reference(pipeline)]).collect::<Vec<_>>()));
+        metadata.insert("ownerReferences".to_string(), json!(owner::with(table.as_ref(), owner::reference(pipeline))));
     }
     if !metadata.is_empty() {
         patch.insert("metadata".to_string(), Value::Object(metadata));

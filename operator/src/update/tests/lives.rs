@@ -6,10 +6,11 @@ use floe_crds::{
     state::{FlowState, UpdateState},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::World;
-use crate::attempt::tests::flow;
+use crate::{attempt::tests::flow, labels};
 
 fn running(rows: i64) -> RunReportSpec {
     let mut report = RunReportSpec { state: Some(UpdateState::Running), ..RunReportSpec::default() };
@@ -27,6 +28,25 @@ fn begun(spec: serde_json::Value) -> (World, String) {
     world.report(&pod, running(10));
     world.settle();
     (world, pod)
+}
+
+#[test]
+fn a_request_to_look_again_is_answered_also_after_the_end() {
+    let (mut world, pod) = begun(json!({}));
+    let ask = |world: &mut World, text: &str| {
+        let annotations = world.updates.get_mut("u").unwrap().annotations_mut();
+        annotations.insert(labels::RECONCILE_REQUESTED_AT.to_string(), text.to_string());
+        world.settle();
+        world.status("u").last_handled_reconcile_at
+    };
+    assert_eq!(ask(&mut world, "monday").as_deref(), Some("monday"));
+    world.complete(&pod, 7);
+    world.settle();
+    assert_eq!(world.state("u"), "COMPLETED");
+    assert_eq!(ask(&mut world, "tuesday").as_deref(), Some("tuesday"));
+    assert_eq!(ask(&mut world, &"x".repeat(300)).map(|echo| echo.len()), Some(253), "what the status can hold");
+    let annotated = &world.updates["u"];
+    assert!(!labels::is_reconcile_requested(annotated, annotated.status.as_ref().unwrap().last_handled_reconcile_at.as_ref()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The pure middle in a world of objects without a server: what is decided is done at once, and time passes when a test says so.
 
-mod lines;
 mod lives;
+mod queued;
 mod random;
 
 use std::{
@@ -27,7 +27,6 @@ use serde_json::{Value, json};
 use super::{
     apply::Applied,
     decide::{Decision, Waiting, decide, validate},
-    line,
     news::news,
     observe::{Leftovers, Observed, belonged, current},
     plan::{Effect, plan},
@@ -42,6 +41,7 @@ use crate::{
     },
     owner,
     settings::Settings,
+    updates,
 };
 
 /// All objects of one pipeline.
@@ -223,7 +223,7 @@ impl World {
         let name = made.name_any();
         let busy = self.jobs.values().any(|job| job_end(job).is_none() && job.name_any() != name)
             || self.pods.values().any(|pod| !is_over(pod) && pod.owner_references()[0].name != name);
-        if line::writes(&seen.update) && busy {
+        if updates::writes(&seen.update) && busy {
             let waiting = Waiting::new(condition::Reason::Pending, "previous runner is stopping").in_turn();
             return Applied { held: Some(waiting), ..Applied::default() };
         }

@@ -52,12 +52,12 @@ struct Entry {
 
 /// Keys in the order of the times at which they are due. One key runs once at a time.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct DueKeys {
     entries: HashMap<Key, Entry>,
     due: BTreeSet<(Instant, Key)>,
 }
 
-impl Line {
+impl DueKeys {
     /// Someone wants `key` to be looked at.
     pub fn wake(&mut self, key: &Key, wake: Wake, now: Instant) {
         let entry = self.entries.entry(key.clone()).or_default();
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_key_runs_once_at_a_time_and_again_if_it_was_woken_meanwhile() {
-        let (mut line, start) = (Line::default(), Instant::now());
+        let (mut line, start) = (DueKeys::default(), Instant::now());
         line.wake(&key("a"), Wake::Event, start);
         line.wake(&key("a"), Wake::Event, start + SECOND);
         assert_eq!(line.take(start + SECOND), Some(Turn { key: key("a"), since: start }));
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn events_do_not_end_a_back_off_and_changes_do() {
-        let (mut line, start) = (Line::default(), Instant::now());
+        let (mut line, start) = (DueKeys::default(), Instant::now());
         line.wake(&key("a"), Wake::Event, start);
         line.take(start).unwrap();
         line.done(&key("a"), Outcome::Failed(ErrorClass::Transient), 0.5, start);
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_time_before_the_begin_is_no_delay() {
-        let (now, mut line) = (Instant::now(), Line::default());
+        let (now, mut line) = (Instant::now(), DueKeys::default());
         line.wake(&key("a"), Wake::Event, now);
         line.begin(now + SECOND);
         assert_eq!(line.take(now + SECOND).unwrap().since, now + SECOND);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn one_key_may_pass_all_others() {
-        let (now, mut line) = (Instant::now(), Line::default());
+        let (now, mut line) = (Instant::now(), DueKeys::default());
         for name in ["a", "b", "c"] {
             line.wake(&key(name), Wake::Event, now);
         }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn keys_come_in_the_order_of_their_times_and_gone_ones_are_forgotten() {
-        let (mut line, start) = (Line::default(), Instant::now());
+        let (mut line, start) = (DueKeys::default(), Instant::now());
         line.wake(&key("b"), Wake::Event, start + SECOND);
         line.wake(&key("a"), Wake::Event, start);
         assert_eq!(line.take(start + SECOND).unwrap().key, key("a"));

@@ -1,4 +1,4 @@
-//! The line of a pipeline: order, places, joining, its length.
+//! The queue of a pipeline: order, places, joining, its length.
 
 use floe_crds::pipeline_update::Cancel;
 use serde_json::json;
