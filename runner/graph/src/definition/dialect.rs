@@ -131,15 +131,40 @@ impl Dialect for FloeDialect {
         true
     }
 
-    /// `a DIV b` binds like `a / b`.
+    /// `a DIV b` binds like `a / b`. What follows `IS DISTINCT FROM` ends before AND and OR, as after any other comparison.
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        let left = || Box::new(expr.clone());
+        if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(parser.parse_subexpr(precedence).map(|right| Expr::IsDistinctFrom(left(), Box::new(right))));
+        }
+        if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(parser.parse_subexpr(precedence).map(|right| Expr::IsNotDistinctFrom(left(), Box::new(right))));
+        }
         if !parser.parse_keyword(Keyword::DIV) {
             return None;
         }
         Some(parser.parse_subexpr(precedence).map(|right| Expr::BinaryOp {
-            left: Box::new(expr.clone()),
+            left: left(),
             op: BinaryOperator::MyIntegerDivide,
             right: Box::new(right),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlparser::{dialect::Dialect, parser::Parser};
+
+    use super::*;
+
+    #[test]
+    fn is_distinct_from_ends_before_and_and_or() {
+        for text in ["a IS DISTINCT FROM b OR c", "a IS NOT DISTINCT FROM b + 1 AND c = d"] {
+            let dialect: &dyn Dialect = &FloeDialect;
+            let parsed = Parser::new(dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
+            let Expr::BinaryOp { left, op: BinaryOperator::Or | BinaryOperator::And, .. } = &parsed else { panic!("{parsed:?}") };
+            assert!(matches!(**left, Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..)), "{left:?}");
+            assert_eq!(parsed.to_string(), text);
+        }
     }
 }
