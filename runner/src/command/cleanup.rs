@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use floe_crds::{pipeline::DeletionPolicy, request::CleanupRequest};
+use floe_crds::{
+    pipeline::DeletionPolicy,
+    request::{CleanupRequest, RequestedPipeline},
+};
 use serde_json::json;
 
 use super::{Outcome, signals::Signals};
@@ -51,6 +54,7 @@ async fn remove_data(request: &CleanupRequest, environment: &Environment) -> Res
     let storage = update::storage_of(&environment.store_options, spec, &parse_uri(uri.ok_or_else(missing)?, Path::new("/"))?)?;
     let Some(mut catalog) = Catalog::read(&storage).await? else { return Ok(Gone::default()) };
     let _lock = lock::acquire(&storage, &format!("cleanup of {}", request.pipeline.name))?;
+    is_its_own(request, &catalog)?;
     let gone = decide(request, &catalog);
     let is_all = gone.kept.is_empty() && (!gone.removed.is_empty() || spec.deletion_policy == DeletionPolicy::Delete);
     if is_all {
@@ -59,6 +63,20 @@ async fn remove_data(request: &CleanupRequest, environment: &Environment) -> Res
         remove::datasets(&storage, &mut catalog, &gone.removed).await?;
     }
     Ok(gone)
+}
+
+/// A request is believed as far as what stands in the storage does not contradict it: what another Pipeline wrote last is not removed.
+fn is_its_own(request: &CleanupRequest, catalog: &Catalog) -> Result<(), Failure> {
+    let RequestedPipeline { name, namespace, .. } = &request.pipeline;
+    let Some(other) = catalog.used_by.as_ref().filter(|used_by| (&used_by.namespace, &used_by.name) != (namespace, name)) else {
+        return Ok(());
+    };
+    let text = format!(
+        "Pipeline {}/{} wrote this storage last, and the request is of {namespace}/{name}: nothing is removed",
+        other.namespace, other.name
+    );
+    Err(Failure::user("STORAGE_OF_ANOTHER_PIPELINE", text)
+        .help("delete that Pipeline with deletionPolicy: Delete, or remove the data by hand"))
 }
 
 /// A dataset goes by the policy of its Table, or else by that of the pipeline; a quarantine table goes with its dataset.

@@ -24,9 +24,22 @@ pub struct Catalog {
     /// By lower-case full name, quarantine tables included; inactive datasets stay.
     #[serde(default)]
     pub datasets: BTreeMap<String, CatalogEntry>,
+    /// The Pipeline of a cluster that wrote here last. A clean-up of another one removes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<ClusterPipeline>,
     /// What is known of the event log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_log: Option<KnownTable>,
+}
+
+/// A Pipeline of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterPipeline {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name. One that is made again under it goes on with the data.
+    pub name: String,
 }
 
 /// One stored dataset.
@@ -83,7 +96,7 @@ impl CatalogEntry {
 impl Catalog {
     /// An empty catalog of the pipeline with this id.
     pub fn new(pipeline_id: impl Into<String>) -> Self {
-        Self { version: format::VERSION, pipeline_id: pipeline_id.into(), datasets: BTreeMap::new(), event_log: None }
+        Self { version: format::VERSION, pipeline_id: pipeline_id.into(), datasets: BTreeMap::new(), used_by: None, event_log: None }
     }
 
     /// What is written on this storage, or `None` before the first update. One small read.
@@ -108,6 +121,15 @@ impl Catalog {
         Self::read(storage)
             .await?
             .ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", layout::GRAPH_FILE)))
+    }
+
+    /// Writes down that `pipeline` writes here now, if that is new.
+    pub async fn claim(&mut self, storage: &Storage, pipeline: ClusterPipeline) -> Result<(), Failure> {
+        if self.used_by.as_ref() == Some(&pipeline) {
+            return Ok(());
+        }
+        self.used_by = Some(pipeline);
+        self.write(storage).await
     }
 
     /// Replaces what is written.

@@ -48,7 +48,10 @@ use crate::{
     remove,
     session::{Session, SessionLimits},
     settings::{RunSettings, Settings},
-    state::{catalog::Catalog, lock},
+    state::{
+        catalog::{Catalog, ClusterPipeline},
+        lock,
+    },
     storage::{Storage, Stores, parse_uri},
     summary::UpdateSummary,
 };
@@ -248,6 +251,10 @@ impl Update {
             Box::pin(reset::reset(&resolved, &catalog, &plan.resets, self)).await?;
         }
         self.enter(UpdateState::SettingUpTables);
+        let namespace = self.settings.requested.as_ref().and_then(|requested| requested.namespace.clone());
+        if let Some(namespace) = namespace {
+            catalog.claim(&self.storage, ClusterPipeline { namespace, name: resolved.project.name.clone() }).await?;
+        }
         let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &self.log)).await?;
         self.enter(UpdateState::Running);
         let events = Arc::new(FlowEvents::new(self.log.clone()));

@@ -68,10 +68,14 @@ fn a_failed_update_removes_nothing() {
 }
 
 fn cleanup(project: &Project, policy: &str, tables: Value) -> Ended {
+    cleanup_of("shop", project, policy, &tables)
+}
+
+fn cleanup_of(pipeline: &str, project: &Project, policy: &str, tables: &Value) -> Ended {
     let uri = format!("file://{}/lake", project.path().display());
     let request = json!({
         "apiVersion": "floe.dev/v1alpha1", "kind": "CleanupRequest", "protocol": 1, "operatorVersion": "0.1.0",
-        "pipeline": {"name": "shop", "namespace": "data", "uid": "p", "generation": 3,
+        "pipeline": {"name": pipeline, "namespace": "data", "uid": "p", "generation": 3,
             "spec": {"schema": "s", "storage": {"uri": uri}, "deletionPolicy": policy}},
         "tables": tables,
     });
@@ -124,6 +128,26 @@ fn o34_retain_keeps_everything() {
     assert!(said["removed"].is_empty() && exists(&project, "s/a"));
     project.run(&[]);
     assert_eq!(project.rows("b", "SELECT count(*) FROM t"), ["5"], "a pipeline that is made again goes on");
+}
+
+#[test]
+fn o34_what_another_pipeline_wrote_last_stays() {
+    let project = project();
+    Pod::new(&project).completed();
+    let ended = cleanup_of("copy", &project, "Delete", &json!([]));
+    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
+    let told = fs::read_to_string(project.path().join("termination")).unwrap();
+    assert!(told.contains("STORAGE_OF_ANOTHER_PIPELINE") && told.contains("data/shop wrote this storage last"), "{told}");
+    assert!(exists(&project, "s/a/_delta_log") && exists(&project, "s/v/_delta_log") && exists(&project, "_floe/graph.json"));
+    // One that takes the storage over has it from its first update on that could be planned.
+    project.write("transformations/v.sql", &V.replace("FROM a", "FROM nowhere"));
+    assert_eq!(Pod::new(&project).with("/pipeline/name", json!("copy")).run().code, Some(10));
+    assert_eq!(cleanup_of("copy", &project, "Delete", &json!([])).code, Some(10));
+    project.write("transformations/v.sql", V);
+    Pod::new(&project).with("/pipeline/name", json!("copy")).completed();
+    assert_eq!(cleanup(&project, "Delete", json!([])).code, Some(10));
+    assert_eq!(cleanup_of("copy", &project, "Delete", &json!([])).code, Some(0));
+    assert!(!exists(&project, "s") && !exists(&project, "_floe"));
 }
 
 #[test]
