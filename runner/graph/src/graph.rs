@@ -170,6 +170,11 @@ impl ResolvedKind {
         }
     }
 
+    /// True if every version of the source is the whole content at one time.
+    pub fn is_snapshot(&self) -> bool {
+        self.auto_cdc().is_some_and(|cdc| cdc.source == CdcSource::Snapshot)
+    }
+
     /// The clauses of Auto CDC.
     pub fn auto_cdc(&self) -> Option<&Arc<ResolvedAutoCdc>> {
         match self {

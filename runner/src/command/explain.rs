@@ -156,6 +156,8 @@ async fn position(checkpoint: &Checkpoint, source: &SourceId) -> Result<String, 
             format!("read {} of the snapshot of version {version}", counted(*read, "file"))
         }
         Some(SourcePosition::Done) => "done".to_string(),
+        Some(SourcePosition::Dated { name, .. }) => format!("compared with snapshot {name}"),
+        Some(SourcePosition::DatedVersion { version, .. }) => format!("compared with version {version}"),
     })
 }
 

@@ -281,6 +281,11 @@ pub async fn commits(location: &Location, after: i64, to: i64) -> Result<Option<
     log::commits(location, after, to).await
 }
 
+/// When the entry of `version` was written, µs since 1970 UTC; `None` if it is not there.
+pub async fn written_us(location: &Location, version: i64) -> Result<Option<i64>, Failure> {
+    Ok(location.head(&log::entry(version)).await?.map(|entry| entry.last_modified.timestamp_micros()))
+}
+
 /// Per application id the newest version that the log of the table at `location` records.
 pub async fn transaction_versions(location: &Location, app_ids: &[&str]) -> Result<Vec<Option<i64>>, Failure> {
     match log::newest_version(location, None).await? {

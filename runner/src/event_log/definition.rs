@@ -91,6 +91,7 @@ fn flow_definition(flow: &ResolvedFlow, flow_id: Option<String>, development: bo
         flow_type: match flow.kind {
             ResolvedKind::Append | ResolvedKind::Once => FlowType::Append,
             ResolvedKind::Complete => FlowType::MaterializedView,
+            ResolvedKind::AutoCdc(_) if flow.kind.is_snapshot() => FlowType::SnapshotChange,
             ResolvedKind::AutoCdc(_) => FlowType::Change,
         },
         comment: flow.comment.clone(),

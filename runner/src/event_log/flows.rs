@@ -161,6 +161,15 @@ impl Observer for FlowEvents {
                     .with_error(EventError { exceptions: vec![cause], ..EventError::default() })
             }
             FlowNotice::Stream(progress) => Event::stream_progress(self.subject(flow), &progress),
+            FlowNotice::Compared { duration_ms } => Event::operation_progress(
+                self.subject(flow),
+                OperationProgress {
+                    operation: OperationType::CdcSnapshot,
+                    status: OperationStatus::Completed,
+                    duration_ms: Some(duration_ms),
+                    auto_loader_details: None,
+                },
+            ),
             FlowNotice::Listed { source, files, duration_ms } => {
                 let details = AutoLoaderDetails { source_path: source, num_files_listed: files };
                 Event::operation_progress(

@@ -1,5 +1,7 @@
 //! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
 
+mod snapshots;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -269,6 +271,9 @@ impl AppendRun<'_> {
             let once = PlannedBatch { sources: BTreeMap::from([(SourceId::once(), SourceRange::Once)]), ..PlannedBatch::default() };
             return Ok(if done { VecDeque::new() } else { VecDeque::from([once]) });
         }
+        if let Some(cdc) = self.run.flow.kind.auto_cdc().filter(|_| self.run.flow.kind.is_snapshot()) {
+            return self.plan_snapshots(cdc).await;
+        }
         let mut batches: VecDeque<PlannedBatch> = VecDeque::new();
         let mut planned = Planned::default();
         for relation in stream_leaves(&self.run.flow.plan) {
@@ -368,7 +373,11 @@ impl AppendRun<'_> {
 
     /// Gives the batch its number and time, pins the static inputs, and makes all that durable.
     async fn record(&mut self, batch: PlannedBatch) -> Result<BatchOffsets, Failure> {
-        let pinned = inputs::pin(self.execution, &self.run.flow, &self.known).await?;
+        // The one input of snapshots is in their ranges.
+        let pinned = match self.run.flow.kind.is_snapshot() {
+            true => PinnedInputs::default(),
+            false => inputs::pin(self.execution, &self.run.flow, &self.known).await?,
+        };
         self.known = pinned.versions();
         let PinnedInputs { files, .. } = pinned;
         let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
@@ -443,6 +452,7 @@ impl AppendRun<'_> {
                 number: offsets.journal_number.ok_or_else(|| missing("the number of the versions"))?,
                 at_us: offsets.timestamp_us,
             },
+            snapshot: snapshots::sequence_of(cdc, offsets)?,
             ties: dataset.tie_rule(),
             show_samples: dataset.sample_records().unwrap_or(self.execution.sample_records),
             writers: self.execution.writers.clone(),
@@ -493,6 +503,9 @@ impl AppendRun<'_> {
     /// its numbers stand in the commit, and opening the event log has reported them.
     fn report(&mut self, offsets: &BatchOffsets, progress: FlowProgress) {
         self.result.add(&progress);
+        if self.run.flow.kind.is_snapshot() {
+            self.notice(FlowNotice::Compared { duration_ms: progress.metrics.executor_time_ms });
+        }
         self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));
         self.notice(FlowNotice::Batch(progress));
     }
@@ -587,6 +600,12 @@ fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetr
             json!({"description": id, "startOffset": {"snapshot": version, "file": from}, "endOffset": {"snapshot": version, "file": to}})
         }
         SourceRange::Once => json!({"description": id}),
+        SourceRange::DatedFiles { name, value, .. } => {
+            json!({"description": id, "startOffset": null, "endOffset": {"snapshot": name, "value": value}})
+        }
+        SourceRange::DatedVersion { version, value, .. } => {
+            json!({"description": id, "startOffset": null, "endOffset": {"version": version, "value": value}})
+        }
     };
     json!({
         "id": run.checkpoint.flow_id(),

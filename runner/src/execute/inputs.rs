@@ -125,7 +125,8 @@ async fn pin_missing(
     Ok(())
 }
 
-async fn pin_table(execution: &Execution, relation: &Relation, known: Option<&StaticVersion>) -> Result<InputNow, Failure> {
+/// The newest version of a table, and whether its rows have changed since `known`.
+pub(super) async fn pin_table(execution: &Execution, relation: &Relation, known: Option<&StaticVersion>) -> Result<InputNow, Failure> {
     if let RelationKind::Delta { version: Some(version), .. } = &relation.kind {
         let table_id = table_id(execution, relation, &execution.places().location(relation)?).await?;
         let changed = known.is_none_or(|known| known.table_id != table_id);
@@ -201,6 +202,9 @@ pub async fn static_binding(
 
 /// Providers for one micro-batch: the recorded ranges of the streams, the recorded versions of everything else.
 pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: &BatchOffsets) -> Result<(Binding, Counters), Failure> {
+    if flow.kind.is_snapshot() {
+        return snapshot_binding(execution, flow, offsets).await;
+    }
     let mut pinned = PinnedInputs::recorded(offsets);
     // An input that the query got after the batch was planned.
     pin_missing(execution, flow, &BTreeMap::new(), &mut pinned).await?;
@@ -224,6 +228,29 @@ pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: 
     Ok((Binding { providers, clock }, counters))
 }
 
+/// The provider of one snapshot, as it was recorded.
+async fn snapshot_binding(execution: &Execution, flow: &ResolvedFlow, offsets: &BatchOffsets) -> Result<(Binding, Counters), Failure> {
+    let places = execution.places();
+    let mut counters = Counters::default();
+    let mut providers = Vec::new();
+    for leaf in session::leaves(&flow.plan) {
+        let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
+        let provider = match offsets.sources.get(&places.stream_id(relation)?) {
+            Some(SourceRange::DatedFiles { files, .. }) => places.files(relation)?.provider(files.clone(), schema, &counters.start())?,
+            Some(SourceRange::DatedVersion { version, .. }) => {
+                places.delta(relation)?.at_version(*version, schema, &counters.start()).await?
+            }
+            _ => {
+                let planned = offsets.sources.keys().next();
+                return Err(planned.map_or_else(|| Failure::internal("a snapshot of nothing"), |id| pending_source_removed(offsets, id)));
+            }
+        };
+        providers.push((leaf, provider));
+    }
+    let clock = BatchClock { timestamp_us: offsets.timestamp_us };
+    Ok((Binding { providers, clock }, counters))
+}
+
 /// Ranges of a batch that was planned when the query called their place by another name, by the stream that reads them now.
 fn renamed_ranges<'a>(
     execution: &Execution,
@@ -235,7 +262,9 @@ fn renamed_ranges<'a>(
     let mut renamed = BTreeMap::new();
     let has_rows = |range: &SourceRange| match range {
         SourceRange::Files { files, .. } => !files.is_empty(),
-        SourceRange::Delta { .. } | SourceRange::Snapshot { .. } => true,
+        SourceRange::Delta { .. } | SourceRange::Snapshot { .. } | SourceRange::DatedFiles { .. } | SourceRange::DatedVersion { .. } => {
+            true
+        }
         SourceRange::Once => false,
     };
     for (id, range) in offsets.sources.iter().filter(|(id, range)| !ids.contains(id) && has_rows(range)) {
@@ -296,6 +325,8 @@ async fn stream_provider(
             execution.places().delta(relation)?.snapshot_part(*version, (*from, *to), schema, counters).await
         }
         // A stream that has nothing in this micro-batch: another one has, or the source was added after the batch was planned.
-        Some(SourceRange::Once) | None => Ok(Arc::new(EmptyTable::new(schema))),
+        Some(SourceRange::Once | SourceRange::DatedFiles { .. } | SourceRange::DatedVersion { .. }) | None => {
+            Ok(Arc::new(EmptyTable::new(schema)))
+        }
     }
 }

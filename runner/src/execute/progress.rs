@@ -199,6 +199,8 @@ pub enum FlowNotice {
     Warning { class: String, message: String },
     /// A source was listed.
     Listed { source: String, files: u64, duration_ms: u64 },
+    /// A snapshot was compared with the target.
+    Compared { duration_ms: u64 },
     /// The micro-batch in the words of Spark's streaming progress (`stream_progress`).
     Stream(serde_json::Value),
     /// Rows and files so far in the running micro-batch; for live display only.

@@ -57,6 +57,11 @@ impl TableRows {
         self.0.version
     }
 
+    /// True if the table has no file.
+    pub fn is_empty(&self) -> bool {
+        self.0.files.is_empty()
+    }
+
     /// The rows whose key may be among those of `filter`, or more: `columns` of the table (those that a file lacks are NULL) and behind them
     /// [`PLACE`](super::PLACE). Key columns are looked up by their names, whether they are among the `columns` or not.
     pub fn provider(&self, columns: &SchemaRef, filter: &Arc<KeyFilter>, counters: &Arc<KeyedCounters>) -> Arc<dyn TableProvider> {

@@ -56,7 +56,8 @@ impl Needs {
                 self.pin(table_id, *version);
                 self.stream(flow, table_id, *version);
             }
-            SourcePosition::Files | SourcePosition::Done => {}
+            // A snapshot is compared with the target, not with the version before it.
+            SourcePosition::Files | SourcePosition::Done | SourcePosition::Dated { .. } | SourcePosition::DatedVersion { .. } => {}
         }
     }
 
@@ -69,7 +70,8 @@ impl Needs {
                     self.pin(table_id, *version);
                     self.stream(flow, table_id, *version);
                 }
-                SourceRange::Files { .. } | SourceRange::Once => {}
+                SourceRange::DatedVersion { table_id, version, .. } => self.pin(table_id, *version),
+                SourceRange::Files { .. } | SourceRange::DatedFiles { .. } | SourceRange::Once => {}
             }
         }
         for StaticVersion { table_id, version } in offsets.statics.values() {

@@ -216,6 +216,7 @@ fn flow(flow: &ResolvedFlow) -> GraphFlow {
     let flow_type = match &flow.kind {
         ResolvedKind::Append | ResolvedKind::Once => FlowType::Append,
         ResolvedKind::Complete => FlowType::MaterializedView,
+        ResolvedKind::AutoCdc(_) if flow.kind.is_snapshot() => FlowType::SnapshotChange,
         ResolvedKind::AutoCdc(_) => FlowType::Change,
     };
     GraphFlow {

@@ -115,6 +115,24 @@ pub enum SourceRange {
     },
     /// A batch input of a ONCE flow; what it reads is in the static versions.
     Once,
+    /// A snapshot in a directory: all rows at one time.
+    DatedFiles {
+        /// The file or sub-directory that is the snapshot.
+        name: String,
+        /// The time (µs since 1970 UTC) or the number in its name.
+        value: i64,
+        /// In file order.
+        files: Vec<FileEntry>,
+    },
+    /// A version of a table as a snapshot.
+    DatedVersion {
+        /// Delta table id.
+        table_id: String,
+        /// The version.
+        version: i64,
+        /// When it was committed, µs since 1970 UTC.
+        value: i64,
+    },
 }
 
 impl SourceRange {
@@ -122,9 +140,18 @@ impl SourceRange {
     pub fn taken_files(&self) -> impl Iterator<Item = &FileEntry> {
         let (files, seen): (&[FileEntry], &[FileEntry]) = match self {
             Self::Files { files, seen } => (files, seen),
-            Self::Delta { .. } | Self::Snapshot { .. } | Self::Once => (&[], &[]),
+            Self::DatedFiles { files, .. } => (files, &[]),
+            Self::Delta { .. } | Self::Snapshot { .. } | Self::Once | Self::DatedVersion { .. } => (&[], &[]),
         };
         files.iter().chain(seen)
+    }
+
+    /// The time or the number of a snapshot.
+    pub fn snapshot_value(&self) -> Option<i64> {
+        match self {
+            Self::DatedFiles { value, .. } | Self::DatedVersion { value, .. } => Some(*value),
+            Self::Files { .. } | Self::Delta { .. } | Self::Snapshot { .. } | Self::Once => None,
+        }
     }
 }
 
@@ -198,14 +225,30 @@ pub enum SourcePosition {
     },
     /// A ONCE flow that has run.
     Done,
+    /// After a snapshot in a directory.
+    Dated {
+        /// The file or sub-directory that was the snapshot.
+        name: String,
+        /// The time (µs since 1970 UTC) or the number in its name.
+        value: i64,
+    },
+    /// After a version of a table as a snapshot.
+    DatedVersion {
+        /// Delta table id.
+        table_id: String,
+        /// The version.
+        version: i64,
+        /// When it was committed, µs since 1970 UTC.
+        value: i64,
+    },
 }
 
 impl SourcePosition {
     /// The version of the table that the position is in.
     pub fn table_version(&self) -> Option<i64> {
         match self {
-            Self::Delta { version, .. } | Self::Snapshot { version, .. } => Some(*version),
-            Self::Files | Self::Done => None,
+            Self::Delta { version, .. } | Self::Snapshot { version, .. } | Self::DatedVersion { version, .. } => Some(*version),
+            Self::Files | Self::Done | Self::Dated { .. } => None,
         }
     }
 }
@@ -222,6 +265,10 @@ impl SourceRange {
                 SourcePosition::Snapshot { table_id: table_id.clone(), version: *version, read: *to }
             }
             Self::Once => SourcePosition::Done,
+            Self::DatedFiles { name, value, .. } => SourcePosition::Dated { name: name.clone(), value: *value },
+            Self::DatedVersion { table_id, version, value } => {
+                SourcePosition::DatedVersion { table_id: table_id.clone(), version: *version, value: *value }
+            }
         }
     }
 }

@@ -23,10 +23,8 @@ use floe_crds::{
     state::UpdateState,
 };
 use floe_graph::{
-    cdc::CdcSource,
-    graph::{ResolvedFlow, ResolvedGraph},
+    graph::ResolvedGraph,
     name::DatasetName,
-    origin::Diagnostic,
     plan::{Selection, StoredState, UpdatePlan, plan_update},
     resolve::{self, needed_observations, sql_settings},
 };
@@ -90,20 +88,9 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool) 
         project.input.observed.extend(observe::snapshot_directories(&storage, &project.root, &needed).await);
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
-    let refused = not_executed(&graph);
-    if !refused.is_empty() {
-        return Err(invalid(refused));
-    }
     let catalog = if offline { None } else { Catalog::read(&storage).await? };
     let stored = if offline { StoredState::default() } else { observe::stored_state(&storage, &graph, catalog.as_ref()).await? };
     Ok(Resolved { project, storage, graph, catalog, stored, external_ids })
-}
-
-/// What resolution understands and no release executes yet.
-fn not_executed(graph: &ResolvedGraph) -> Vec<Diagnostic> {
-    let snapshots = graph.flows.iter().filter(|flow| flow.kind.auto_cdc().is_some_and(|cdc| cdc.source == CdcSource::Snapshot));
-    let refused = |flow: &ResolvedFlow| Diagnostic::not_supported("AUTO CDC FROM SNAPSHOT").at(&flow.origin).about(flow.target.to_string());
-    snapshots.map(refused).collect()
 }
 
 /// The storage of the project.

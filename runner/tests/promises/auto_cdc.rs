@@ -316,20 +316,6 @@ fn c34_an_event_that_is_older_than_a_removed_tombstone_is_told() {
 }
 
 #[test]
-fn snapshots_are_refused_by_name() {
-    let sql = "CREATE OR REFRESH STREAMING TABLE base AS SELECT * FROM STREAM(feed);
-         CREATE OR REFRESH STREAMING TABLE target;
-         CREATE FLOW f AS AUTO CDC INTO target FROM SNAPSHOT base KEYS (userId) STORED AS SCD TYPE 1;";
-    let project = project(sql);
-    land(&project, "1.json", SAMPLE);
-    for command in ["validate", "run"] {
-        let ended = project.refused(command, &[], 10, "AUTO CDC FROM SNAPSHOT is not supported in this release");
-        assert!(ended.stderr.contains("target.sql:3"), "{}", ended.stderr);
-    }
-    assert_eq!(project.version("base"), None, "nothing was made");
-}
-
-#[test]
 fn c46_ties_do_not_depend_on_threads() {
     let project = project(&target("STORED AS SCD TYPE 1"));
     let cities: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();

@@ -19,5 +19,6 @@ mod redefined;
 mod refresh;
 mod removal;
 mod request;
+mod snapshots;
 mod sources;
 mod streams;

@@ -45,6 +45,9 @@ pub(super) fn with_snapshot_type(
 /// AUTOCDC_FLOWS_INCOMPATIBLE: the first by name says what the journal is made for.
 pub(super) fn incompatible(dataset: &Dataset, flows: &[Change<'_>]) -> Vec<Diagnostic> {
     let Some((first, others)) = flows.split_first() else { return Vec::new() };
+    if let Some(error) = alone(dataset, flows) {
+        return vec![error];
+    }
     let disagreement = |other: &Change<'_>| {
         let (option, one, two) = first_difference(first, other)?;
         let message =
@@ -53,6 +56,16 @@ pub(super) fn incompatible(dataset: &Dataset, flows: &[Change<'_>]) -> Vec<Diagn
         Some(error.help("flows of one target share its journal: give them the same clauses, or each its own target"))
     };
     others.iter().filter_map(disagreement).collect()
+}
+
+/// A snapshot is all that there is: what it does not hold is deleted, also the rows of another flow.
+fn alone(dataset: &Dataset, flows: &[Change<'_>]) -> Option<Diagnostic> {
+    let whole = flows.iter().find(|flow| flow.clauses.source == CdcSource::Snapshot)?;
+    let other = flows.iter().find(|flow| flow.flow.name != whole.flow.name)?;
+    let (name, whole) = (&dataset.name.name, &whole.flow.name);
+    let message = format!("flow {whole} of {name} reads snapshots of all rows, and flow {} writes there too", other.flow.name);
+    let error = Diagnostic::error("AUTOCDC_FLOWS_INCOMPATIBLE", message).at(&other.flow.origin).about(dataset.name.to_string());
+    Some(error.help("a snapshot deletes what it does not hold: give each flow its own target"))
 }
 
 /// The clause with its meaning in both flows.

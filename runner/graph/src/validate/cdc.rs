@@ -65,6 +65,15 @@ pub(crate) fn cdc_source(dataset: &Dataset, (flow, cdc): (&Flow, &AutoCdc), quer
         let message = format!("the snapshots of flow {} come from a query, which has no versions", flow.name);
         return error("AUTOCDC_SNAPSHOT_SOURCE_NOT_A_TABLE", message, "name a table, or a directory with read_files");
     }
+    if cdc.snapshot
+        && let [only] = query.leaves.as_slice()
+        && let RelationKind::Files { path, .. } = &only.kind
+        && path.contains(['*', '?', '[', '{'])
+    {
+        let message = format!("the snapshots of flow {} come from a pattern of files, {path}", flow.name);
+        let help = "name the directory: each file or sub-directory in it is a snapshot; pathGlobFilter chooses among file names";
+        return error("AUTOCDC_SNAPSHOT_SOURCE_NOT_A_TABLE", message, help);
+    }
     None
 }
 

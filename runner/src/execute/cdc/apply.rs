@@ -5,8 +5,9 @@ use std::sync::Arc;
 use datafusion::{
     error::{DataFusionError, Result as EngineResult},
     execution::{SendableRecordBatchStream, SessionState},
-    physical_expr::PhysicalExpr,
+    physical_expr::{PhysicalExpr, expressions::Literal},
     physical_plan::stream::RecordBatchStreamAdapter,
+    scalar::ScalarValue,
 };
 use floe_graph::cdc::TieRule;
 use futures::{StreamExt, stream};
@@ -18,6 +19,7 @@ use super::{
     fold::{Counts, Fold},
     known::Known,
     merge::Inputs,
+    snapshot,
     sort_key::SortKeys,
     sorted::{Prepare, sorted},
     target::TargetWriter,
@@ -33,7 +35,7 @@ use crate::{
     },
     failure::Failure,
     functions::BatchClock,
-    keyed::{KeyedCounters, TableRows},
+    keyed::{KeyFilter, KeyedCounters, TableRows},
     session,
 };
 
@@ -51,6 +53,8 @@ pub struct Apply<'a> {
     pub quarantine: Option<&'a TargetTable>,
     /// Marks the versions of this batch.
     pub mark: Mark,
+    /// For a snapshot its time or number: the sequence of all its events.
+    pub snapshot: Option<ScalarValue>,
     /// What two different events of one key and sequence are.
     pub ties: TieRule,
     /// False: failure messages show `***` instead of a record.
@@ -127,7 +131,10 @@ impl Sink for Apply<'_> {
 impl Apply<'_> {
     fn expressions(&self, query: &Query) -> Result<EventExpressions, Failure> {
         let cdc = &self.definition.cdc;
-        let events = cdc.events().ok_or_else(|| Failure::internal("a snapshot has no events of its own"))?;
+        if let Some(at) = &self.snapshot {
+            return Ok(EventExpressions { sequence: Arc::new(Literal::new(at.clone())), delete: None, truncate: None });
+        }
+        let events = cdc.events().ok_or_else(|| Failure::internal("a snapshot without a time"))?;
         let bind = |expr: &datafusion::logical_expr::Expr| bound(&query.state, expr, query);
         Ok(EventExpressions {
             sequence: bind(&events.sequence)?,
@@ -138,25 +145,46 @@ impl Apply<'_> {
 
     /// Events are read to their end before anything is looked up: only then all keys are known.
     async fn run(&self, query: &Query, events: &Arc<Events>, sort_keys: &Arc<SortKeys>, quarantine: &Shared) -> Result<Applied, Failure> {
-        let prepare = prepared(query, events, quarantine);
-        let sorted_events = sorted(Arc::clone(&query.plan), events.schema(), prepare, &query.context).map_err(engine_error)?;
+        let present = TableRows::open(self.target.location(), self.target.version()).await?;
+        let sorted_events = self.sorted_events(query, events, (sort_keys, &present), quarantine).await?;
         let sorted_events = read_ahead(sorted_events).await.map_err(engine_error)?;
         if let Some(failure) = events.failure(self.flow, self.show_samples) {
             return Err(failure);
         }
-        let known = Known {
+        let known = self.known(query, sort_keys, events.keys()?);
+        let journal = TableRows::open(self.journal.location(), self.journal.version()).await?;
+        let versions = known.versions(&journal, &self.mark.transaction).await?;
+        let rows = known.rows(&present).await?;
+        self.fold(Inputs::new(sorted_events, versions, rows), present).await
+    }
+
+    /// The rows of the source as events; of a snapshot those that make the target equal to it.
+    async fn sorted_events(
+        &self,
+        query: &Query,
+        events: &Arc<Events>,
+        (sort_keys, present): (&Arc<SortKeys>, &TableRows),
+        quarantine: &Shared,
+    ) -> Result<SendableRecordBatchStream, Failure> {
+        let rows = |prepare| sorted(Arc::clone(&query.plan), events.schema(), prepare, &query.context).map_err(engine_error);
+        if self.snapshot.is_none() || present.is_empty() {
+            return rows(prepared(query, events, quarantine, Use::Apply));
+        }
+        let newest = self.known(query, sort_keys, KeyFilter::all()).newest_rows(present).await?;
+        let snapshot = rows(prepared(query, events, quarantine, Use::Compare))?;
+        let changes = snapshot::changes(events, &self.definition.shape, snapshot, newest).map_err(engine_error)?;
+        sorted(changes, events.schema(), noted(events), &query.context).map_err(engine_error)
+    }
+
+    fn known<'a>(&'a self, query: &'a Query, sort_keys: &'a Arc<SortKeys>, filter: KeyFilter) -> Known<'a> {
+        Known {
             definition: &self.definition,
             state: &query.state,
             context: &query.context,
             sort_keys,
-            filter: Arc::new(events.keys()?),
+            filter: Arc::new(filter),
             counters: Arc::new(KeyedCounters::default()),
-        };
-        let journal = TableRows::open(self.journal.location(), self.journal.version()).await?;
-        let present = TableRows::open(self.target.location(), self.target.version()).await?;
-        let versions = known.versions(&journal, &self.mark.transaction).await?;
-        let rows = known.rows(&present).await?;
-        self.fold(Inputs::new(sorted_events, versions, rows), present).await
+        }
     }
 
     async fn fold(&self, mut inputs: Inputs, present: TableRows) -> Result<Applied, Failure> {
@@ -224,8 +252,26 @@ fn bound(state: &SessionState, expr: &datafusion::logical_expr::Expr, query: &Qu
     bound.into_iter().next().ok_or_else(|| Failure::internal("an expression of Auto CDC was not bound"))
 }
 
+/// What becomes of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Each of them is applied.
+    Apply,
+    /// They are compared with the target first.
+    Compare,
+}
+
+/// Notes the keys of events.
+fn noted(events: &Arc<Events>) -> Prepare {
+    let events = Arc::clone(events);
+    Arc::new(move |rows| {
+        let (schema, events) = (Arc::clone(events.schema()), Arc::clone(&events));
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows.map(move |batch| events.noted(batch?))))
+    })
+}
+
 /// Expectations on the rows of the source, then events.
-fn prepared(query: &Query, events: &Arc<Events>, quarantine: &Shared) -> Prepare {
+fn prepared(query: &Query, events: &Arc<Events>, quarantine: &Shared, used: Use) -> Prepare {
     let (evaluator, events, quarantine) = (Arc::clone(&query.evaluator), Arc::clone(events), Arc::clone(quarantine));
     let counter: Arc<RowCounter> = Arc::clone(&query.counter);
     Arc::new(move |rows| {
@@ -242,7 +288,8 @@ fn prepared(query: &Query, events: &Arc<Events>, quarantine: &Shared) -> Prepare
                 if let (Some(writer), Some(rows)) = (quarantine.lock().await.as_mut(), sorted.quarantined) {
                     writer.write(&rows).await.map_err(|failure| DataFusionError::External(Box::new(failure)))?;
                 }
-                events.of(&sorted.kept)
+                let rows = events.of(&sorted.kept)?;
+                if used == Use::Apply { events.noted(rows) } else { Ok(rows) }
             }
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, prepared))

@@ -14,7 +14,13 @@ use datafusion::{
     physical_expr::PhysicalExpr,
 };
 
-use super::{definition::Definition, fold::Op, merge::with_sort_columns, sort_key::SortKeys, sorted::sorted_schema};
+use super::{
+    definition::Definition,
+    fold::Op,
+    merge::{SORT_COLUMNS, with_sort_columns},
+    sort_key::SortKeys,
+    sorted::sorted_schema,
+};
 use crate::{
     commit::fit,
     execute::expectation::record_json,
@@ -208,9 +214,32 @@ impl Events {
         }
         let keys: Vec<ArrayRef> = self.definition.shape.keys.iter().map(|key| Arc::clone(&columns[*key])).collect();
         columns.push(Arc::clone(all.column(width)));
-        self.note_keys(&keys, is_truncate.true_count() > 0)?;
         let order = &all.columns()[width + 2..];
         let sort = self.sort_keys.of_events(&keys, all.column(width), &ops, order)?;
+        with_sort_columns(&self.schema, sort, ops, &columns)
+    }
+
+    /// Notes the keys of events that will be applied; `events` are what [`Events::of`] or [`Events::deletes`] has made.
+    pub fn noted(&self, events: RecordBatch) -> Result<RecordBatch> {
+        let truncates = events.column(SORT_COLUMNS - 1).as_primitive::<UInt8Type>().values().contains(&(Op::Truncate as u8));
+        let keys: Vec<ArrayRef> = self.definition.shape.keys.iter().map(|key| Arc::clone(events.column(SORT_COLUMNS + key))).collect();
+        self.note_keys(&keys, truncates)?;
+        Ok(events)
+    }
+
+    /// Deletes of `rows` keys that a snapshot does not have.
+    pub fn deletes(&self, keys: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
+        let none = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        let sequence = cast(&self.expressions.sequence.evaluate(&none)?.into_array(rows)?, &self.definition.cdc.sequence_type)?;
+        let ops = UInt8Array::from(vec![Op::Delete as u8; rows]);
+        let order: Vec<ArrayRef> = self.order.iter().map(|_| new_null_array(&DataType::UInt64, rows)).collect();
+        let sort = self.sort_keys.of_events(keys, &sequence, &ops, &order)?;
+        let position = |at: usize| self.definition.shape.keys.iter().position(|key| *key == at);
+        let column = |(at, field): (usize, &Arc<Field>)| {
+            position(at).map_or_else(|| new_null_array(field.data_type(), rows), |key| Arc::clone(&keys[key]))
+        };
+        let mut columns: Vec<ArrayRef> = self.definition.columns.fields().iter().enumerate().map(column).collect();
+        columns.push(sequence);
         with_sort_columns(&self.schema, sort, ops, &columns)
     }
 

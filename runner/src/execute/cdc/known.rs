@@ -6,7 +6,7 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt8Array},
         buffer::BooleanBuffer,
-        compute::filter_record_batch,
+        compute::{filter_record_batch, is_null},
         datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
     },
     datasource::provider_as_source,
@@ -56,12 +56,24 @@ impl Known<'_> {
 
     /// Rows of the target with their places.
     pub async fn rows(&self, target: &TableRows) -> Result<SendableRecordBatchStream, Failure> {
+        self.rows_of(target, false).await
+    }
+
+    /// The same without rows of the past.
+    pub async fn newest_rows(&self, target: &TableRows) -> Result<SendableRecordBatchStream, Failure> {
+        self.rows_of(target, self.definition.shape.kept == Kept::History).await
+    }
+
+    async fn rows_of(&self, target: &TableRows, only_open: bool) -> Result<SendableRecordBatchStream, Failure> {
         let columns = self.definition.rows();
         let place = Arc::new(Field::new(PLACE, DataType::UInt64, true));
         let rows = Schema::new(columns.fields().iter().cloned().chain([place]).collect::<Vec<_>>());
         let schema = sorted_schema(&rows);
         let (shape, sort_keys, of_schema) = (self.definition.shape.clone(), Arc::clone(self.sort_keys), Arc::clone(&schema));
-        let map = move |batch: RecordBatch| {
+        let map = move |mut batch: RecordBatch| {
+            if only_open {
+                batch = filter_record_batch(&batch, &is_null(batch.column(shape.columns + 1))?)?;
+            }
             let keys: Vec<ArrayRef> = shape.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
             let sort = match shape.kept {
                 Kept::History => sort_keys.of_history(&keys, batch.column(shape.columns), batch.column(shape.columns + 1))?,

@@ -7,6 +7,7 @@ mod events;
 pub mod fold;
 mod known;
 mod merge;
+mod snapshot;
 mod sort_key;
 mod sorted;
 mod target;

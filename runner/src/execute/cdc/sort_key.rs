@@ -43,10 +43,13 @@ impl SortKeys {
     /// Events: of equal sequences deletes come after upserts, and then source order counts.
     pub fn of_events(&self, keys: &[ArrayRef], sequence: &ArrayRef, op: &UInt8Array, order: &[ArrayRef]) -> Result<SortKeyColumns> {
         let fields = order.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-        let order = RowConverter::new(fields)?.convert_columns(order)?;
+        // Rows without columns are no rows to the converter.
+        let order = if order.is_empty() { None } else { Some(RowConverter::new(fields)?.convert_columns(order)?) };
         self.encode(keys, sequence, |row, into| {
             into.push(op.value(row));
-            into.extend_from_slice(order.row(row).data());
+            if let Some(order) = &order {
+                into.extend_from_slice(order.row(row).data());
+            }
         })
     }
 

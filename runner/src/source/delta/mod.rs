@@ -137,6 +137,11 @@ impl DeltaSource {
         Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))
     }
 
+    /// When `version` was committed, µs since 1970 UTC.
+    pub async fn committed_us(&self, version: i64) -> Result<i64, Failure> {
+        stream::committed_us(self, version).await
+    }
+
     /// Schema, id and version of the table, at `version` or the newest. `None` if there is no table.
     pub async fn observe(&self, version: Option<i64>) -> Result<Option<ObservedTable>, Failure> {
         observe::observe(self, version).await

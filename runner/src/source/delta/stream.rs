@@ -27,7 +27,10 @@ pub(super) async fn plan(
     let (known_id, version, read) = match position {
         Some(SourcePosition::Delta { table_id, version }) => (table_id, *version, None),
         Some(SourcePosition::Snapshot { table_id, version, read }) => (table_id, *version, Some(*read)),
-        Some(SourcePosition::Files | SourcePosition::Done) | None => return first_plan(source, options, newest).await,
+        // A flow that read snapshots before begins as a stream.
+        Some(SourcePosition::Files | SourcePosition::Done | SourcePosition::Dated { .. } | SourcePosition::DatedVersion { .. }) | None => {
+            return first_plan(source, options, newest).await;
+        }
     };
     let table_id = match &source.id {
         Some(id) if newest == version => id.clone(),
@@ -276,6 +279,18 @@ async fn first_at_or_after(source: &DeltaSource, instant_ms: i64, newest: i64) -
         }
     }
     Ok(low)
+}
+
+/// When `version` was committed, µs since 1970: as its entry says, else when that was written.
+pub(super) async fn committed_us(source: &DeltaSource, version: i64) -> Result<i64, Failure> {
+    let commit = table::commits(&source.location, version - 1, version).await?.and_then(|commits| commits.into_iter().next());
+    match commit.map(|commit| commit_time(&commit.actions)).filter(|time| *time != i64::MIN) {
+        Some(time) => Ok(time * 1000),
+        None => table::written_us(&source.location, version).await?.ok_or_else(|| {
+            let text = format!("the log of {} lacks the entry of version {version}, which says when it was committed", source.name);
+            Failure::user("DELTA_VERSION_NOT_FOUND", text).help("write the table once more: its newest entry must be there")
+        }),
+    }
 }
 
 /// ms since 1970; a commit that does not tell counts as old.

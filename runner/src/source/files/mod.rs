@@ -83,6 +83,13 @@ impl FileSource {
         discover::takes(&self.root, &self.options.filter, &uris)
     }
 
+    /// The direct child of the directory that is, or holds, a listed file.
+    pub fn child_of(&self, file: &FileEntry) -> Option<String> {
+        let relative = self.root.relative(&location::absolute(&file.path, &self.project))?;
+        let child = relative.split('/').next().filter(|child| !child.is_empty())?;
+        Some(child.to_owned())
+    }
+
     /// The options of the read.
     pub fn options(&self) -> &FileReadOptions {
         &self.options

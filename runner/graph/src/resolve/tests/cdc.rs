@@ -221,9 +221,21 @@ fn snapshots_come_from_tables_and_directories() {
     let numbers = Schema::new(vec![Field::new("sequence", DataType::Int64, true)]);
     input.observed.insert("snapshots".to_string(), Ok(std::sync::Arc::new(numbers)));
     assert!(columns(&resolve(definitions(), &input).unwrap(), "t").ends_with("__START_AT BIGINT, __END_AT BIGINT"));
-    for source in ["v", "STREAM(src)"] {
+    for source in ["v", "STREAM(src)", "read_files('snapshots/*.json', format => 'json', schema => 'id BIGINT, name STRING')"] {
         assert_eq!(error(&with(source)).0, "AUTOCDC_SNAPSHOT_SOURCE_NOT_A_TABLE", "{source}");
     }
+}
+
+#[test]
+fn snapshots_share_their_target_with_no_other_flow() {
+    let found = error(&format!(
+        "{SOURCE} CREATE STREAMING TABLE t; CREATE FLOW f AS AUTO CDC INTO t FROM SNAPSHOT src KEYS (id);
+         CREATE FLOW g AS AUTO CDC INTO t FROM STREAM(src) KEYS (id) SEQUENCE BY at;"
+    ));
+    assert_eq!(
+        (found.0.as_str(), found.1.as_str()),
+        ("AUTOCDC_FLOWS_INCOMPATIBLE", "flow f of t reads snapshots of all rows, and flow g writes there too")
+    );
 }
 
 #[test]

@@ -6,22 +6,26 @@ mod history;
 mod images;
 mod latest;
 mod patch;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod ties;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt8Array, UInt32Array},
         compute::{take, take_record_batch},
+        datatypes::SchemaRef,
         error::ArrowError,
     },
     error::{DataFusionError, Result},
 };
 
 pub use patch::Leaves;
+pub use snapshot::{Differences, differences};
+
 use serde::{Deserialize, Serialize};
 
 /// What an event is. Of two events with the same key and sequence the greater one counts.
@@ -78,6 +82,15 @@ impl SortedRows {
     /// `rows` beside their sort keys and operations; all arrays have the same length.
     pub fn new(sort: BinaryArray, key_bytes: UInt32Array, sequence_bytes: UInt32Array, op: UInt8Array, rows: RecordBatch) -> Self {
         Self { sort, key_bytes, sequence_bytes, op, rows }
+    }
+
+    /// The same with the columns that they are sorted by in front, as `schema` says.
+    pub fn sorted_batch(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let Self { sort, key_bytes, sequence_bytes, op, rows } = self;
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(sort.clone()), Arc::new(key_bytes.clone()), Arc::new(sequence_bytes.clone()), Arc::new(op.clone())];
+        columns.extend_from_slice(rows.columns());
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
 
     /// How many.

@@ -149,6 +149,28 @@ impl Model {
     }
 }
 
+impl Model {
+    /// What the differences between these rows and the target do.
+    fn apply_snapshot(&mut self, at: i64, snapshot: &BTreeMap<i64, (Option<i64>, Option<i64>)>) {
+        let keys = SortKeys::new(&[DataType::Int64], &DataType::Int64).unwrap();
+        let upserts: Vec<Event> = snapshot.iter().map(|(key, (x, y))| Event(Some(*key), at, Op::Upsert, *x, *y)).collect();
+        let events = rows(&upserts);
+        let ops = UInt8Array::from(vec![Op::Upsert as u8; upserts.len()]);
+        let columns = keys.of_events(&events.columns()[..1], events.column(3), &ops, &[]).unwrap();
+        let events = sorted(columns, ops, &events);
+        let newest: Vec<&TargetRow> = self.target.iter().filter(|row| row.4.is_none()).collect();
+        let (newest, columns) = self.present(&keys, &newest);
+        let newest = sorted(columns, UInt8Array::from(vec![0; newest.num_rows()]), &newest);
+        let found = differences(&self.shape, &events, &newest).unwrap();
+        let mut changes: Vec<Event> = found.changed.iter().map(|row| event_at(&events, *row as usize)).collect();
+        let key = |row: &u32| newest.rows().column(0).as_primitive::<Int64Type>().value(*row as usize);
+        changes.extend(found.missing.iter().map(|row| Event(Some(key(row)), at, Op::Delete, None, None)));
+        if !changes.is_empty() {
+            self.apply(&changes);
+        }
+    }
+}
+
 fn event_at(events: &SortedRows, row: usize) -> Event {
     let value = |column: usize| {
         let column = events.rows().column(column).as_primitive::<Int64Type>();
@@ -488,4 +510,51 @@ fn c42_interval_invariants(rows: &[TargetRow]) -> std::result::Result<(), TestCa
         prop_assert!(intervals.windows(2).all(|pair| pair[0].1.is_some_and(|end| end <= pair[1].0)), "overlap: {intervals:?}");
     }
     Ok(())
+}
+
+type Snapshot = BTreeMap<i64, (Option<i64>, Option<i64>)>;
+
+fn snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
+    let row = (0_i64..6, (prop::option::of(0_i64..2), prop::option::of(0_i64..2)));
+    prop::collection::vec(prop::collection::btree_map(row.0, row.1, 0..6), 1..7)
+}
+
+/// Rows of type 2 as a walk through the snapshots finds them: a row lasts while its key is there with these values.
+fn history_of(snapshots: &[Snapshot]) -> Vec<TargetRow> {
+    let mut closed = Vec::new();
+    let mut open: BTreeMap<i64, TargetRow> = BTreeMap::new();
+    for (at, snapshot) in snapshots.iter().enumerate() {
+        let at = Some(at as i64);
+        let ended: Vec<i64> = open.iter().filter(|(key, row)| snapshot.get(key) != Some(&(row.1, row.2))).map(|(key, _)| *key).collect();
+        closed.extend(ended.iter().filter_map(|key| open.remove(key)).map(|row| TargetRow(row.0, row.1, row.2, row.3, at)));
+        for (key, (x, y)) in snapshot {
+            open.entry(*key).or_insert(TargetRow(*key, *x, *y, at, None));
+        }
+    }
+    closed.extend(open.into_values());
+    closed.sort_unstable();
+    closed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Type 1 is the last snapshot, type 2 the walk through all of them; applied again they change nothing.
+    #[test]
+    fn snapshots_equal_a_walk_through_them(all in snapshots()) {
+        let (mut latest, mut history) = (Model::new(Kept::Latest, &[], false), Model::new(Kept::History, &[1, 2], false));
+        for (at, snapshot) in all.iter().enumerate() {
+            latest.apply_snapshot(at as i64, snapshot);
+            history.apply_snapshot(at as i64, snapshot);
+            let now: Vec<TargetRow> = snapshot.iter().map(|(key, (x, y))| TargetRow(*key, *x, *y, None, None)).collect();
+            prop_assert_eq!(&latest.target, &now);
+            prop_assert_eq!(&history.target, &history_of(&all[..=at]));
+        }
+        let commits = (latest.commits, history.commits);
+        for (at, snapshot) in all.iter().enumerate() {
+            latest.apply_snapshot(at as i64, snapshot);
+            history.apply_snapshot(at as i64, snapshot);
+        }
+        prop_assert_eq!((latest.commits, history.commits), commits);
+    }
 }
