@@ -97,6 +97,11 @@ impl ResolvedDataset {
         self.auto_cdc.is_some() && self.has_property("delta.enableDeletionVectors", "true")
     }
 
+    /// True if every change of a row is recorded for readers of changes.
+    pub fn has_change_feed(&self) -> bool {
+        self.has_property("delta.enableChangeDataFeed", "true")
+    }
+
     /// What the table says about printing a record that violates an expectation; `None` leaves it to the pipeline.
     pub fn sample_records(&self) -> Option<bool> {
         self.property("pipelines.expectations.sampleRecords").map(|value| !value.eq_ignore_ascii_case("false"))

@@ -7,6 +7,12 @@ use datafusion_expr::TableSource;
 
 use crate::{name::DatasetName, origin::Origin};
 
+/// The option of a stream that says `CHANGES FROM VERSION n`: a name that nobody writes.
+pub const CHANGES_FROM_VERSION: &str = "changes from version";
+
+/// The columns that a change feed has behind those of its table: kind of change, version and time of the commit.
+pub const CHANGE_COLUMNS: [&str; 3] = ["_change_type", "_commit_version", "_commit_timestamp"];
+
 /// What a leaf of a plan reads, and whether it is read as a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Relation {

@@ -10,7 +10,7 @@ pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
 
 use crate::{
     origin::{Diagnostic, Severity},
-    relation::{Relation, RelationKind},
+    relation::{CHANGES_FROM_VERSION, Relation, RelationKind},
 };
 
 /// Limit of files of one micro-batch when the query names none.
@@ -174,6 +174,8 @@ pub enum DeltaStart {
 pub struct DeltaStreamOptions {
     /// A commit that updates or deletes is left out as a whole.
     pub skip_change_commits: bool,
+    /// The change feed is read: what happened to each row.
+    pub changes: bool,
     /// At the first start.
     pub start: DeltaStart,
     /// Of one micro-batch.
@@ -199,15 +201,26 @@ pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnos
 /// The options of a stream over a Delta table, or every error.
 pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, Vec<Diagnostic>> {
     let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
-    for key in relation.options.keys().filter(|key| catalog::find(DELTA_STREAM, key).is_none()) {
+    let is_unknown = |key: &&String| key.as_str() != CHANGES_FROM_VERSION && catalog::find(DELTA_STREAM, key).is_none();
+    for key in relation.options.keys().filter(is_unknown) {
         let error = Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("a streaming read of a table has no option `{key}`"));
         reader.findings.push(with_nearest(error, key, DELTA_STREAM));
     }
+    let changes_from = reader.number(CHANGES_FROM_VERSION);
     let options = DeltaStreamOptions {
         skip_change_commits: reader.flag("skipchangecommits", false),
-        start: reader.delta_start(),
+        changes: changes_from.is_some(),
+        start: changes_from.map_or_else(|| reader.delta_start(), |version| DeltaStart::Version(version as i64)),
         limits: reader.limits(),
     };
+    if options.changes {
+        for key in
+            ["skipchangecommits", "startingversion", "startingtimestamp"].into_iter().filter(|key| relation.options.contains_key(*key))
+        {
+            let text = format!("option `{}` has no meaning with CHANGES FROM VERSION", catalog::spelled(key));
+            reader.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("leave it out"));
+        }
+    }
     reader.finish(relation, Some(options)).map(|(options, _)| options)
 }
 

@@ -5,6 +5,7 @@ mod api_server;
 mod auto_cdc;
 mod bad_input;
 mod bookstore;
+mod change_feed;
 mod commits;
 mod continuous;
 mod event_log;

@@ -6,7 +6,7 @@ use super::{
     reader::Reader,
     tokens::{Piece, name_token},
 };
-use crate::origin::Diagnostic;
+use crate::{origin::Diagnostic, relation::CHANGES_FROM_VERSION};
 
 /// File formats that can stand before a path in backticks.
 const FILE_FORMATS: [&str; 8] = ["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
@@ -59,8 +59,8 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
     let Some(word) = reader.next() else { return reader.expected("STREAM") };
     let open = reader.take(&Token::LParen);
     let inner = inner(reader)?;
-    changes(reader);
     let mut options = Vec::new();
+    options.extend(changes(reader, &inner)?);
     if open.is_some() {
         while reader.take(&Token::Comma).is_some() {
             options.push(option_of(argument(reader)?));
@@ -68,7 +68,7 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
         if reader.take(&Token::RParen).is_none() {
             return reader.expected("`)` behind the source of STREAM");
         }
-        changes(reader);
+        options.extend(changes(reader, &inner)?);
     }
     with_options(reader, &mut options)?;
     Ok(canonical(reader, &word, inner, options))
@@ -229,16 +229,34 @@ fn without_prefix(key: &str) -> String {
     }
 }
 
-/// `CHANGES FROM VERSION n` and versions inside `STREAM`: refused and left out.
-fn changes(reader: &mut Reader<'_, '_>) {
-    if reader.is_word(0, "CHANGES") && reader.is_word(1, "FROM") {
-        reader.refuse("STREAM … CHANGES FROM VERSION");
-    } else if (reader.is_word(0, "VERSION") || reader.is_word(0, "TIMESTAMP")) && reader.is_word(1, "AS") && reader.is_word(2, "OF") {
+/// `CHANGES FROM VERSION n` as an option. Versions inside `STREAM` are refused and left out.
+fn changes(reader: &mut Reader<'_, '_>, inner: &Inner) -> Result<Option<Vec<Piece>>, Diagnostic> {
+    if (reader.is_word(0, "VERSION") || reader.is_word(0, "TIMESTAMP")) && reader.is_word(1, "AS") && reader.is_word(2, "OF") {
         reader.refuse("STREAM over a version of a table");
-    } else {
-        return;
+        reader.at += 4;
+        return Ok(None);
     }
-    reader.at += 4;
+    if !reader.is_word(0, "CHANGES") || !reader.is_word(1, "FROM") {
+        return Ok(None);
+    }
+    let origin = reader.origin();
+    let Some(word) = reader.next() else { return Ok(None) };
+    if matches!(inner, Inner::Call { .. }) {
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "CHANGES FROM VERSION reads a table, not files").at(&origin);
+        return Err(found.help("leave it out: every file is read once anyway"));
+    }
+    reader.at += 1;
+    if !reader.is_word(0, "VERSION") {
+        return reader.expected("VERSION");
+    }
+    reader.at += 1;
+    match reader.peek(0).map(|piece| piece.token.clone()) {
+        Some(number @ Token::Number(..)) => {
+            reader.at += 1;
+            Ok(Some(option(&word, CHANGES_FROM_VERSION, number)))
+        }
+        _ => reader.expected("the number of a version"),
+    }
 }
 
 /// `WITH ('k' = 'v', …)` behind a stream.

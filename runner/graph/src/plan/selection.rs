@@ -8,7 +8,7 @@ use crate::{
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     origin::Diagnostic,
-    relation::RelationKind,
+    relation::{CHANGES_FROM_VERSION, RelationKind},
     resolve::near_names,
 };
 
@@ -219,7 +219,7 @@ fn find<'a>(graph: &'a ResolvedGraph, text: &str) -> Option<&'a DatasetName> {
     })
 }
 
-/// Flows that stream from one of `emptied`, with the table.
+/// Flows that stream the rows of one of `emptied`, with the table. In a change feed the rows that go are deletes.
 fn streaming_consumers<'a>(
     graph: &'a ResolvedGraph,
     emptied: &'a BTreeSet<DatasetName>,
@@ -228,7 +228,7 @@ fn streaming_consumers<'a>(
         emptied.iter().find(|known| *known == name || graph.datasets.get(*known).is_some_and(|d| d.quarantine.as_ref() == Some(name)))
     };
     graph.flows.iter().filter_map(move |flow| {
-        let streams = flow.inputs.iter().filter(|input| input.streaming);
+        let streams = flow.inputs.iter().filter(|input| input.streaming && !input.options.contains_key(CHANGES_FROM_VERSION));
         let table = streams.into_iter().find_map(|input| match &input.kind {
             RelationKind::Dataset { name } => owner(name),
             _ => None,

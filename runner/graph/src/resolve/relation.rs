@@ -12,10 +12,11 @@ use super::{
 use crate::{
     analysis::{FoundRelation, ReferenceKind, RelationReference, ddl, is_streaming},
     definition::DatasetKind,
+    function::timestamp_type,
     graph::ResolvedDataset,
     name::DatasetName,
     origin::Diagnostic,
-    relation::{Relation, RelationKind, RelationSource},
+    relation::{CHANGE_COLUMNS, CHANGES_FROM_VERSION, Relation, RelationKind, RelationSource},
     source_options,
 };
 
@@ -75,12 +76,16 @@ pub(super) fn find(
     match found {
         Found::Dataset(_, DatasetKind::External) => observed(names, reference, input),
         Found::Dataset(name, DatasetKind::StreamingTable) => {
+            missing_change_data(known.others.get(name), reference)?;
             let found = stored(reference, name, schema_of(known.others, name)?)?;
             refuse_changes(known.others, name, reference, &found)?;
             Ok(found)
         }
         Found::Dataset(name, DatasetKind::MaterializedView) => {
-            refuse_stream(reference, "a materialized view: it is replaced, not appended to")?;
+            if !reference.options.contains_key(CHANGES_FROM_VERSION) {
+                refuse_stream(reference, "a materialized view: it is replaced, not appended to")?;
+            }
+            missing_change_data(known.others.get(name), reference)?;
             stored(reference, name, schema_of(known.others, name)?)
         }
         Found::Dataset(name, DatasetKind::View) => {
@@ -92,6 +97,7 @@ pub(super) fn find(
             if owner_kind == DatasetKind::MaterializedView {
                 refuse_stream(reference, "the quarantine table of a materialized view: it is replaced, not appended to")?;
             }
+            missing_change_data(None, reference)?;
             let missing = || Diagnostic::error("INTERNAL_ERROR", format!("{owner} was read before it was resolved"));
             let owner = known.others.get(owner).ok_or_else(missing)?;
             stored(reference, name, quarantine_schema(&owner.checked_schema))
@@ -113,20 +119,36 @@ fn refuse_stream(reference: &RelationReference, what: &str) -> Result<(), Diagno
         .help("read it without STREAM, in a materialized view or as the static side of a join"))
 }
 
+/// DELTA_MISSING_CHANGE_DATA of a dataset that records no changes; that of other tables is found when they are read.
+fn missing_change_data(dataset: Option<&ResolvedDataset>, reference: &RelationReference) -> Result<(), Diagnostic> {
+    let is_recorded = dataset.is_some_and(ResolvedDataset::has_change_feed);
+    if is_recorded || !reference.options.contains_key(CHANGES_FROM_VERSION) {
+        return Ok(());
+    }
+    let message = format!("STREAM({}) CHANGES: the table records no changes", reference.text());
+    Err(Diagnostic::error("DELTA_MISSING_CHANGE_DATA", message)
+        .at(&reference.origin)
+        .help("set delta.enableChangeDataFeed = true in its TBLPROPERTIES; changes are recorded from the next update on"))
+}
+
 /// Rows of an Auto CDC target change: a stream over it must say what it does then.
 fn refuse_changes(datasets: &Datasets, name: &DatasetName, reference: &RelationReference, found: &FoundRelation) -> Result<(), Diagnostic> {
     let is_target = datasets.get(name).is_some_and(|dataset| dataset.auto_cdc.is_some());
     let FoundRelation::Leaf(source) = found else { return Ok(()) };
-    if !is_target
-        || !source.relation.streaming
-        || source_options::delta_stream_options(&source.relation).map_err(first)?.skip_change_commits
-    {
+    if !is_target || !source.relation.streaming {
+        return Ok(());
+    }
+    let options = source_options::delta_stream_options(&source.relation).map_err(first)?;
+    if options.skip_change_commits || options.changes {
         return Ok(());
     }
     let message = format!("STREAM({}): a target of AUTO CDC, whose rows are updated and deleted", reference.text());
     let error = Diagnostic::error("STREAMING_SOURCE_NOT_APPEND_ONLY", message).at(&reference.origin);
     Err(error
-        .help(format!("read it without STREAM, or leave its updates out with STREAM({}, skipChangeCommits => true)", reference.text())))
+        .help(format!(
+            "read it without STREAM, read what changes with STREAM({0}) CHANGES FROM VERSION 0, or leave its updates out with STREAM({0}, skipChangeCommits => true)",
+            reference.text()
+        )))
 }
 
 fn view(datasets: &Datasets, name: &DatasetName, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
@@ -161,14 +183,24 @@ fn leaf(reference: &RelationReference, kind: RelationKind, schema: SchemaRef) ->
         None => relation,
         Some(version) => at_version(relation, &version, reference)?,
     };
+    let mut schema = schema;
     if relation.streaming {
-        source_options::delta_stream_options(&relation).map_err(first)?;
+        if source_options::delta_stream_options(&relation).map_err(first)?.changes {
+            schema = with_change_columns(&schema);
+        }
     } else if let Some(option) = relation.options.keys().next() {
         let error =
             Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("option `{option}` of {} has a meaning only with STREAM", reference.text()));
         return Err(error.at(&reference.origin).help("read the table with STREAM, or remove the option"));
     }
     Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+}
+
+/// The columns of a change feed.
+fn with_change_columns(table: &SchemaRef) -> SchemaRef {
+    let types = [DataType::Utf8, DataType::Int64, timestamp_type()];
+    let added = CHANGE_COLUMNS.into_iter().zip(types).map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)));
+    Arc::new(Schema::new(table.fields().iter().cloned().chain(added).collect::<Vec<_>>()))
 }
 
 fn at_version(relation: Relation, version: &str, reference: &RelationReference) -> Result<Relation, Diagnostic> {

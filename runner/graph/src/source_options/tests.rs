@@ -92,6 +92,9 @@ fn delta_stream_options_are_typed() {
     assert_eq!(read(&[]).unwrap(), DeltaStreamOptions::default());
     assert_eq!(read(&[("startingversion", "3"), ("skipchangecommits", "true")]).unwrap().start, DeltaStart::Version(3));
     assert_eq!(read(&[("startingversion", "latest")]).unwrap().start, DeltaStart::Latest);
+    let changes = read(&[(CHANGES_FROM_VERSION, "7")]).unwrap();
+    assert_eq!((changes.changes, changes.start), (true, DeltaStart::Version(7)));
+    assert_eq!(read(&[(CHANGES_FROM_VERSION, "7"), ("skipchangecommits", "true")]).unwrap_err()[0].class, "INVALID_READ_OPTION");
     assert_eq!(read(&[("startingversions", "3")]).unwrap_err()[0].class, "UNKNOWN_STREAM_OPTION");
     assert_eq!(read(&[("startingversion", "-1")]).unwrap_err()[0].class, "INVALID_READ_OPTION");
 }

@@ -1,6 +1,7 @@
 //! Delta tables as inputs: what was appended since a position, and all rows at a version.
 
 mod changes;
+mod feed;
 mod mapped;
 mod observe;
 mod scan;
@@ -90,7 +91,7 @@ impl DeltaSource {
         stream::plan(self, options, position, newest).await
     }
 
-    /// The rows that the versions after `from` up to and with `to` appended; without `from` all rows of version `to`.
+    /// The rows that the versions after `from` up to and with `to` appended, or of a change feed what they did to rows; without `from` all rows of version `to`.
     pub async fn appended(
         &self,
         options: &DeltaStreamOptions,
@@ -99,6 +100,9 @@ impl DeltaSource {
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
         let Some(from) = from else { return self.at_version(to, schema, counters).await };
+        if options.changes {
+            return feed::provider(self, (from, to), &schema, Arc::clone(counters)).await;
+        }
         let files = stream::appended_files(self, options, from, to).await?;
         Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?))
     }

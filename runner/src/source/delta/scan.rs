@@ -58,6 +58,8 @@ const ROW_OF_FILE: &str = "$row";
 pub(super) struct DataFiles {
     location: Location,
     files: Vec<DataFile>,
+    /// Per file its number in the order of the source.
+    numbers: Vec<usize>,
     schema: SchemaRef,
     /// Columns of `schema` that the log gives, not the files.
     partition_columns: Vec<Arc<Field>>,
@@ -72,6 +74,17 @@ impl fmt::Debug for DataFiles {
 
 impl DataFiles {
     pub(super) fn new(location: &Location, files: Vec<DataFile>, schema: &SchemaRef, counters: Arc<ReadCounters>) -> Result<Self, Failure> {
+        Self::numbered(location, files.into_iter().enumerate().collect(), schema, counters)
+    }
+
+    /// Files of a source that has others between them.
+    pub(super) fn numbered(
+        location: &Location,
+        files: Vec<(usize, DataFile)>,
+        schema: &SchemaRef,
+        counters: Arc<ReadCounters>,
+    ) -> Result<Self, Failure> {
+        let (numbers, files): (Vec<usize>, Vec<DataFile>) = files.into_iter().unzip();
         if let Some(elsewhere) = files.iter().find(|file| file.path.contains("://")) {
             let text =
                 format!("{location} has a data file elsewhere, {}: shallow clones are not supported in this release", elsewhere.path);
@@ -83,7 +96,7 @@ impl DataFiles {
         let schema = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
         let names: BTreeSet<&String> = files.iter().flat_map(|file| file.partition_values.keys()).collect();
         let partition_columns = schema.fields().iter().filter(|field| names.contains(field.name())).cloned().collect();
-        Ok(Self { location: location.clone(), files, schema, partition_columns, counters })
+        Ok(Self { location: location.clone(), files, numbers, schema, partition_columns, counters })
     }
 
     fn is_partition(&self, name: &str) -> bool {
@@ -105,7 +118,7 @@ impl DataFiles {
     fn partitioned_file(&self, index: usize) -> PartitionedFile {
         let file = &self.files[index];
         let value = |field: &Arc<Field>| partition::scalar(file.partition_values.get(field.name()).and_then(Option::as_deref), field);
-        let first = ScalarValue::UInt64(Some(order::first_of_file(index)));
+        let first = ScalarValue::UInt64(Some(order::first_of_file(self.numbers[index])));
         PartitionedFile::new_from_meta(ObjectMeta {
             location: self.location.child(&decoded_path(&file.path)),
             last_modified: chrono::DateTime::UNIX_EPOCH,

@@ -6,17 +6,22 @@ use serde_json::Value;
 use super::{
     DeltaPlan, DeltaSource, PlannedRange, SkippedCommit,
     changes::{Changes, DataFile},
+    feed::FeedCommit,
     observe::look,
     snapshot::{self, Snapshot, is_mapped},
 };
 use crate::{
-    commit::{action::Action, table},
+    commit::{
+        VersionActions,
+        action::{Action, MetaData},
+        table,
+    },
     failure::Failure,
     state::{SourcePosition, SourceRange},
 };
 
 /// Commits that are held in memory at once.
-const COMMITS_AT_ONCE: i64 = 64;
+pub(super) const COMMITS_AT_ONCE: i64 = 64;
 
 pub(super) async fn plan(
     source: &DeltaSource,
@@ -119,15 +124,25 @@ async fn plan_after(
     after: i64,
     newest: i64,
 ) -> Result<DeltaPlan, Failure> {
+    if options.changes && after < newest {
+        records_changes(source).await?;
+    }
     let mut ranges = RangeBuilder { limits: options.limits, table_id, start: after, open: None, done: Vec::new() };
     let mut skipped = Vec::new();
     let mut from = after;
     while from < newest {
         let to = (from + COMMITS_AT_ONCE).min(newest);
-        for changes in changes(source, from, to).await? {
-            check_metadata(source, &changes, &ranges.table_id)?;
+        for commit in commits(source, from, to).await? {
+            if options.changes {
+                let feed = FeedCommit::of(source, commit)?;
+                check_metadata(source, feed.metadata.as_ref(), &ranges.table_id)?;
+                ranges.add(feed.version, feed.files.len() as u64, feed.bytes());
+                continue;
+            }
+            let changes = Changes::of(commit);
+            check_metadata(source, changes.metadata.as_ref(), &ranges.table_id)?;
             if changes.removed == 0 && !changes.has_deletion_vectors {
-                ranges.add(&changes);
+                ranges.add(changes.version, changes.added.len() as u64, changes.bytes());
             } else if options.skip_change_commits {
                 skipped.push(SkippedCommit { version: changes.version, rows: changes.rows() });
                 ranges.pass(changes.version);
@@ -157,10 +172,9 @@ struct RangeBuilder {
 
 impl RangeBuilder {
     /// A commit is never cut in two: one with more files than the limit is a batch of its own.
-    fn add(&mut self, changes: &Changes) {
-        let (files, bytes) = (changes.added.len() as u64, changes.bytes());
+    fn add(&mut self, version: i64, files: u64, bytes: u64) {
         if files == 0 {
-            return self.pass(changes.version);
+            return self.pass(version);
         }
         if let Some((_, open_files, open_bytes)) = self.open {
             let too_many = open_files + files > self.limits.max_files as u64;
@@ -170,7 +184,7 @@ impl RangeBuilder {
             }
         }
         let (_, open_files, open_bytes) = self.open.unwrap_or_default();
-        self.open = Some((changes.version, open_files + files, open_bytes + bytes));
+        self.open = Some((version, open_files + files, open_bytes + bytes));
     }
 
     /// A version without rows for the stream belongs to the batch before it.
@@ -205,7 +219,7 @@ pub(super) async fn appended_files(
     let mut at = from;
     while at < to {
         let end = (at + COMMITS_AT_ONCE).min(to);
-        for changes in changes(source, at, end).await? {
+        for changes in commits(source, at, end).await?.into_iter().map(Changes::of) {
             if changes.removed == 0 && !changes.has_deletion_vectors {
                 files.extend(changes.added);
             } else if !options.skip_change_commits {
@@ -217,13 +231,12 @@ pub(super) async fn appended_files(
     Ok(files)
 }
 
-async fn changes(source: &DeltaSource, from: i64, to: i64) -> Result<Vec<Changes>, Failure> {
-    let commits = table::commits(&source.location, from, to).await?.ok_or_else(|| not_contiguous(source, from, to))?;
-    Ok(commits.into_iter().map(Changes::of).collect())
+pub(super) async fn commits(source: &DeltaSource, from: i64, to: i64) -> Result<Vec<VersionActions>, Failure> {
+    table::commits(&source.location, from, to).await?.ok_or_else(|| not_contiguous(source, from, to))
 }
 
-fn check_metadata(source: &DeltaSource, changes: &Changes, table_id: &str) -> Result<(), Failure> {
-    let Some(metadata) = &changes.metadata else { return Ok(()) };
+fn check_metadata(source: &DeltaSource, metadata: Option<&MetaData>, table_id: &str) -> Result<(), Failure> {
+    let Some(metadata) = metadata else { return Ok(()) };
     if metadata.id != table_id {
         return Err(replaced(source, table_id, &metadata.id));
     }
@@ -243,6 +256,18 @@ async fn table_id(source: &DeltaSource) -> Result<String, Failure> {
         return Err(mapped(source));
     }
     Ok(table.metadata.id)
+}
+
+/// DELTA_MISSING_CHANGE_DATA: updates of a table without the property show as files only.
+async fn records_changes(source: &DeltaSource) -> Result<(), Failure> {
+    let table = look(source).await?;
+    let property = table.as_ref().and_then(|table| table.metadata.configuration.get("delta.enableChangeDataFeed"));
+    if property.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(());
+    }
+    let text = format!("the table {} records no changes, and a flow reads STREAM … CHANGES FROM VERSION of it", source.name);
+    Err(Failure::user("DELTA_MISSING_CHANGE_DATA", text)
+        .help("set its property delta.enableChangeDataFeed to true, and begin with a later version"))
 }
 
 fn mapped(source: &DeltaSource) -> Failure {
@@ -294,7 +319,7 @@ pub(super) async fn committed_us(source: &DeltaSource, version: i64) -> Result<i
 }
 
 /// ms since 1970; a commit that does not tell counts as old.
-fn commit_time(actions: &[Action]) -> i64 {
+pub(super) fn commit_time(actions: &[Action]) -> i64 {
     let info = actions.iter().find_map(|action| if let Action::CommitInfo(info) = action { Some(info) } else { None });
     let time = |key: &str| info.and_then(|info| info.get(key)).and_then(Value::as_i64);
     time("inCommitTimestamp").or_else(|| time("timestamp")).unwrap_or(i64::MIN)

@@ -105,6 +105,7 @@ fn ranges(plan: &DeltaPlan) -> Vec<(Option<i64>, i64, u64)> {
 }
 
 const DEFAULT: DeltaStreamOptions = DeltaStreamOptions {
+    changes: false,
     skip_change_commits: false,
     start: DeltaStart::Snapshot,
     limits: BatchLimits { max_files: 1000, max_bytes: None },

@@ -345,6 +345,36 @@ fn p25_stream_over_cdc_target_refused() {
 }
 
 #[test]
+fn p25_stream_over_the_changes_of_a_cdc_target() {
+    let recorded = "CREATE STREAMING TABLE t TBLPROPERTIES ('delta.enableChangeDataFeed' = true)";
+    let target = target("KEYS (id) SEQUENCE BY seq COLUMNS id, name STORED AS SCD TYPE 2").replace("CREATE STREAMING TABLE t", recorded);
+    let with = |target: &str, source: &str| format!("{target} CREATE OR REFRESH STREAMING TABLE u AS SELECT * FROM {source};");
+    for source in [
+        "STREAM t CHANGES FROM VERSION 2",
+        "STREAM(t) CHANGES FROM VERSION 2",
+        "STREAM(t CHANGES FROM VERSION 2)",
+        "STREAM t CHANGES FROM VERSION 2 WITH (maxFilesPerTrigger = 1) AS x",
+    ] {
+        let graph = resolved(&with(&target, source));
+        let expected = "ID BIGINT, name STRING, __START_AT BIGINT, __END_AT BIGINT, _change_type STRING, _commit_version BIGINT, _commit_timestamp TIMESTAMP";
+        assert_eq!(columns(&graph, "u"), expected, "{source}");
+    }
+    let view = "CREATE MATERIALIZED VIEW v TBLPROPERTIES ('delta.enableChangeDataFeed' = true) AS SELECT 1 AS a;";
+    resolved(&with(view, "STREAM v CHANGES FROM VERSION 0"));
+    let plain = target.replace("true", "false");
+    let view = view.replace("true", "false");
+    for (target, source, class) in [
+        (&plain, "STREAM t CHANGES FROM VERSION 2", "DELTA_MISSING_CHANGE_DATA"),
+        (&view, "STREAM v CHANGES FROM VERSION 2", "DELTA_MISSING_CHANGE_DATA"),
+        (&target, "STREAM t CHANGES FROM VERSION x", "PARSE_SYNTAX_ERROR"),
+        (&target, "STREAM read_files('a', format => 'text') CHANGES FROM VERSION 1", "PARSE_SYNTAX_ERROR"),
+        (&target, "STREAM t CHANGES FROM VERSION 2 WITH (skipChangeCommits = true)", "INVALID_READ_OPTION"),
+    ] {
+        assert_eq!(error(&with(target, source)).0, class, "{source}");
+    }
+}
+
+#[test]
 fn properties_of_targets_are_typed() {
     let with = |properties: &str, flow: &str| format!("{SOURCE} CREATE STREAMING TABLE t TBLPROPERTIES ({properties}) {flow};");
     let graph = resolved(&with(
