@@ -1,6 +1,8 @@
 //! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
 
+mod lateness;
 mod snapshots;
+mod streaming_progress;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -16,12 +18,15 @@ use floe_graph::{
 };
 use serde_json::{Map, Value, json};
 
+use lateness::Told;
+use streaming_progress::progress_json;
+
 use super::{
     Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
-    cdc::{Apply, Compaction, Definition, Mark},
+    cdc::{Apply, Compaction, Definition, Mark, Noise},
     inputs::{self, PinnedInputs},
-    progress::{CountedIn, FlowFailure, FlowMetrics, FlowNotice, FlowProgress, FlowResult},
+    progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult},
 };
 use crate::{
     commit::{CommitOutcome, CommitRequest, RowChange, StagedFiles, TargetTable, table, transaction},
@@ -54,7 +59,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         result,
         seen: Seen::default(),
         listings: Vec::new(),
-        warned: false,
+        told: Told::default(),
     };
     let (flow_id, generation) = (flow.checkpoint.flow_id().to_string(), Some(flow.checkpoint.generation()));
     flow.notice(FlowNotice::Identity { flow_id, generation });
@@ -164,7 +169,7 @@ enum TargetFiles {
     /// Rows are appended.
     Rows(StagedFiles),
     /// Events were folded: versions for the journal, and a change of the target if there is one.
-    Events { journal: StagedFiles, change: Option<Box<RowChange>> },
+    Events { journal: StagedFiles, change: Option<Box<RowChange>>, noise: Noise },
 }
 
 /// A staged micro-batch.
@@ -183,8 +188,7 @@ struct AppendRun<'a> {
     seen: Seen,
     /// Per stream the first listing: remembered when all its files are in offsets.
     listings: Vec<Unseen>,
-    /// It was told that events came too late.
-    warned: bool,
+    told: Told,
 }
 
 impl AppendRun<'_> {
@@ -374,9 +378,10 @@ impl AppendRun<'_> {
     /// Gives the batch its number and time, pins the static inputs, and makes all that durable.
     async fn record(&mut self, batch: PlannedBatch) -> Result<BatchOffsets, Failure> {
         // The one input of snapshots is in their ranges.
-        let pinned = match self.run.flow.kind.is_snapshot() {
-            true => PinnedInputs::default(),
-            false => inputs::pin(self.execution, &self.run.flow, &self.known).await?,
+        let pinned = if self.run.flow.kind.is_snapshot() {
+            PinnedInputs::default()
+        } else {
+            inputs::pin(self.execution, &self.run.flow, &self.known).await?
         };
         self.known = pinned.versions();
         let PinnedInputs { files, .. } = pinned;
@@ -419,7 +424,7 @@ impl AppendRun<'_> {
         };
         let prepared = Box::pin(batch.prepare(&self.apply(cdc, offsets)?)).await?;
         Ok(prepared.map(|applied| StagedBatch {
-            target: TargetFiles::Events { journal: applied.journal, change: applied.change.map(Box::new) },
+            target: TargetFiles::Events { journal: applied.journal, change: applied.change.map(Box::new), noise: applied.noise },
             quarantine: applied.quarantine,
         }))
     }
@@ -473,15 +478,11 @@ impl AppendRun<'_> {
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, ..FlowProgress::default() };
         let (unsure, flow) = (&self.execution.unsure, &self.run.flow.name);
         let earlier = unsure.begin(flow, &progress).filter(|earlier| earlier.batch_id == progress.batch_id);
+        let noise = if let TargetFiles::Events { noise, .. } = &staged.target { Some(noise.clone()) } else { None };
         let (outcome, commit) = self.commit_target(offsets.batch, staged.target, &progress).await?.unzip();
         unsure.end(flow);
-        if let Some(older) = progress.metrics.cdc.map(|counts| counts.older_than_tombstones).filter(|older| *older > 0 && !self.warned) {
-            self.warned = true;
-            let text = format!(
-                "{older} events are not newer than deletes that were forgotten meanwhile: their keys came back. \
-                 pipelines.cdc.tombstoneGCThresholdInSeconds must exceed the greatest lateness"
-            );
-            self.warn("CDC_EVENT_OLDER_THAN_TOMBSTONES", text);
+        if let (Some(counts), Some(noise)) = (progress.metrics.cdc, noise) {
+            self.tell(&counts, &noise)?;
         }
         let unreported = if matches!(outcome, Some(CommitOutcome::AlreadyCommitted { .. })) { earlier } else { Some(progress) };
         if let Some(progress) = unreported {
@@ -531,7 +532,7 @@ impl AppendRun<'_> {
         match files {
             TargetFiles::Rows(files) if nothing && files.rows == 0 => Ok(None),
             TargetFiles::Rows(files) => transaction::append(target, files, request).await.map(in_target).map(Some),
-            TargetFiles::Events { journal: versions, change } => {
+            TargetFiles::Events { journal: versions, change, .. } => {
                 if let Some(journal) = &self.run.journal
                     && versions.rows > 0
                 {
@@ -589,32 +590,4 @@ fn in_target(outcome: CommitOutcome) -> (CommitOutcome, CountedIn) {
 /// The application id under which a journal counts the micro-batches of `app_id` that change no row of the target.
 fn without_change(app_id: &str) -> String {
     format!("{app_id}/unchanged")
-}
-
-/// The micro-batch in the words of Spark's streaming progress.
-fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
-    let source = |(id, range): (&SourceId, &SourceRange)| match range {
-        SourceRange::Files { files, .. } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
-        SourceRange::Delta { from, to, .. } => json!({"description": id, "startOffset": from, "endOffset": to}),
-        SourceRange::Snapshot { version, from, to, .. } => {
-            json!({"description": id, "startOffset": {"snapshot": version, "file": from}, "endOffset": {"snapshot": version, "file": to}})
-        }
-        SourceRange::Once => json!({"description": id}),
-        SourceRange::DatedFiles { name, value, .. } => {
-            json!({"description": id, "startOffset": null, "endOffset": {"snapshot": name, "value": value}})
-        }
-        SourceRange::DatedVersion { version, value, .. } => {
-            json!({"description": id, "startOffset": null, "endOffset": {"version": version, "value": value}})
-        }
-    };
-    json!({
-        "id": run.checkpoint.flow_id(),
-        "runId": run.execution.update_id,
-        "batchId": offsets.batch,
-        "timestamp": chrono::DateTime::from_timestamp_micros(offsets.timestamp_us).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
-        "durationMs": {"execution": metrics.executor_time_ms},
-        "numInputRows": metrics.num_input_rows,
-        "sources": offsets.sources.iter().map(source).collect::<Vec<_>>(),
-        "sink": {"description": run.run.flow.target.to_string()},
-    })
 }

@@ -26,16 +26,16 @@ fn line((user, name, city, operation, sequence): (i64, &str, &str, &str, i64)) -
     format!(r#"{{"userId":{user},"name":{},"city":{},"operation":"{operation}","sequenceNum":{sequence}}}"#, text(name), text(city))
 }
 
-fn project(sql: &str) -> Project {
+pub fn project(sql: &str) -> Project {
     Project::new(&[("feed.sql", FEED), ("target.sql", sql)])
 }
 
-fn land(project: &Project, name: &str, events: &[(i64, &str, &str, &str, i64)]) {
+pub fn land(project: &Project, name: &str, events: &[(i64, &str, &str, &str, i64)]) {
     project.land(name, events.iter().map(|event| line(*event)));
 }
 
 /// `STORED AS …` behind the clauses of the sample.
-fn target(stored: &str) -> String {
+pub fn target(stored: &str) -> String {
     format!(
         "CREATE OR REFRESH STREAMING TABLE target;
          CREATE FLOW f AS AUTO CDC INTO target FROM STREAM(feed) KEYS (userId) APPLY AS DELETE WHEN operation = 'DELETE'
@@ -154,6 +154,70 @@ fn c31_ties_fail_if_the_table_says_so() {
 }
 
 #[test]
+fn c31_every_tie_of_both_types_fails_if_the_table_says_so() {
+    let (a, b, d) = ((1, "a", "x", "INSERT", 10), (1, "b", "x", "INSERT", 10), (1, "", "", "DELETE", 10));
+    for stored in ["STORED AS SCD TYPE 1", "STORED AS SCD TYPE 2"] {
+        let property = "STREAMING TABLE target TBLPROPERTIES ('pipelines.cdc.onTie' = 'fail');";
+        let sql = target(stored).replacen("STREAMING TABLE target;", property, 1);
+        for (files, says) in [
+            (vec![vec![a, b]], "(update, update)"),
+            (vec![vec![a], vec![b]], "(update, update)"),
+            (vec![vec![a, d]], "(update, delete)"),
+            (vec![vec![a], vec![d]], "(update, delete)"),
+        ] {
+            let project = project(&sql);
+            for (number, events) in files.iter().enumerate() {
+                land(&project, &format!("{number}.json"), events);
+            }
+            let ended = project.refused("run", &[], 10, "AUTOCDC_SEQUENCE_TIE");
+            assert!(ended.stderr.contains(says), "{}", ended.stderr);
+            let left: Vec<String> = if files.len() == 1 { Vec::new() } else { vec!["1|a|x".to_string()] };
+            assert_eq!(project.rows("target", LATEST), left, "{stored} {says}");
+        }
+    }
+}
+
+#[test]
+fn c28_a_condition_that_is_null_is_no_delete() {
+    for (stored, select, expected) in [("STORED AS SCD TYPE 1", LATEST, "1|a|NULL"), ("STORED AS SCD TYPE 2", HISTORY, "1|a|NULL|10|NULL")]
+    {
+        let project = project(&target(stored));
+        project.land("1.json", [r#"{"userId":1,"name":"a","sequenceNum":10}"#.to_string()]);
+        project.run(&[]);
+        assert_eq!(project.rows("target", select), [expected]);
+    }
+}
+
+#[test]
+fn c30_structs_order_events_field_by_field() {
+    for (stored, select, expected) in [
+        ("STORED AS SCD TYPE 1", "SELECT \"userId\", name FROM t", &["1|third"][..]),
+        (
+            "STORED AS SCD TYPE 2",
+            r#"SELECT "userId", name, "__START_AT"['a'], "__START_AT"['b'], "__END_AT"['a'], "__END_AT"['b'] FROM t"#,
+            &["1|first|1|2|1|10", "1|second|1|10|2|0", "1|third|2|0|NULL|NULL"][..],
+        ),
+    ] {
+        let sql = target(stored).replace("SEQUENCE BY sequenceNum", "SEQUENCE BY named_struct('a', CAST(city AS INT), 'b', sequenceNum)");
+        let sql = sql.replace("COLUMNS * EXCEPT (operation, sequenceNum)", "COLUMNS userId, name");
+        let project = project(&sql);
+        land(&project, "1.json", &[(1, "second", "1", "INSERT", 10), (1, "third", "2", "INSERT", 0), (1, "first", "1", "INSERT", 2)]);
+        project.run(&[]);
+        assert_eq!(project.rows("target", select), expected, "{stored}");
+    }
+}
+
+#[test]
+fn c29_a_sequence_that_is_no_number_applies_nothing() {
+    let sql = target("STORED AS SCD TYPE 2").replace("SEQUENCE BY sequenceNum", "SEQUENCE BY CAST(city AS DOUBLE)");
+    let project = project(&sql);
+    land(&project, "1.json", &[(1, "a", "1.5", "INSERT", 1), (2, "b", "NaN", "INSERT", 1)]);
+    let ended = project.refused("run", &[], 10, "AUTOCDC_MICROBATCH_VALIDATION.NON_ORDERABLE_SEQUENCE");
+    assert!(ended.stderr.contains("1 row of flow f has a sequence that is not a number"), "{}", ended.stderr);
+    assert_eq!(project.rows("target", "SELECT name FROM t"), [""; 0]);
+}
+
+#[test]
 fn c16_and_c59_counters_stand_in_the_event_log() {
     let project = project(&target("STORED AS SCD TYPE 2"));
     land(&project, "1.json", SAMPLE);
@@ -212,6 +276,7 @@ fn c50_another_definition_is_refused_until_a_full_refresh() {
         (before.replace("SCD TYPE 2", "SCD TYPE 1"), "SCD_TYPE_DRIFT"),
         (before.replace("SEQUENCE BY sequenceNum", "SEQUENCE BY CAST(sequenceNum AS STRING)"), "SEQUENCING_TYPE_DRIFT"),
         (before.replace("SCD TYPE 2", "SCD TYPE 2 TRACK HISTORY ON name"), "TRACK_HISTORY_DRIFT"),
+        (before.replace("SCD TYPE 2", "SCD TYPE 2 IGNORE NULL UPDATES"), "IGNORE_NULL_DRIFT"),
     ] {
         let project = project(&before);
         land(&project, "1.json", SAMPLE);
@@ -354,5 +419,143 @@ fn deletion_vectors_keep_the_files_and_other_readers_see_the_same() {
             .unwrap()
             .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("deletion_vector"));
         assert_eq!(vectors.count() > 0, property.ends_with("'true'"), "{property}");
+    }
+}
+
+#[test]
+fn c50_a_journal_that_is_gone_or_damaged_is_refused_until_a_full_refresh() {
+    let damaged = |from: &'static str, to: &'static str| {
+        move |project: &Project| {
+            let path = project.path().join("lake/_floe/graph.json");
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(path, text.replace(from, to)).unwrap();
+        }
+    };
+    let cases: [(&str, Box<dyn Fn(&Project)>); 3] = [
+        ("JOURNAL_MISSING", Box::new(|project: &Project| fs::remove_dir_all(project.path().join("lake/_floe/cdc")).unwrap())),
+        ("PROPERTY_MISSING", Box::new(damaged("floe.autocdc.keyColumnNames", "floe.autocdc.other"))),
+        ("PROPERTY_MALFORMED", Box::new(damaged(r#""floe.autocdc.scdType":"2""#, r#""floe.autocdc.scdType":"x""#))),
+    ];
+    for (says, damage) in cases {
+        let project = project(&target("STORED AS SCD TYPE 2"));
+        land(&project, "1.json", SAMPLE);
+        project.run(&[]);
+        damage(&project);
+        land(&project, "2.json", &[(1, "New", "Town", "INSERT", 9)]);
+        project.refused("run", &[], 10, &format!("AUTOCDC_INVALID_STATE.{says}"));
+        assert_eq!(project.rows("target", HISTORY), TYPE_2, "{says}");
+        project.run(&["--full-refresh", "target"]);
+        assert_eq!(project.rows("target", HISTORY).len(), TYPE_2.len() + 1, "{says}");
+    }
+}
+
+#[test]
+fn c57_a_column_that_fills_a_history_alone_is_named() {
+    let feed = "CREATE TEMPORARY VIEW feed AS SELECT * FROM STREAM read_files('landing', format => 'json',
+           schema => 'id BIGINT, city STRING, last_synced_at BIGINT, seq BIGINT');
+         CREATE OR REFRESH STREAMING TABLE target;
+         CREATE FLOW f AS AUTO CDC INTO target FROM STREAM(feed) KEYS (id) SEQUENCE BY seq COLUMNS * EXCEPT (seq) STORED AS SCD TYPE 2";
+    for (clause, named) in [("", true), (" TRACK HISTORY ON * EXCEPT (last_synced_at)", false)] {
+        let project = Project::new(&[("t.sql", &format!("{feed}{clause};"))]);
+        let land = |name: &str, seq: i64, moves: i64| {
+            let event = |id: i64| {
+                let city = if id < moves { "Rome" } else { "Oslo" };
+                format!(r#"{{"id":{id},"city":"{city}","last_synced_at":{seq},"seq":{seq}}}"#)
+            };
+            project.land(name, (0..1000).map(event));
+        };
+        let lints = || -> Vec<String> {
+            project.last_update().into_iter().filter(|event| event.error == "W009").map(|event| event.message).collect()
+        };
+        land("1.json", 1, 0);
+        project.run(&[]);
+        assert_eq!(lints(), [""; 0], "first rows of keys change nothing");
+        // 2,000 updates, of which a few have another reason.
+        land("2.json", 2, 50);
+        land("3.json", 3, 50);
+        project.run(&[]);
+        let expected = "last_synced_at is the only column that changed in 1950 of 2000 new rows of history of main.s.target: \
+            consider TRACK HISTORY ON * EXCEPT (last_synced_at)";
+        assert_eq!(lints(), if named { vec![expected] } else { vec![] });
+        // Not so often alone.
+        land("4.json", 4, 300);
+        project.run(&[]);
+        assert_eq!(lints(), [""; 0]);
+    }
+}
+
+#[test]
+fn events_nearly_as_late_as_deletes_are_remembered_are_told() {
+    const DAY: i64 = 24 * 3600;
+    let told = |days: i64, seconds: &str| {
+        let keeps = format!("STREAMING TABLE target TBLPROPERTIES ('pipelines.cdc.tombstoneGCThresholdInSeconds' = '{seconds}');");
+        let sql = target("STORED AS SCD TYPE 2").replacen("STREAMING TABLE target;", &keeps, 1);
+        let project = project(&sql.replace("SEQUENCE BY sequenceNum", "SEQUENCE BY CAST(sequenceNum AS TIMESTAMP)"));
+        land(&project, "1.json", &[(1, "a", "x", "INSERT", 100 * DAY), (2, "a", "x", "INSERT", 100 * DAY)]);
+        // Another key is much older: no event of it is late.
+        land(
+            &project,
+            "2.json",
+            &[(1, "b", "x", "UPDATE", (100 - days) * DAY), (2, "b", "x", "UPDATE", 100 * DAY), (3, "c", "x", "INSERT", DAY)],
+        );
+        project.run(&[]);
+        let events = project.last_update();
+        let told = events.into_iter().filter(|event| event.error == "CDC_LATENESS_NEAR_TOMBSTONE_RETENTION");
+        told.map(|event| event.message).collect::<Vec<String>>()
+    };
+    let (week, says) = ((7 * DAY).to_string(), told(4, &(7 * DAY).to_string()));
+    assert_eq!(says.len(), 1);
+    assert!(says[0].contains("345600 seconds") && says[0].contains("604800 seconds"), "{says:?}");
+    assert_eq!(told(3, &week), [""; 0]);
+    assert_eq!(told(90, "0"), [""; 0], "deletes are remembered for ever");
+}
+
+/// Flow `b` dies between its two commits; `a` goes on in the next update, sees the versions of `b` and compacts them, before `b` ends.
+#[test]
+fn c47_a_journal_that_another_flow_compacts_gives_the_same_rows() {
+    for stored in ["STORED AS SCD TYPE 1", "STORED AS SCD TYPE 2", "IGNORE NULL UPDATES"] {
+        let select = if stored.ends_with('2') { HISTORY } else { LATEST };
+        let flow = |name: &str| {
+            format!(
+                "CREATE FLOW {name} AS AUTO CDC INTO target FROM STREAM(feed_{name}) KEYS (userId) APPLY AS DELETE WHEN operation = 'DELETE'
+                   SEQUENCE BY sequenceNum COLUMNS * EXCEPT (operation, sequenceNum) {stored};
+                 CREATE TEMPORARY VIEW feed_{name} AS SELECT * FROM STREAM read_files('landing/{name}', format => 'json', maxFilesPerTrigger => 1,
+                   schema => 'userId BIGINT, name STRING, city STRING, operation STRING, sequenceNum BIGINT');"
+            )
+        };
+        let sql = format!("CREATE OR REFRESH STREAMING TABLE target; {} {}", flow("a"), flow("b"));
+        // Keys that only one flow has, and keys of both, with sequences of both in between.
+        let event = |number: i64, row: i64| {
+            let operation = if (number + row) % 7 == 0 { "DELETE" } else { "UPDATE" };
+            (
+                row % 10,
+                ["x", "y", "z"][(number * row % 3) as usize],
+                ["Oslo", "Rome"][(row % 2) as usize],
+                operation,
+                (row * 13 + number * 5) % 97,
+            )
+        };
+        let file = |project: &Project, flow: &str, number: i64| {
+            let rows: Vec<_> = (0..12).map(|row| event(number, row + number * 3)).collect();
+            land(project, &format!("{flow}/{number:02}.json"), &rows);
+        };
+        let files = |project: &Project| std::fs::read_dir(project.path().join("lake/_floe/cdc/s.target/_delta_log")).unwrap().count();
+        let disturbed = project(&sql);
+        (0..8).for_each(|number| file(&disturbed, "a", number));
+        file(&disturbed, "b", 50);
+        let killed = disturbed.floe("run", &[]).env("FLOE_FAILPOINTS", "journal::after=9").output().unwrap();
+        assert_eq!(killed.status.code(), None, "killed by a signal: {}", String::from_utf8_lossy(&killed.stderr));
+        (8..16).for_each(|number| file(&disturbed, "a", number));
+        let before = files(&disturbed);
+        disturbed.run(&[]);
+        assert!(files(&disturbed) > before + 8, "the journal was compacted");
+        let undisturbed = project(&sql);
+        (0..16).for_each(|number| file(&undisturbed, "a", number));
+        file(&undisturbed, "b", 50);
+        undisturbed.run(&[]);
+        assert_eq!(disturbed.rows("target", select), undisturbed.rows("target", select), "{stored}");
+        let events = |project: &Project| project.events("SELECT details FROM t WHERE event_type = 'flow_progress'").len();
+        assert!(events(&disturbed) > 0);
     }
 }

@@ -52,6 +52,7 @@ fn p25_a_stream_over_the_changes_of_a_type_2_table() {
     project.run(&[]);
     assert_eq!((project.version("changes"), project.version("copy")), versions);
     project.run(&["--full-refresh", "target"]);
+    project.run(&[]);
     let deleted = project.rows("changes", "SELECT count(*) FROM t WHERE change = 'delete'");
     assert_eq!(deleted, ["4"]);
     assert_eq!(project.rows("copy", "SELECT \"userId\", city, s, e FROM t"), rows);

@@ -141,14 +141,14 @@ fn autocdc_snapshot_out_of_order_applies_nothing() {
         project.run(&[]);
         let before = (latest(&project), history(&project), project.versions());
         snapshot(&project, late, &[(1, "late")]);
-        snapshot(&project, "2024-01-04.json", &[(1, "d")]);
+        snapshot(&project, "2024-01-04.json", &[(1, "e")]);
         let ended = project.refused("run", &[], 10, "AUTOCDC_SNAPSHOT_OUT_OF_ORDER");
         assert!(ended.stderr.contains(says) && ended.stderr.contains("nothing was applied"), "{}", ended.stderr);
         assert_eq!((latest(&project), history(&project), project.versions()), before);
         fs::remove_file(project.path().join("snapshots").join(late)).unwrap();
         project.run(&[]);
-        assert_eq!(latest(&project), ["1|d"]);
-        assert_eq!(history(&project), days(&["1|a|d01|d03", "1|b|d03|d04", "1|d|d04|NULL"]));
+        assert_eq!(latest(&project), ["1|e"]);
+        assert_eq!(history(&project), days(&["1|a|d01|d03", "1|b|d03|d04", "1|e|d04|NULL"]));
     }
     // A full refresh takes them in their order.
     let project = directory();

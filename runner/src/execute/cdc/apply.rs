@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::{
     definition::Definition,
     events::{EventExpressions, Events},
-    fold::{Counts, Fold},
+    fold::{Counts, Fold, Noise},
     known::Known,
     merge::Inputs,
     snapshot,
@@ -76,6 +76,8 @@ pub struct Applied {
     pub quarantine: Option<StagedFiles>,
     /// What the events did.
     pub counts: Counts,
+    /// What begins new rows of history.
+    pub noise: Noise,
 }
 
 impl Sink for Apply<'_> {
@@ -190,8 +192,8 @@ impl Apply<'_> {
     async fn fold(&self, mut inputs: Inputs, present: TableRows) -> Result<Applied, Failure> {
         let journal = Writing::start(TableWriter::new(self.journal, WriterOptions::of(self.journal, self.writers.shared.clone()))?);
         let mut target = TargetWriter::new(&self.definition, self.target, &self.writers)?;
-        let mut counts = Counts::default();
-        let folded = self.fold_into(&mut inputs, &journal, &mut target, &mut counts).await;
+        let (mut counts, mut noise) = (Counts::default(), Noise::default());
+        let folded = self.fold_into(&mut inputs, &journal, &mut target, (&mut counts, &mut noise)).await;
         drop(inputs);
         if let Err(failure) = folded {
             journal.abort().await;
@@ -206,7 +208,7 @@ impl Apply<'_> {
             }
         };
         match target.finish(&present, self.writers.clone(), self.parallelism).await {
-            Ok(change) => Ok(Applied { journal, change, quarantine: None, counts }),
+            Ok(change) => Ok(Applied { journal, change, quarantine: None, counts, noise }),
             Err(failure) => {
                 if let Err(left) = journal.discard().await {
                     tracing::warn!("staged files were left behind: {left}");
@@ -221,12 +223,13 @@ impl Apply<'_> {
         inputs: &mut Inputs,
         journal: &Writing,
         target: &mut TargetWriter,
-        counts: &mut Counts,
+        (counts, noise): (&mut Counts, &mut Noise),
     ) -> Result<(), Failure> {
         let mut fold = Fold::new(self.definition.shape.clone(), self.mark.number);
         while let Some(chunk) = inputs.next().await.map_err(engine_error)? {
             let folded = fold.chunk(&chunk).map_err(engine_error)?;
             counts.add(&folded.counts);
+            noise.add(&folded.noise);
             if self.ties == TieRule::Fail
                 && let Some(tie) = &folded.tie
             {

@@ -16,5 +16,5 @@ mod write;
 pub use apply::{Applied, Apply};
 pub use compact::Compaction;
 pub use definition::Definition;
-pub use fold::Counts;
+pub use fold::{Counts, Noise};
 pub use write::Mark;

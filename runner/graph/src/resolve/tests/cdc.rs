@@ -356,7 +356,7 @@ fn p25_stream_over_the_changes_of_a_cdc_target() {
         "STREAM t CHANGES FROM VERSION 2 WITH (maxFilesPerTrigger = 1) AS x",
     ] {
         let graph = resolved(&with(&target, source));
-        let expected = "ID BIGINT, name STRING, __START_AT BIGINT, __END_AT BIGINT, _change_type STRING, _commit_version BIGINT, _commit_timestamp TIMESTAMP";
+        let expected = "Id BIGINT, name STRING, __START_AT BIGINT, __END_AT BIGINT, _change_type STRING, _commit_version BIGINT, _commit_timestamp TIMESTAMP";
         assert_eq!(columns(&graph, "u"), expected, "{source}");
     }
     let view = "CREATE MATERIALIZED VIEW v TBLPROPERTIES ('delta.enableChangeDataFeed' = true) AS SELECT 1 AS a;";

@@ -14,6 +14,7 @@ use datafusion::{
 use super::{
     Chunk, Counts, Fold, Folded, Kept, KeyRows, NewRow, Op, Target, Tie,
     images::{Images, Side},
+    noise::{Noise, noise},
     patch, tie_of,
     ties::settle,
 };
@@ -30,11 +31,11 @@ pub(super) fn fold(fold: &mut Fold, chunk: &Chunk) -> Result<Folded> {
     let Histories { versions, tie, .. } = histories;
     let (columns, sequence) = timeline.columns(fold, chunk)?;
     let mut target = Target::new(&mut counts);
-    Rows::new(fold, chunk, &timeline, &columns).diff(&keys, &mut target)?;
+    let noise = Rows::new(fold, chunk, &timeline, &columns).diff(&keys, &mut target)?;
     let with_times = fold.shape.kept == Kept::History;
     let rows = target.columns(&columns, with_times.then_some(&sequence))?;
     let changes = target.changes;
-    Ok(Folded { versions, changes, rows, counts, tie })
+    Ok(Folded { versions, changes, rows, counts, tie, noise })
 }
 
 impl Fold {
@@ -179,6 +180,7 @@ struct Rows<'a> {
     timeline: &'a Timeline,
     /// The tracked columns of the versions.
     tracked: Images,
+    tracked_columns: Vec<ArrayRef>,
     /// All values of the versions and of the present rows.
     values: Images,
 }
@@ -192,13 +194,15 @@ impl<'a> Rows<'a> {
             fold,
             chunk,
             timeline,
-            tracked: Images::new(tracked.clone(), empty(tracked)),
+            tracked: Images::new(tracked.clone(), empty(tracked.clone())),
+            tracked_columns: tracked,
             values: Images::new(pick(columns, &values), pick(chunk.present.rows().columns(), &values)),
         }
     }
 
-    fn diff(&self, keys: &[KeyRows], target: &mut Target<'_>) -> Result<()> {
+    fn diff(&self, keys: &[KeyRows], target: &mut Target<'_>) -> Result<Noise> {
         let mut wanted = Vec::new();
+        let mut begun = Vec::new();
         for (key, span) in keys.iter().zip(&self.timeline.spans) {
             if span.is_empty() && !self.fold.truncates {
                 continue;
@@ -208,9 +212,10 @@ impl<'a> Rows<'a> {
                 Kept::History => self.history(span.clone(), &mut wanted)?,
                 Kept::Latest | Kept::Patched => wanted.extend(self.newest(span.clone())),
             }
-            self.diff_key(&wanted, key.present.clone(), target)?;
+            self.diff_key(&wanted, key.present.clone(), target, &mut begun)?;
         }
-        Ok(())
+        let (before, after) = begun.into_iter().unzip();
+        noise(&self.tracked_columns, before, after)
     }
 
     /// The row of the last version, if that is no delete.
@@ -239,8 +244,9 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn diff_key(&self, wanted: &[NewRow], mut present: Range<usize>, target: &mut Target<'_>) -> Result<()> {
-        for row in wanted {
+    /// `begun` gets the images of rows that are new and end another one, behind that of the other one.
+    fn diff_key(&self, wanted: &[NewRow], mut present: Range<usize>, target: &mut Target<'_>, begun: &mut Vec<(u32, u32)>) -> Result<()> {
+        for (number, row) in wanted.iter().enumerate() {
             let mut same = None;
             while let Some(at) = present.clone().next() {
                 match self.compare_start(at, row) {
@@ -254,7 +260,11 @@ impl<'a> Rows<'a> {
             match same {
                 Some(at) if self.is_equal(at, row)? => {}
                 Some(at) => target.update(at, *row),
-                None => target.insert(*row),
+                None => {
+                    target.insert(*row);
+                    let ended = number.checked_sub(1).map(|before| wanted[before]).filter(|before| before.end == Some(row.start));
+                    begun.extend(ended.map(|ended| (ended.image as u32, row.image as u32)));
+                }
             }
         }
         present.for_each(|at| target.delete(at));

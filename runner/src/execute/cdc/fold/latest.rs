@@ -3,7 +3,7 @@
 use datafusion::{arrow::array::ArrayRef, error::Result};
 
 use super::{
-    Chunk, Counts, Fold, Folded, KeyRows, NewRow, Op, Target, Tie,
+    Chunk, Counts, Fold, Folded, KeyRows, NewRow, Noise, Op, Target, Tie,
     images::{Images, Side},
     tie_of,
     ties::settle,
@@ -23,7 +23,7 @@ pub(super) fn fold(fold: &mut Fold, chunk: &Chunk) -> Result<Folded> {
     let Latest { versions, tie, .. } = latest;
     let rows = target.columns(&chunk.events.rows().columns()[..fold.shape.columns], None)?;
     let changes = target.changes;
-    Ok(Folded { versions, changes, rows, counts, tie })
+    Ok(Folded { versions, changes, rows, counts, tie, noise: Noise::default() })
 }
 
 struct Latest<'a> {

@@ -5,6 +5,7 @@
 mod history;
 mod images;
 mod latest;
+mod noise;
 mod patch;
 mod snapshot;
 #[cfg(test)]
@@ -15,14 +16,15 @@ use std::{ops::Range, sync::Arc};
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt8Array, UInt32Array},
+        array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, UInt8Array, UInt32Array},
         compute::{take, take_record_batch},
-        datatypes::SchemaRef,
+        datatypes::{SchemaRef, TimestampMicrosecondType},
         error::ArrowError,
     },
     error::{DataFusionError, Result},
 };
 
+pub use noise::Noise;
 pub use patch::Leaves;
 pub use snapshot::{Differences, differences};
 
@@ -116,6 +118,12 @@ impl SortedRows {
     pub fn sequence(&self, row: usize) -> &[u8] {
         let from = self.key_bytes.value(row) as usize;
         &self.sort.value(row)[from..from + self.sequence_bytes.value(row) as usize]
+    }
+
+    /// The sequence, the last column of the rows, if it is a time.
+    fn time_us(&self, row: usize) -> Option<i64> {
+        let sequences = self.rows.columns().last()?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        (row < sequences.len() && sequences.is_valid(row)).then(|| sequences.value(row))
     }
 
     /// What decides between rows of equal key and sequence.
@@ -248,6 +256,9 @@ pub struct Counts {
     /// Upserts of unknown keys that are not newer than a tombstone that was removed.
     #[serde(rename = "num_events_older_than_tombstones")]
     pub older_than_tombstones: u64,
+    /// The greatest distance of a late event to the newest sequence of its key, in µs; 0 if sequences are no times. No number of the event log.
+    #[serde(skip)]
+    pub lateness_us: u64,
 }
 
 impl Counts {
@@ -273,6 +284,7 @@ impl Counts {
         self.late += other.late;
         self.ignored += other.ignored;
         self.older_than_tombstones += other.older_than_tombstones;
+        self.lateness_us = self.lateness_us.max(other.lateness_us);
     }
 }
 
@@ -298,6 +310,8 @@ pub struct Folded {
     pub counts: Counts,
     /// The first tie, if there is one.
     pub tie: Option<Tie>,
+    /// What begins new rows of history.
+    pub noise: Noise,
 }
 
 /// A new row of the target: whose values it has, and from when to when.
@@ -406,9 +420,15 @@ impl Fold {
 
     /// Counts what only the journal's knowledge at the start of the batch can tell.
     fn count_against(&self, chunk: &Chunk, of: &KeyRows, counts: &mut Counts) {
-        if let Some(newest) = of.stored.clone().last() {
-            let newest = chunk.stored.sequence(newest);
+        if let Some(last) = of.stored.clone().last() {
+            let newest = chunk.stored.sequence(last);
             counts.late += of.events.clone().filter(|row| chunk.events.sequence(*row) < newest).count() as u64;
+            // Events are in the order of the sequence: the first one is the latest.
+            if let (Some(known), Some(first)) = (chunk.stored.time_us(last), chunk.events.time_us(of.events.start))
+                && !of.events.is_empty()
+            {
+                counts.lateness_us = counts.lateness_us.max(u64::try_from(known.saturating_sub(first)).unwrap_or(0));
+            }
         } else if let Some(removed) = self.removed_tombstone.as_deref() {
             let is_older = |row: &usize| chunk.events.op(*row) == Op::Upsert && chunk.events.sequence(*row) <= removed;
             counts.older_than_tombstones += of.events.clone().filter(is_older).count() as u64;

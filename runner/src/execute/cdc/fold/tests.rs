@@ -558,3 +558,19 @@ proptest! {
         prop_assert_eq!((latest.commits, history.commits), commits);
     }
 }
+
+#[test]
+fn c57_columns_that_change_alone_are_counted() {
+    let mut noise = Noise::default();
+    let mut model = Model::new(Kept::History, &[1, 2], false);
+    for batch in feed("U(1;1)@1 | U(1;2)@2, U(2;2)@3, U(3;3)@4 | D@5, U(1;1)@6 | U(1;1)@7 | U(2;1)@7 | U(1;9)@1") {
+        let chunk = model.chunk(&batch);
+        noise.add(&Fold::new(model.shape.clone(), model.batches + 1).chunk(&chunk).unwrap().noise);
+        model.apply(&batch);
+    }
+    // Neither the first row of a key, nor one behind a delete, nor a correction in place; the correction at 7 begins a row.
+    assert_eq!(noise, Noise { rows: 4, alone: vec![2, 1] });
+    assert_eq!(noise.column(), None, "too few");
+    assert_eq!(Noise { rows: 1000, alone: vec![3, 901] }.column(), Some(1));
+    assert_eq!(Noise { rows: 1000, alone: vec![900, 0] }.column(), None);
+}
