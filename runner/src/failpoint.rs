@@ -32,6 +32,8 @@ pub const ALL: &[&str] = &[
     "stage::after",
     "quarantine::before",
     "quarantine::after",
+    "state::before",
+    "state::after",
     "journal::before",
     "journal::after",
     "change::before",

@@ -8,9 +8,10 @@ use std::{
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use floe_graph::{
+    analysis::state::{StatefulOperator, state_of},
     cdc::snapshot_type,
     definition::DatasetKind,
-    graph::{ResolvedDataset, ResolvedGraph, ResolvedKind},
+    graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     origin::Diagnostic,
     plan::{StoredState, StoredTable},
@@ -123,7 +124,37 @@ pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Opt
         }
     }
     state.completed_once.sort();
+    state.operators = operators(storage, graph, catalog, &state).await?;
     Ok(state)
+}
+
+/// What the checkpoints of flows that have state, or had it, were made for.
+async fn operators(
+    storage: &Storage,
+    graph: &ResolvedGraph,
+    catalog: Option<&Catalog>,
+    state: &StoredState,
+) -> Result<BTreeMap<String, Vec<StatefulOperator>>, Failure> {
+    let had = |flow: &ResolvedFlow| {
+        let entry = catalog.and_then(|catalog| catalog.datasets.get(&flow.target.key()));
+        entry.is_some_and(|entry| entry.stateful.iter().any(|known| known.eq_ignore_ascii_case(&flow.name)))
+    };
+    let flows = graph.flows.iter().filter(|flow| flow.kind != ResolvedKind::Complete && !flow.kind.is_once());
+    let flows = flows.filter(|flow| had(flow) || !state_of(&flow.plan).operators.is_empty());
+    let looks = stream::iter(flows).map(|flow| async move {
+        let mut checkpoint = Checkpoint::open(storage, &flow.name).await?;
+        let written = state.tables.get(&flow.target).map(|table| table.table_id.as_str());
+        // A flow that writes another table now begins anew.
+        let begins = checkpoint.last_batch().is_none() || checkpoint.target().is_some_and(|target| Some(target) != written);
+        if begins {
+            return Ok(None);
+        }
+        let known = checkpoint.state().await?;
+        let known = known.iter().flat_map(|state| &state.operators).map(|known| known.operator.clone()).collect();
+        Ok::<_, Failure>(Some((flow.name.to_lowercase(), known)))
+    });
+    let found: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// True for datasets that have a table of this pipeline.

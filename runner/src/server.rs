@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use chrono::Utc;
-use floe_crds::run_report::RunReportSpec;
+use chrono::{DateTime, Utc};
+use floe_crds::run_report::{FlowReport, RunReportSpec};
 use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::report::{Reporter, counters::labels};
@@ -66,11 +66,11 @@ fn health(silence: Duration) -> Response {
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
-    ([(CONTENT_TYPE, TEXT)], exposition(&served.reporter.current(), &served.pipeline)).into_response()
+    ([(CONTENT_TYPE, TEXT)], exposition(&served.reporter.current(), &served.pipeline, Utc::now())).into_response()
 }
 
 /// The numbers of `report` in the text format.
-fn exposition(report: &RunReportSpec, pipeline: &str) -> String {
+fn exposition(report: &RunReportSpec, pipeline: &str, now: DateTime<Utc>) -> String {
     let mut text = String::new();
     let mut typed = String::new();
     for (family, series) in &report.counters {
@@ -85,7 +85,7 @@ fn exposition(report: &RunReportSpec, pipeline: &str) -> String {
             let _ = writeln!(text, "{family}{{{pipeline}{comma}{own}}} {value}");
         }
     }
-    for (family, samples) in gauges(report) {
+    for (family, samples) in gauges(report, now) {
         let _ = writeln!(text, "# TYPE {family} gauge");
         for (own, value) in samples {
             let _ = writeln!(text, "{family}{{{pipeline},{own}}} {value}");
@@ -106,7 +106,7 @@ fn kind(family: &str) -> (&str, &'static str) {
 
 type Samples = Vec<(String, i64)>;
 
-fn gauges(report: &RunReportSpec) -> Vec<(&'static str, Samples)> {
+fn gauges(report: &RunReportSpec, now: DateTime<Utc>) -> Vec<(&'static str, Samples)> {
     let state = report.flows.iter().map(|flow| (labels(&[("flow", &flow.name), ("state", flow.state.as_str())]), 1)).collect();
     let backlog = |key: &str| -> Samples {
         report.flows.iter().filter_map(|flow| Some((labels(&[("flow", &flow.name)]), *flow.metrics.get(key)?))).collect()
@@ -118,12 +118,25 @@ fn gauges(report: &RunReportSpec) -> Vec<(&'static str, Samples)> {
         ("floe_flow_state", state),
         ("floe_flow_backlog_files", backlog("backlog_files")),
         ("floe_flow_backlog_bytes", backlog("backlog_bytes")),
+        ("floe_flow_state_rows", backlog("state_rows")),
+        ("floe_flow_state_bytes", backlog("state_bytes")),
+        ("floe_flow_watermark_delay_seconds", watermarks(report, now)),
         ("floe_table_rows", table(|table| table.rows)),
         ("floe_table_size_bytes", table(|table| table.size_bytes)),
         ("floe_table_files", table(|table| table.files)),
         ("floe_table_version", table(|table| table.version)),
     ];
     all.into_iter().filter(|(_, samples)| !samples.is_empty()).collect()
+}
+
+/// Seconds from the watermark of each flow to `now`.
+fn watermarks(report: &RunReportSpec, now: DateTime<Utc>) -> Samples {
+    let delay = |flow: &FlowReport| {
+        let table = report.tables.iter().find(|table| table.full_name == flow.dataset)?;
+        let watermark = table.streaming.as_ref()?.watermark.as_ref()?;
+        Some((labels(&[("flow", &flow.name)]), (now.timestamp() - watermark.0.as_second()).max(0)))
+    };
+    report.flows.iter().filter_map(delay).collect()
 }
 
 #[cfg(test)]

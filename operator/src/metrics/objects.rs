@@ -329,6 +329,8 @@ fn sample_report(family: &Family, report: &RunReportSpec, pipeline: &PipelineKey
         name if name == families::BACKLOG_BYTES.name => backlog(samples, "backlog_bytes"),
         name if name == families::BACKLOG_RECORDS.name => backlog(samples, "backlog_records"),
         name if name == families::BACKLOG_SECONDS.name => backlog(samples, "backlog_seconds"),
+        name if name == families::STATE_ROWS.name => backlog(samples, "state_rows"),
+        name if name == families::STATE_BYTES.name => backlog(samples, "state_bytes"),
         name if name == families::WATERMARK_DELAY.name => {
             for table in &report.tables {
                 let Some(watermark) = table.streaming.as_ref().and_then(|streaming| streaming.watermark.as_ref()) else { continue };

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion_common::arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
-use crate::{definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, origin::Diagnostic};
+use crate::{analysis::state::StatefulOperator, definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, origin::Diagnostic};
+
+pub use changes::state_help;
 
 /// What the user asked to bring up to date; all empty means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct StoredState {
     pub inactive: Vec<DatasetName>,
     /// Per stored target of Auto CDC the properties of its journal; `None`: it has no journal.
     pub journals: BTreeMap<DatasetName, Option<BTreeMap<String, String>>>,
+    /// Per flow that has committed micro-batches, in lower case, what their state was made for; flows that have and had none may be missing.
+    pub operators: BTreeMap<String, Vec<StatefulOperator>>,
     /// Flows that write or once wrote a table, by its key. Some may have left the definition; their checkpoints are still there.
     pub writers: BTreeMap<String, Vec<String>>,
 }

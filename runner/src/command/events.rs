@@ -239,6 +239,7 @@ fn numbers(progress: &Value) -> Vec<String> {
         ("/metrics/num_deleted_rows", "deleted"),
         ("/metrics/num_tied_events", "tied"),
         ("/metrics/num_late_events", "late"),
+        ("/metrics/num_rows_dropped_by_watermark", "late"),
         ("/data_quality/dropped_records", "dropped"),
         ("/data_quality/quarantined_records", "quarantined"),
         ("/metrics/num_corrupt_records", "corrupt"),

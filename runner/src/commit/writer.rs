@@ -243,6 +243,14 @@ impl fmt::Debug for TableWriter {
     }
 }
 
+/// How the files of a writer are laid out.
+struct Shape<'a> {
+    partition_columns: &'a [String],
+    partitions: Option<Partitions>,
+    codec: Option<String>,
+    directory: &'static str,
+}
+
 /// The partition columns and how to compare their values.
 struct Partitions {
     names: Vec<String>,
@@ -299,14 +307,24 @@ impl TableWriter {
         schema: &SchemaRef,
         directory: &'static str,
     ) -> Result<Self, Failure> {
+        let codec = table.properties().get(COMPRESSION).map(|codec| codec.to_ascii_lowercase());
+        let shape = Shape { partition_columns: table.partition_columns(), partitions: Partitions::of(table)?, codec, directory };
+        Ok(Self::of(table.location(), options, schema, shape))
+    }
+
+    /// A writer for files at `location` that belong to no table.
+    pub fn of_files(location: &Location, options: WriterOptions, schema: &SchemaRef) -> Self {
+        Self::of(location, options, schema, Shape { partition_columns: &[], partitions: None, codec: None, directory: "" })
+    }
+
+    fn of(location: &Location, options: WriterOptions, schema: &SchemaRef, shape: Shape<'_>) -> Self {
         let schema = Arc::clone(schema);
-        let is_partition = |name: &str| table.partition_columns().iter().any(|column| column == name);
+        let is_partition = |name: &str| shape.partition_columns.iter().any(|column| column == name);
         let file_columns: Vec<usize> = (0..schema.fields().len()).filter(|index| !is_partition(schema.field(*index).name())).collect();
         let file_schema = Arc::new(Schema::new(file_columns.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect::<Vec<_>>()));
         let floats = file_columns.iter().filter(|index| matches!(schema.field(**index).data_type(), DataType::Float32 | DataType::Float64));
         let floating = floats.map(|index| (*index, schema.field(*index).name().clone())).collect();
-        let codec = table.properties().get(COMPRESSION).map(|codec| codec.to_ascii_lowercase());
-        let (compression, extension) = match codec.as_deref() {
+        let (compression, extension) = match shape.codec.as_deref() {
             Some("zstd") => (Compression::ZSTD(ZstdLevel::default()), "zstd.parquet"),
             Some("uncompressed" | "none") => (Compression::UNCOMPRESSED, "parquet"),
             _ => (Compression::SNAPPY, "snappy.parquet"),
@@ -320,22 +338,22 @@ impl TableWriter {
             .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
             .set_max_row_group_bytes(Some((options.memory_bytes.min(options.shared.0.limit_bytes) / 2).max(1) as usize))
             .build();
-        Ok(Self {
-            location: table.location().clone(),
+        Self {
+            location: location.clone(),
             held: options.shared.join(),
             options,
             properties,
             extension,
-            directory,
-            partitions: Partitions::of(table)?,
+            directory: shape.directory,
+            partitions: shape.partitions,
             schema,
             file_schema,
             file_columns,
             floating,
             open: HashMap::new(),
             clock: 0,
-            staged: StagedFiles::none(table.location()),
-        })
+            staged: StagedFiles::none(location),
+        }
     }
 
     /// Fits `batch` to the table (see [`fit`]) and writes it. After a failure the writer must be aborted.

@@ -448,6 +448,7 @@ async fn place() -> Place {
         kind: StoredKind::StreamingTable,
         private: false,
         flows: vec!["orders_silver".to_string()],
+        stateful: Vec::new(),
         part_of: None,
         table: table.known(),
         size: None,

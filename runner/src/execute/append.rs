@@ -1,8 +1,9 @@
 //! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
 
 mod lateness;
+mod remember;
 mod snapshots;
-mod streaming_progress;
+mod stream_progress;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -11,7 +12,10 @@ use std::{
 
 use chrono::Utc;
 use floe_graph::{
-    analysis::stream_leaves,
+    analysis::{
+        state::{StateOfPlan, state_of},
+        stream_leaves,
+    },
     cdc::ResolvedAutoCdc,
     relation::{Relation, RelationKind},
     source_options::delta_stream_options,
@@ -19,7 +23,6 @@ use floe_graph::{
 use serde_json::{Map, Value, json};
 
 use lateness::Told;
-use streaming_progress::progress_json;
 
 use super::{
     Execution, FlowRun, Round,
@@ -27,6 +30,7 @@ use super::{
     cdc::{Apply, Compaction, Definition, Mark, Noise},
     inputs::{self, PinnedInputs},
     progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult},
+    stateful::memory::Remembered,
 };
 use crate::{
     commit::{CommitOutcome, CommitRequest, RowChange, StagedFiles, TargetTable, table, transaction},
@@ -59,6 +63,8 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         result,
         seen: Seen::default(),
         listings: Vec::new(),
+        state: state_of(&run.flow.plan),
+        remembered: None,
         told: Told::default(),
     };
     let (flow_id, generation) = (flow.checkpoint.flow_id().to_string(), Some(flow.checkpoint.generation()));
@@ -188,13 +194,20 @@ struct AppendRun<'a> {
     seen: Seen,
     /// Per stream the first listing: remembered when all its files are in offsets.
     listings: Vec<Unseen>,
+    /// What the query remembers.
+    state: StateOfPlan,
+    /// What is remembered after the batch in hand.
+    remembered: Option<Remembered>,
     told: Told,
 }
 
 impl AppendRun<'_> {
     async fn all_batches(&mut self) -> Result<(), FlowFailure> {
+        self.check_state().await?;
+        self.forget().await;
         if let Some(pending) = self.checkpoint.pending().cloned() {
             Box::pin(self.finish_pending(&pending)).await?;
+            self.check_state().await?;
         }
         let mut planned = self.plan().await?;
         if self.run.round == Round::Later && !planned.is_empty() {
@@ -207,6 +220,10 @@ impl AppendRun<'_> {
             }
             let offsets = self.record(batch).await?;
             Box::pin(self.execute(&offsets, planned.make_contiguous())).await?;
+        }
+        if self.has_moved().await? {
+            let offsets = self.record(PlannedBatch::default()).await?;
+            Box::pin(self.execute(&offsets, &[])).await?;
         }
         for unseen in &self.listings {
             self.checkpoint.ledger().remember(unseen).await?;
@@ -398,6 +415,7 @@ impl AppendRun<'_> {
             quarantine: version(&self.run.quarantine),
             journal: version(&self.run.journal),
         };
+        offsets.watermark_us = self.next_watermark().await?;
         offsets.journal_number = self.seen.journal.map(|version| version + 1);
         self.checkpoint.write_offsets(offsets.clone()).await?;
         Ok(offsets)
@@ -405,7 +423,8 @@ impl AppendRun<'_> {
 
     async fn execute(&mut self, offsets: &BatchOffsets, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
         let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
-        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, counters };
+        let beginning = self.beginning(offsets).await?;
+        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, beginning, counters };
         failpoint::reach("stage::before")?;
         let mut prepared = Box::pin(self.stage(&batch, offsets)).await?;
         for file in batch.counters.corrupt_files() {
@@ -468,13 +487,14 @@ impl AppendRun<'_> {
     /// Quarantine, target, commit entry: each step is skipped if an earlier run had done it.
     async fn commit(&mut self, offsets: &BatchOffsets, prepared: Prepared<StagedBatch>) -> Result<(), Failure> {
         failpoint::reach("stage::after")?;
-        let Prepared { staged, metrics, data_quality } = prepared;
+        let Prepared { staged, state, mut metrics, data_quality } = prepared;
         if let (Some(table), Some(files)) = (&self.run.quarantine, staged.quarantine)
             && files.rows > 0
         {
             let request = self.request(offsets.batch, self.seen.quarantine, Map::new(), "quarantine");
             transaction::append(table, files, request).await?;
         }
+        self.remember(offsets, state, &mut metrics).await?;
         let progress = FlowProgress { batch_id: Some(offsets.batch), metrics, data_quality, ..FlowProgress::default() };
         let (unsure, flow) = (&self.execution.unsure, &self.run.flow.name);
         let earlier = unsure.begin(flow, &progress).filter(|earlier| earlier.batch_id == progress.batch_id);
@@ -496,6 +516,7 @@ impl AppendRun<'_> {
         let version = commit.and_then(CountedIn::target).or(self.result.total.target_version);
         let positions = self.positions_after(offsets);
         self.checkpoint.write_commit(BatchCommit::new(offsets.batch, version, positions)).await?;
+        self.forget().await;
         self.result.total.target_version = version;
         Ok(())
     }
@@ -507,7 +528,7 @@ impl AppendRun<'_> {
         if self.run.flow.kind.is_snapshot() {
             self.notice(FlowNotice::Compared { duration_ms: progress.metrics.executor_time_ms });
         }
-        self.notice(FlowNotice::Stream(progress_json(self, offsets, &progress.metrics)));
+        self.notice(FlowNotice::Stream(stream_progress::json(self, offsets, &progress.metrics)));
         self.notice(FlowNotice::Batch(progress));
     }
 

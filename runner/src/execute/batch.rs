@@ -14,6 +14,7 @@ use super::{
     expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
     progress::{FlowFailure, FlowMetrics, FlowNotice, Moving},
     stage::{RowCounter, Sink},
+    stateful::{Beginning, StagedState, StateRun},
     view_expectation::{ExpectPlanner, ViewTallies},
 };
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 /// Rows that were written to files and counted, and are not committed yet.
 pub struct Prepared<S> {
     pub staged: S,
+    /// What a flow with state adds to it.
+    pub state: Option<StagedState>,
     pub metrics: FlowMetrics,
     pub data_quality: DataQuality,
 }
@@ -33,7 +36,7 @@ pub struct Prepared<S> {
 impl<S> Prepared<S> {
     /// The same numbers beside something else that is staged.
     pub fn map<T>(self, map: impl FnOnce(S) -> T) -> Prepared<T> {
-        Prepared { staged: map(self.staged), metrics: self.metrics, data_quality: self.data_quality }
+        Prepared { staged: map(self.staged), state: self.state, metrics: self.metrics, data_quality: self.data_quality }
     }
 }
 
@@ -57,6 +60,8 @@ pub struct BatchRun<'a> {
     pub run: &'a FlowRun,
     pub binding: Binding,
     pub batch_id: i64,
+    /// What a flow with state begins with.
+    pub beginning: Option<Beginning>,
     /// Rows and bytes that the sources count while they read.
     pub counters: super::inputs::Counters,
 }
@@ -74,29 +79,44 @@ impl BatchRun<'_> {
         let started = Instant::now();
         let views = Arc::new(ViewTallies::default());
         let session = &self.execution.session;
-        let planner = Arc::new(ExpectPlanner::new(Arc::clone(&views)));
-        let state = if spilling { session.spilling_state(planner) } else { session.state(planner) };
+        let with = |planner: ExpectPlanner| {
+            let planner = Arc::new(planner);
+            if spilling { session.spilling_state(planner) } else { session.state(planner) }
+        };
+        let run = self.beginning.clone().map(|beginning| Arc::new(StateRun::new(beginning, with(ExpectPlanner::default()))));
+        let state = with(ExpectPlanner::new(Arc::clone(&views)).remembering(run.clone()));
         let tally = Arc::new(Tally::new(self.dataset()?.expectations.clone()));
-        let outcome = self.staged(sink, state, &tally).await;
+        let outcome = self.staged(sink, state, &tally, run.as_deref()).await;
         let mut data_quality = tally.data_quality();
         views.add_to(&mut data_quality);
         let mut metrics = self.counters.metrics();
         metrics.executor_time_ms = started.elapsed().as_millis() as u64;
         let sample = self.dataset()?.sample_records().unwrap_or(self.execution.sample_records);
         let violated = tally.failure(&self.flow().name, sample).or_else(|| views.failure(&self.flow().name, sample));
-        let staged = match outcome {
-            Ok(done) => done,
-            Err(failure) => return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() }),
+        let failure = match (outcome, violated) {
+            (Ok(staged), None) => {
+                S::count(&staged, &mut metrics);
+                return Ok(Prepared { staged, state: run.map(|run| run.take()), metrics, data_quality });
+            }
+            (Ok(staged), Some(violated)) => {
+                S::discard(staged).await;
+                violated
+            }
+            (Err(failure), _) => failure,
         };
-        if let Some(failure) = violated {
-            S::discard(staged).await;
-            return Err(FlowFailure { failure, data_quality, metrics, done: Box::default() });
+        if let Some(run) = run {
+            run.discard().await;
         }
-        S::count(&staged, &mut metrics);
-        Ok(Prepared { staged, metrics, data_quality })
+        Err(FlowFailure { failure, data_quality, metrics, done: Box::default() })
     }
 
-    async fn staged<S: Sink>(&self, sink: &S, state: SessionState, tally: &Arc<Tally>) -> Result<S::Staged, Failure> {
+    async fn staged<S: Sink>(
+        &self,
+        sink: &S,
+        state: SessionState,
+        tally: &Arc<Tally>,
+        run: Option<&StateRun>,
+    ) -> Result<S::Staged, Failure> {
         let bound = session::bind(&self.flow().plan, &self.binding)?;
         let (plan, context) = session::physical_plan(&state, &bound).await.map_err(engine_error)?;
         let schema: SchemaRef = plan.schema();
@@ -110,8 +130,23 @@ impl BatchRun<'_> {
         };
         let evaluator = Arc::new(Evaluator::new(Arc::clone(tally), predicates, origin));
         let counter = Arc::new(RowCounter::default());
-        let query = Query { state, plan, context, evaluator, clock: self.binding.clock, counter: Arc::clone(&counter) };
-        self.watched(sink.stage(query), &counter).await
+        let query = Query {
+            state,
+            plan: Arc::clone(&plan),
+            context: Arc::clone(&context),
+            evaluator,
+            clock: self.binding.clock,
+            counter: Arc::clone(&counter),
+        };
+        let staged = self.watched(sink.stage(query), &counter).await?;
+        let Some(run) = run else { return Ok(staged) };
+        match run.finish(&plan, &context).await {
+            Ok(()) => Ok(staged),
+            Err(failure) => {
+                S::discard(staged).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Tells the live display about progress while `staging` runs.

@@ -137,7 +137,7 @@ impl Refresh<'_> {
     async fn recompute(&self, pinned: &PinnedInputs) -> Result<FlowResult, FlowFailure> {
         let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
         let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
-        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, counters };
+        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, beginning: None, counters };
         let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
         self.commit(prepared).await
     }

@@ -35,6 +35,7 @@ pub mod places;
 pub mod progress;
 pub mod refresh;
 pub mod stage;
+pub mod stateful;
 pub mod view_expectation;
 
 use futures::FutureExt;

@@ -1,4 +1,4 @@
-//! Expectations of temporary views inside a plan: the physical operator of `Expect` nodes and the planner that makes it.
+//! Expectations of temporary views inside a plan: the physical operator of `Expect` nodes, and the planner of all nodes that are ours.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use datafusion::{
     common::tree_node::TreeNodeRecursion,
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext, context::QueryPlanner},
-    logical_expr::{LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
     physical_expr::PhysicalExpr,
     physical_plan::{
         ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
@@ -19,10 +19,19 @@ use datafusion::{
     },
     physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
 };
-use floe_graph::{analysis::Expect, graph::ResolvedExpectation};
+use floe_graph::{
+    analysis::{
+        Expect,
+        state::{Deduplicate, Watermark},
+    },
+    graph::ResolvedExpectation,
+};
 use futures::TryStreamExt;
 
-use super::expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally};
+use super::{
+    expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
+    stateful::{DeduplicateExec, Keys, Operator, StateRun, WatermarkExec},
+};
 use crate::failure::Failure;
 
 /// The tallies of all views that one query inlines; filled while the query is planned.
@@ -58,23 +67,31 @@ impl ViewTallies {
     }
 }
 
-/// DataFusion's planner, extended by `Expect` nodes.
+/// DataFusion's planner, extended by our nodes: expectations of views, watermarks, de-duplication.
 #[derive(Debug, Default)]
 pub struct ExpectPlanner {
     tallies: Arc<ViewTallies>,
+    /// `None`: operators with state are shown and not executed.
+    run: Option<Arc<StateRun>>,
 }
 
 impl ExpectPlanner {
     /// A planner whose operators count into `tallies`.
     pub fn new(tallies: Arc<ViewTallies>) -> Self {
-        Self { tallies }
+        Self { tallies, run: None }
+    }
+
+    /// The same planner, for a micro-batch with state.
+    #[must_use]
+    pub fn remembering(self, run: Option<Arc<StateRun>>) -> Self {
+        Self { run, ..self }
     }
 }
 
 #[async_trait]
 impl QueryPlanner for ExpectPlanner {
     async fn create_physical_plan(&self, logical_plan: &LogicalPlan, session: &dyn PlannerSession) -> Result<Arc<dyn ExecutionPlan>> {
-        let extension = Arc::new(Self::new(Arc::clone(&self.tallies)));
+        let extension = Arc::new(Self { tallies: Arc::clone(&self.tallies), run: self.run.clone() });
         DefaultPhysicalPlanner::with_extension_planners(vec![extension]).create_physical_plan(logical_plan, session).await
     }
 }
@@ -90,14 +107,22 @@ impl ExtensionPlanner for ExpectPlanner {
         session: &dyn PlannerSession,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(expect), [logical], [physical]) = (node.as_any().downcast_ref::<Expect>(), logical_inputs, physical_inputs) else {
-            return Ok(None);
-        };
-        let predicates = expect
-            .expectations
-            .iter()
-            .map(|e| planner.create_physical_expr(&e.predicate, logical.schema(), session, context))
-            .collect::<Result<Vec<_>>>()?;
+        let ([logical], [physical]) = (logical_inputs, physical_inputs) else { return Ok(None) };
+        let bound = |expr: &Expr| planner.create_physical_expr(expr, logical.schema(), session, context);
+        if let Some(watermark) = node.as_any().downcast_ref::<Watermark>() {
+            let column = bound(&watermark.column)?;
+            return Ok(Some(Arc::new(WatermarkExec::new(Arc::clone(physical), watermark.name(), column, self.run.clone()))));
+        }
+        if let Some(operator) = node.as_any().downcast_ref::<Deduplicate>() {
+            let all = |exprs: &[Expr]| exprs.iter().map(bound).collect::<Result<Vec<_>>>();
+            let types = operator.keys.iter().map(|key| key.get_type(logical.schema())).collect::<Result<Vec<_>>>()?;
+            let event_time = operator.event_time.as_ref().map(bound).transpose()?;
+            let keys = Keys::new(all(&operator.keys)?, &types, event_time, operator.remember)?;
+            let operator = Operator { number: operator.number, keys, order: all(&operator.order)?, run: self.run.clone() };
+            return Ok(Some(Arc::new(DeduplicateExec::new(Arc::clone(physical), operator))));
+        }
+        let Some(expect) = node.as_any().downcast_ref::<Expect>() else { return Ok(None) };
+        let predicates = expect.expectations.iter().map(|e| bound(&e.predicate)).collect::<Result<Vec<_>>>()?;
         let tally = self.tallies.add(expect.expectations.clone());
         Ok(Some(Arc::new(ExpectExec { input: Arc::clone(physical), predicates, tally })))
     }

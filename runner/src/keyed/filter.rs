@@ -183,7 +183,7 @@ fn hashes_of(keys: &[ArrayRef], rows: usize) -> EngineResult<Vec<u64>> {
 }
 
 /// Zero and minus zero are equal, and so is every NaN.
-fn normalized(key: &ArrayRef) -> ArrayRef {
+pub fn normalized(key: &ArrayRef) -> ArrayRef {
     match key.data_type() {
         DataType::Float32 => {
             let values = key.as_primitive::<Float32Type>();

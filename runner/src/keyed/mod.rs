@@ -10,7 +10,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use filter::{KeyFilter, KeyFilterBuilder};
+pub use filter::{KeyFilter, KeyFilterBuilder, normalized};
 pub use rows::{KeyedCounters, KeyedTotals, TableRows};
 
 /// The hidden column that says where a row stands: number of the file in the [`TableRows`], and number of the row within the file.

@@ -52,6 +52,12 @@ impl TableRows {
         Ok(Self(Arc::new(Snapshot { location: location.clone(), version, files, marked })))
     }
 
+    /// The rows of these files at `location`, which belong to no table.
+    pub fn of_files(location: &Location, files: Vec<Add>) -> Self {
+        let marked = vec![None; files.len()];
+        Self(Arc::new(Snapshot { location: location.clone(), version: 0, files, marked }))
+    }
+
     /// The version.
     pub fn version(&self) -> i64 {
         self.0.version

@@ -77,6 +77,8 @@ fn add_metrics(counters: &mut Counters, flow: &str, dataset: &str, metrics: &Flo
     add(counters, "floe_flow_output_bytes_total", &of_flow, metrics.num_output_bytes.unwrap_or(0) as f64);
     add(counters, "floe_files_ingested_total", &[("flow", flow)], metrics.num_input_files as f64);
     add(counters, "floe_corrupt_files_total", &[("flow", flow)], metrics.num_corrupt_files as f64);
+    let late = metrics.num_rows_dropped_by_watermark.unwrap_or(0);
+    add(counters, "floe_flow_late_rows_total", &[("flow", flow)], late as f64);
     add(counters, "floe_corrupt_records_total", &[("flow", flow)], metrics.num_corrupt_records as f64);
     if metrics.rows_written().is_some() {
         observe_seconds(counters, flow, metrics.executor_time_ms as f64 / 1000.0);

@@ -338,6 +338,7 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
         ("num_corrupt_records", metrics.num_corrupt_records),
         ("num_corrupt_files", metrics.num_corrupt_files),
         ("num_skipped_change_commits", metrics.num_skipped_change_commits),
+        ("num_rows_dropped_by_watermark", metrics.num_rows_dropped_by_watermark.unwrap_or(0)),
         ("executor_time_ms", metrics.executor_time_ms),
         ("dropped_records", quality.dropped_records),
         ("quarantined_records", quality.quarantined_records),
@@ -346,7 +347,10 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
     for (name, value) in counted.into_iter().chain(of_events).filter(|(_, value)| *value > 0) {
         *sums.entry(name.to_string()).or_default() += value as i64;
     }
-    for (name, value) in [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)] {
+    let state = metrics.streaming_metrics.as_ref();
+    let (state_rows, state_bytes) = (state.map(|state| state.state_rows), state.map(|state| state.state_bytes));
+    let latest = [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)];
+    for (name, value) in latest.into_iter().chain([("state_rows", state_rows), ("state_bytes", state_bytes)]) {
         if let Some(value) = value {
             sums.insert(name.to_string(), value as i64);
         }
@@ -359,6 +363,6 @@ fn streaming(generation: u64, metrics: &FlowMetrics) -> Streaming {
         backlog_files: metrics.backlog_files.map(|files| files as i64),
         backlog_bytes: metrics.backlog_bytes.map(|bytes| bytes as i64),
         backlog_seconds: None,
-        watermark: None,
+        watermark: metrics.streaming_metrics.as_ref().and_then(|streaming| streaming.watermark.as_ref()?.parse().ok()).map(time),
     }
 }

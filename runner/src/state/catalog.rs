@@ -54,6 +54,9 @@ pub struct CatalogEntry {
     /// Flows that write it, by name, and those that did and left the definition.
     #[serde(default)]
     pub flows: Vec<String>,
+    /// Those of the flows whose checkpoints have state or had it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stateful: Vec<String>,
     /// Key of the dataset that a quarantine table or a journal belongs to.
     #[serde(default, alias = "quarantineOf", skip_serializing_if = "Option::is_none")]
     pub part_of: Option<String>,

@@ -14,8 +14,9 @@ use crate::{
     failure::Failure,
     state::{
         SourceId,
-        format::{self, BatchCommit, BatchOffsets, GenerationMetadata, SourcePosition},
+        format::{self, BatchCommit, BatchOffsets, BatchState, GenerationMetadata, SourcePosition},
         ledger::{self, Ledger, RecentBatch, SegmentName},
+        remembered::{self, Remembered},
     },
     storage::{Location, PutOutcome, Storage, layout},
 };
@@ -52,6 +53,8 @@ pub struct Checkpoint {
     commits: BTreeSet<i64>,
     /// Ledger files, as listed.
     segments: Vec<SegmentName>,
+    /// Files of the state.
+    remembered: Remembered,
     /// Offsets that are in memory already; the ledger reads the others when it needs them.
     recent: BTreeMap<i64, Arc<BatchOffsets>>,
     /// Files of the generations before this one, relative to the directory of the flow.
@@ -66,6 +69,7 @@ struct Listing {
     offsets: BTreeSet<i64>,
     commits: BTreeSet<i64>,
     segments: Vec<SegmentName>,
+    remembered: Remembered,
     /// Paths of all its files, relative to the directory of the flow.
     files: Vec<String>,
 }
@@ -97,6 +101,7 @@ impl Checkpoint {
             offsets: listing.offsets,
             commits: listing.commits,
             segments: listing.segments,
+            remembered: listing.remembered,
             recent: BTreeMap::new(),
             outdated,
         };
@@ -238,8 +243,42 @@ impl Checkpoint {
         self.offsets.clear();
         self.commits.clear();
         self.segments.clear();
+        self.remembered = Remembered::default();
         self.recent.clear();
         self.begin().await
+    }
+
+    /// The number of the newest batch that is known to be committed.
+    pub fn last_batch(&self) -> Option<i64> {
+        self.last_commit.as_ref().map(|commit| commit.batch)
+    }
+
+    /// Where the files of the state stand.
+    pub fn state_directory(&self) -> Location {
+        self.directory.join(remembered::DIRECTORY)
+    }
+
+    /// What is remembered after the newest committed batch: at most one small read. `None` if there is no such batch, or it had no state.
+    pub async fn state(&mut self) -> Result<Option<Arc<BatchState>>, Failure> {
+        let Some(batch) = self.last_batch() else { return Ok(None) };
+        let directory = self.state_directory();
+        self.remembered.after(&directory, batch).await
+    }
+
+    /// Records what is remembered after the pending batch, which has written the files `staged`, before that batch is committed.
+    pub async fn write_state(&mut self, state: BatchState, staged: Vec<String>) -> Result<(), Failure> {
+        if self.pending.as_ref().is_none_or(|pending| pending.batch != state.batch) {
+            return Err(Failure::internal(format!("the state of batch {} of flow {} is written out of turn", state.batch, self.flow)));
+        }
+        let directory = self.state_directory();
+        self.remembered.write(&directory, state, staged).await
+    }
+
+    /// Deletes files of the state that no later batch needs.
+    pub async fn forget_state(&mut self) -> Result<(), Failure> {
+        let Some(batch) = self.last_batch().filter(|_| self.pending.is_none()) else { return Ok(()) };
+        let directory = self.state_directory();
+        self.remembered.forget_all_but(&directory, batch).await
     }
 
     /// Deletes what a reset has left behind, when nobody wants it back any more: `now` is 7 days after the reset. Some of it at a time.
@@ -356,6 +395,7 @@ impl Listing {
             [METADATA] => self.has_metadata = true,
             ["offsets", name] => self.offsets.extend(batch(name)),
             ["commits", name] => self.commits.extend(batch(name)),
+            [remembered::DIRECTORY, name] => self.remembered.note(name),
             [ledger::DIRECTORY, name] => self.segments.extend(SegmentName::parse(name, bytes)),
             _ => {}
         }

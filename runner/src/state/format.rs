@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use floe_graph::analysis::state::StatefulOperator;
+
 use super::SourceId;
-use crate::failure::Failure;
+use crate::{commit::action::Add, failure::Failure};
 
 /// The version of all documents of this file. Format 1 knew sources by absolute URIs and was never released.
 pub const VERSION: u32 = 2;
@@ -54,6 +56,9 @@ pub struct BatchOffsets {
     /// Number of the versions that the batch adds to the journal of its Auto CDC target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal_number: Option<i64>,
+    /// The watermark of the batch, µs since 1970 UTC: rows with earlier event times are late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_us: Option<i64>,
     /// Per table key the version of a static input.
     #[serde(default)]
     pub statics: BTreeMap<String, StaticVersion>,
@@ -73,6 +78,7 @@ impl BatchOffsets {
             fingerprint: None,
             quarantine: None,
             journal_number: None,
+            watermark_us: None,
             statics: BTreeMap::new(),
             static_files: BTreeMap::new(),
         }
@@ -198,6 +204,61 @@ impl BatchCommit {
     /// Batch `batch` is done, in version `target_version` of the target.
     pub fn new(batch: i64, target_version: Option<i64>, positions: BTreeMap<SourceId, SourcePosition>) -> Self {
         Self { version: VERSION, batch, target_version, positions }
+    }
+}
+
+/// `state/<b>.json`: what a flow remembers after micro-batch `b`. Written before the batch is in the target, and again if the batch is executed
+/// again; it counts when `commits/<b>.json` is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BatchState {
+    /// Format of the document.
+    pub version: u32,
+    /// Number of the batch, from 0 in each generation.
+    pub batch: i64,
+    /// The watermark with which the batch was executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_us: Option<i64>,
+    /// Per watermarked source and column the greatest event time so far, µs since 1970 UTC.
+    #[serde(default)]
+    pub event_times: BTreeMap<String, i64>,
+    /// In the order of their numbers.
+    #[serde(default)]
+    pub operators: Vec<OperatorState>,
+}
+
+/// What one operator remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OperatorState {
+    /// What it was made for.
+    pub operator: StatefulOperator,
+    /// Files of keys, beside this document.
+    pub segments: Vec<Segment>,
+}
+
+/// Keys in one file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Segment {
+    /// Its name, size and bounds.
+    pub file: Add,
+    /// Keys in it.
+    pub rows: u64,
+    /// When the watermark has passed this, none of its keys is needed any more, µs since 1970 UTC; without it they are needed for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_us: Option<i64>,
+}
+
+impl BatchState {
+    /// True if the file is part of it.
+    pub fn names(&self, file: &str) -> bool {
+        self.segments().any(|segment| segment.file.path == file)
+    }
+
+    /// The files of all operators.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.operators.iter().flat_map(|operator| &operator.segments)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod format;
 pub mod ledger;
 pub mod lock;
+pub mod remembered;
 pub mod reset;
 mod segment;
 mod source_id;
@@ -13,5 +14,5 @@ mod tests;
 pub mod view;
 
 pub use checkpoint::Checkpoint;
-pub use format::{BatchCommit, BatchOffsets, FileEntry, SourcePosition, SourceRange, StaticVersion};
+pub use format::{BatchCommit, BatchOffsets, BatchState, FileEntry, OperatorState, Segment, SourcePosition, SourceRange, StaticVersion};
 pub use source_id::SourceId;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use floe_graph::{
+    analysis::state::state_of,
     cdc::{self, ResolvedAutoCdc},
     definition::DatasetKind,
     graph::ResolvedDataset,
@@ -41,6 +42,8 @@ pub struct Wanted {
     pub private: bool,
     pub spec: TableSpec,
     flows: Vec<String>,
+    /// Those of the flows that have state.
+    stateful: Vec<String>,
     part_of: Option<String>,
 }
 
@@ -49,6 +52,8 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
     let definition = &dataset.definition;
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
     let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
+    let stateful = resolved.graph.flows_into(&definition.name).filter(|flow| !state_of(&flow.plan).operators.is_empty());
+    let stateful = stateful.map(|flow| flow.name.clone()).collect();
     let spec = |name: &DatasetName, schema: SchemaRef| TableSpec {
         dataset: name.to_string(),
         location: resolved.storage.at(&layout::table_path(name, definition.private)),
@@ -69,6 +74,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
             ..spec(name, quarantine_schema(&nullable(&checked)))
         },
         flows: Vec::new(),
+        stateful: Vec::new(),
         part_of: Some(definition.name.key()),
     });
     let properties = match &dataset.auto_cdc {
@@ -81,6 +87,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         private: definition.private,
         spec: TableSpec { properties, ..spec(&definition.name, schema.clone()) },
         flows,
+        stateful,
         part_of: None,
     };
     let journal = journal(resolved, dataset, pipeline_id)?;
@@ -102,7 +109,15 @@ fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) ->
         pipeline_id: pipeline_id.to_string(),
     };
     let part_of = Some(definition.name.key());
-    Ok(Some(Wanted { name, kind: StoredKind::Journal, private: definition.private, spec, flows: Vec::new(), part_of }))
+    Ok(Some(Wanted {
+        name,
+        kind: StoredKind::Journal,
+        private: definition.private,
+        spec,
+        flows: Vec::new(),
+        stateful: Vec::new(),
+        part_of,
+    }))
 }
 
 /// Nothing but Auto CDC takes rows out of files: elsewhere a table needs no feature for deletion vectors, and stays readable by everyone.
@@ -186,12 +201,16 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let former = before.into_iter().flat_map(|before| &before.flows);
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
+    let had_state = before.into_iter().flat_map(|before| &before.stateful);
+    let had_state = had_state.filter(|flow| !wanted.stateful.iter().any(|now| now.eq_ignore_ascii_case(flow)));
+    let stateful = wanted.stateful.iter().chain(had_state).cloned().collect();
     let part_of = wanted.part_of.clone();
     let size = before.and_then(|before| before.size.clone()).filter(|_| before.is_some_and(|b| b.table.metadata.id == table.id()));
     let now = CatalogEntry {
         kind: wanted.kind,
         private: wanted.private,
         flows,
+        stateful,
         part_of,
         table: table.known(),
         size,

@@ -16,8 +16,8 @@ use floe_runner::failpoint;
 
 use crate::harness::{Ended, Project};
 
-/// Two streams into one table, one of them through quarantine, a ONCE flow, two targets of change events, a view over all, a second view over
-/// that.
+/// Two streams into one table, one of them through quarantine, a ONCE flow, two targets of change events, a table of first rows by key, a view
+/// over all, a second view over that.
 const SQL: &str = "
 CREATE OR REFRESH STREAMING TABLE bronze PARTITIONED BY (kind)
 AS SELECT id, kind, n FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT, kind STRING, n BIGINT', maxFilesPerTrigger => 2);
@@ -40,6 +40,9 @@ CREATE FLOW latest_flow AS AUTO CDC INTO latest FROM STREAM(changes) KEYS (k) AP
 CREATE OR REFRESH STREAMING TABLE history;
 CREATE FLOW history_flow AS AUTO CDC INTO history FROM STREAM(changes) KEYS (k) APPLY AS DELETE WHEN n % 5 = 0 SEQUENCE BY n * 1000 + id
   STORED AS SCD TYPE 2;
+
+CREATE OR REFRESH STREAMING TABLE firsts AS SELECT DISTINCT ON (n, at) n, at
+  FROM STREAM(changes) WATERMARK CAST(n * 100 AS TIMESTAMP) AS at DELAY OF INTERVAL 1 DAY;
 
 CREATE OR REFRESH MATERIALIZED VIEW gold AS SELECT kind, count(*) AS rows, sum(n) AS total FROM silver GROUP BY kind;
 CREATE OR REFRESH MATERIALIZED VIEW top AS SELECT max(total) AS total FROM gold;
@@ -83,6 +86,7 @@ fn outcome(project: &Project) -> Outcome {
         ("mixed", "SELECT id, n FROM t"),
         ("latest", "SELECT k, id, n, kind FROM t"),
         ("history", r#"SELECT k, id, n, kind, "__START_AT", "__END_AT" FROM t"#),
+        ("firsts", "SELECT n FROM t"),
         ("gold", "SELECT kind, rows, total FROM t"),
         ("top", "SELECT total FROM t"),
     ];

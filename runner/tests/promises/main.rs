@@ -23,3 +23,4 @@ mod request;
 mod snapshots;
 mod sources;
 mod streams;
+mod watermarks;

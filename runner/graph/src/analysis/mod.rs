@@ -11,6 +11,7 @@ mod expectation;
 mod parameter;
 mod query;
 mod references;
+pub mod state;
 mod streaming;
 
 use std::sync::Arc;

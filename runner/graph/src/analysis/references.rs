@@ -13,7 +13,7 @@ use sqlparser::{
 
 use super::{Parameters, ReferenceKind, RelationReference};
 use crate::{
-    definition::Query,
+    definition::{Query, WATERMARK_DELAY, WATERMARK_EXPR, WATERMARK_NAME},
     name::Namespace,
     origin::{Diagnostic, Origin},
 };
@@ -228,7 +228,8 @@ impl Reader<'_> {
             },
             other => return self.error("PARSE_SYNTAX_ERROR", format!("STREAM takes a table or read_files(…), not {other}"), span),
         };
-        let (unnamed, options) = self.arguments(rest, span)?;
+        let options: Vec<FunctionArg> = rest.iter().filter(|arg| !is_watermark(arg)).cloned().collect();
+        let (unnamed, options) = self.arguments(&options, span)?;
         if unnamed.is_some() {
             return self.error("PARSE_SYNTAX_ERROR", "options of STREAM are written as name => value", span);
         }
@@ -323,6 +324,44 @@ impl Reader<'_> {
             Ok(parameter) => Ok(parameter.value.clone()),
             Err(message) => self.error("UNBOUND_SQL_PARAMETER", message, span),
         }
+    }
+}
+
+/// `WATERMARK e AS c DELAY OF d` of a stream.
+pub(super) struct WatermarkClause<'a> {
+    pub expr: &'a Expr,
+    pub name: Option<String>,
+    pub delay: String,
+    /// Where the delay stands.
+    pub delay_span: Span,
+}
+
+/// The watermark that is declared for a stream.
+pub(super) fn watermark(factor: &TableFactor) -> Option<WatermarkClause<'_>> {
+    let args: &[FunctionArg] = match factor {
+        TableFactor::Table { args: Some(args), .. } => &args.args,
+        TableFactor::Function { args, .. } => args,
+        _ => return None,
+    };
+    let value = |wanted: &str| args.iter().filter_map(named).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let text = |value: &Expr| match value {
+        Expr::Value(value) => value.value.clone().into_string(),
+        _ => None,
+    };
+    let delay = value(WATERMARK_DELAY)?;
+    let name = value(WATERMARK_NAME).and_then(text);
+    Some(WatermarkClause { expr: value(WATERMARK_EXPR)?, name, delay: text(delay).unwrap_or_default(), delay_span: delay.span() })
+}
+
+fn is_watermark(arg: &FunctionArg) -> bool {
+    named(arg).is_some_and(|(name, _)| [WATERMARK_EXPR, WATERMARK_NAME, WATERMARK_DELAY].contains(&name))
+}
+
+fn named(arg: &FunctionArg) -> Option<(&str, &Expr)> {
+    match arg {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
+        | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => Some((&name.value, value)),
+        _ => None,
     }
 }
 

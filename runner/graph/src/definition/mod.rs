@@ -30,6 +30,15 @@ use crate::{
     origin::{Diagnostic, Origin},
 };
 
+/// The argument of a stream that is its event time.
+pub(crate) const WATERMARK_EXPR: &str = "__floe_watermark";
+/// The argument that is the name of the event-time column, as a string.
+pub(crate) const WATERMARK_NAME: &str = "__floe_watermark_name";
+/// The argument that is the delay, as the text of an interval.
+pub(crate) const WATERMARK_DELAY: &str = "__floe_watermark_delay";
+/// The key that stands for `WITHIN WATERMARK`.
+pub(crate) const WITHIN_WATERMARK: &str = "__floe_within_watermark";
+
 pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
@@ -252,8 +261,8 @@ impl ColumnSelection {
 /// * `TableFactor::Table { version, .. }` for `VERSION AS OF` and `TIMESTAMP AS OF`, only from `parse_query`; statements of a
 ///   pipeline have been refused before.
 ///
-/// `LIVE.` prefixes are gone. All string literals are `Value::SingleQuotedString` with their escapes resolved. `DISTINCT ON` is
-/// in the tree; `WATERMARK` and `WITHIN WATERMARK` are not, an error says that they are not supported.
+/// `LIVE.` prefixes are gone. All string literals are `Value::SingleQuotedString` with their escapes resolved. `WATERMARK e AS c DELAY OF d`
+/// are the last arguments of its `STREAM(…)`, and `WITHIN WATERMARK` is the last key of its `DISTINCT ON`, by the names below.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The tree, in the forms that are listed above.

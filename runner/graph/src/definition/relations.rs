@@ -1,11 +1,12 @@
 //! Gives every relation of a query one spelling, on the tokens: `STREAM(…)`, `read_files(…)`, names without `LIVE.`.
 //!
-//! The parser takes `STREAM t` for a table called `stream`, so this comes before it. What a release does not have (watermarks,
-//! versions in a pipeline) is refused here, where the words still have their places.
+//! The parser takes `STREAM t` for a table called `stream`, so this comes before it. What a release does not have (versions in a
+//! pipeline) is refused here, where the words still have their places.
 
 use sqlparser::tokenizer::Token;
 
 use super::{
+    WITHIN_WATERMARK,
     reader::Reader,
     stream,
     tokens::{Piece, Tokens, name_token},
@@ -36,24 +37,6 @@ const CLAUSES: [&str; 17] = [
 /// Words that can follow a relation; after `STREAM` they mean that `stream` is the name of a table.
 const FOLLOWERS: [&str; 14] =
     ["ON", "USING", "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ANTI", "SEMI", "LATERAL", "AS", "TABLESAMPLE"];
-
-/// Units of a delay.
-const DURATION_UNITS: [&str; 14] = [
-    "SECOND",
-    "SECONDS",
-    "MINUTE",
-    "MINUTES",
-    "HOUR",
-    "HOURS",
-    "DAY",
-    "DAYS",
-    "WEEK",
-    "WEEKS",
-    "MILLISECOND",
-    "MILLISECONDS",
-    "MICROSECOND",
-    "MICROSECONDS",
-];
 
 /// True if the word cannot be the name of a relation or its alias.
 pub(super) fn ends_relation(piece: &Piece) -> bool {
@@ -248,47 +231,57 @@ impl Rewriter<'_, '_> {
         true
     }
 
+    /// `DISTINCT ON (…) WITHIN WATERMARK`: the words become the last key of the list.
     fn within_watermark(&mut self) -> bool {
-        let found = self.reader.is_word(0, "WITHIN") && self.reader.is_word(1, "WATERMARK");
-        if found {
-            self.reader.refuse("DISTINCT ON … WITHIN WATERMARK");
-            self.reader.at += 2;
-        }
-        found
-    }
-
-    /// `WATERMARK e [AS c] DELAY OF d` behind a relation: refused and left out.
-    fn watermark(&mut self) -> bool {
-        let is_alias = self.out.last().is_some_and(|before| before.is_word("AS") || before.token == Token::Period);
-        let follows = self.reader.peek(1).is_some_and(|next| {
-            !ends_relation(next) && !matches!(next.token, Token::Comma | Token::RParen | Token::Period | Token::SemiColon)
-        });
-        if !self.reader.is_word(0, "WATERMARK") || is_alias || !follows {
+        let Some(word) = self.reader.peek(0).filter(|piece| piece.is_word("WITHIN")).cloned() else { return false };
+        if !self.reader.is_word(1, "WATERMARK") {
             return false;
         }
-        self.reader.refuse("WATERMARK");
-        while self.reader.at < self.reader.pieces.len() && !(self.reader.is_word(0, "DELAY") && self.reader.is_word(1, "OF")) {
-            self.reader.at += 1;
-        }
         self.reader.at += 2;
-        self.skip_duration();
+        match self.out.pop_if(|close| close.token == Token::RParen) {
+            Some(close) if self.closes_distinct_on() => {
+                self.out.extend([word.stand_in(Token::Comma), word.stand_in(name_token(WITHIN_WATERMARK)), close]);
+            }
+            close => {
+                self.out.extend(close);
+                let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "WITHIN WATERMARK stands behind DISTINCT ON (…)");
+                self.reader.findings.push(found.at(&self.reader.origin_of(&word)));
+            }
+        }
         true
     }
 
-    /// A string, or `INTERVAL` with its value and unit.
-    fn skip_duration(&mut self) {
-        if !self.reader.is_word(0, "INTERVAL") {
-            self.reader.at += 1;
-            return;
+    /// True if the parenthesis that is open at the end of what was read is that of `DISTINCT ON (`.
+    fn closes_distinct_on(&self) -> bool {
+        let mut depth = 0_usize;
+        for (at, piece) in self.out.iter().enumerate().rev() {
+            match piece.token {
+                Token::RParen => depth += 1,
+                Token::LParen if depth == 0 => {
+                    let is = |before: usize, word: &str| at.checked_sub(before).is_some_and(|place| self.out[place].is_word(word));
+                    return is(1, "ON") && is(2, "DISTINCT");
+                }
+                Token::LParen => depth -= 1,
+                _ => {}
+            }
         }
-        self.reader.at += 1;
-        while self.reader.peek(0).is_some_and(|piece| matches!(piece.token, Token::Minus | Token::Number(..)) || piece.string().is_some()) {
-            self.reader.at += 1;
+        false
+    }
+
+    /// `WATERMARK` behind something that is no stream, or behind an alias: an error, and left out.
+    fn watermark(&mut self) -> bool {
+        let is_alias = self.out.last().is_some_and(|before| before.is_word("AS") || before.token == Token::Period);
+        if is_alias || !stream::begins_watermark(&self.reader) {
+            return false;
         }
-        let is_unit = |piece: &Piece| DURATION_UNITS.iter().any(|unit| piece.is_word(unit));
-        if self.reader.peek(0).is_some_and(is_unit) {
-            self.reader.at += 1;
+        let found = Diagnostic::error("PARSE_SYNTAX_ERROR", "WATERMARK stands directly behind a stream, before its alias")
+            .help("write STREAM(t) WATERMARK event_time DELAY OF INTERVAL 10 MINUTES AS alias");
+        self.reader.findings.push(found.at(&self.reader.origin()));
+        if let Err(found) = stream::watermark(&mut self.reader) {
+            self.reader.findings.push(found);
+            self.reader.skip_all();
         }
+        true
     }
 
     /// `[FOR] VERSION AS OF n`, `[FOR] TIMESTAMP AS OF e` behind a relation.

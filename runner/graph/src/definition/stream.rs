@@ -3,7 +3,9 @@
 use sqlparser::tokenizer::Token;
 
 use super::{
+    WATERMARK_DELAY, WATERMARK_EXPR, WATERMARK_NAME,
     reader::Reader,
+    relations::ends_relation,
     tokens::{Piece, name_token},
 };
 use crate::{origin::Diagnostic, relation::CHANGES_FROM_VERSION};
@@ -54,7 +56,7 @@ pub(super) fn is_table_function(piece: &Piece) -> bool {
     ["read_files", "read_kafka", "read_kinesis", "read_pubsub", "read_pulsar"].iter().any(|name| piece.is_word(name))
 }
 
-/// `STREAM t`, `STREAM(t)`, `STREAM read_files(…)`, `STREAM(read_files(…))`, each with options.
+/// `STREAM t`, `STREAM(t)`, `STREAM read_files(…)`, `STREAM(read_files(…))`, each with options and a watermark.
 pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
     let Some(word) = reader.next() else { return reader.expected("STREAM") };
     let open = reader.take(&Token::LParen);
@@ -71,11 +73,12 @@ pub(super) fn stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnost
         options.extend(changes(reader, &inner)?);
     }
     with_options(reader, &mut options)?;
-    Ok(canonical(reader, &word, inner, options))
+    canonical(reader, &word, inner, options)
 }
 
-/// `STREAM(inner, options)`; options of a table function become its arguments. The last token read ends it in the text.
-fn canonical(reader: &Reader<'_, '_>, word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Vec<Piece> {
+/// `STREAM(inner, options, watermark)`; options of a table function become its arguments. The last token read ends it in the text.
+fn canonical(reader: &mut Reader<'_, '_>, word: &Piece, inner: Inner, options: Vec<Vec<Piece>>) -> Result<Vec<Piece>, Diagnostic> {
+    let watermark = watermark(reader)?;
     let mut out = vec![Piece { token: name_token("STREAM"), ..word.clone() }, word.stand_in(Token::LParen)];
     match inner {
         Inner::Call { head, mut arguments, close } => {
@@ -88,8 +91,106 @@ fn canonical(reader: &Reader<'_, '_>, word: &Piece, inner: Inner, options: Vec<V
             join(arguments, word, &mut out);
         }
     }
+    for argument in watermark {
+        out.push(word.stand_in(Token::Comma));
+        out.extend(argument);
+    }
     out.push(reader.pieces.get(reader.at - 1).unwrap_or(word).stand_in(Token::RParen));
-    out
+    Ok(out)
+}
+
+/// True if a watermark is declared here; else the word is a name.
+pub(super) fn begins_watermark(reader: &Reader<'_, '_>) -> bool {
+    let follows = reader
+        .peek(1)
+        .is_some_and(|next| !ends_relation(next) && !matches!(next.token, Token::Comma | Token::RParen | Token::Period | Token::SemiColon));
+    follows && reader.is_word(0, "WATERMARK")
+}
+
+/// `WATERMARK e [AS c] DELAY OF d` as named arguments of the stream before it; none if there is no watermark.
+pub(super) fn watermark(reader: &mut Reader<'_, '_>) -> Result<Vec<Vec<Piece>>, Diagnostic> {
+    if !begins_watermark(reader) {
+        return Ok(Vec::new());
+    }
+    let Some(word) = reader.next() else { return reader.expected("WATERMARK") };
+    let named = |name: &str, value: Vec<Piece>| {
+        [word.stand_in(name_token(name)), word.stand_in(Token::RArrow)].into_iter().chain(value).collect::<Vec<Piece>>()
+    };
+    let mut arguments = vec![named(WATERMARK_EXPR, event_time(reader)?)];
+    if reader.is_word(0, "AS") {
+        reader.at += 1;
+        let Some(alias) = reader.peek(0).filter(|piece| piece.word().is_some()).cloned() else { return reader.expected("a column name") };
+        reader.at += 1;
+        let text = Token::SingleQuotedString(alias.word().unwrap_or_default().to_string());
+        arguments.push(named(WATERMARK_NAME, vec![Piece { token: text, ..alias }]));
+    }
+    if !(reader.is_word(0, "DELAY") && reader.is_word(1, "OF")) {
+        return reader.expected("DELAY OF");
+    }
+    reader.at += 2;
+    arguments.push(named(WATERMARK_DELAY, vec![delay(reader)?]));
+    Ok(arguments)
+}
+
+/// The tokens up to `AS` or `DELAY` outside of parentheses.
+fn event_time(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Diagnostic> {
+    let mut out = Vec::new();
+    let mut depth = 0_usize;
+    while let Some(piece) = reader.peek(0) {
+        match piece.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket if depth > 0 => depth -= 1,
+            Token::RParen | Token::RBracket | Token::Comma | Token::SemiColon if depth == 0 => break,
+            _ if depth == 0 && (piece.is_word("AS") || piece.is_word("DELAY") && reader.is_word(1, "OF")) => break,
+            _ => {}
+        }
+        out.extend(reader.next());
+    }
+    if out.is_empty() { reader.expected("the event-time column") } else { Ok(out) }
+}
+
+/// A string as it is; `INTERVAL` with its values and units as one string.
+fn delay(reader: &mut Reader<'_, '_>) -> Result<Piece, Diagnostic> {
+    let Some(first) = reader.peek(0).cloned() else { return reader.expected("a delay such as INTERVAL 10 MINUTES") };
+    if !first.is_word("INTERVAL") {
+        if first.string().is_none() {
+            return reader.expected("a delay such as INTERVAL 10 MINUTES");
+        }
+        reader.at += 1;
+        return Ok(first);
+    }
+    reader.at += 1;
+    let mut words: Vec<String> = Vec::new();
+    loop {
+        let sign = if reader.take(&Token::Minus).is_some() { "-" } else { "" };
+        let Some(value) = reader.peek(0).and_then(amount) else { break };
+        reader.at += 1;
+        let is_number = value.parse::<f64>().is_ok();
+        words.push(format!("{sign}{value}"));
+        if is_number && let Some(unit) = reader.peek(0).filter(|piece| is_unit(piece)).and_then(Piece::word) {
+            words.push(unit.to_string());
+            reader.at += 1;
+        }
+    }
+    if words.is_empty() {
+        return reader.expected("a number with its unit");
+    }
+    Ok(Piece { token: Token::SingleQuotedString(words.join(" ")), ..first })
+}
+
+fn amount(piece: &Piece) -> Option<String> {
+    match &piece.token {
+        Token::Number(text, _) => Some(text.clone()),
+        _ => piece.string().map(str::to_string),
+    }
+}
+
+fn is_unit(piece: &Piece) -> bool {
+    let units = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"];
+    piece.word().is_some_and(|word| {
+        let word = word.to_uppercase();
+        units.contains(&word.strip_suffix('S').unwrap_or(&word))
+    })
 }
 
 fn inner(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {
@@ -290,7 +391,7 @@ pub(super) fn read_stream(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Dia
     }
     let mut options: Vec<Vec<Piece>> = arguments.drain(1..).map(option_of).collect();
     with_options(reader, &mut options)?;
-    Ok(canonical(reader, &word, Inner::Name(inner), options))
+    canonical(reader, &word, Inner::Name(inner), options)
 }
 
 /// `cloud_files(p, f, map(…))` as `STREAM(read_files(p, format => f, …))`.
@@ -299,7 +400,7 @@ pub(super) fn cloud_files(reader: &mut Reader<'_, '_>) -> Result<Vec<Piece>, Dia
     let inner = cloud_files_call(reader)?;
     let mut options = Vec::new();
     with_options(reader, &mut options)?;
-    Ok(canonical(reader, &word, inner, options))
+    canonical(reader, &word, inner, options)
 }
 
 fn cloud_files_call(reader: &mut Reader<'_, '_>) -> Result<Inner, Diagnostic> {

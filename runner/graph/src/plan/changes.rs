@@ -6,8 +6,11 @@ use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
 
 use super::{Change, ResetKind, StoredState, StoredTable, selection::Chosen};
 use crate::{
-    analysis::ddl,
-    cdc::drift,
+    analysis::{
+        ddl,
+        state::{drift, state_of},
+    },
+    cdc,
     definition::{Dataset, DatasetKind},
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph},
     name::DatasetName,
@@ -38,6 +41,7 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
                 comparison.table(quarantine, &quarantine_schema(&dataset.checked_schema));
             }
         }
+        errors.extend(other_state(flow, chosen, stored));
         changes.extend(recompute(flow, dataset, chosen, stored));
     }
     changes.extend(stored.inactive.iter().map(|name| Change::Inactive { dataset: name.to_string() }));
@@ -55,7 +59,7 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     /// AUTOCDC_INVALID_STATE: the journal of the target was made for something else, or is not there.
     fn journal(&self) -> Option<Diagnostic> {
-        let (definition, cdc) = (&self.dataset.definition, self.dataset.auto_cdc.as_ref()?);
+        let (definition, clauses) = (&self.dataset.definition, self.dataset.auto_cdc.as_ref()?);
         if self.chosen.emptied.contains(&definition.name) || !self.stored.tables.contains_key(&definition.name) {
             return None;
         }
@@ -65,7 +69,7 @@ impl Comparison<'_> {
         };
         let found = match self.stored.journals.get(&definition.name)? {
             None => missing(),
-            Some(properties) => drift(cdc, properties)?,
+            Some(properties) => cdc::drift(clauses, properties)?,
         };
         let help = format!("put the definition back, or run with --full-refresh {}", definition.name.name);
         Some(found.at(&definition.origin).about(definition.name.to_string()).help(help))
@@ -180,6 +184,21 @@ fn properties_differ(definition: &Dataset, table: &StoredTable) -> bool {
         let stored = table.properties.iter().find(|(stored, _)| stored.eq_ignore_ascii_case(key));
         stored.is_none_or(|(_, stored)| stored != value)
     })
+}
+
+/// STATE_STORE_INCOMPATIBLE: what the flow remembers of earlier micro-batches was made for other keys.
+fn other_state(flow: &ResolvedFlow, chosen: &Chosen, stored: &StoredState) -> Option<Diagnostic> {
+    let name = flow.target.to_string();
+    if chosen.resets.iter().any(|reset| reset.dataset == name) {
+        return None;
+    }
+    let found = drift(&state_of(&flow.plan).operators, stored.operators.get(&flow.name.to_lowercase())?)?;
+    Some(found.at(&flow.origin).about(name).help(state_help(&flow.target.name)))
+}
+
+/// What to do about another state.
+pub fn state_help(table: &str) -> String {
+    format!("put the keys back, or run with --reset-checkpoint {table}, which reads everything again, or with --full-refresh {table}")
 }
 
 /// Why a materialized view will certainly be computed in full, if that is known before it is looked at.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     analysis::{
         AnalysedQuery, FoundRelation, ReferenceKind, RelationReference, Relations, analyse_auto_cdc, analyse_expectation, analyse_query,
-        check_streaming, references, with_expectations, with_source_order,
+        check_streaming, references, state::with_state_order, with_expectations, with_source_order,
     },
     cdc::ResolvedAutoCdc,
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
@@ -266,8 +266,13 @@ impl<'a> Resolver<'a> {
                 // Views and Auto CDC have their own ways.
                 FlowKind::View | FlowKind::AutoCdc(_) => continue,
             };
-            let resolved_flow = self.flow(flow, kind, query, &resolved);
-            self.resolved_flows.push(resolved_flow);
+            match with_state_order(&query.plan) {
+                Ok(plan) => {
+                    let flow = self.flow(flow, kind, AnalysedQuery { plan, ..query }, &resolved);
+                    self.resolved_flows.push(flow);
+                }
+                Err(error) => self.note(dataset, [internal(dataset, &error)]),
+            }
         }
         self.datasets.insert(dataset.name.clone(), resolved);
     }

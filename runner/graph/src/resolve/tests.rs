@@ -260,7 +260,6 @@ fn p105_what_is_not_there_yet_is_refused_by_name() {
         ("CREATE OR REFRESH MATERIALIZED VIEW m REFRESH POLICY INCREMENTAL AS SELECT * FROM bronze;", "REFRESH POLICY INCREMENTAL"),
         ("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'json');", "schema inference"),
         ("CREATE OR REFRESH STREAMING TABLE t CLUSTER BY (id) AS SELECT * FROM STREAM(bronze);", "CLUSTER BY"),
-        ("CREATE OR REFRESH STREAMING TABLE t AS SELECT DISTINCT ON (id) * FROM STREAM(bronze);", "DISTINCT ON"),
     ];
     for (sql, feature) in cases {
         let found = errors(&format!("{BRONZE} {sql}"));

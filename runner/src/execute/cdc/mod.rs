@@ -9,7 +9,7 @@ mod known;
 mod merge;
 mod snapshot;
 mod sort_key;
-mod sorted;
+pub mod sorted;
 mod target;
 mod write;
 

@@ -3,7 +3,7 @@
 //! Rows with equal key and sequence are told apart by the place in their source: file and row, branch of a union, position in an exploded
 //! array. The order is in the rows, so partitions, threads and joins with static tables cannot disturb it.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use datafusion_common::{
     Column, JoinType, Result, ScalarValue,
@@ -11,11 +11,14 @@ use datafusion_common::{
     internal_err,
 };
 use datafusion_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableScanBuilder, TableSource, cast, lit,
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableScanBuilder, TableSource, cast, lit,
     logical_plan::{Join, Projection, SubqueryAlias, TableScan, Union, Unnest},
 };
 
-use super::super::{Expect, SqlSettings, is_streaming};
+use super::super::{
+    Expect, SqlSettings, is_streaming,
+    state::{Deduplicate, Watermark},
+};
 use crate::{function, relation::RelationSource};
 
 /// The hidden column at the end of a leaf's schema: `UInt64`, not NULL, increasing with the files of a micro-batch and the rows of a file.
@@ -28,7 +31,7 @@ const ORDER_PREFIX: &str = "__floe_order_";
 /// The order is that of its streams; of all leaves if it reads no stream.
 pub fn with_source_order(plan: &LogicalPlan) -> Result<(LogicalPlan, Vec<String>)> {
     let streams_only = is_streaming(plan);
-    let carried = Carrier { streams_only }.carried(plan)?;
+    let carried = Carrier { streams_only, operators: Cell::new(0) }.carried(plan)?;
     if carried.order.is_empty() {
         return Ok((plan.clone(), Vec::new()));
     }
@@ -72,6 +75,8 @@ impl Carried {
 struct Carrier {
     /// Only leaves that are read as streams have an order.
     streams_only: bool,
+    /// Operators with state that have their number.
+    operators: Cell<usize>,
 }
 
 impl Carrier {
@@ -84,8 +89,15 @@ impl Carrier {
             LogicalPlan::Join(join) => self.join(plan, join),
             LogicalPlan::Unnest(unnest) => self.unnest(plan, unnest),
             LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_) => self.same_columns(plan),
-            LogicalPlan::Extension(extension) if extension.node.as_any().is::<Expect>() => self.same_columns(plan),
-            // Aggregates, de-duplication, rows without a source.
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match node.downcast_ref::<Deduplicate>() {
+                    Some(operator) => self.deduplicate(plan, operator),
+                    None if node.is::<Expect>() || node.is::<Watermark>() => self.same_columns(plan),
+                    None => Ok(Carried::without_order(plan)),
+                }
+            }
+            // Aggregates, de-duplication of batches, rows without a source.
             _ => Ok(Carried::without_order(plan)),
         }
     }
@@ -118,6 +130,18 @@ impl Carrier {
         }
         let plan = plan.with_new_exprs(plan.expressions(), vec![input.plan])?;
         Ok(Carried { plan, order: input.order })
+    }
+
+    /// The operator needs the order itself, and every row that it gives out keeps its own.
+    fn deduplicate(&self, plan: &LogicalPlan, operator: &Deduplicate) -> Result<Carried> {
+        let input = self.carried(&operator.input)?;
+        if input.order.is_empty() {
+            return internal_err!("{plan} has no source order");
+        }
+        let number = self.operators.replace(self.operators.get() + 1);
+        let order = input.order.iter().cloned().map(Expr::Column).collect();
+        let node = Deduplicate { input: input.plan, number, order, ..operator.clone() };
+        Ok(Carried { plan: LogicalPlan::Extension(Extension { node: Arc::new(node) }), order: input.order })
     }
 
     fn projection(&self, plan: &LogicalPlan, projection: &Projection) -> Result<Carried> {

@@ -14,7 +14,11 @@ use sqlparser::{
 
 use super::{Column, Planned, Planner, Relation, Scope, Typed, start_of};
 use crate::{
-    analysis::{FoundRelation, ReferenceKind, RelationReference, references::Reader, streaming},
+    analysis::{
+        FoundRelation, ReferenceKind, RelationReference,
+        references::{Reader, watermark},
+        streaming,
+    },
     definition::is_near,
     function,
     origin::Diagnostic,
@@ -180,7 +184,10 @@ impl Planner<'_> {
         }
         let reader = Reader { file: &self.file, namespace: self.namespace, parameters: self.parameters };
         if let Some(reference) = reader.reference(factor)? {
-            return self.reference(&reference, alias_of(factor), span);
+            return match watermark(factor) {
+                Some(clause) => self.watermarked(&reference, &clause, alias_of(factor), span),
+                None => self.reference(&reference, alias_of(factor), span),
+            };
         }
         match factor {
             TableFactor::Derived { lateral: true, .. } if left.is_some() => self.unsupported("LATERAL with a subquery", span),
@@ -227,7 +234,7 @@ impl Planner<'_> {
     }
 
     /// A CTE, or what the name stands for outside of the query.
-    fn reference(&mut self, reference: &RelationReference, alias: Option<&ast::TableAlias>, span: Span) -> Planned<Relation> {
+    pub(super) fn reference(&mut self, reference: &RelationReference, alias: Option<&ast::TableAlias>, span: Span) -> Planned<Relation> {
         let qualifier: Vec<String> = match &reference.kind {
             ReferenceKind::Name(parts) => parts.clone(),
             ReferenceKind::EventLog => vec!["event_log".to_string()],

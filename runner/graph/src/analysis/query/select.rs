@@ -14,6 +14,7 @@ use sqlparser::{
 use super::{
     Column, Planned, Planner, Relation, Scope, Typed,
     call::sort_expr,
+    deduplicate::{DistinctKeys, Place, is_within_watermark},
     grouping::has_aggregate,
     name::{is_named, spark_name},
     scope::{Resolved, Role},
@@ -63,7 +64,8 @@ impl Planner<'_> {
         let windows = self.group_windows(&select.group_by, &relation, outer)?;
         let items = self.items(&select.projection, &relation, (windows, generated), outer)?;
         let rest = self.rest(select, order_by, &relation, &items, outer)?;
-        self.assemble(select, relation.plan, items, rest)
+        let place = if outer.is_some() { Place::Subquery } else { Place::From };
+        self.assemble(select, relation.plan, items, rest, place)
     }
 
     fn refuse_select_clauses(&self, select: &ast::Select, span: Span) -> Planned<()> {
@@ -280,7 +282,8 @@ impl Planner<'_> {
             rest.qualify = Some(Typed::new(self.condition(value, "QUALIFY condition", qualify.span())?, DataType::Boolean));
         }
         if let Some(ast::Distinct::On(exprs)) = &select.distinct {
-            rest.distinct_on = exprs.iter().map(|expr| self.key(expr, items, &scope)).collect::<Planned<_>>()?;
+            let keys = exprs.iter().filter(|expr| !is_within_watermark(expr));
+            rest.distinct_on = keys.map(|expr| self.key(expr, items, &scope)).collect::<Planned<_>>()?;
         }
         for item in self.order_items(order_by)? {
             let key = self.key(&item.expr, items, &scope)?;
@@ -354,7 +357,14 @@ impl Planner<'_> {
     }
 
     /// Puts the parts on top of FROM and WHERE.
-    fn assemble(&mut self, select: &ast::Select, mut plan: LogicalPlan, mut items: Vec<Item>, mut rest: Rest) -> Planned<Relation> {
+    fn assemble(
+        &mut self,
+        select: &ast::Select,
+        mut plan: LogicalPlan,
+        mut items: Vec<Item>,
+        mut rest: Rest,
+        place: Place,
+    ) -> Planned<Relation> {
         let span = select.select_token.0.span;
         if rest.is_grouped {
             if streaming::is_streaming(&plan) {
@@ -384,25 +394,26 @@ impl Planner<'_> {
                 let plan = self.sorted(plan, keys, span)?;
                 self.project(plan, items, span)
             }
-            Some(ast::Distinct::Distinct) => {
-                self.refuse_distinct_on_stream(&plan, "SELECT DISTINCT in a streaming query", span);
-                self.distinct(plan, items, rest, span)
+            Some(ast::Distinct::Distinct) if streaming::is_streaming(&plan) => {
+                let relation = self.project(plan, items, span)?;
+                let keys = relation.columns.iter().map(|column| (column.name.clone(), column.typed())).collect();
+                let plan = self.first_of_stream(relation.plan, DistinctKeys { keys, within: false, span }, place)?;
+                Ok(Relation { plan, columns: relation.columns })
             }
-            Some(ast::Distinct::On(_)) => {
-                if streaming::is_streaming(&plan) {
-                    self.refuse_distinct_on_stream(&plan, "SELECT DISTINCT ON in a streaming query", span);
-                    return self.project(plan, items, span);
-                }
-                let plan = self.first_of_each(plan, &rest, span)?;
+            Some(ast::Distinct::Distinct) => self.distinct(plan, items, rest, span),
+            Some(ast::Distinct::On(exprs)) => {
+                let within = exprs.iter().find(|expr| is_within_watermark(expr));
+                let plan = if streaming::is_streaming(&plan) {
+                    let names = exprs.iter().filter(|expr| !is_within_watermark(expr)).map(ToString::to_string);
+                    let keys = names.zip(rest.distinct_on).collect();
+                    self.first_of_stream(plan, DistinctKeys { keys, within: within.is_some(), span }, place)?
+                } else if let Some(within) = within {
+                    return self.error("PARSE_SYNTAX_ERROR", "WITHIN WATERMARK is for streams", within.span());
+                } else {
+                    self.first_of_each(plan, &rest, span)?
+                };
                 self.project(plan, items, span)
             }
-        }
-    }
-
-    fn refuse_distinct_on_stream(&mut self, plan: &LogicalPlan, feature: &str, span: Span) {
-        if streaming::is_streaming(plan) {
-            let error = Diagnostic::not_supported(feature).at(&self.origin(span));
-            self.violations.push(error);
         }
     }
 

@@ -88,13 +88,12 @@ FROM (SELECT *, floor(months_between(current_date(), dob) / 12) AS age FROM user
 }
 
 #[test]
-fn dedup_on_a_stream_is_refused_by_name() {
+fn de_duplication_of_a_stream_is_a_node_of_its_own_and_that_of_a_batch_is_not() {
     let known = upstream();
     let dedup = known.plan("SELECT DISTINCT ON (user_id) * FROM STREAM(registered_users)");
-    let refused = check_streaming(&dedup);
-    let classes: Vec<&str> = refused.iter().map(|found| found.class.as_str()).collect();
-    assert_eq!(classes, ["FEATURE_NOT_SUPPORTED"], "{refused:?}");
-    assert_eq!(refused[0].origin.as_ref().unwrap().line, 1);
+    assert!(check_streaming(&dedup).is_empty());
+    assert!(dedup.plan.display_indent().to_string().contains("Deduplicate: [registered_users.user_id], ForEver"));
     // A batch keeps the first row of each key.
-    assert!(check_streaming(&known.plan("SELECT DISTINCT ON (user_id) * FROM registered_users ORDER BY device_id")).is_empty());
+    let batch = known.plan("SELECT DISTINCT ON (user_id) * FROM registered_users ORDER BY device_id");
+    assert!(!batch.plan.display_indent().to_string().contains("Deduplicate"));
 }

@@ -8,13 +8,9 @@ const BOOKSTORE: &str = include_str!("../../../../tests/projects/bookstore.sql")
 const GYM: &str = include_str!("../../../../tests/projects/gym.sql");
 
 #[test]
-fn the_bookstore_is_read_but_for_its_watermark() {
+fn the_bookstore_is_read() {
     let out = read(BOOKSTORE);
-    assert_eq!(
-        out.diagnostics.iter().map(|found| found.message.as_str()).collect::<Vec<_>>(),
-        ["WATERMARK is not supported in this release"]
-    );
-    assert_eq!(out.incomplete.iter().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["orders_silver"]);
+    assert_eq!((out.diagnostics.len(), out.incomplete.len()), (0, 0), "{:?}", out.diagnostics);
     let names: Vec<_> = out.datasets.iter().map(|dataset| dataset.name.name.as_str()).collect();
     assert_eq!(
         names,
@@ -22,6 +18,7 @@ fn the_bookstore_is_read_but_for_its_watermark() {
             "bronze",
             "country_lookup",
             "orders_raw",
+            "orders_silver",
             "orders_quarantine",
             "books_raw",
             "customers_cdc",
@@ -37,7 +34,7 @@ fn the_bookstore_is_read_but_for_its_watermark() {
     assert_eq!(kinds(|kind| matches!(kind, FlowKind::AutoCdc(_))), 2);
     assert_eq!(kinds(|kind| *kind == FlowKind::View), 4);
     assert_eq!(kinds(|kind| *kind == FlowKind::Complete), 3);
-    assert_eq!(kinds(|kind| *kind == FlowKind::Append), 3);
+    assert_eq!(kinds(|kind| *kind == FlowKind::Append), 4);
     let sales = out.datasets.iter().find(|dataset| dataset.name.name == "books_sales").unwrap();
     assert_eq!(
         sales.expectations.iter().map(|e| e.action).collect::<Vec<_>>(),
@@ -46,21 +43,12 @@ fn the_bookstore_is_read_but_for_its_watermark() {
 }
 
 #[test]
-fn the_gym_is_read_but_for_its_watermarks() {
+fn the_gym_is_read() {
     let out = read(GYM);
     let found: Vec<_> = out.diagnostics.iter().map(|found| format!("{} {}", found.class, found.message)).collect();
-    assert_eq!(
-        found,
-        [
-            "FEATURE_NOT_SUPPORTED WATERMARK is not supported in this release",
-            "FEATURE_NOT_SUPPORTED WATERMARK is not supported in this release",
-            "W001 APPLY CHANGES INTO is legacy syntax",
-            "W001 LIVE. is legacy syntax",
-            "W001 LIVE. is legacy syntax",
-        ]
-    );
-    assert_eq!(out.incomplete.iter().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["bpm_silver", "workouts_silver"]);
-    assert_eq!((out.datasets.len(), out.flows.len()), (18, 18));
+    assert_eq!(found, ["W001 APPLY CHANGES INTO is legacy syntax", "W001 LIVE. is legacy syntax", "W001 LIVE. is legacy syntax",]);
+    assert!(out.incomplete.is_empty());
+    assert_eq!((out.datasets.len(), out.flows.len()), (20, 20));
     let scd2 = out.flows.iter().find(|flow| flow.name == "SCD2_users").unwrap();
     assert!(matches!(&scd2.kind, FlowKind::AutoCdc(cdc) if cdc.scd_type == 2));
 }

@@ -92,6 +92,56 @@ fn expressions_of_the_dialect() {
     assert_eq!(query("SELECT CAST(a AS MAP<STRING, ARRAY<INT>>) -- ${y}\n;"), "SELECT CAST(a AS Map(STRING, ARRAY<INT>))");
 }
 
+#[test]
+fn a_watermark_stands_among_the_arguments_of_its_stream() {
+    let watermarked = "SELECT * FROM STREAM(t, __floe_watermark => ts, __floe_watermark_delay => '30 SECONDS')";
+    for text in [
+        "SELECT * FROM STREAM(t) WATERMARK ts DELAY OF INTERVAL 30 SECONDS",
+        "SELECT * FROM STREAM t WATERMARK ts DELAY OF INTERVAL '30' SECONDS",
+        "SELECT * FROM read_stream('t') watermark ts delay of '30 SECONDS'",
+    ] {
+        assert_eq!(query(text), watermarked, "{text}");
+    }
+    assert_eq!(
+        query(
+            "SELECT * FROM STREAM t WITH ('k' = 'v') WATERMARK CAST(x AS TIMESTAMP) AS time DELAY OF INTERVAL 1 DAY 2 HOURS AS a WHERE b"
+        ),
+        "SELECT * FROM STREAM(t, k => 'v', __floe_watermark => CAST(x AS TIMESTAMP), __floe_watermark_name => 'time', \
+         __floe_watermark_delay => '1 DAY 2 HOURS') AS a WHERE b"
+    );
+    assert_eq!(
+        query("SELECT * FROM STREAM read_files('p', format => 'json') WATERMARK f(a, b[0]) AS t DELAY OF '1 hour' s JOIN u ON s.a = u.a"),
+        "SELECT * FROM STREAM(read_files('p', format => 'json'), __floe_watermark => f(a, b[0]), __floe_watermark_name => 't', \
+         __floe_watermark_delay => '1 hour') s JOIN u ON s.a = u.a"
+    );
+    assert_eq!(
+        query("SELECT DISTINCT ON (a, f(b)) WITHIN WATERMARK c FROM STREAM(t)"),
+        "SELECT DISTINCT ON (a, f(b), __floe_within_watermark) c FROM STREAM(t)"
+    );
+    // Both words are names where nothing is declared.
+    for text in ["SELECT watermark, within FROM STREAM(t) watermark", "SELECT a.watermark FROM watermark, t AS watermark"] {
+        let found = query(text);
+        assert_eq!(query(&found), found, "{text}");
+    }
+}
+
+#[test]
+fn watermarks_in_wrong_places_are_errors_with_their_place() {
+    for (text, expected) in [
+        ("CREATE STREAMING TABLE t AS SELECT * FROM a WATERMARK ts DELAY OF '1 day'", "PARSE_SYNTAX_ERROR 1:45"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) AS s WATERMARK ts DELAY OF '1 day'", "PARSE_SYNTAX_ERROR 1:58"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK DELAY OF '1 day'", "PARSE_SYNTAX_ERROR 1:63"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK ts WHERE x", "PARSE_SYNTAX_ERROR 1:73"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK ts DELAY OF 5", "PARSE_SYNTAX_ERROR 1:75"),
+        ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM(a) WATERMARK ts DELAY OF INTERVAL", "PARSE_SYNTAX_ERROR 1:83"),
+        ("CREATE STREAMING TABLE t AS SELECT DISTINCT WITHIN WATERMARK * FROM STREAM(a)", "PARSE_SYNTAX_ERROR 1:45"),
+        ("CREATE STREAMING TABLE t AS SELECT f(a) WITHIN WATERMARK FROM STREAM(a)", "PARSE_SYNTAX_ERROR 1:41"),
+    ] {
+        let found = findings(&read(text));
+        assert_eq!(found.first().map(String::as_str), Some(expected), "{text}: {found:?}");
+    }
+}
+
 const ALL_SHAPES: &[&str] = &[
     "SELECT position('a' IN b), position('a', b), trim(BOTH 'x' FROM a), trim(a), substr(a,1,2), substring(a FROM 2 FOR 3), overlay(a PLACING 'b' FROM 1)",
     "SELECT a.b[0]['c'].d, a['x'], b[1]",

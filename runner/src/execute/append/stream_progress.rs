@@ -1,15 +1,15 @@
-//! Spark's words for a micro-batch, in the event `stream_progress`.
+//! The micro-batch in the words of Spark's streaming progress.
 
 use serde_json::{Value, json};
 
 use super::AppendRun;
 use crate::{
-    execute::progress::FlowMetrics,
+    execute::{progress::FlowMetrics, stateful::memory},
     state::{BatchOffsets, SourceId, SourceRange},
 };
 
 /// The micro-batch in the words of Spark's streaming progress.
-pub(super) fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
+pub(super) fn json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics: &FlowMetrics) -> Value {
     let source = |(id, range): (&SourceId, &SourceRange)| match range {
         SourceRange::Files { files, .. } => json!({"description": id, "startOffset": null, "endOffset": {"files": files.len()}}),
         SourceRange::Delta { from, to, .. } => json!({"description": id, "startOffset": from, "endOffset": to}),
@@ -24,7 +24,7 @@ pub(super) fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics
             json!({"description": id, "startOffset": null, "endOffset": {"version": version, "value": value}})
         }
     };
-    json!({
+    let mut progress = json!({
         "id": run.checkpoint.flow_id(),
         "runId": run.execution.update_id,
         "batchId": offsets.batch,
@@ -33,5 +33,11 @@ pub(super) fn progress_json(run: &AppendRun<'_>, offsets: &BatchOffsets, metrics
         "numInputRows": metrics.num_input_rows,
         "sources": offsets.sources.iter().map(source).collect::<Vec<_>>(),
         "sink": {"description": run.run.flow.target.to_string()},
-    })
+    });
+    if let Some(remembered) = run.remembered.as_ref().filter(|remembered| remembered.state.batch == offsets.batch) {
+        let (event_time, operators) = memory::progress(&remembered.staged, &remembered.state);
+        progress["eventTime"] = event_time;
+        progress["stateOperators"] = operators;
+    }
+    progress
 }
