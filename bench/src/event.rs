@@ -19,7 +19,7 @@ pub struct Shape {
     pub books: u64,
     /// Orders in 10,000 that break an expectation.
     pub bad_orders: u64,
-    /// Adds missing customers, NULL quantities and values that are no JSON, which a benchmark does not need.
+    /// Adds missing customers, NULL quantities, changes of one moment and values that are no JSON, which a benchmark does not need.
     pub dirty: bool,
 }
 
@@ -62,6 +62,8 @@ pub const COUNTRIES: [(&str, &str); 16] = [
     ("US", "United States"),
 ];
 
+/// Some changes of a customer among so many events are of one customer and one moment. The number divides the sizes of files: ties lie in one.
+const TIED: u64 = 50;
 const DAY_US: i64 = 86_400_000_000;
 
 /// Writes key and value of event `number` (the same for the same number) and says what it is about.
@@ -70,7 +72,7 @@ pub fn write(shape: &Shape, number: u64, key: &mut Vec<u8>, value: &mut Vec<u8>)
     let time_us = time_us(shape, number);
     match random.below(100) {
         0..70 => order(shape, number, time_us, &mut random, key, value).map(|()| Topic::Orders),
-        70..95 => customer(shape, time_us, &mut random, key, value).map(|()| Topic::Customers),
+        70..95 => customer(shape, number, &mut random, key, value).map(|()| Topic::Customers),
         _ => book(shape, time_us, &mut random, key, value).map(|()| Topic::Books),
     }
 }
@@ -116,10 +118,15 @@ fn price(shape: &Shape, book: u64) -> u64 {
     5 + Random::new(shape.seed, book | 1 << 60).below(60)
 }
 
-fn customer(shape: &Shape, time_us: i64, random: &mut Random, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<()> {
-    let customer = random.below(shape.customers);
+fn customer(shape: &Shape, number: u64, random: &mut Random, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<()> {
+    let (customer, time_us) = if shape.dirty && random.chance(1, 8) {
+        let first = number - number % TIED;
+        (first / TIED % shape.customers, time_us(shape, first))
+    } else {
+        (random.below(shape.customers), time_us(shape, number) - lateness(random))
+    };
     write!(key, "C{customer:05}")?;
-    let time = Time(time_us - lateness(random)).iso();
+    let time = Time(time_us).iso();
     let status = match random.below(20) {
         0 => {
             let absent = r#""email":null,"first_name":null,"last_name":null,"gender":null,"street":null,"city":null,"country_code":null"#;

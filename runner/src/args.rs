@@ -322,7 +322,7 @@ Examples:
   floe sql shop                            a prompt")]
 pub struct Sql {
     /// Statement to run
-    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     pub command: Option<String>,
     /// File with statements
     #[arg(short, long, value_name = "FILE")]

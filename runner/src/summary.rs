@@ -76,6 +76,8 @@ pub struct DatasetSummary {
     /// The worst state of its flows.
     pub state: Option<FlowState>,
     pub rows_written: u64,
+    /// Rows that change events removed.
+    pub rows_deleted: u64,
     pub dropped: u64,
     pub quarantined: u64,
     /// Records of files that could not be parsed, whatever became of them.
@@ -110,10 +112,10 @@ impl UpdateSummary {
     /// True if no flow had anything to do.
     pub fn nothing_new(&self) -> bool {
         let idle = |dataset: &DatasetSummary| {
-            dataset.rows_written == 0
+            dataset.rows_written + dataset.rows_deleted == 0
                 && dataset.dropped + dataset.corrupt_records + dataset.corrupt_files == 0
                 && matches!(dataset.state, None | Some(FlowState::Completed | FlowState::Idle | FlowState::Excluded))
-                && dataset.refresh.as_deref().is_none_or(|refresh| matches!(refresh, "NO_OP" | "APPEND" | "ONCE"))
+                && dataset.refresh.as_deref().is_none_or(|refresh| matches!(refresh, "NO_OP" | "APPEND" | "AUTO_CDC" | "ONCE"))
         };
         self.state == UpdateState::Completed && self.datasets.iter().all(idle)
     }

@@ -17,16 +17,16 @@ async fn o08_bookstore_in_cluster() -> anyhow::Result<()> {
 
     // The same numbers as a local run, in the objects and on the volume.
     let settled = |tables: &[floe_crds::table::Table]| {
-        tables.len() == 7 && tables.iter().all(|table| table.status.as_ref().is_some_and(|status| status.rows.is_some()))
+        tables.len() == 9 && tables.iter().all(|table| table.status.as_ref().is_some_and(|status| status.rows.is_some()))
     };
-    shop.tenant.wait_list::<floe_crds::table::Table>("seven tables with rows", settled).await?;
+    shop.tenant.wait_list::<floe_crds::table::Table>("nine tables with rows", settled).await?;
     let shown = shop.shown().await?;
-    assert_eq!(shown.iter().map(|(_, rows, _)| rows.unwrap_or_default()).sum::<i64>(), 6507, "{shown:?}");
+    assert_eq!(shown.iter().map(|(_, rows, _)| rows.unwrap_or_default()).sum::<i64>(), 6686, "{shown:?}");
     let bronze = shown.iter().find(|(name, ..)| name == "bronze").unwrap();
     assert_eq!(bronze.1, Some(2000));
     assert_eq!(shop.bronze().await?.0, 2000);
     let totals = update.status.as_ref().and_then(|status| status.totals.clone()).unwrap();
-    assert_eq!(totals.rows_written, 6507);
+    assert_eq!((totals.rows_written, totals.upserted, totals.deleted), (6443, 243, 0));
 
     // What a person sees.
     let pipelines = kubectl(&shop.tenant, &["get", "pipelines.floe.dev"], None).await?;

@@ -37,7 +37,7 @@ async fn o49_namespaced_mode() -> anyhow::Result<()> {
         assert_eq!(state(&update), Some(UpdateState::Completed), "{:#?}", update.status);
         shop.condition(ConditionType::Ready, "True", "GraphValid").await?;
         assert_eq!(shop.bronze().await?.0, 2000);
-        assert_eq!(shop.shown().await?.len(), 7);
+        assert_eq!(shop.shown().await?.len(), 9);
         shop.land().await?;
         assert_eq!(state(&shop.ended(2).await?), Some(UpdateState::Completed));
         assert_eq!(shop.bronze().await?.0, 2001);

@@ -28,7 +28,7 @@ async fn o59_replay_request() -> anyhow::Result<()> {
     assert_eq!(state(&update), Some(UpdateState::Completed), "{:#?}", update.status);
     let pod = update.status.context("no status")?.attempts.remove(0).pod.context("no pod")?;
     let in_pod = planned(&shop.tenant.api::<Pod>().logs(&pod, &LogParams::default()).await?)?;
-    assert_eq!(in_pod.as_array().map(Vec::len), Some(9), "{in_pod:#}");
+    assert_eq!(in_pod.as_array().map(Vec::len), Some(12), "{in_pod:#}");
 
     let request: ConfigMap = shop.tenant.get(&format!("{ATTEMPT}-request")).await?;
     let request = request.data.and_then(|mut data| data.remove("request.json")).context("no request")?;

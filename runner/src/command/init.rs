@@ -31,6 +31,7 @@ const BOOKSTORE: &[TemplateFile] = bookstore![
     "cluster/pipeline.yaml",
     "transformations/1_ingestion.sql",
     "transformations/2_silver.sql",
+    "transformations/3_cdc.sql",
     "transformations/4_gold.sql",
     "data/landing/country_lookup/country_lookup.json",
     "data/landing/kafka-raw-etl/sample-0000.json",

@@ -143,11 +143,11 @@ impl Observer for FlowEvents {
             FlowNotice::Working => return,
             FlowNotice::Batch(progress) if progress.batch_id.is_none() => {
                 if let Some(known) = self.lock().get_mut(flow) {
-                    known.refresh = Some(progress);
+                    known.refresh = Some(*progress);
                 }
                 return;
             }
-            FlowNotice::Batch(progress) => Event::committed(self.subject(flow), progress),
+            FlowNotice::Batch(progress) => Event::committed(self.subject(flow), *progress),
             FlowNotice::Planned(plan) => {
                 let subject = self.subject(flow);
                 let planning = planning_information(&plan, subject.dataset_name.as_deref().unwrap_or_default());

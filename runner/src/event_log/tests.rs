@@ -270,7 +270,7 @@ async fn numbers_of_a_refresh_stand_in_its_completed_event_only() {
     for state in [FlowState::Queued, FlowState::Planning, FlowState::Starting, FlowState::Running] {
         flows.state("stats", state);
     }
-    flows.notice("stats", FlowNotice::Batch(batch(None, 5)));
+    flows.notice("stats", FlowNotice::Batch(Box::new(batch(None, 5))));
     flows.ended("stats", &FlowResult { refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() });
     let events = lines.events();
     let statuses: Vec<_> = events.iter().map(|e| e["details"]["flow_progress"]["status"].as_str().unwrap()).collect();

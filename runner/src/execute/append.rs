@@ -4,9 +4,10 @@ mod lateness;
 mod remember;
 mod snapshots;
 mod stream_progress;
+mod streams;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -43,6 +44,7 @@ use crate::{
         ledger::{Overwrites, Unseen},
     },
 };
+use streams::Planned;
 
 /// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.
 pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, FlowFailure> {
@@ -122,43 +124,6 @@ struct PlannedBatch {
     sources: BTreeMap<SourceId, SourceRange>,
     files: u64,
     bytes: u64,
-}
-
-/// The streams of a flow as they are planned: no two of them may read the same rows.
-#[derive(Default)]
-struct Planned {
-    streams: BTreeMap<SourceId, Arc<Relation>>,
-    /// Who listed each file; only filled if there are several streams.
-    files: HashMap<String, SourceId>,
-}
-
-impl Planned {
-    /// False for a stream that is planned already: two leaves that read one place in the same way share one range.
-    fn is_new(&mut self, id: &SourceId, relation: &Arc<Relation>) -> Result<bool, Failure> {
-        match self.streams.get(id) {
-            None => {
-                self.streams.insert(id.clone(), Arc::clone(relation));
-                Ok(true)
-            }
-            Some(known) if known.reads_like(relation) => Ok(false),
-            Some(_) => Err(overlap(id, id, "with different options")),
-        }
-    }
-
-    /// Validation compares places by their text; what they hold is known only now.
-    fn list(&mut self, id: &SourceId, listing: &[FileEntry], several: bool) -> Result<(), Failure> {
-        for file in listing.iter().filter(|_| several) {
-            if let Some(other) = self.files.insert(file.path.clone(), id.clone()) {
-                return Err(overlap(&other, id, &format!("and both hold {}", file.path)));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn overlap(one: &SourceId, other: &SourceId, why: &str) -> Failure {
-    Failure::user("STREAMING_SOURCES_OVERLAP", format!("one query reads {one} and {other} as streams {why}"))
-        .help("write two flows into the table, each with one of them (CREATE FLOW … AS INSERT INTO … BY NAME SELECT …)")
 }
 
 /// Versions that do not hold the batch in hand: they were seen before it was planned, or the log was asked. `None`: the batch was planned by an
@@ -529,7 +494,7 @@ impl AppendRun<'_> {
             self.notice(FlowNotice::Compared { duration_ms: progress.metrics.executor_time_ms });
         }
         self.notice(FlowNotice::Stream(stream_progress::json(self, offsets, &progress.metrics)));
-        self.notice(FlowNotice::Batch(progress));
+        self.notice(FlowNotice::Batch(Box::new(progress)));
     }
 
     /// A batch that neither read nor wrote a row leaves no version behind; one that counted anything does, so that its numbers last. Events that

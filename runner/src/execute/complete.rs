@@ -115,7 +115,7 @@ async fn committed(
     progress: FlowProgress,
 ) -> Result<FlowResult, FlowFailure> {
     let total = FlowProgress { target_version: Some(position.own_version), ..progress };
-    execution.observer.notice(&run.flow.name, FlowNotice::Batch(total.clone()));
+    execution.observer.notice(&run.flow.name, FlowNotice::Batch(Box::new(total.clone())));
     let done = FlowResult { total, batches: 1, refresh: Some(RefreshType::CompleteRecompute), ..FlowResult::default() };
     match view::write(&execution.storage, &run.flow.name, position).await {
         Ok(()) => Ok(done),

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{cdc::Counts, expectation::DataQuality, stateful::memory::StreamingMetrics};
+use super::{cdc::Counts, expectation::DataQuality, stateful::memory::StateMetrics};
 
 /// Numbers of one micro-batch or refresh; absent values do not apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +34,9 @@ pub struct FlowMetrics {
     /// Commits of a source with updates or deletes that were passed over.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_skipped_change_commits: u64,
-    /// Rows that were older than the watermark. Absent for flows that have no state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_rows_dropped_by_watermark: Option<u64>,
-    /// Event times and watermark. Absent for flows that have no state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub streaming_metrics: Option<Box<StreamingMetrics>>,
+    /// Late rows, event times and watermark. Absent for flows that have no state.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Box<StateMetrics>>,
     /// Wall time of the execution in milliseconds.
     pub executor_time_ms: u64,
     /// What is known and not processed after this micro-batch.
@@ -74,8 +71,11 @@ impl FlowMetrics {
         self.num_corrupt_records += later.num_corrupt_records;
         self.num_corrupt_files += later.num_corrupt_files;
         self.num_skipped_change_commits += later.num_skipped_change_commits;
-        self.num_rows_dropped_by_watermark = sum(self.num_rows_dropped_by_watermark, later.num_rows_dropped_by_watermark);
-        self.streaming_metrics = later.streaming_metrics.clone().or_else(|| self.streaming_metrics.take());
+        match (&mut self.state, &later.state) {
+            (Some(state), Some(later)) => state.add(later),
+            (state @ None, Some(later)) => *state = Some(later.clone()),
+            (_, None) => {}
+        }
         self.executor_time_ms += later.executor_time_ms;
         self.backlog_files = later.backlog_files.or(self.backlog_files);
         self.backlog_bytes = later.backlog_bytes.or(self.backlog_bytes);
@@ -200,7 +200,7 @@ pub enum FlowNotice {
     /// An idle flow of a continuous update has found new data.
     Working,
     /// A micro-batch was committed.
-    Batch(FlowProgress),
+    Batch(Box<FlowProgress>),
     /// A materialized view was planned.
     Planned(RefreshPlan),
     /// Something unexpected that does not stop the flow: error class and text.

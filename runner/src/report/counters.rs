@@ -73,13 +73,19 @@ pub fn add_progress(counters: &mut Counters, flow: &str, dataset: &str, progress
 fn add_metrics(counters: &mut Counters, flow: &str, dataset: &str, metrics: &FlowMetrics) {
     let of_flow = [("flow", flow), ("dataset", dataset)];
     add(counters, "floe_flow_input_rows_total", &of_flow, metrics.num_input_rows as f64);
-    add(counters, "floe_flow_output_rows_total", &of_flow, metrics.rows_written().unwrap_or(0) as f64);
+    add(counters, "floe_flow_output_rows_total", &of_flow, metrics.num_output_rows.unwrap_or(0) as f64);
     add(counters, "floe_flow_output_bytes_total", &of_flow, metrics.num_output_bytes.unwrap_or(0) as f64);
     add(counters, "floe_files_ingested_total", &[("flow", flow)], metrics.num_input_files as f64);
     add(counters, "floe_corrupt_files_total", &[("flow", flow)], metrics.num_corrupt_files as f64);
-    let late = metrics.num_rows_dropped_by_watermark.unwrap_or(0);
+    let late = metrics.state.as_ref().map_or(0, |state| state.num_rows_dropped_by_watermark);
     add(counters, "floe_flow_late_rows_total", &[("flow", flow)], late as f64);
     add(counters, "floe_corrupt_records_total", &[("flow", flow)], metrics.num_corrupt_records as f64);
+    let changes = metrics.cdc.unwrap_or_default();
+    add(counters, "floe_flow_upserted_rows_total", &of_flow, changes.upserted as f64);
+    add(counters, "floe_flow_deleted_rows_total", &of_flow, changes.deleted as f64);
+    add(counters, "floe_cdc_tied_events_total", &of_flow, changes.tied as f64);
+    add(counters, "floe_cdc_late_events_total", &of_flow, changes.late as f64);
+    add(counters, "floe_cdc_ignored_events_total", &of_flow, changes.ignored as f64);
     if metrics.rows_written().is_some() {
         observe_seconds(counters, flow, metrics.executor_time_ms as f64 / 1000.0);
     }

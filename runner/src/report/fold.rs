@@ -214,9 +214,13 @@ impl Fold {
         }
         let dropped = quality.dropped_records.saturating_sub(quality.quarantined_records) as i64;
         let quarantined = quality.quarantined_records as i64;
-        let rows = metrics.rows_written().unwrap_or(0) as i64;
+        let rows = metrics.num_output_rows.unwrap_or(0) as i64;
+        let changes = metrics.cdc.unwrap_or_default();
+        let (upserted, deleted) = (changes.upserted as i64, changes.deleted as i64);
         let totals = &mut self.report.totals;
         totals.rows_written += rows;
+        totals.upserted += upserted;
+        totals.deleted += deleted;
         totals.dropped += dropped;
         totals.quarantined += quarantined;
         totals.bytes_written += metrics.num_output_bytes.unwrap_or(0) as i64;
@@ -226,6 +230,8 @@ impl Fold {
         table.version = record.reports.and_then(CountedIn::target).max(table.version);
         let refresh = table.refresh.get_or_insert_default();
         refresh.rows_written += rows;
+        refresh.upserted += upserted;
+        refresh.deleted += deleted;
         refresh.dropped += dropped;
         refresh.quarantined += quarantined;
         if let Some(generation) = generation {
@@ -338,7 +344,7 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
         ("num_corrupt_records", metrics.num_corrupt_records),
         ("num_corrupt_files", metrics.num_corrupt_files),
         ("num_skipped_change_commits", metrics.num_skipped_change_commits),
-        ("num_rows_dropped_by_watermark", metrics.num_rows_dropped_by_watermark.unwrap_or(0)),
+        ("num_rows_dropped_by_watermark", metrics.state.as_ref().map_or(0, |state| state.num_rows_dropped_by_watermark)),
         ("executor_time_ms", metrics.executor_time_ms),
         ("dropped_records", quality.dropped_records),
         ("quarantined_records", quality.quarantined_records),
@@ -347,7 +353,7 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
     for (name, value) in counted.into_iter().chain(of_events).filter(|(_, value)| *value > 0) {
         *sums.entry(name.to_string()).or_default() += value as i64;
     }
-    let state = metrics.streaming_metrics.as_ref();
+    let state = metrics.state.as_ref().map(|state| &state.streaming_metrics);
     let (state_rows, state_bytes) = (state.map(|state| state.state_rows), state.map(|state| state.state_bytes));
     let latest = [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)];
     for (name, value) in latest.into_iter().chain([("state_rows", state_rows), ("state_bytes", state_bytes)]) {
@@ -363,6 +369,6 @@ fn streaming(generation: u64, metrics: &FlowMetrics) -> Streaming {
         backlog_files: metrics.backlog_files.map(|files| files as i64),
         backlog_bytes: metrics.backlog_bytes.map(|bytes| bytes as i64),
         backlog_seconds: None,
-        watermark: metrics.streaming_metrics.as_ref().and_then(|streaming| streaming.watermark.as_ref()?.parse().ok()).map(time),
+        watermark: metrics.state.as_ref().and_then(|state| state.streaming_metrics.watermark.as_ref()?.parse().ok()).map(time),
     }
 }

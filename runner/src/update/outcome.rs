@@ -93,6 +93,7 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdateP
         dataset: name.short(&resolved.project.input.namespace),
         state: flows.iter().filter_map(|(_, flow)| flow.state).max_by_key(|state| severity(*state)),
         rows_written: metrics().filter_map(crate::execute::progress::FlowMetrics::rows_written).sum(),
+        rows_deleted: metrics().filter_map(|metrics| Some(metrics.cdc?.deleted)).sum(),
         dropped: quality.dropped_records - quality.quarantined_records,
         quarantined: quality.quarantined_records,
         corrupt_records: metrics().map(|metrics| metrics.num_corrupt_records).sum(),

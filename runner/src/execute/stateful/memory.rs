@@ -13,6 +13,24 @@ use crate::{
     state::{BatchState, OperatorState, Segment, format::VERSION},
 };
 
+/// What flows with state count beside other flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMetrics {
+    /// Rows that were older than the watermark.
+    pub num_rows_dropped_by_watermark: u64,
+    /// Event times and watermark.
+    #[serde(default)]
+    pub streaming_metrics: StreamingMetrics,
+}
+
+impl StateMetrics {
+    /// Adds the numbers of a later micro-batch; event times and watermark are those of the later one.
+    pub fn add(&mut self, later: &Self) {
+        self.num_rows_dropped_by_watermark += later.num_rows_dropped_by_watermark;
+        self.streaming_metrics = later.streaming_metrics.clone();
+    }
+}
+
 /// Event times of a micro-batch and its watermark, in the words of the event log. The keys that are remembered after it are not in the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -81,15 +99,16 @@ pub async fn after(plan: &StateOfPlan, batch: &Batch<'_>, staged: &StagedState, 
 
 /// Adds what a batch of a flow with state counted to its numbers.
 pub fn count(metrics: &mut FlowMetrics, staged: &StagedState, state: &BatchState) {
-    metrics.num_rows_dropped_by_watermark = Some(staged.operators.values().map(|operator| operator.late).sum());
     let bounds = staged.event_times.values().filter_map(|times| times.bounds);
     let bounds = bounds.reduce(|(low, high), (other_low, other_high)| (low.min(other_low), high.max(other_high)));
-    metrics.streaming_metrics = Some(Box::new(StreamingMetrics {
+    let streaming_metrics = StreamingMetrics {
         event_time: bounds.map(|(min, max)| EventTimeBounds { min: text(min), max: text(max) }),
         watermark: state.watermark_us.map(text),
         state_rows: state.segments().map(|segment| segment.rows).sum(),
         state_bytes: state.segments().map(bytes).sum(),
-    }));
+    };
+    let num_rows_dropped_by_watermark = staged.operators.values().map(|operator| operator.late).sum();
+    metrics.state = Some(Box::new(StateMetrics { num_rows_dropped_by_watermark, streaming_metrics }));
 }
 
 /// `eventTime` and `stateOperators` of Spark's streaming progress.
