@@ -12,12 +12,18 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// What `kubectl diff` shows: the live object beside what an apply would make of it. The status is the operator's, who may be writing it.
+/// What `kubectl diff` shows: the live object beside what an apply would make of it, at a moment in which the operator wrote nothing.
 async fn diff(scene: &Scene, manifest: &Value) -> anyhow::Result<(Value, Value)> {
     let api = scene.tenant.dynamic(manifest)?;
     let name = manifest["metadata"]["name"].as_str().unwrap();
-    let applied = api.patch(name, &PatchParams::apply("kubectl").dry_run(), &Patch::Apply(manifest)).await?;
-    let [live, applied] = [api.get(name).await?, applied].map(|mut object| {
+    let (live, applied) = loop {
+        let before = api.get(name).await?;
+        let applied = api.patch(name, &PatchParams::apply("kubectl").dry_run(), &Patch::Apply(manifest)).await?;
+        if api.get(name).await?.resource_version() == before.resource_version() {
+            break (before, applied);
+        }
+    };
+    let [live, applied] = [live, applied].map(|mut object| {
         object.managed_fields_mut().clear();
         object.metadata.resource_version = None;
         let mut object = serde_json::to_value(object).unwrap();
