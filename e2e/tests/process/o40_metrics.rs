@@ -50,6 +50,9 @@ async fn a_live_process_exports_what_the_reference_says() -> anyhow::Result<()> 
     let page = reference()?;
     let mut exported = exported(&operator.get("/metrics").await?);
     let documented: BTreeMap<_, _> = ["Operator", "Process"].into_iter().flat_map(|heading| documented(&page, heading)).collect();
+    for (name, labels) in &exported {
+        assert_eq!(Some(labels), documented.get(name), "{name}");
+    }
     // What has happened to nobody yet has no series; some of it may have happened.
     let not_yet = [
         "floe_operator_event_lag_seconds",
