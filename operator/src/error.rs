@@ -27,6 +27,14 @@ pub enum Error {
         /// Which object.
         key: Key,
     },
+    /// A name that the operator needs still belongs to what an earlier object of the same name owned.
+    #[error("{kind} {key} of an earlier life is still being deleted")]
+    Leaving {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Which object.
+        key: Key,
+    },
     /// The reconcile took longer than it may.
     #[error("not done after {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -80,6 +88,7 @@ impl Error {
         match self {
             Self::Api { source, .. } => class_of(source),
             Self::NameTaken { .. } => ErrorClass::User,
+            Self::Leaving { .. } => ErrorClass::Transient,
             Self::TimedOut(_) => ErrorClass::Timeout,
             Self::Unwritable { .. } => ErrorClass::Internal,
         }

@@ -55,15 +55,32 @@ pub fn is_of_earlier_life(object: &impl Resource, of: &Pipeline) -> bool {
     pipeline(object).is_some_and(|owner| owner.name == of.name_any() && Some(&owner.uid) != of.uid().as_ref())
 }
 
-/// True if `found` may become as `wanted` is: it has the same owner, or had it in an earlier life, or carries our labels and has no owner any more.
-pub fn may_become<K: Resource>(found: &K, wanted: &K) -> bool {
+/// Whose `found` is, for someone who wants it to be as `wanted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The owner of `wanted` owns it.
+    Ours,
+    /// It was made for an owner of the same name that is no more, and goes as soon as the garbage collector comes.
+    OfEarlierLife,
+    /// It carries our labels and has no owner any more.
+    Orphan,
+    /// Someone else made it.
+    Foreign,
+}
+
+/// Whose `found` is, under the name of `wanted`.
+pub fn claim<K: Resource>(found: &K, wanted: &K) -> Claim {
     let who = |owner: &OwnerReference| (owner.api_version.clone(), owner.kind.clone(), owner.name.clone());
-    match owner(found) {
-        Some(of) => owner(wanted).map(who) == Some(who(of)),
-        None => [labels::MANAGED_BY, labels::PIPELINE].iter().all(|label| {
-            let value = |object: &K| object.labels().get(*label).cloned();
-            value(found).is_some() && value(found) == value(wanted)
-        }),
+    let value = |object: &K, label: &str| object.labels().get(label).cloned();
+    match (owner(found), owner(wanted)) {
+        (Some(of), Some(ours)) if of.uid == ours.uid => Claim::Ours,
+        (Some(of), Some(ours)) if who(of) == who(ours) => Claim::OfEarlierLife,
+        (None, None) => Claim::Ours,
+        (None, Some(_)) => {
+            let is_ours = |label: &&str| value(found, label).is_some() && value(found, label) == value(wanted, label);
+            if [labels::MANAGED_BY, labels::PIPELINE].iter().all(is_ours) { Claim::Orphan } else { Claim::Foreign }
+        }
+        _ => Claim::Foreign,
     }
 }
 
@@ -106,13 +123,13 @@ mod tests {
     fn nothing_of_others_is_taken_over() {
         let ours = [(labels::MANAGED_BY, labels::OPERATOR), (labels::PIPELINE, "shop")];
         let wanted = account(Some(reference(&shop("now"))), &ours);
-        let may = |owner, labels: &[(&str, &str)]| may_become(&account(owner, labels), &wanted);
-        assert!(may(Some(reference(&shop("now"))), &[]));
-        assert!(may(Some(reference(&shop("before"))), &ours), "the garbage collector has not come yet");
-        assert!(may(None, &ours), "orphaned with its Pipeline");
-        assert!(!may(None, &[]) && !may(None, &[(labels::MANAGED_BY, "Helm")]));
+        let claim = |owner, labels: &[(&str, &str)]| claim(&account(owner, labels), &wanted);
+        assert_eq!(claim(Some(reference(&shop("now"))), &[]), Claim::Ours);
+        assert_eq!(claim(Some(reference(&shop("before"))), &ours), Claim::OfEarlierLife, "the garbage collector has not come yet");
+        assert_eq!(claim(None, &ours), Claim::Orphan, "with its Pipeline");
+        assert_eq!([claim(None, &[]), claim(None, &[(labels::MANAGED_BY, "Helm")])], [Claim::Foreign; 2]);
         let of_deployment =
             OwnerReference { api_version: "apps/v1".to_string(), kind: "Deployment".to_string(), ..reference(&shop("now")) };
-        assert!(!may(Some(of_deployment), &ours));
+        assert_eq!(claim(Some(OwnerReference { uid: "d".to_string(), ..of_deployment }), &ours), Claim::Foreign);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     error::Error,
     key::Key,
-    owner::{may_become, owner},
+    owner::{Claim, claim},
     watch::Watched,
 };
 
@@ -112,28 +112,40 @@ impl Context {
                 Ok(Created::New(made))
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let gone = || Error::NameTaken { kind: K::NAME, key: key.clone() };
-                let found: K = self.fetch(&key).await?.ok_or_else(gone)?;
-                if owner(&found).map(|owner| &owner.uid) != owner(object).map(|owner| &owner.uid) {
-                    return Err(gone());
+                let Some(found) = self.fetch::<K>(&key).await? else { return Err(Error::Leaving { kind: K::NAME, key }) };
+                match claim(&found, object) {
+                    Claim::Ours => {
+                        self.note(found.clone());
+                        Ok(Created::Found(found))
+                    }
+                    Claim::OfEarlierLife => Err(Error::Leaving { kind: K::NAME, key }),
+                    Claim::Orphan | Claim::Foreign => Err(Error::NameTaken { kind: K::NAME, key }),
                 }
-                self.note(found.clone());
-                Ok(Created::Found(found))
             }
             Err(error) => Err(Self::failed::<K>("create", &key)(error)),
         }
     }
 
-    /// Server-side apply of `object`: what it names becomes so, what others wrote stays. A name that belongs to another owner is an error.
+    /// Server-side apply of `object`: what it names becomes so, what others wrote stays. A name that belongs to another owner is an error; what an
+    /// earlier life made is awaited, because only who may delete an object may give it another owner.
     pub async fn apply<K: Writable>(&self, object: &K) -> Result<K, Error> {
         let key = Key::of(object);
-        if self.fetch::<K>(&key).await?.is_some_and(|found| !may_become(&found, object)) {
-            return Err(Error::NameTaken { kind: K::NAME, key });
+        let claim = self.fetch::<K>(&key).await?.map(|found| claim(&found, object));
+        match claim {
+            None | Some(Claim::Ours | Claim::Orphan) => {}
+            Some(Claim::OfEarlierLife) => return Err(Error::Leaving { kind: K::NAME, key }),
+            Some(Claim::Foreign) => return Err(Error::NameTaken { kind: K::NAME, key }),
         }
         let params = PatchParams::apply(self.manager).force();
         let body = typed(object)?;
-        let made: K =
-            self.api(&key.namespace).patch(&key.name, &params, &Patch::Apply(body)).await.map_err(Self::failed::<K>("apply", &key))?;
+        let made: K = match self.api(&key.namespace).patch(&key.name, &params, &Patch::Apply(body)).await {
+            Ok(made) => made,
+            // Some API servers let only those take over an orphan who may delete it.
+            Err(kube::Error::Api(status)) if status.code == 403 && claim == Some(Claim::Orphan) => {
+                return Err(Error::NameTaken { kind: K::NAME, key });
+            }
+            Err(error) => return Err(Self::failed::<K>("apply", &key)(error)),
+        };
         self.note(made.clone());
         Ok(made)
     }
