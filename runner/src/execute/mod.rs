@@ -31,6 +31,7 @@ pub mod cdc;
 mod complete;
 pub mod expectation;
 mod inputs;
+mod operator;
 pub mod places;
 pub mod progress;
 pub mod refresh;

@@ -1,22 +1,15 @@
 //! Expectations of temporary views inside a plan: the physical operator of `Expect` nodes, and the planner of all nodes that are ours.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session as PlannerSession,
-    common::tree_node::TreeNodeRecursion,
-    error::{DataFusionError, Result},
+    error::Result,
     execution::{SendableRecordBatchStream, TaskContext, context::QueryPlanner},
     logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
     physical_expr::PhysicalExpr,
-    physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-        stream::RecordBatchStreamAdapter,
-    },
+    physical_plan::{ExecutionPlan, stream::RecordBatchStreamAdapter},
     physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
 };
 use floe_graph::{
@@ -30,7 +23,8 @@ use futures::TryStreamExt;
 
 use super::{
     expectation::{DataQuality, Evaluator, QuarantineOrigin, Tally},
-    stateful::{DeduplicateExec, Keys, Operator, StateRun, WatermarkExec},
+    operator::{OperatorExec, RowOperator},
+    stateful::{Deduplicating, Keys, Noting, StateRun},
 };
 use crate::failure::Failure;
 
@@ -110,84 +104,48 @@ impl ExtensionPlanner for ExpectPlanner {
         let ([logical], [physical]) = (logical_inputs, physical_inputs) else { return Ok(None) };
         let bound = |expr: &Expr| planner.create_physical_expr(expr, logical.schema(), session, context);
         if let Some(watermark) = node.as_any().downcast_ref::<Watermark>() {
-            let column = bound(&watermark.column)?;
-            return Ok(Some(Arc::new(WatermarkExec::new(Arc::clone(physical), watermark.name(), column, self.run.clone()))));
+            let noting = Noting { name: watermark.name(), column: [bound(&watermark.column)?], run: self.run.clone() };
+            return Ok(Some(Arc::new(OperatorExec::new(Arc::clone(physical), noting))));
         }
         if let Some(operator) = node.as_any().downcast_ref::<Deduplicate>() {
             let all = |exprs: &[Expr]| exprs.iter().map(bound).collect::<Result<Vec<_>>>();
             let types = operator.keys.iter().map(|key| key.get_type(logical.schema())).collect::<Result<Vec<_>>>()?;
             let event_time = operator.event_time.as_ref().map(bound).transpose()?;
             let keys = Keys::new(all(&operator.keys)?, &types, event_time, operator.remember)?;
-            let operator = Operator { number: operator.number, keys, order: all(&operator.order)?, run: self.run.clone() };
-            return Ok(Some(Arc::new(DeduplicateExec::new(Arc::clone(physical), operator))));
+            let operator = Deduplicating::new(operator.number, keys, all(&operator.order)?, self.run.clone());
+            return Ok(Some(Arc::new(OperatorExec::new(Arc::clone(physical), operator))));
         }
         let Some(expect) = node.as_any().downcast_ref::<Expect>() else { return Ok(None) };
         let predicates = expect.expectations.iter().map(|e| bound(&e.predicate)).collect::<Result<Vec<_>>>()?;
         let tally = self.tallies.add(expect.expectations.clone());
-        Ok(Some(Arc::new(ExpectExec { input: Arc::clone(physical), predicates, tally })))
+        Ok(Some(Arc::new(OperatorExec::new(Arc::clone(physical), Expecting { predicates, tally }))))
     }
 }
 
 /// Counts the expectations of a view on every row, and drops the rows that violate a DROP expectation.
-#[derive(Debug)]
-struct ExpectExec {
-    input: Arc<dyn ExecutionPlan>,
+struct Expecting {
     predicates: Vec<Arc<dyn PhysicalExpr>>,
     tally: Arc<Tally>,
 }
 
-impl DisplayAs for ExpectExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RowOperator for Expecting {
+    const NAME: &'static str = "ExpectExec";
+
+    fn details(&self) -> String {
         let names: Vec<&str> = self.tally.expectations().iter().map(|e| e.name.as_str()).collect();
-        write!(f, "ExpectExec: {}", names.join(", "))
-    }
-}
-
-impl ExecutionPlan for ExpectExec {
-    fn name(&self) -> &'static str {
-        "ExpectExec"
+        names.join(", ")
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+    fn expressions(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.predicates
     }
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
-        for predicate in &self.predicates {
-            if f(predicate)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children).map_err(|_| DataFusionError::Internal("ExpectExec has one input".to_string()))?;
-        Ok(Arc::new(Self { input, predicates: self.predicates.clone(), tally: Arc::clone(&self.tally) }))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(&self, input: &Arc<dyn ExecutionPlan>, partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         // Views have no quarantine, so nobody is named as the origin of quarantined rows.
         let nobody = QuarantineOrigin { flow: String::new(), update_id: String::new(), batch_id: 0, at_us: 0 };
         let evaluator = Evaluator::new(Arc::clone(&self.tally), self.predicates.clone(), nobody);
-        let rows = self.input.execute(partition, context)?;
+        let rows = input.execute(partition, Arc::clone(context))?;
         let kept = rows.and_then(move |batch| std::future::ready(evaluator.sort_rows(batch).map(|sorted| sorted.kept)));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), kept)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), kept)))
     }
 }

@@ -1,19 +1,20 @@
 //! An input of a micro-batch in the order of its sort key: rows are given their sort key as they pass, then the engine sorts them, on disk
 //! if memory is short.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::{DataType, Field, Schema, SchemaRef},
-    common::tree_node::TreeNodeRecursion,
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, expressions::Column},
+    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-        ReplaceChildrenOptions, sorts::sort::SortExec, sorts::sort_preserving_merge::SortPreservingMergeExec,
+        ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties, sorts::sort::SortExec,
+        sorts::sort_preserving_merge::SortPreservingMergeExec,
     },
 };
+
+use crate::execute::operator::{OperatorExec, RowOperator};
 
 /// The columns of `rows` behind those that an input is sorted by.
 pub fn sorted_schema(rows: &Schema) -> SchemaRef {
@@ -36,7 +37,7 @@ pub fn sorted(
     prepare: Prepare,
     context: &Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
-    let prepared: Arc<dyn ExecutionPlan> = Arc::new(PrepareExec::new(input, Arc::clone(schema), prepare));
+    let prepared: Arc<dyn ExecutionPlan> = Arc::new(OperatorExec::new(input, Preparing { schema: Arc::clone(schema), prepare }));
     let by_key = PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(0).name(), 0)));
     let order = LexOrdering::new([by_key]).ok_or_else(|| DataFusionError::Internal("an empty order".to_string()))?;
     let partitions = prepared.output_partitioning().partition_count();
@@ -48,68 +49,26 @@ pub fn sorted(
 }
 
 /// Passes each partition of its input through a function.
-struct PrepareExec {
-    input: Arc<dyn ExecutionPlan>,
+struct Preparing {
+    schema: SchemaRef,
     prepare: Prepare,
-    properties: Arc<PlanProperties>,
 }
 
-impl PrepareExec {
-    fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, prepare: Prepare) -> Self {
+impl RowOperator for Preparing {
+    const NAME: &'static str = "PrepareExec";
+    const KEEPS_ORDER: bool = false;
+
+    fn properties(&self, input: &dyn ExecutionPlan) -> Arc<PlanProperties> {
         let of_input = input.properties();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            datafusion::physical_plan::Partitioning::UnknownPartitioning(of_input.output_partitioning().partition_count()),
+        Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&self.schema)),
+            Partitioning::UnknownPartitioning(of_input.output_partitioning().partition_count()),
             of_input.emission_type,
             of_input.boundedness,
-        );
-        Self { input, prepare, properties: Arc::new(properties) }
-    }
-}
-
-impl fmt::Debug for PrepareExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrepareExec({:?})", self.input)
-    }
-}
-
-impl DisplayAs for PrepareExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PrepareExec")
-    }
-}
-
-impl ExecutionPlan for PrepareExec {
-    fn name(&self) -> &'static str {
-        "PrepareExec"
+        ))
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children).map_err(|_| DataFusionError::Internal("PrepareExec has one input".to_string()))?;
-        Ok(Arc::new(Self::new(input, self.schema(), Arc::clone(&self.prepare))))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok((self.prepare)(self.input.execute(partition, context)?))
+    fn execute(&self, input: &Arc<dyn ExecutionPlan>, partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        Ok((self.prepare)(input.execute(partition, Arc::clone(context))?))
     }
 }

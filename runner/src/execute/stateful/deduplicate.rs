@@ -1,11 +1,8 @@
 //! The physical operator of keyed de-duplication: rows sorted by key and source order meet the remembered keys, sorted too, in one pass.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex as StdMutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex as StdMutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 use datafusion::{
@@ -15,14 +12,13 @@ use datafusion::{
         datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
         row::{RowConverter, SortField},
     },
-    common::tree_node::TreeNodeRecursion,
     datasource::provider_as_source,
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::LogicalPlanBuilder,
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+        ExecutionPlan, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
         stream::RecordBatchStreamAdapter,
     },
@@ -35,7 +31,10 @@ use super::{
     keys::{EXPIRES, KeyWriter, Keys, is_expired, within_engine},
 };
 use crate::{
-    execute::cdc::sorted::{Prepare, sorted},
+    execute::{
+        cdc::sorted::{Prepare, sorted},
+        operator::RowOperator,
+    },
     keyed::{KeyFilterBuilder, KeyedCounters, TableRows},
     state::Segment,
 };
@@ -47,50 +46,38 @@ const SORT_COLUMNS: usize = 2;
 type Passing = Arc<Mutex<Option<BoxStream<'static, Result<RecordBatch>>>>>;
 
 /// Gives out the first row of each key that is not remembered.
-pub struct DeduplicateExec {
-    input: Arc<dyn ExecutionPlan>,
+pub struct Deduplicating {
     operator: Arc<Operator>,
-    properties: Arc<PlanProperties>,
     passing: Passing,
 }
 
 /// One operator in one attempt of a micro-batch.
 #[derive(Debug)]
-pub struct Operator {
+struct Operator {
     /// Its place among the operators of the flow.
-    pub number: usize,
+    number: usize,
     /// The keys of its input.
-    pub keys: Keys,
+    keys: Keys,
     /// The source order of its input.
-    pub order: Vec<Arc<dyn PhysicalExpr>>,
+    order: Vec<Arc<dyn PhysicalExpr>>,
     /// `None`: the plan is only shown.
-    pub run: Option<Arc<StateRun>>,
+    run: Option<Arc<StateRun>>,
 }
 
-impl DeduplicateExec {
-    /// Over `input`.
-    pub fn new(input: Arc<dyn ExecutionPlan>, operator: Operator) -> Self {
-        Self::with_input(input, Arc::new(operator), Passing::default())
+impl Deduplicating {
+    /// Operator `number` of a flow, by `keys`; of rows of one key the first in `order` counts. Without `run` it is only shown.
+    pub fn new(number: usize, keys: Keys, order: Vec<Arc<dyn PhysicalExpr>>, run: Option<Arc<StateRun>>) -> Self {
+        Self { operator: Arc::new(Operator { number, keys, order, run }), passing: Passing::default() }
     }
 
-    fn with_input(input: Arc<dyn ExecutionPlan>, operator: Arc<Operator>, passing: Passing) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
-        Self { input, operator, properties: Arc::new(properties), passing }
-    }
-
-    /// Takes the rows that nobody asked for, so that all keys of the micro-batch are known.
-    pub async fn finish(&self, context: &Arc<TaskContext>) -> Result<()> {
+    /// Takes the rows of `input` that nobody asked for, so that all keys of the micro-batch are known.
+    pub async fn finish(&self, input: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<()> {
         if self.operator.run.is_none() {
             return Ok(());
         }
         let mut passing = self.passing.lock().await;
         if passing.is_none() {
-            *passing = Some(self.start(context)?);
+            *passing = Some(self.start(input, context)?);
         }
         let Some(rows) = passing.as_mut() else { return Ok(()) };
         while let Some(batch) = rows.next().await {
@@ -99,7 +86,7 @@ impl DeduplicateExec {
         Ok(())
     }
 
-    fn start(&self, context: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    fn start(&self, input: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let Some(run) = self.operator.run.clone() else {
             return Err(DataFusionError::Internal("an operator with state is executed without its state".to_string()));
         };
@@ -110,24 +97,57 @@ impl DeduplicateExec {
         let seen = if known.is_empty() { None } else { Some(filter()?) };
         let arriving = Arc::new(Arriving {
             operator: Arc::clone(&self.operator),
-            order: self.order_converter()?,
-            schema: sorted_schema(&self.input.schema()),
+            order: self.order_converter(&input.schema())?,
+            schema: sorted_schema(&input.schema()),
             seen: StdMutex::new(seen),
             late: AtomicU64::new(0),
             watermark_us: run.beginning.watermark_us,
         });
         let prepare = Arc::clone(&arriving).prepare();
-        let rows = sorted(Arc::clone(&self.input), &arriving.schema, prepare, context)?;
+        let rows = sorted(Arc::clone(input), &arriving.schema, prepare, context)?;
         let writer = KeyWriter::new(run.beginning.clone(), Arc::clone(self.operator.keys.columns()));
-        let merge =
-            Merge { rows, arriving, run, known: Known::Files(known), writer: Some(writer), last: None, output: self.input.schema() };
+        let merge = Merge { rows, arriving, run, known: Known::Files(known), writer: Some(writer), last: None, output: input.schema() };
         Ok(stream::try_unfold(merge, |mut merge| async move { Ok(merge.next().await?.map(|batch| (batch, merge))) }).boxed())
     }
 
-    fn order_converter(&self) -> Result<RowConverter> {
-        let schema = self.input.schema();
-        let field = |expr: &Arc<dyn PhysicalExpr>| Ok(SortField::new(expr.data_type(&schema)?));
+    fn order_converter(&self, schema: &Schema) -> Result<RowConverter> {
+        let field = |expr: &Arc<dyn PhysicalExpr>| Ok(SortField::new(expr.data_type(schema)?));
         Ok(RowConverter::new(self.operator.order.iter().map(field).collect::<Result<_>>()?)?)
+    }
+}
+
+impl RowOperator for Deduplicating {
+    const NAME: &'static str = "DeduplicateExec";
+    const KEEPS_ORDER: bool = false;
+
+    fn details(&self) -> String {
+        format!("{:?}", self.operator.keys.fields().iter().map(|field| field.data_type()).collect::<Vec<_>>())
+    }
+
+    fn properties(&self, input: &dyn ExecutionPlan) -> Arc<PlanProperties> {
+        Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        ))
+    }
+
+    fn execute(&self, input: &Arc<dyn ExecutionPlan>, _partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let twice = || DataFusionError::Internal("an operator with state was executed twice".to_string());
+        let mut passing = self.passing.try_lock().map_err(|_| twice())?;
+        if passing.is_some() {
+            return Err(twice());
+        }
+        *passing = Some(self.start(input, context)?);
+        let rows = stream::unfold(Arc::clone(&self.passing), |passing| async move {
+            let next = match passing.lock().await.as_mut() {
+                Some(rows) => rows.next().await,
+                None => None,
+            };
+            next.map(|batch| (batch, passing))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), rows)))
     }
 }
 
@@ -324,65 +344,5 @@ impl KnownKeys {
                 std::cmp::Ordering::Greater => return Ok(false),
             }
         }
-    }
-}
-
-impl fmt::Debug for DeduplicateExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeduplicateExec({}, {:?})", self.operator.number, self.input)
-    }
-}
-
-impl DisplayAs for DeduplicateExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeduplicateExec: {:?}", self.operator.keys.fields().iter().map(|field| field.data_type()).collect::<Vec<_>>())
-    }
-}
-
-impl ExecutionPlan for DeduplicateExec {
-    fn name(&self) -> &'static str {
-        "DeduplicateExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children).map_err(|_| DataFusionError::Internal("DeduplicateExec has one input".to_string()))?;
-        Ok(Arc::new(Self::with_input(input, Arc::clone(&self.operator), Arc::clone(&self.passing))))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let twice = || DataFusionError::Internal("an operator with state was executed twice".to_string());
-        let mut passing = self.passing.try_lock().map_err(|_| twice())?;
-        if passing.is_some() {
-            return Err(twice());
-        }
-        *passing = Some(self.start(&context)?);
-        let rows = stream::unfold(Arc::clone(&self.passing), |passing| async move {
-            let next = match passing.lock().await.as_mut() {
-                Some(rows) => rows.next().await,
-                None => None,
-            };
-            next.map(|batch| (batch, passing))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }

@@ -18,13 +18,14 @@ use datafusion::{
 };
 
 pub use compact::Compaction;
-pub use deduplicate::{DeduplicateExec, Operator};
+pub use deduplicate::Deduplicating;
 pub use keys::Keys;
-pub use watermark::{EventTimes, WatermarkExec};
+pub use watermark::{EventTimes, Noting};
 
 use crate::{
     commit::WriterOptions,
     engine_failure::engine_error,
+    execute::operator::OperatorExec,
     failure::Failure,
     state::{BatchState, Segment},
     storage::Location,
@@ -86,8 +87,8 @@ impl StateRun {
         let mut nodes = vec![Arc::clone(plan)];
         while let Some(node) = nodes.pop() {
             let node_ref: &dyn ExecutionPlan = node.as_ref();
-            if let Some(operator) = (node_ref as &dyn std::any::Any).downcast_ref::<DeduplicateExec>() {
-                operator.finish(context).await.map_err(engine_error)?;
+            if let Some(found) = (node_ref as &dyn std::any::Any).downcast_ref::<OperatorExec<Deduplicating>>() {
+                found.operator().finish(found.input(), context).await.map_err(engine_error)?;
             }
             nodes.extend(node.children().into_iter().cloned());
         }

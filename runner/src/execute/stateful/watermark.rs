@@ -1,6 +1,6 @@
 //! The physical operator of `WATERMARK`: passes rows on and notes their event times.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
     arrow::{
@@ -8,18 +8,15 @@ use datafusion::{
         compute::cast,
         datatypes::TimestampMicrosecondType,
     },
-    common::tree_node::TreeNodeRecursion,
-    error::{DataFusionError, Result},
+    error::Result,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::PhysicalExpr,
-    physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-        stream::RecordBatchStreamAdapter,
-    },
+    physical_plan::{ExecutionPlan, stream::RecordBatchStreamAdapter},
 };
 use futures::StreamExt;
 
 use super::{StateRun, instant};
+use crate::execute::operator::RowOperator;
 
 /// Event times that have passed, µs since 1970 UTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,75 +54,35 @@ impl EventTimes {
 }
 
 /// Notes event times.
-pub struct WatermarkExec {
-    input: Arc<dyn ExecutionPlan>,
-    name: String,
-    column: Arc<dyn PhysicalExpr>,
-    run: Option<Arc<StateRun>>,
+pub struct Noting {
+    /// Of the watermark.
+    pub name: String,
+    /// The event time.
+    pub column: [Arc<dyn PhysicalExpr>; 1],
+    /// `None`: nothing is noted.
+    pub run: Option<Arc<StateRun>>,
 }
 
-impl WatermarkExec {
-    /// Over `input`, whose event time is `column`; without `run` nothing is noted.
-    pub fn new(input: Arc<dyn ExecutionPlan>, name: String, column: Arc<dyn PhysicalExpr>, run: Option<Arc<StateRun>>) -> Self {
-        Self { input, name, column, run }
-    }
-}
+impl RowOperator for Noting {
+    const NAME: &'static str = "WatermarkExec";
 
-impl fmt::Debug for WatermarkExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatermarkExec({}, {:?})", self.name, self.input)
-    }
-}
-
-impl DisplayAs for WatermarkExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatermarkExec: {}", self.name)
-    }
-}
-
-impl ExecutionPlan for WatermarkExec {
-    fn name(&self) -> &'static str {
-        "WatermarkExec"
+    fn details(&self) -> String {
+        self.name.clone()
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+    fn expressions(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.column
     }
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
-        f(&self.column)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children).map_err(|_| DataFusionError::Internal("WatermarkExec has one input".to_string()))?;
-        Ok(Arc::new(Self { input, name: self.name.clone(), column: Arc::clone(&self.column), run: self.run.clone() }))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?;
+    fn execute(&self, input: &Arc<dyn ExecutionPlan>, partition: usize, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = input.execute(partition, Arc::clone(context))?;
         let Some(run) = self.run.clone() else { return Ok(rows) };
-        let (name, column) = (self.name.clone(), Arc::clone(&self.column));
+        let (name, [column]) = (self.name.clone(), self.column.clone());
         let noted = rows.map(move |batch| {
             let batch = batch?;
             run.add_event_times(&name, &EventTimes::of(&batch, &column)?);
             Ok(batch)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), noted)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), noted)))
     }
 }
