@@ -1,6 +1,7 @@
 //! Tables by key: the rows of a Delta table whose key is among some keys, with the place where each row stands, read without touching more of
 //! the table than needed. Which rows are wanted, and what happens to them, is not decided here.
 
+mod crowded;
 mod filter;
 mod hashes;
 mod ranges;
@@ -10,6 +11,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use crowded::crowded;
 pub use filter::{KeyFilter, KeyFilterBuilder, normalized};
 pub use rows::{KeyedCounters, KeyedTotals, TableRows};
 

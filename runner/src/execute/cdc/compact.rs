@@ -29,14 +29,11 @@ use crate::{
     engine_failure::engine_error,
     execute::view_expectation::ExpectPlanner,
     failure::Failure,
+    keyed::crowded,
     session::Session,
     source::{DeltaSource, ReadCounters},
 };
 
-/// Files of about the same size (the next size is so many times as large) are merged when there are so many.
-const FILES_OF_ONE_SIZE: usize = 4;
-/// Files below this size are all of one size.
-const SMALL_BYTES: i64 = 1 << 20;
 /// Tombstones are looked for so often within the time that they are kept.
 const LOOKS_PER_LIFETIME: u64 = 7;
 
@@ -57,7 +54,6 @@ pub struct Compaction<'a> {
 }
 
 /// What is compacted.
-#[derive(Clone, Debug, PartialEq)]
 enum Chosen {
     /// Some files: the newest version of each key among them stays.
     Some(Vec<Add>),
@@ -254,46 +250,17 @@ fn is_due(tombstone_seconds: Option<u64>, looked_ms: Option<i64>, now: DateTime<
 }
 
 /// All files if it is time to look for tombstones, else the smallest ones up to the largest size of which there are many.
-fn choose(mut files: Vec<Add>, all: bool) -> Option<Chosen> {
-    if files.is_empty() {
-        return None;
-    }
+fn choose(files: Vec<Add>, all: bool) -> Option<Chosen> {
     if all {
-        return Some(Chosen::All(files));
+        return (!files.is_empty()).then_some(Chosen::All(files));
     }
-    files.sort_by_key(|file| file.size);
-    let size = |file: &Add| (file.size.max(SMALL_BYTES) / SMALL_BYTES).ilog(FILES_OF_ONE_SIZE as i64);
-    let crowded =
-        files.chunk_by(|a, b| size(a) == size(b)).rev().find(|same| same.len() >= 2 * FILES_OF_ONE_SIZE).map(|same| size(&same[0]))?;
-    files.retain(|file| size(file) <= crowded);
-    Some(Chosen::Some(files))
+    let (merged, _) = crowded(files, |file| file.size);
+    (!merged.is_empty()).then_some(Chosen::Some(merged))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(name: &str, size: i64) -> Add {
-        Add {
-            path: name.to_string(),
-            partition_values: Default::default(),
-            size,
-            modification_time: 0,
-            data_change: true,
-            stats: None,
-            tags: None,
-            deletion_vector: None,
-        }
-    }
-
-    #[test]
-    fn small_files_are_merged_when_there_are_many_and_large_ones_rest() {
-        let large = vec![file("large", 400 << 20)];
-        let small = |count: usize| (0..count).map(|n| file(&n.to_string(), 1000 + n as i64));
-        assert_eq!(choose(large.iter().cloned().chain(small(7)).collect(), false), None);
-        let Some(Chosen::Some(chosen)) = choose(large.into_iter().chain(small(8)).collect(), false) else { panic!() };
-        assert_eq!(chosen.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["0", "1", "2", "3", "4", "5", "6", "7"]);
-    }
 
     #[test]
     fn tombstones_are_looked_for_several_times_within_their_life() {

@@ -26,14 +26,9 @@ use crate::{
     engine_failure::engine_error,
     execute::cdc::sorted::{Prepare, sorted},
     failure::Failure,
-    keyed::{KeyFilter, KeyedCounters, TableRows},
+    keyed::{KeyFilter, KeyedCounters, TableRows, crowded},
     state::Segment,
 };
-
-/// Files of about one size (the next size is so many times as large) are merged when there are twice as many.
-const FILES_OF_ONE_SIZE: usize = 4;
-/// Files below this size are all of one size.
-const SMALL_BYTES: i64 = 1 << 20;
 
 /// Merges files of keys.
 pub struct Compaction {
@@ -49,7 +44,7 @@ impl Compaction {
         let (timed, lasting): (Vec<Segment>, Vec<Segment>) = segments.into_iter().partition(|segment| segment.expires_us.is_some());
         let mut all = Vec::new();
         for class in [timed, lasting] {
-            let (merged, mut rest) = choose(class);
+            let (merged, mut rest) = crowded(class, |segment| segment.file.size);
             if !merged.is_empty() {
                 rest.extend(self.merge(&merged, watermark_us).await?);
             }
@@ -118,44 +113,4 @@ fn prepared(columns: &SchemaRef, schema: &SchemaRef, watermark_us: Option<i64>) 
         });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), prepared))
     }))
-}
-
-/// The smallest files up to the largest size of which there are many, and the others.
-fn choose(mut segments: Vec<Segment>) -> (Vec<Segment>, Vec<Segment>) {
-    segments.sort_by_key(|segment| segment.file.size);
-    let size = |segment: &Segment| (segment.file.size.max(SMALL_BYTES) / SMALL_BYTES).ilog(FILES_OF_ONE_SIZE as i64);
-    let mut same = segments.chunk_by(|a, b| size(a) == size(b)).rev();
-    let Some(crowded) = same.find(|same| same.len() >= 2 * FILES_OF_ONE_SIZE).map(|same| size(&same[0])) else {
-        return (Vec::new(), segments);
-    };
-    segments.into_iter().partition(|segment| size(segment) <= crowded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn segment(name: &str, size: i64) -> Segment {
-        let file = Add {
-            path: name.to_string(),
-            partition_values: Default::default(),
-            size,
-            modification_time: 0,
-            data_change: true,
-            stats: None,
-            tags: None,
-            deletion_vector: None,
-        };
-        Segment { file, rows: 1, expires_us: None }
-    }
-
-    #[test]
-    fn small_files_are_merged_when_there_are_many_and_large_ones_rest() {
-        let small = |count: usize| (0..count).map(|n| segment(&n.to_string(), 1000));
-        let (merged, rest) = choose(small(7).chain([segment("large", 400 << 20)]).collect());
-        assert_eq!((merged.len(), rest.len()), (0, 8));
-        let (merged, rest) = choose(small(8).chain([segment("large", 400 << 20)]).collect());
-        assert_eq!((merged.len(), rest.len()), (8, 1));
-        assert_eq!(rest[0].file.path, "large");
-    }
 }
