@@ -44,6 +44,8 @@ struct RunningFlow {
     since: Instant,
     /// Rows and files of committed micro-batches.
     rows: u64,
+    /// Rows that change events took out of the target.
+    deleted: u64,
     /// Kept out of the target, those in quarantine not counted.
     dropped: u64,
     quarantined: u64,
@@ -110,6 +112,7 @@ impl LiveDisplay {
                 let running = state.flows.entry(flow.to_string()).or_insert_with(|| RunningFlow {
                     since: Instant::now(),
                     rows: 0,
+                    deleted: 0,
                     dropped: 0,
                     quarantined: 0,
                     batches: 0,
@@ -202,6 +205,7 @@ impl RunningFlow {
     fn count(&mut self, progress: &FlowProgress) {
         let rows = progress.metrics.as_ref().and_then(crate::execute::progress::FlowMetrics::rows_written);
         self.rows += rows.unwrap_or(0);
+        self.deleted += progress.metrics.as_ref().and_then(|metrics| metrics.cdc).map_or(0, |counts| counts.deleted);
         if let Some(quality) = &progress.data_quality {
             self.dropped += quality.dropped_records.saturating_sub(quality.quarantined_records);
             self.quarantined += quality.quarantined_records;
@@ -218,7 +222,7 @@ impl RunningFlow {
 
     fn message(&self, moving: Moving, seconds: f64) -> String {
         let rows = self.rows + moving.rows;
-        let mut text = format!("{:>14}", counted(rows, "row"));
+        let mut text = format!("{:>14}{}", counted(rows, "row"), also(self.deleted, "deleted"));
         if rows > 0 && seconds > 0.2 {
             let _ = write!(text, "  {:>10}/s", thousands((rows as f64 / seconds) as u64));
         }
@@ -247,13 +251,17 @@ fn ended_line(flow: &str, status: FlowState, running: &RunningFlow, color: bool)
     if status == FlowState::Stopped {
         return Some(format!("{} {flow:<24} stopped after {}", Paint::Yellow.on("·", color), counted(running.rows, "row")));
     }
-    if running.rows + running.dropped + running.quarantined == 0 {
+    if running.rows + running.deleted + running.dropped + running.quarantined == 0 {
         return None;
     }
-    let also = |number: u64, what: &str| if number == 0 { String::new() } else { format!(", {} {what}", thousands(number)) };
-    let (rows, dropped) = (counted(running.rows, "row"), also(running.dropped, "dropped"));
-    let quarantined = also(running.quarantined, "quarantined");
-    Some(format!("{} {flow:<24} {rows}{dropped}{quarantined} in {time}", Paint::Green.on("✓", color)))
+    let (rows, deleted) = (counted(running.rows, "row"), also(running.deleted, "deleted"));
+    let (dropped, quarantined) = (also(running.dropped, "dropped"), also(running.quarantined, "quarantined"));
+    Some(format!("{} {flow:<24} {rows}{deleted}{dropped}{quarantined} in {time}", Paint::Green.on("✓", color)))
+}
+
+/// `, 12 deleted`; nothing without any.
+fn also(number: u64, what: &str) -> String {
+    if number == 0 { String::new() } else { format!(", {} {what}", thousands(number)) }
 }
 
 /// The line of a flow that failed or does not run. The rendered failure follows at the end; of one that is tried again nobody hears more,
@@ -340,19 +348,24 @@ mod tests {
 
     #[test]
     fn a_running_flow_says_what_it_has_read_before_it_writes() {
-        let flow = |rows, batches| RunningFlow { since: Instant::now(), rows, dropped: 0, quarantined: 0, batches, bar: None };
+        let flow = |rows, batches| RunningFlow { since: Instant::now(), rows, deleted: 0, dropped: 0, quarantined: 0, batches, bar: None };
         let moving = |rows, read, files| Moving { rows, read, files };
         assert_eq!(flow(0, 0).message(moving(0, 81_920, 0), 1.0), "        0 rows  81,920 read");
         assert_eq!(flow(0, 0).message(moving(8_192, 81_920, 1), 2.0), "    8,192 rows       4,096/s  1 file");
         assert_eq!(flow(100, 2).message(moving(0, 50, 0), 0.1), "      100 rows  50 read  2 batches committed");
+        let deleting = RunningFlow { deleted: 1_200, ..flow(100, 2) };
+        assert_eq!(deleting.message(moving(0, 0, 0), 0.1), "      100 rows, 1,200 deleted  2 batches committed");
     }
 
     #[test]
     fn a_flow_that_had_nothing_to_do_is_not_mentioned() {
-        let flow = |rows, dropped| RunningFlow { since: Instant::now(), rows, dropped, quarantined: 0, batches: 1, bar: None };
+        let flow = |rows, dropped| RunningFlow { since: Instant::now(), rows, deleted: 0, dropped, quarantined: 0, batches: 1, bar: None };
         assert_eq!(ended_line("orders", FlowState::Completed, &flow(0, 0), false), None);
         let line = ended_line("orders", FlowState::Completed, &flow(1_000, 2), false).unwrap();
         assert!(line.starts_with("✓ orders                   1,000 rows, 2 dropped in "), "{line}");
+        let only_deletes = RunningFlow { deleted: 3, ..flow(0, 0) };
+        let line = ended_line("orders", FlowState::Completed, &only_deletes, false).unwrap();
+        assert!(line.starts_with("✓ orders                   0 rows, 3 deleted in "), "{line}");
         let stopped = ended_line("orders", FlowState::Stopped, &flow(1, 0), false);
         assert_eq!(stopped.unwrap(), "· orders                   stopped after 1 row");
     }

@@ -7,8 +7,11 @@ use floe_graph::plan::{Change, ResetKind};
 use super::{HEADER_LINE_ONLY, Paint, counted, duration, thousands};
 use crate::summary::{DatasetSummary, UpdateSummary};
 
-/// The column of what could not be read.
-const CORRUPT: usize = 5;
+/// The titles of the columns.
+const TITLES: [&str; 11] =
+    ["dataset", "state", "rows written", "deleted", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"];
+/// Who has nothing to say here needs no column for it.
+const ONLY_IF_ANY: [&str; 2] = ["deleted", "corrupt"];
 
 /// The closing table with its sentence.
 pub fn closing(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
@@ -25,14 +28,15 @@ pub fn closing(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
 
 fn sentence(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
     let (pipeline, time) = (&report.pipeline, duration(report.duration_ms));
-    let written: u64 = report.datasets.iter().map(|dataset| dataset.rows_written).sum();
+    let (written, deleted) = report.datasets.iter().fold((0, 0), |(w, d), dataset| (w + dataset.rows_written, d + dataset.rows_deleted));
+    let deleted = if deleted == 0 { String::new() } else { format!(", {} deleted", thousands(deleted)) };
     match report.state {
         UpdateState::Completed if dry_run => format!("{}: dry run, nothing was written ({time})", Paint::Bold.on(pipeline, color)),
         UpdateState::Completed if report.nothing_new() => {
             format!("{} is up to date: nothing new ({time})", Paint::Green.on(pipeline, color))
         }
         UpdateState::Completed => {
-            format!("{} is up to date: {} written ({time})", Paint::Green.on(pipeline, color), counted(written, "row"))
+            format!("{} is up to date: {} written{deleted} ({time})", Paint::Green.on(pipeline, color), counted(written, "row"))
         }
         UpdateState::Canceled => {
             format!("{} was stopped; what was committed stays, the next run goes on from there ({time})", Paint::Yellow.on(pipeline, color))
@@ -48,15 +52,16 @@ fn sentence(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
 fn table(datasets: &[DatasetSummary], color: bool) -> Table {
     let mut table = Table::new();
     table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    // Who has nothing corrupt needs no column for it.
-    let is_shown = |column: usize| column != CORRUPT || datasets.iter().any(|dataset| !corrupt(dataset).is_empty());
-    let shown = |cells: Vec<Cell>| cells.into_iter().enumerate().filter(|(column, _)| is_shown(*column)).map(|(_, cell)| cell);
-    let titles = ["dataset", "state", "rows written", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"];
+    let has_any = |title: &str| {
+        datasets.iter().any(|dataset| if title == "deleted" { dataset.rows_deleted > 0 } else { !corrupt(dataset).is_empty() })
+    };
+    let is_shown = TITLES.map(|title| !ONLY_IF_ANY.contains(&title) || has_any(title));
+    let shown = |cells: Vec<Cell>| cells.into_iter().zip(is_shown).filter_map(|(cell, is_shown)| is_shown.then_some(cell));
     let title = |title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) };
-    table.set_header(shown(titles.map(title).into()));
-    let numbers = ["rows written", "dropped", "quarantined", "corrupt", "version", "time"];
-    let shown_titles = titles.iter().enumerate().filter(|(column, _)| is_shown(*column));
-    for (column, (_, title)) in shown_titles.enumerate() {
+    table.set_header(shown(TITLES.map(title).into()));
+    let numbers = ["rows written", "deleted", "dropped", "quarantined", "corrupt", "version", "time"];
+    let shown_titles = TITLES.iter().zip(is_shown).filter(|(_, is_shown)| *is_shown);
+    for (column, (title, _)) in shown_titles.enumerate() {
         if let Some(column) = table.column_mut(column).filter(|_| numbers.contains(title)) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -88,6 +93,7 @@ fn row(dataset: &DatasetSummary, color: bool) -> Vec<Cell> {
         Cell::new(&dataset.dataset),
         state_cell,
         Cell::new(number(dataset.rows_written)),
+        Cell::new(or_blank(dataset.rows_deleted)),
         Cell::new(or_blank(dataset.dropped)),
         Cell::new(or_blank(dataset.quarantined)),
         Cell::new(corrupt(dataset)),

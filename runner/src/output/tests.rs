@@ -82,6 +82,23 @@ fn corrupt_records_have_a_column_if_there_are_any() {
 }
 
 #[test]
+fn deleted_rows_have_a_column_if_there_are_any() {
+    let customers =
+        DatasetSummary { rows_deleted: 12, refresh: Some("AUTO_CDC".to_string()), ..dataset("customers", FlowState::Completed, 171) };
+    let only_deletes = DatasetSummary { rows_deleted: 1_200, ..dataset("books", FlowState::Completed, 0) };
+    let text =
+        closing(&report(UpdateState::Completed, vec![customers, only_deletes, dataset("gold", FlowState::Completed, 2)]), false, false);
+    assert_snapshot!(text, @r#"
+     dataset     state       rows written   deleted   dropped   quarantined   expectations   version   refresh     time
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     customers   completed            171        12                                                    auto cdc   35 ms
+     books       completed              0     1,200                                                               35 ms
+     gold        completed              2                                                                         35 ms
+    shop is up to date: 173 rows written, 1,212 deleted (1.2 s)
+    "#);
+}
+
+#[test]
 fn a_failed_update_says_where() {
     let failed = dataset("orders", FlowState::Failed, 0);
     let skipped = dataset("revenue", FlowState::Skipped, 0);
