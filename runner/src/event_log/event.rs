@@ -15,6 +15,7 @@ use serde::Serialize;
 pub use crate::execute::{
     expectation::{DataQuality, ExpectationCount},
     progress::{CountedIn, FlowMetrics},
+    stateful::memory::StreamingMetrics,
 };
 
 /// What an event is about, beside the update: fills the same-named fields of `origin`.
@@ -31,6 +32,8 @@ pub struct Subject {
     pub batch_id: Option<i64>,
     /// Resets of a streaming flow so far; told to observers only.
     pub generation: Option<u64>,
+    /// What the flow remembered when it began; told to observers only.
+    pub remembered: Option<StreamingMetrics>,
 }
 
 impl Subject {

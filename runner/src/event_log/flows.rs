@@ -131,10 +131,11 @@ impl FlowEvents {
 impl Observer for FlowEvents {
     fn notice(&self, flow: &str, notice: FlowNotice) {
         let event = match notice {
-            FlowNotice::Identity { flow_id, generation } => {
+            FlowNotice::Identity { flow_id, generation, remembered } => {
                 if let Some(known) = self.lock().get_mut(flow) {
                     known.subject.flow_id = Some(flow_id);
                     known.subject.generation = generation;
+                    known.subject.remembered = remembered;
                 }
                 return;
             }

@@ -70,7 +70,8 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         told: Told::default(),
     };
     let (flow_id, generation) = (flow.checkpoint.flow_id().to_string(), Some(flow.checkpoint.generation()));
-    flow.notice(FlowNotice::Identity { flow_id, generation });
+    let remembered = if flow.state.is_empty() { None } else { flow.checkpoint.state().await?.map(|state| state.as_ref().into()) };
+    flow.notice(FlowNotice::Identity { flow_id, generation, remembered });
     if let Err(failed) = Box::pin(flow.all_batches()).await {
         return Err(FlowFailure { done: Box::new(flow.result), ..failed });
     }

@@ -146,9 +146,10 @@ impl Refresh<'_> {
     async fn commit(&self, prepared: Prepared<Staged>) -> Result<FlowResult, FlowFailure> {
         failpoint::reach("stage::after")?;
         let position = self.position();
-        self.execution
-            .observer
-            .notice(&self.run.flow.name, FlowNotice::Identity { flow_id: position.flow_id.to_string(), generation: None });
+        self.execution.observer.notice(
+            &self.run.flow.name,
+            FlowNotice::Identity { flow_id: position.flow_id.to_string(), generation: None, remembered: None },
+        );
         if let (Some(table), Some(files)) = (&self.run.quarantine, prepared.staged.quarantine) {
             let request = self.request(table, "quarantine", serde_json::Map::new());
             transaction::overwrite(table, files, request).await?;

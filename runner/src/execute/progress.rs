@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{cdc::Counts, expectation::DataQuality, stateful::memory::StateMetrics};
+use super::{
+    cdc::Counts,
+    expectation::DataQuality,
+    stateful::memory::{StateMetrics, StreamingMetrics},
+};
 
 /// Numbers of one micro-batch or refresh; absent values do not apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,8 +199,9 @@ pub struct Moving {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum FlowNotice {
-    /// `flow_id` of the event log, which lasts while the flow continues incrementally, and the number of resets of a streaming flow.
-    Identity { flow_id: String, generation: Option<u64> },
+    /// `flow_id` of the event log, which lasts while the flow continues incrementally; of a streaming flow the number of its resets, and what
+    /// it remembers when it begins, if it remembers anything.
+    Identity { flow_id: String, generation: Option<u64>, remembered: Option<StreamingMetrics> },
     /// An idle flow of a continuous update has found new data.
     Working,
     /// A micro-batch was committed.

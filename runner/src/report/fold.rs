@@ -18,7 +18,10 @@ use crate::{
         event::{DataQuality, DatasetType, EventDetails, FlowMetrics, FlowProgress, GraphPlanned, MaintenanceType, PlanningInformation},
         record::Record,
     },
-    execute::progress::CountedIn,
+    execute::{
+        progress::CountedIn,
+        stateful::memory::{StateMetrics, StreamingMetrics},
+    },
     failure::Failure,
     output::report::change_text,
     settings::Pod,
@@ -192,12 +195,22 @@ impl Fold {
             self.count("floe_flow_retries_total", &[("flow", &name)], 1.0);
         }
         self.numbers(record, progress);
-        if let (FlowState::Completed, Some(generation)) = (state, record.subject.generation) {
-            let table = self.table(&dataset);
-            table.streaming.get_or_insert_with(|| streaming(generation, &FlowMetrics::default()));
+        if let (FlowState::Completed | FlowState::Idle, Some(generation)) = (state, record.subject.generation) {
+            self.at_rest(&name, &dataset, generation, record.subject.remembered.clone().unwrap_or_default());
         }
         self.refresh_times(record, &dataset, state, retried);
         failed
+    }
+
+    /// A flow that had nothing to do still remembers what it did before.
+    fn at_rest(&mut self, flow: &str, dataset: &str, generation: u64, remembered: StreamingMetrics) {
+        if let Some(flow) = self.flows.get_mut(flow) {
+            for (name, value) in state_sizes(&remembered) {
+                flow.metrics.entry(name.to_string()).or_insert(value);
+            }
+        }
+        let state = Some(Box::new(StateMetrics { streaming_metrics: remembered, ..StateMetrics::default() }));
+        self.table(dataset).streaming.get_or_insert_with(|| streaming(generation, &FlowMetrics { state, ..FlowMetrics::default() }));
     }
 
     /// Counts rows, bytes and verdicts of one event.
@@ -353,14 +366,17 @@ fn add_to_flow(sums: &mut BTreeMap<String, i64>, metrics: &FlowMetrics, quality:
     for (name, value) in counted.into_iter().chain(of_events).filter(|(_, value)| *value > 0) {
         *sums.entry(name.to_string()).or_default() += value as i64;
     }
-    let state = metrics.state.as_ref().map(|state| &state.streaming_metrics);
-    let (state_rows, state_bytes) = (state.map(|state| state.state_rows), state.map(|state| state.state_bytes));
-    let latest = [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)];
-    for (name, value) in latest.into_iter().chain([("state_rows", state_rows), ("state_bytes", state_bytes)]) {
-        if let Some(value) = value {
-            sums.insert(name.to_string(), value as i64);
-        }
+    let backlog = [("backlog_files", metrics.backlog_files), ("backlog_bytes", metrics.backlog_bytes)];
+    let state = metrics.state.iter().flat_map(|state| state_sizes(&state.streaming_metrics));
+    for (name, value) in backlog.into_iter().filter_map(|(name, value)| Some((name, value? as i64))).chain(state) {
+        sums.insert(name.to_string(), value);
     }
+}
+
+/// What is remembered, by the names of a report.
+fn state_sizes(remembered: &StreamingMetrics) -> impl Iterator<Item = (&'static str, i64)> + use<> {
+    let sizes = [("state_rows", remembered.state_rows), ("state_bytes", remembered.state_bytes)];
+    sizes.into_iter().filter_map(|(name, value)| Some((name, value? as i64)))
 }
 
 fn streaming(generation: u64, metrics: &FlowMetrics) -> Streaming {

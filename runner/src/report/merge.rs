@@ -51,8 +51,10 @@ fn by_key<T: Clone>(earlier: &[T], later: Vec<T>, key: impl Fn(&T) -> String, me
 fn flow(earlier: &FlowReport, later: FlowReport) -> FlowReport {
     let mut metrics = later.metrics;
     for (name, value) in &earlier.metrics {
-        // What waits is no sum.
-        if !name.starts_with("backlog_") {
+        // What waits and what is remembered is no sum: the later number counts.
+        if name.starts_with("state_") {
+            metrics.entry(name.clone()).or_insert(*value);
+        } else if !name.starts_with("backlog_") {
             *metrics.entry(name.clone()).or_default() += value;
         }
     }
@@ -115,5 +117,34 @@ fn totals(earlier: &Totals, later: &Totals) -> Totals {
         quarantined: earlier.quarantined + later.quarantined,
         bytes_written: earlier.bytes_written + later.bytes_written,
         input_rows: earlier.input_rows + later.input_rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use floe_crds::state::FlowState;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_two_pods_are_added_and_what_waits_or_is_remembered_is_not() {
+        let report = |metrics: &[(&str, i64)]| RunReportSpec {
+            flows: vec![FlowReport {
+                name: "t".to_string(),
+                dataset: "main.s.t".to_string(),
+                state: FlowState::Running,
+                retries: 0,
+                error_class: None,
+                message: None,
+                origin: None,
+                metrics: metrics.iter().map(|(name, value)| ((*name).to_string(), *value)).collect(),
+            }],
+            ..RunReportSpec::default()
+        };
+        let earlier = report(&[("num_output_rows", 5), ("state_rows", 7), ("state_bytes", 700), ("backlog_files", 3)]);
+        let later = report(&[("num_output_rows", 2), ("state_rows", 9)]);
+        let both = merged(&earlier, later).flows.remove(0).metrics;
+        let both: Vec<(&str, i64)> = both.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(both, [("num_output_rows", 7), ("state_bytes", 700), ("state_rows", 9)]);
     }
 }

@@ -26,7 +26,7 @@ CREATE OR REFRESH MATERIALIZED VIEW w AS SELECT rows AS rows FROM v;
 const ROWS_PER_FILE: u64 = 10;
 
 /// A pipeline whose flows look for new data ten times a second.
-fn project(sql: &str, spec: &str) -> Project {
+pub fn project(sql: &str, spec: &str) -> Project {
     let project = Project::new(&[("all.sql", sql)]);
     project.write(
         "pipeline.yaml",
@@ -49,25 +49,25 @@ fn land(project: &Project, files: std::ops::Range<u64>) {
 }
 
 /// A process that goes on until it is told to stop.
-struct Live<'a> {
+pub struct Live<'a> {
     project: &'a Project,
     child: Child,
 }
 
 impl<'a> Live<'a> {
-    fn start(project: &'a Project, arguments: &[&str], failpoints: &str) -> Self {
+    pub fn start(project: &'a Project, arguments: &[&str], failpoints: &str) -> Self {
         let mut floe = project.floe("run", arguments);
         floe.env("FLOE_FAILPOINTS", failpoints);
         Self::of(project, floe)
     }
 
-    fn of(project: &'a Project, mut floe: Command) -> Self {
+    pub fn of(project: &'a Project, mut floe: Command) -> Self {
         // Nobody reads the events while it runs: a pipe would be full at last.
         Self { project, child: floe.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap() }
     }
 
     /// Waits while it runs.
-    fn until(&mut self, what: &str, is: impl Fn(&Project) -> bool) {
+    pub fn until(&mut self, what: &str, is: impl Fn(&Project) -> bool) {
         let started = Instant::now();
         while !is(self.project) {
             if self.child.try_wait().unwrap().is_some() {
@@ -85,17 +85,17 @@ impl<'a> Live<'a> {
         });
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let sent = std::process::Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    fn stop(mut self, signal: &str) -> Ended {
+    pub fn stop(mut self, signal: &str) -> Ended {
         self.signal(signal);
         self.ended()
     }
 
-    fn ended(&mut self) -> Ended {
+    pub fn ended(&mut self) -> Ended {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let stdout = String::new();

@@ -108,7 +108,7 @@ fn project() -> Project {
     project
 }
 
-fn by_name<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
+pub fn by_name<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|item| item[key] == name).unwrap_or_else(|| panic!("no {name} in {list}"))
 }
 
@@ -552,7 +552,7 @@ fn requests_that_cannot_be_read_say_so() {
 }
 
 /// The answer of an HTTP server: status and body.
-fn http(address: &str, path: &str) -> (String, String) {
+pub fn http(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

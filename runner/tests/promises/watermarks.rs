@@ -3,12 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::{TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
 };
 
-use serde_json::Value;
+use chrono::Utc;
+use serde_json::{Value, json};
 
-use crate::harness::Project;
+use crate::{
+    continuous::Live,
+    harness::Project,
+    request::{Pod, by_name, http},
+};
 
 const SOURCE: &str = "STREAM read_files('landing', format => 'json', maxFilesPerTrigger => 1,
     schema => 'device BIGINT, time TIMESTAMP, rate DOUBLE')";
@@ -252,7 +258,97 @@ fn e_the_event_log_tells_event_times_watermark_and_state() {
     assert_eq!(progress[1]["eventTime"]["watermark"], "2024-01-01T10:06:30Z");
     let operator = &progress[1]["stateOperators"][0];
     assert_eq!(operator["operatorName"], "dedupe");
+    let totals: Vec<_> = progress.iter().map(|progress| progress["stateOperators"][0]["numRowsTotal"].as_u64()).collect();
+    // The batch without rows forgets the keys of the first file: the watermark has passed both.
+    assert_eq!(totals, [Some(2), Some(3), Some(1)]);
+    assert_eq!(progress[2]["stateOperators"][0]["memoryUsedBytes"], bytes_of_keys(&project));
     assert_eq!((&operator["numRowsUpdated"], &operator["numRowsDroppedByWatermark"]), (&1.into(), &1.into()));
+}
+
+/// The size of all files of keys.
+fn bytes_of_keys(project: &Project) -> u64 {
+    let entries = fs::read_dir(project.path().join("lake/_floe/checkpoints/t/g0/state")).unwrap().map(|entry| entry.unwrap());
+    entries
+        .filter(|entry| entry.path().extension().is_none_or(|extension| extension != "json"))
+        .map(|entry| entry.metadata().unwrap().len())
+        .sum()
+}
+
+/// Two files: one of the rows is late, and after the last batch one key is remembered.
+fn with_a_late_row() -> Project {
+    let project = by_time();
+    land(&project, "1.json", &[(1, Some(0), 80), (1, Some(0), 80), (2, Some(7 * MINUTE), 81)]);
+    land(&project, "2.json", &[(1, Some(0), 80), (3, Some(8 * MINUTE), 81)]);
+    filetime(&project, "1.json", 1_000_000);
+    project
+}
+
+#[test]
+fn a_report_tells_watermark_state_and_late_rows_whether_something_is_new_or_not() {
+    let project = with_a_late_row();
+    let late = |report: &Value| report["counters"]["floe_flow_late_rows_total"][r#"flow="t""#].as_f64();
+    let told = |report: &Value| {
+        let metrics = by_name(&report["flows"], "name", "t")["metrics"].clone();
+        let streaming = by_name(&report["tables"], "fullName", "main.s.t")["streaming"].clone();
+        (metrics["state_rows"].as_u64(), metrics["state_bytes"].as_u64(), streaming["watermark"].clone())
+    };
+    // The first pod dies when the second batch is in the table: its numbers are those of the second pod too, and none is counted twice.
+    let pod = Pod::new(&project).env("FLOE_FAILPOINTS", "target::after=2");
+    assert_eq!(pod.run().code, None);
+    let pod = pod.env("FLOE_FAILPOINTS", "");
+    pod.completed();
+    let report = pod.report();
+    let expected = (Some(1), Some(bytes_of_keys(&project)), Value::from("2024-01-01T10:07:30Z"));
+    assert_eq!((told(&report), late(&report)), (expected.clone(), Some(1.0)), "{report:#}");
+    assert_eq!(by_name(&report["flows"], "name", "t")["metrics"]["num_rows_dropped_by_watermark"], 1);
+    // The next update has nothing to do, and what is remembered is still there.
+    let pod =
+        Pod::new(&project).with("/update/id", "0d8c7a2e-0000-4000-8000-000000000001".into()).with("/report/name", "shop-u8-a1".into());
+    pod.completed();
+    let report = pod.report();
+    assert_eq!((told(&report), late(&report)), (expected, None), "{report:#}");
+    assert_eq!(report["totals"]["rowsWritten"], 0);
+}
+
+/// The samples of a family that `/metrics` serves: labels behind those of the pipeline, value.
+fn samples(text: &str, family: &str) -> Vec<(String, i64)> {
+    let of_pipeline = format!("{family}{{namespace=\"data\",pipeline=\"shop\",");
+    let values = text.lines().filter_map(|line| line.strip_prefix(&of_pipeline)?.split_once("} "));
+    values.map(|(labels, value)| (labels.to_string(), value.parse().unwrap())).collect()
+}
+
+#[test]
+fn gauges_of_a_running_update_tell_watermark_state_and_late_rows() {
+    let project = with_a_late_row();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let spec = json!({"schema": "s", "storage": {"uri": format!("file://{}/lake", project.path().display())}, "source": {},
+        "mode": "Continuous", "configuration": {"pipelines.trigger.interval": "0.1 seconds"}});
+    let pod = Pod::new(&project).with("/pipeline/spec", spec);
+    let mut live = Live::of(&project, pod.floe(&["--http-addr", &address]));
+    let of_flow = |value: u64| vec![(r#"flow="t""#.to_string(), value.cast_signed())];
+    let is_told = |late: u64, rows: u64, watermark: i64| {
+        let Ok(stream) = TcpStream::connect(&address) else { return false };
+        drop(stream);
+        let before = Utc::now().timestamp();
+        let (_, text) = http(&address, "/metrics");
+        let [found_late, found_rows, bytes, delay] = ["late_rows_total", "state_rows", "state_bytes", "watermark_delay_seconds"]
+            .map(|name| samples(&text, &format!("floe_flow_{name}")));
+        let delays = before - watermark..=Utc::now().timestamp() - watermark;
+        found_late == of_flow(late)
+            && found_rows == of_flow(rows)
+            && bytes == of_flow(bytes_of_keys(&project))
+            && delay.len() == 1
+            && delay[0].0 == r#"flow="t""#
+            && delays.contains(&delay[0].1)
+    };
+    let seconds = |clock: i64| 1_704_103_200 + clock;
+    live.until("the gauges", |_| is_told(1, 1, seconds(7 * MINUTE + 30)));
+    // Time goes on: the key that was remembered is forgotten, two others are not.
+    land(&project, "_3.json", &[(1, Some(0), 80), (4, Some(20 * MINUTE), 82), (5, Some(20 * MINUTE + 1), 83)]);
+    fs::rename(project.path().join("landing/_3.json"), project.path().join("landing/3.json")).unwrap();
+    live.until("the gauges of the third file", |_| is_told(2, 2, seconds(19 * MINUTE + 31)));
+    assert_eq!(live.stop("TERM").code, Some(143));
+    assert_eq!(rows(&project), ["1|80.0", "2|81.0", "3|81.0", "4|82.0", "5|83.0"]);
 }
 
 #[test]

@@ -41,12 +41,23 @@ pub struct StreamingMetrics {
     /// The watermark with which the batch was executed; absent before there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
-    /// Keys that are remembered.
+    /// Keys that are remembered; unknown of a batch that only its commit tells of.
     #[serde(skip)]
-    pub state_rows: u64,
+    pub state_rows: Option<u64>,
     /// Bytes of their files.
     #[serde(skip)]
-    pub state_bytes: u64,
+    pub state_bytes: Option<u64>,
+}
+
+impl From<&BatchState> for StreamingMetrics {
+    fn from(state: &BatchState) -> Self {
+        Self {
+            event_time: None,
+            watermark: state.watermark_us.map(text),
+            state_rows: Some(state.segments().map(|segment| segment.rows).sum()),
+            state_bytes: Some(state.segments().map(bytes).sum()),
+        }
+    }
 }
 
 /// The least and the greatest of some event times.
@@ -101,12 +112,8 @@ pub async fn after(plan: &StateOfPlan, batch: &Batch<'_>, staged: &StagedState, 
 pub fn count(metrics: &mut FlowMetrics, staged: &StagedState, state: &BatchState) {
     let bounds = staged.event_times.values().filter_map(|times| times.bounds);
     let bounds = bounds.reduce(|(low, high), (other_low, other_high)| (low.min(other_low), high.max(other_high)));
-    let streaming_metrics = StreamingMetrics {
-        event_time: bounds.map(|(min, max)| EventTimeBounds { min: text(min), max: text(max) }),
-        watermark: state.watermark_us.map(text),
-        state_rows: state.segments().map(|segment| segment.rows).sum(),
-        state_bytes: state.segments().map(bytes).sum(),
-    };
+    let event_time = bounds.map(|(min, max)| EventTimeBounds { min: text(min), max: text(max) });
+    let streaming_metrics = StreamingMetrics { event_time, ..state.into() };
     let num_rows_dropped_by_watermark = staged.operators.values().map(|operator| operator.late).sum();
     metrics.state = Some(Box::new(StateMetrics { num_rows_dropped_by_watermark, streaming_metrics }));
 }
