@@ -25,6 +25,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use floe_graph::relation::RelationSource;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     engine_failure::engine_error,
@@ -52,6 +53,10 @@ const MERGE_POOL_SHARE: usize = 32;
 /// Rows of a batch when memory is short: at most so many, and one for so many bytes of the pool, since a sort holds two batches.
 const SPILLING_BATCH_ROWS: usize = 1024;
 const POOL_BYTES_PER_ROW: usize = 64 << 10;
+/// Sorted runs on disk that a merge reads at once: at least so many, and one for so many bytes of the pool. A merge takes what it can get, and
+/// several sorts share the pool.
+const LEAST_MERGED_RUNS: usize = 4;
+const POOL_BYTES_PER_RUN: usize = 4 << 20;
 /// How many of the largest consumers an out-of-memory message names.
 const NAMED_CONSUMERS: usize = 5;
 
@@ -68,6 +73,7 @@ pub struct Session {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
     spilling_batch_rows: usize,
+    spilling_turn: Arc<Mutex<()>>,
 }
 
 /// Makes a bound and optimised plan executable.
@@ -88,22 +94,31 @@ impl Session {
         let mut runtime = RuntimeEnvBuilder::new();
         let mut config = config(limits.parallelism);
         let mut spilling_batch_rows = SPILLING_BATCH_ROWS;
+        let mut disk = DiskManagerBuilder::default();
         if let Some(bytes) = limits.memory_bytes {
             let pool_bytes = (bytes * POOL_PERCENT / 100) as usize;
             // What sorts keep back for the merge of their runs must be small beside the pool, or it takes all of it.
             let options = &mut config.options_mut().execution;
             options.sort_spill_reservation_bytes = options.sort_spill_reservation_bytes.min(pool_bytes / MERGE_POOL_SHARE);
             spilling_batch_rows = (pool_bytes / POOL_BYTES_PER_ROW).clamp(64, SPILLING_BATCH_ROWS);
+            disk.set_max_spill_merge_fan_in((pool_bytes / POOL_BYTES_PER_RUN).max(LEAST_MERGED_RUNS));
             let pool = FairSpillPool::new(pool_bytes);
             let named = NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(NonZeroUsize::MIN);
             runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)));
         }
         if let Some(directory) = &limits.spill_directory {
-            let mode = DiskManagerMode::Directories(vec![directory.clone()]);
-            runtime = runtime.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode));
+            disk.set_mode(DiskManagerMode::Directories(vec![directory.clone()]));
         }
-        let runtime = runtime.build_arc().map_err(|e| Failure::internal("the query engine could not be started").caused_by(e))?;
-        Ok(Self { runtime, config, spilling_batch_rows })
+        let runtime = runtime
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|e| Failure::internal("the query engine could not be started").caused_by(e))?;
+        Ok(Self { runtime, config, spilling_batch_rows, spilling_turn: Arc::default() })
+    }
+
+    /// Those who try again with little memory do so one after another.
+    pub async fn spilling_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.spilling_turn).lock_owned().await
     }
 
     /// Partitions of a plan that run at once.

@@ -70,7 +70,10 @@ impl BatchRun<'_> {
     /// Executes the query and stages its rows in `sink`. If the memory pool was exhausted, once more with operators that can spill.
     pub async fn prepare<S: Sink>(&self, sink: &S) -> Result<Prepared<S::Staged>, FlowFailure> {
         match self.attempt(sink, false).await {
-            Err(failed) if failed.failure.error == "OUT_OF_MEMORY" => self.attempt(sink, true).await,
+            Err(failed) if failed.failure.error == "OUT_OF_MEMORY" => {
+                let _turn = self.execution.session.spilling_turn().await;
+                self.attempt(sink, true).await
+            }
             outcome => outcome,
         }
     }

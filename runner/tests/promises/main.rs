@@ -22,5 +22,6 @@ mod removal;
 mod request;
 mod snapshots;
 mod sources;
+mod state;
 mod streams;
 mod watermarks;

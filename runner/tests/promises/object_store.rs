@@ -28,13 +28,13 @@ const STORAGE: &str = "s3://lake/shop";
 const CANARY: &str = "canary-8c1f0e";
 
 /// A server with the buckets `lake` and `landing`, gone with the value.
-struct Server {
+pub struct Server {
     process: Child,
     endpoint: String,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut moto = Command::new("moto_server");
         moto.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -83,16 +83,26 @@ impl Server {
 
     fn land(&self, name: &str, ids: std::ops::Range<u32>) {
         let lines: Vec<String> = ids.map(|id| format!("{{\"id\":{id}}}\n")).collect();
-        block_on(async { self.bucket("landing").put(&Path::from(format!("in/{name}")), lines.concat().into()).await }).unwrap();
+        self.put(&format!("in/{name}"), lines.concat());
+    }
+
+    /// Lands a file.
+    pub fn put(&self, path: &str, text: String) {
+        block_on(async { self.bucket("landing").put(&Path::from(path), text.into()).await }).unwrap();
+    }
+
+    /// The content of an object of the lake.
+    pub fn content(&self, path: &str) -> Vec<u8> {
+        block_on(async { self.bucket("lake").get(&Path::from(path)).await.unwrap().bytes().await }).unwrap().to_vec()
     }
 
     /// All objects of the lake below `prefix` with their ETags.
-    fn objects(&self, prefix: &str) -> BTreeMap<String, Option<String>> {
+    pub fn objects(&self, prefix: &str) -> BTreeMap<String, Option<String>> {
         let found: Vec<_> = block_on(async { self.bucket("lake").list(Some(&Path::from(prefix))).try_collect().await }).unwrap();
         found.into_iter().map(|object| (object.location.to_string(), object.e_tag)).collect()
     }
 
-    fn floe(&self, project: &Project, command: &str, arguments: &[&str]) -> Command {
+    pub fn floe(&self, project: &Project, command: &str, arguments: &[&str]) -> Command {
         let mut floe = project.floe(command, &[&["--storage", STORAGE], arguments].concat());
         floe.envs(self.variables());
         floe
@@ -104,14 +114,14 @@ impl Server {
         ended
     }
 
-    fn run(&self, project: &Project, arguments: &[&str]) -> Ended {
+    pub fn run(&self, project: &Project, arguments: &[&str]) -> Ended {
         let ended = self.call(project, "run", arguments);
         assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
         ended
     }
 
     /// Rows of `floe sql`, one JSON text.
-    fn sql(&self, project: &Project, statement: &str) -> String {
+    pub fn sql(&self, project: &Project, statement: &str) -> String {
         let ended = self.call(project, "sql", &["--output", "json", "-c", statement]);
         assert_eq!(ended.code, Some(0), "{statement}: {}", ended.stderr);
         let rows: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -119,7 +129,7 @@ impl Server {
     }
 
     /// The number of rows and the newest version of a table, by its log alone.
-    fn table(&self, name: &str) -> (usize, u64) {
+    pub fn table(&self, name: &str) -> (usize, u64) {
         let _known = Stores::new(self.variables());
         block_on(async {
             let url = Url::parse(&format!("{STORAGE}/s/{name}/")).unwrap();
@@ -184,8 +194,7 @@ fn s3_holds_files_tables_and_state() {
     let log = server.sql(&project, "SELECT count(*) AS n FROM event_log WHERE details LIKE '%canary%' OR message LIKE '%canary%'");
     assert_eq!(log, r#"[{"n":0}]"#);
     for (name, _) in server.objects("shop/_floe") {
-        let content = block_on(async { server.bucket("lake").get(&Path::from(name.as_str())).await.unwrap().bytes().await }).unwrap();
-        assert!(!String::from_utf8_lossy(&content).contains(CANARY), "{name}");
+        assert!(!String::from_utf8_lossy(&server.content(&name)).contains(CANARY), "{name}");
     }
 }
 

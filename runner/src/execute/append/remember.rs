@@ -73,8 +73,9 @@ impl AppendRun<'_> {
         let (Some(staged), Some(beginning)) = (staged, self.beginning(offsets).await?) else { return Ok(()) };
         let previous = beginning.previous.clone();
         let batch = Batch { number: offsets.batch, watermark_us: offsets.watermark_us, previous: previous.as_deref() };
-        let session = self.execution.session.state(Arc::new(ExpectPlanner::default()));
-        let state = memory::after(&self.state, &batch, &staged, &Compaction { beginning, session }).await?;
+        let (session, planner) = (&self.execution.session, Arc::new(ExpectPlanner::default()));
+        let (session, spilling) = (session.state(Arc::clone(&planner) as _), session.spilling_state(planner));
+        let state = memory::after(&self.state, &batch, &staged, &Compaction { beginning, session, spilling }).await?;
         memory::count(metrics, &staged, &state);
         let files = staged.operators.values().flat_map(|operator| &operator.segments).map(|segment| segment.file.path.clone()).collect();
         self.remembered = Some(Remembered { staged, state: Arc::new(state.clone()) });

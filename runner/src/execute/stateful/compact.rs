@@ -36,6 +36,8 @@ pub struct Compaction {
     pub beginning: Beginning,
     /// Sorts what is read.
     pub session: SessionState,
+    /// Sorts it again if the memory was not enough.
+    pub spilling: SessionState,
 }
 
 impl Compaction {
@@ -54,6 +56,13 @@ impl Compaction {
     }
 
     async fn merge(&self, segments: &[Segment], watermark_us: Option<i64>) -> Result<Vec<Segment>, Failure> {
+        match self.merge_in(&self.session, segments, watermark_us).await {
+            Err(failure) if failure.error == "OUT_OF_MEMORY" => self.merge_in(&self.spilling, segments, watermark_us).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn merge_in(&self, session: &SessionState, segments: &[Segment], watermark_us: Option<i64>) -> Result<Vec<Segment>, Failure> {
         let files: Vec<Add> = segments.iter().map(|segment| segment.file.clone()).collect();
         let directory = &self.beginning.directory;
         let Some(first) = files.first() else { return Ok(Vec::new()) };
@@ -64,12 +73,12 @@ impl Compaction {
         let provider =
             TableRows::of_files(directory, files).provider(&columns, &Arc::new(KeyFilter::all()), &Arc::new(KeyedCounters::default()));
         let scan = LogicalPlanBuilder::scan("keys", provider_as_source(provider), None).and_then(LogicalPlanBuilder::build);
-        let plan = self.session.create_physical_plan(&scan.map_err(engine_error)?).await.map_err(engine_error)?;
+        let plan = session.create_physical_plan(&scan.map_err(engine_error)?).await.map_err(engine_error)?;
         let sort = Field::new("__floe_sort", DataType::Binary, false);
         let schema: SchemaRef =
             Arc::new(Schema::new([Arc::new(sort)].into_iter().chain(columns.fields().iter().cloned()).collect::<Vec<_>>()));
         let prepare = prepared(&columns, &schema, watermark_us).map_err(engine_error)?;
-        let mut rows = sorted(plan, &schema, prepare, &self.session.task_ctx()).map_err(engine_error)?;
+        let mut rows = sorted(plan, &schema, prepare, &session.task_ctx()).map_err(engine_error)?;
         let mut writer = KeyWriter::new(self.beginning.clone(), Arc::clone(&columns));
         while let Some(batch) = rows.next().await {
             let written = match batch.map_err(engine_error).and_then(|batch| without_sort(&batch)) {

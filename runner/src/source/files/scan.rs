@@ -5,7 +5,11 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
-    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    arrow::{
+        array::{RecordBatch, UInt32Array},
+        compute::take_record_batch,
+        datatypes::SchemaRef,
+    },
     catalog::{Session, TableProvider},
     error::{DataFusionError, Result as EngineResult},
     execution::{SendableRecordBatchStream, TaskContext},
@@ -24,7 +28,7 @@ use super::{
     columns::{Columns, content_schema, path_columns},
     location::{FileRoot, shown},
     open::{ReadError, SourceFile},
-    reader::{ContentReader, FileCounts},
+    reader::{BATCH_ROWS, ContentReader, FileCounts},
 };
 use crate::{
     failure::Failure,
@@ -37,6 +41,9 @@ use crate::{
 
 /// Batches that wait for the consumer, per partition.
 const WAITING_BATCHES: usize = 2;
+
+/// An engine that asks for fewer rows in a batch is short of memory; else the batches of the readers are passed on as they are.
+const SMALL_ROWS: usize = BATCH_ROWS / 4;
 
 /// What every scan of one relation knows.
 #[derive(Debug)]
@@ -100,6 +107,7 @@ impl TableProvider for FileTable {
             projection,
             schema: Arc::clone(&schema),
             order_at,
+            small_rows: Some(state.config().batch_size()).filter(|rows| *rows < SMALL_ROWS),
             counters: self.counters.start(),
         });
         let partition = |files| Arc::new(Partition { task: Arc::clone(&task), files }) as Arc<dyn PartitionStream>;
@@ -138,6 +146,8 @@ pub(super) struct ScanTask {
     schema: SchemaRef,
     /// Where the output has the source order.
     order_at: Option<usize>,
+    /// Rows of a batch, if memory is so short that the engine asks for small ones.
+    small_rows: Option<usize>,
     counters: Arc<ScanCounters>,
 }
 
@@ -232,8 +242,22 @@ impl ScanTask {
         reader.read(file, &mut |content| {
             let batch = self.numbered(columns.complete(&content, &constants)?, &mut next)?;
             self.counters.pass(batch.num_rows() as u64);
-            target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped)
+            self.send(batch, target)
         })
+    }
+
+    fn send(&self, batch: RecordBatch, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), ReadError> {
+        let most = self.small_rows.unwrap_or(usize::MAX).max(1);
+        if batch.num_rows() <= most {
+            return target.blocking_send(Ok(batch)).map_err(|_| ReadError::Stopped);
+        }
+        for first in (0..batch.num_rows()).step_by(most) {
+            let rows = first as u32..(first + most).min(batch.num_rows()) as u32;
+            // A slice would keep the memory of all rows, and the engine would count it once for each slice.
+            let piece = take_record_batch(&batch, &UInt32Array::from_iter_values(rows)).map_err(DataFusionError::from);
+            target.blocking_send(piece).map_err(|_| ReadError::Stopped)?;
+        }
+        Ok(())
     }
 
     /// The rows with their numbers, if somebody wants to know the order of the source.
