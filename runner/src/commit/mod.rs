@@ -26,4 +26,4 @@ pub use log::{KnownTable, VersionActions};
 pub use size::TableSize;
 pub use table::{Altered, TableSpec, TargetTable};
 pub use transaction::{CommitOutcome, CommitRequest};
-pub use writer::{StagedFiles, TableWriter, WriterMemory, WriterOptions};
+pub use writer::{StagedFiles, TableWriter, WriterMemory, WriterOptions, run_of};

@@ -233,8 +233,19 @@ pub struct TableWriter {
     partitions: Option<Partitions>,
     open: HashMap<Option<OwnedRow>, OpenFile>,
     clock: u64,
+    /// Stands in the names of all files of this writer.
+    run: Uuid,
+    /// Files that were begun.
+    started: u64,
     held: HeldMemory,
     staged: StagedFiles,
+}
+
+/// What all files of one writer have in common: the name of the data file at `path` without its number.
+pub fn run_of(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let numbered = name.split_once('-').and_then(|(_, rest)| rest.split_once('-'));
+    numbered.filter(|(number, _)| number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit())).map_or(name, |(_, run)| run)
 }
 
 impl fmt::Debug for TableWriter {
@@ -352,6 +363,8 @@ impl TableWriter {
             floating,
             open: HashMap::new(),
             clock: 0,
+            run: Uuid::now_v7(),
+            started: 0,
             staged: StagedFiles::none(location),
         }
     }
@@ -427,10 +440,10 @@ impl TableWriter {
         self.bound_memory().await
     }
 
-    fn start(&self, values: Vec<(String, Option<String>)>) -> Result<OpenFile, Failure> {
+    fn start(&mut self, values: Vec<(String, Option<String>)>) -> Result<OpenFile, Failure> {
         let directories: Vec<String> = values.iter().map(|(name, value)| partition::directory(name, value.as_deref())).collect();
         let kind = if self.directory.is_empty() { "part" } else { "cdc" };
-        let name = format!("{kind}-{}.{}", Uuid::now_v7(), self.extension);
+        let name = format!("{kind}-{:05}-{}.{}", self.started, self.run, self.extension);
         let top = (!self.directory.is_empty()).then(|| self.directory.to_owned());
         let path = top.into_iter().chain(directories).chain([name]).collect::<Vec<_>>().join("/");
         let part_bytes = if self.location.local_path().is_some() { LOCAL_PART_BYTES } else { UPLOAD_PART_BYTES };
@@ -440,6 +453,7 @@ impl TableWriter {
         let options = ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
         let writer = AsyncArrowWriter::try_new_with_options(Upload(upload), Arc::clone(&self.file_schema), options)
             .map_err(|error| parquet_failure(&self.location, &path, error))?;
+        self.started += 1;
         Ok(OpenFile { writer, path, part_bytes, values, rows: 0, not_a_number: Vec::new(), used_at: self.clock })
     }
 

@@ -148,13 +148,14 @@ impl Apply<'_> {
     /// Events are read to their end before anything is looked up: only then all keys are known.
     async fn run(&self, query: &Query, events: &Arc<Events>, sort_keys: &Arc<SortKeys>, quarantine: &Shared) -> Result<Applied, Failure> {
         let present = TableRows::open(self.target.location(), self.target.version()).await?;
-        let sorted_events = self.sorted_events(query, events, (sort_keys, &present), quarantine).await?;
+        let journal = TableRows::open(self.journal.location(), self.journal.version()).await?;
+        let used = if present.is_empty() && journal.is_empty() { Use::Load } else { Use::Apply };
+        let sorted_events = self.sorted_events(query, events, (sort_keys, &present, used), quarantine).await?;
         let sorted_events = read_ahead(sorted_events).await.map_err(engine_error)?;
         if let Some(failure) = events.failure(self.flow, self.show_samples) {
             return Err(failure);
         }
         let known = self.known(query, sort_keys, events.keys()?);
-        let journal = TableRows::open(self.journal.location(), self.journal.version()).await?;
         let versions = known.versions(&journal, &self.mark.transaction).await?;
         let rows = known.rows(&present).await?;
         self.fold(Inputs::new(sorted_events, versions, rows), present).await
@@ -165,12 +166,12 @@ impl Apply<'_> {
         &self,
         query: &Query,
         events: &Arc<Events>,
-        (sort_keys, present): (&Arc<SortKeys>, &TableRows),
+        (sort_keys, present, used): (&Arc<SortKeys>, &TableRows, Use),
         quarantine: &Shared,
     ) -> Result<SendableRecordBatchStream, Failure> {
         let rows = |prepare| sorted(Arc::clone(&query.plan), events.schema(), prepare, &query.context).map_err(engine_error);
         if self.snapshot.is_none() || present.is_empty() {
-            return rows(prepared(query, events, quarantine, Use::Apply));
+            return rows(prepared(query, events, quarantine, used));
         }
         let newest = self.known(query, sort_keys, KeyFilter::all()).newest_rows(present).await?;
         let snapshot = rows(prepared(query, events, quarantine, Use::Compare))?;
@@ -258,6 +259,8 @@ fn bound(state: &SessionState, expr: &datafusion::logical_expr::Expr, query: &Qu
 /// What becomes of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
+    /// Each of them is applied, and nothing is known of any key: none need be looked up.
+    Load,
     /// Each of them is applied.
     Apply,
     /// They are compared with the target first.

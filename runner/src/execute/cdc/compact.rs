@@ -254,7 +254,7 @@ fn choose(files: Vec<Add>, all: bool) -> Option<Chosen> {
     if all {
         return (!files.is_empty()).then_some(Chosen::All(files));
     }
-    let (merged, _) = crowded(files, |file| file.size);
+    let (merged, _) = crowded(files, |file| file);
     (!merged.is_empty()).then_some(Chosen::Some(merged))
 }
 

@@ -46,7 +46,7 @@ impl Compaction {
         let (timed, lasting): (Vec<Segment>, Vec<Segment>) = segments.into_iter().partition(|segment| segment.expires_us.is_some());
         let mut all = Vec::new();
         for class in [timed, lasting] {
-            let (merged, mut rest) = crowded(class, |segment| segment.file.size);
+            let (merged, mut rest) = crowded(class, |segment| &segment.file);
             if !merged.is_empty() {
                 rest.extend(self.merge(&merged, watermark_us).await?);
             }
