@@ -221,6 +221,17 @@ impl<K: ResourceExt> Cache<K> {
         Some(Change { before, after: Some(object) })
     }
 
+    /// `object` from a list that may be behind, or what has been seen of it since; `None` if it is gone since.
+    pub fn newest(&self, object: K) -> Option<Arc<K>> {
+        let key = Key::of(&object);
+        let inner = self.read();
+        if inner.is_gone(&key, &object) {
+            return None;
+        }
+        let known = inner.objects.get(&key).filter(|known| !is_newer(&object, known.as_ref()));
+        Some(known.cloned().unwrap_or_else(|| Arc::new(object)))
+    }
+
     /// Leaves out a part of the object `key` that nobody reads any more. It stays what it is: its version and its places do not change.
     pub fn thin(&self, key: &Key, leave_out: impl FnOnce(&mut K))
     where
@@ -362,6 +373,19 @@ mod tests {
         }
         let inner = cache.read();
         assert_eq!((inner.gone.len(), inner.forgotten.len()), (MAX_GONE, MAX_GONE));
+    }
+
+    #[test]
+    fn what_was_seen_since_a_list_counts_more_than_the_list() {
+        let cache = Cache::new(1, by_owner);
+        let version = |seen: Option<Arc<ConfigMap>>| seen.and_then(|object| object.resource_version());
+        cache.observe(&ALL, Event::Apply(Ok(config_map("a", "7", "x"))));
+        assert_eq!(version(cache.newest(config_map("a", "5", "x"))).as_deref(), Some("7"), "the list is behind");
+        assert_eq!(version(cache.newest(config_map("a", "9", "x"))).as_deref(), Some("9"), "the watch is behind");
+        assert_eq!(version(cache.newest(config_map("b", "3", "x"))).as_deref(), Some("3"), "no watch has shown it");
+        cache.observe(&ALL, Event::Delete(Ok(config_map("a", "10", "x"))));
+        assert!(cache.newest(config_map("a", "9", "x")).is_none(), "it is gone");
+        assert!(cache.newest(config_map("a", "11", "x")).is_some(), "it was made again");
     }
 
     #[test]

@@ -18,12 +18,15 @@ use crate::{
 };
 
 /// A pod, or a batch/v1 Job that may still make one, that writes the storage root of `pipeline` and is not of the Job `own`. What counts is what the
-/// API server says of the namespace now; what the caches show counts too, other namespaces included. The lock in storage stands behind both.
+/// API server says of the namespace now, unless a watch has shown more of an object since; what only the caches show counts too, other namespaces
+/// included. The lock in storage stands behind both.
 pub async fn other(ctx: &Context, pipeline: &Pipeline, own: &str) -> Result<Option<String>, Error> {
     let (namespace, root) = (pipeline.namespace().unwrap_or_default(), storage_label(pipeline));
     let selector = format!("{}={root}", labels::STORAGE);
-    let mut jobs: Vec<Arc<batch::Job>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
-    let mut pods: Vec<Arc<Pod>> = ctx.list(&namespace, &selector).await?.into_iter().map(Arc::new).collect();
+    let jobs = ctx.list(&namespace, &selector).await?.into_iter();
+    let mut jobs: Vec<Arc<batch::Job>> = jobs.filter_map(|job| ctx.caches.jobs.newest(job)).collect();
+    let pods = ctx.list(&namespace, &selector).await?.into_iter();
+    let mut pods: Vec<Arc<Pod>> = pods.filter_map(|pod| ctx.caches.pods.newest(pod)).collect();
     let writes = |labels: &BTreeMap<String, String>| labels.get(labels::STORAGE) == Some(&root);
     jobs.extend(ctx.caches.jobs.all().into_iter().filter(|job| writes(job.labels())));
     pods.extend(ctx.caches.pods.all().into_iter().filter(|pod| writes(pod.labels())));
