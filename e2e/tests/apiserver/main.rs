@@ -23,6 +23,7 @@ mod o24_oom;
 mod o25_queue_is_fifo;
 mod o26_equal_requests_coalesce;
 mod o27_cancel_update;
+mod o28_storage_that_is_away;
 mod o28_transient_backoff;
 mod o29_user_error_once;
 mod o30_limits_hold_back;

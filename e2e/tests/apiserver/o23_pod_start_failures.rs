@@ -1,12 +1,15 @@
 //! A pod that cannot start says why, waits as long as waiting may help, and goes on when it is mended.
 
+use std::time::Duration;
+
 use floe_crds::{
-    condition::ConditionType::{Reconciling, Succeeded},
+    condition::ConditionType::{Ready, Reconciling, Succeeded},
     pipeline_update::{AttemptClass, PipelineUpdate},
     state::UpdateState,
 };
 use floe_e2e::{scene::Scene, seen::Conditions, virtual_pods::Script};
 use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::ResourceExt;
 use serde_json::json;
 
 /// Waits until the update says why it waits.
@@ -22,6 +25,12 @@ async fn waits_because(scene: &Scene, update: &str, reason: &str, text: &str) ->
             && message.contains(text)
     };
     scene.tenant.wait(update, &format!("wait because of {reason}: {text}"), says).await
+}
+
+/// Fails if anything is written about the update while nothing changes.
+async fn rests(scene: &Scene, update: &PipelineUpdate) -> anyhow::Result<()> {
+    let moves = |all: &[PipelineUpdate]| all.iter().any(|now| now.resource_version() != update.resource_version());
+    scene.tenant.never::<PipelineUpdate>(Duration::from_secs(3), "a write about an update that waits", moves).await
 }
 
 #[tokio::test]
@@ -81,5 +90,48 @@ async fn a_quota_forbids_the_pod() -> anyhow::Result<()> {
     waits_because(&scene, "shop-u1", "QuotaExceeded", "exceeded quota").await?;
     scene.tenant.delete::<ResourceQuota>("none").await?;
     scene.ends("shop-u1", UpdateState::Completed).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_that_is_missing() -> anyhow::Result<()> {
+    let scene = Scene::open("o23-claim").await?;
+    let text = "0/1 nodes are available: persistentvolumeclaim \"lake\" not found. not found";
+    scene.pods.attempt("shop-u1-a1", Script::new().unschedulable(text).holds().completes());
+    scene.pipeline("shop", json!({})).await?;
+    waits_because(&scene, "shop-u1", "Unschedulable", text).await?;
+    let update = waits_because(&scene, "shop-u1", "Unschedulable", "create that claim").await?;
+    rests(&scene, &update).await?;
+    scene.pods.release("shop-u1-a1");
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_account_that_is_missing() -> anyhow::Result<()> {
+    let scene = Scene::open("o23-account").await?;
+    scene.pipeline("shop", json!({"runner": {"serviceAccountName": "reader"}})).await?;
+    waits_because(&scene, "shop-u1", "PodStartFailed", "serviceaccount \"reader\" not found").await?;
+    let update = waits_because(&scene, "shop-u1", "PodStartFailed", "create that service account").await?;
+    rests(&scene, &update).await?;
+    scene.tenant.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}})).await?;
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_config_map_that_is_missing() -> anyhow::Result<()> {
+    let scene = Scene::open("o23-config-map").await?;
+    let sources = json!({"source": {"configMaps": [{"name": "sql", "path": "transformations"}]}});
+    scene.pipeline("shop", sources).await?;
+    let pipeline = scene.says("shop", Ready, "False", "ConfigMapNotFound").await?;
+    assert!(pipeline.message(Ready).contains("ConfigMap sql is not in namespace"), "{}", pipeline.message(Ready));
+    assert_eq!(pipeline.said(Reconciling), ("True", "ConfigMapNotFound"));
+    let moves = |all: &[floe_crds::pipeline::Pipeline]| all[0].resource_version() != pipeline.resource_version();
+    scene.tenant.never(Duration::from_secs(3), "a write about a Pipeline that waits", moves).await?;
+    assert!(scene.updates().await?.is_empty());
+    scene.tenant.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sql"}, "data": {}})).await?;
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    scene.says("shop", Ready, "True", "GraphValid").await?;
     Ok(())
 }

@@ -79,7 +79,8 @@ pub fn wait(job: &batch::Job, pods: &[Arc<Pod>], refusal: Option<&str>, now: Tim
     });
     if let Some(condition) = unplaced {
         let age = since(pod.creation_timestamp().map(|at| at.0), now);
-        let message = condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_string());
+        let said = condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_string());
+        let message = format!("{said}; {}", place_for(&said));
         return Some(Wait { is_news: age >= UNPLACED, ..Wait::new(Reason::Unschedulable, message) });
     }
     let age = since(status.and_then(|status| status.start_time.as_ref()).map(|at| at.0), now);
@@ -109,9 +110,38 @@ fn without_pod(job: &batch::Job, refusal: Option<&str>, now: Timestamp) -> Wait 
             job.name_any()
         )
     };
-    let message = refusal.map_or_else(hint, |refusal| format!("no pod can be made: {refusal}"));
+    let message = refusal.map_or_else(hint, |refusal| format!("no pod can be made: {refusal}; {}", leave_for(refusal)));
     let wait = Wait::new(refusal_reason(&message), message);
     refused(wait, age, now)
+}
+
+/// What to do about a pod that no node takes.
+fn place_for(said: &str) -> &'static str {
+    if said.to_lowercase().contains("persistentvolumeclaim") {
+        return "create that claim, or correct the volumes of the Pipeline; the pod is placed as soon as the claim can be used";
+    }
+    "add a node that fits, or lower what spec.runner asks of one; the pod is placed as soon as one fits"
+}
+
+/// What to do about a pod that the API server does not accept.
+fn leave_for(said: &str) -> &'static str {
+    let said = said.to_lowercase();
+    if said.contains("exceeded quota") {
+        "raise the quota or free some of it; the pod is made as soon as it fits"
+    } else if said.contains("service account") {
+        "create that service account, or correct spec.runner.serviceAccountName; the pod is made as soon as it is there"
+    } else {
+        "correct what is refused in spec.runner.podTemplate, or the policy that refuses it"
+    }
+}
+
+/// What to do about a container that cannot start.
+fn what_starts(reason: &str) -> &'static str {
+    if reason.contains("Image") {
+        "make that image available to the node, or correct spec.runner.image and spec.runner.imagePullSecrets"
+    } else {
+        "create or correct what it names; the container then starts by itself"
+    }
 }
 
 /// The word for what the API server said to whom wanted to make a pod or a batch/v1 Job.
@@ -129,12 +159,12 @@ pub fn refused(wait: Wait, age: Duration, now: Timestamp) -> Wait {
 
 /// What the API server said when the batch/v1 Job itself was to be made, `age` after the first try.
 pub fn refused_job(said: &str, age: Duration, now: Timestamp) -> Wait {
-    refused(Wait::new(refusal_reason(said), format!("the batch/v1 Job cannot be made: {said}")), age, now)
+    refused(Wait::new(refusal_reason(said), format!("the batch/v1 Job cannot be made: {said}; {}", leave_for(said))), age, now)
 }
 
 fn stuck(waiting: &ContainerStateWaiting, age: Duration, now: Timestamp) -> Wait {
     let (reason, said) = (waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref().unwrap_or_default());
-    let message = format!("{reason}: {said}");
+    let message = format!("{reason}: {said}; {}", what_starts(reason));
     // A Secret with credentials is as good as credentials: who mends it is the same person.
     let class = if said.to_lowercase().contains("secret") { AttemptClass::Storage } else { AttemptClass::PodStart };
     let given_up = (age >= CONTAINER_START).then(|| Box::new(End::decided(class, "POD_START_FAILED", message.clone(), now)));

@@ -25,8 +25,14 @@ pub fn result(exit_code: u8, failure: Option<&Failure>, redaction: &Redaction) -
         flow: failure.and_then(|failure| failure.flow.as_deref()).map(|flow| text(flow, MAX_NAME_BYTES)),
         dataset: failure.and_then(|failure| failure.dataset.as_deref()).map(|dataset| text(dataset, MAX_NAME_BYTES)),
         origin: failure.and_then(|failure| failure.origin.as_ref()).map(|origin| text(&origin.to_string(), MAX_NAME_BYTES)),
-        message: failure.map(|failure| text(&failure.message, MAX_MESSAGE_BYTES)),
+        message: failure.map(|failure| text(&told(failure), MAX_MESSAGE_BYTES)),
     }
+}
+
+/// What happened, and what to do.
+fn told(failure: &Failure) -> String {
+    let help = failure.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+    format!("{}{help}", failure.message)
 }
 
 /// Writes the termination message to `file`, or to the usual place if that is there. What cannot be written changes nothing.
@@ -68,6 +74,13 @@ mod tests {
         let result = result(11, Some(&failure), &Redaction::new(vec!["s3cret".to_string()]));
         let expected = r#"{"exitCode":11,"class":"expectation","errorClass":"EXPECTATION_VIOLATION","flow":"orders","dataset":"main.b.orders","origin":"transformations/3.sql:12:1","message":"*** was found"}"#;
         assert_eq!(termination_message(&result), expected);
+    }
+
+    #[test]
+    fn the_message_says_what_to_do() {
+        let failure = Failure::storage("NO_SPACE_LEFT", "cannot write /lake").help("free space and run again");
+        let told = result(12, Some(&failure), &Redaction::default()).message;
+        assert_eq!(told.as_deref(), Some("cannot write /lake (free space and run again)"));
     }
 
     #[test]
