@@ -90,8 +90,6 @@ camel_words! {
         Accepted,
         /// All checks passed, but something is deprecated or has no effect.
         AcceptedWithWarnings,
-        /// A reference names no object, or one that it must not name.
-        InvalidReference,
         /// A field is wrong in a way that the schema cannot say.
         InvalidSpec,
         /// The storage cannot be used by this pipeline.
@@ -172,7 +170,7 @@ camel_words! {
         NotPaused,
         /// The object is being deleted.
         Deleting,
-        /// Data could not be removed; the object went all the same.
+        /// The data of a deleted object could not be removed yet; the message says why and when they are given up.
         CleanupFailed,
         /// Waits in the queue.
         Queued,

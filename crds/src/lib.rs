@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod definitions;
+mod finding;
 pub mod manifest;
 pub mod pipeline;
 pub mod pipeline_update;

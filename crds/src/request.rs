@@ -13,6 +13,8 @@ use crate::{
     update::UpdateSelection,
 };
 
+/// Version of requests and reports that this build speaks.
+pub const PROTOCOL: i32 = 1;
 /// Environment variables with this prefix are ours.
 pub const RESERVED_PREFIX: &str = "FLOE_";
 /// Environment variable of the n-th secret parameter.
@@ -265,7 +267,7 @@ impl CleanupRequest {
 fn read<R: DeserializeOwned>(text: &str) -> Result<R, RequestError> {
     let value: serde_json::Value = serde_json::from_str(text)?;
     let found = value.get("protocol").and_then(serde_json::Value::as_i64).unwrap_or_default();
-    let known = crate::run_report::PROTOCOL;
+    let known = PROTOCOL;
     if found > i64::from(known) {
         return Err(RequestError::Protocol { found, known });
     }

@@ -18,9 +18,6 @@ use crate::{
     table::{Quality, Refresh, Streaming, TableSpec, TableType},
 };
 
-/// Version of requests and reports that this build speaks.
-pub const PROTOCOL: i32 = 1;
-
 /// What a runner reports. Numbers are totals of the attempt, so that reading a report twice does no harm.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -426,7 +423,7 @@ pub fn apply_body(name: &str, owner: &Owner, spec: &RunReportSpec) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::ExpectationAction;
+    use crate::{request::PROTOCOL, state::ExpectationAction};
 
     #[test]
     fn large_reports_lose_what_matters_least() {

@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
-use crate::manifest::{Finding, Position};
+use crate::finding::{Finding, Position};
 
 /// Deeper nesting than any manifest needs is refused, so that reading is bounded.
 const MAX_DEPTH: usize = 64;

@@ -2,27 +2,18 @@
 
 use std::sync::Arc;
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
-use k8s_openapi::{
-    api::{
-        batch::v1 as batch,
-        core::v1::{self as core, ObjectReference},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::{Client, core::PartialObjectMeta};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::Client;
 
 use crate::{
-    cache::Cache,
+    caches::Caches,
     controller::Controller,
     events::{EventReason, News, Recorder, Severity},
-    hub,
     limits::Starts,
     memory::Memory,
     metrics::Metrics,
     queue::Queue,
     settings::Settings,
-    watch,
 };
 
 /// One per process; clones share everything.
@@ -50,52 +41,6 @@ pub struct Context {
     pub cluster_id: Arc<str>,
     /// Field manager of what is made in this context.
     pub manager: &'static str,
-}
-
-/// One cache per kind.
-#[derive(Debug)]
-pub struct Caches {
-    /// Also found by the ConfigMaps that they name, and by storage root.
-    pub pipelines: Cache<Pipeline>,
-    /// Also found by Pipeline.
-    pub tables: Cache<Table>,
-    /// Also found by Pipeline.
-    pub updates: Cache<PipelineUpdate>,
-    /// Also found by PipelineUpdate.
-    pub reports: Cache<RunReport>,
-    /// Of attempts and clean-ups; also found by PipelineUpdate or, without one, by Pipeline.
-    pub jobs: Cache<batch::Job>,
-    /// Of attempts; also found by PipelineUpdate.
-    pub pods: Cache<core::Pod>,
-    /// Metadata only.
-    pub config_maps: Cache<PartialObjectMeta<core::ConfigMap>>,
-}
-
-impl Caches {
-    /// Empty caches, each filled by one watch per namespace (or one for all).
-    pub fn new(namespaces: &[String]) -> Self {
-        let watches = watch::scopes(namespaces).len();
-        Self {
-            pipelines: Cache::new(watches, hub::places_of_pipeline),
-            tables: Cache::new(watches, hub::pipeline_of_table),
-            updates: Cache::new(watches, hub::pipeline_of_update),
-            reports: Cache::new(watches, hub::update_of_report),
-            jobs: Cache::new(watches, hub::update_of_job),
-            pods: Cache::new(watches, hub::update_of_pod),
-            config_maps: Cache::new(watches, |_| Vec::new()),
-        }
-    }
-
-    /// True once every cache has seen its first list.
-    pub fn are_synced(&self) -> bool {
-        self.pipelines.is_synced()
-            && self.tables.is_synced()
-            && self.updates.is_synced()
-            && self.reports.is_synced()
-            && self.jobs.is_synced()
-            && self.pods.is_synced()
-            && self.config_maps.is_synced()
-    }
 }
 
 /// One queue per controller.

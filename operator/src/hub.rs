@@ -1,9 +1,6 @@
-//! Who is woken by what: the one table of dependencies between kinds and controllers, and the indexes that it reads.
+//! Who is woken by what: the one table of dependencies between kinds and controllers.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use floe_crds::{
     condition::{self, ConditionType},
@@ -18,12 +15,12 @@ use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use crate::{
     attempt::end,
     cache::Change,
-    context::{Caches, Context},
+    caches::{by_label, pipeline_of_table, pipeline_of_update, sharing_storage, update_of_report},
+    context::Context,
     dataset,
     key::Key,
     labels,
     queue::Wake,
-    root::folders,
     updates::is_terminal,
 };
 
@@ -36,66 +33,6 @@ fn wake_for<K: ResourceExt>(change: &Change<K>) -> Wake {
 fn definition<K: ResourceExt>(object: &K) -> impl PartialEq + use<K> {
     let meta = object.meta();
     (meta.uid.clone(), meta.generation, meta.annotations.clone(), meta.deletion_timestamp.clone(), meta.finalizers.clone())
-}
-
-/// Pipelines under the ConfigMaps that they name.
-pub fn config_maps_of(pipeline: &Pipeline) -> Vec<Key> {
-    let namespace = pipeline.namespace().unwrap_or_default();
-    let source = pipeline.spec.source.iter().flat_map(|source| &source.config_maps).map(|source| source.name.clone());
-    let parameters = pipeline.spec.parameters.iter().filter_map(|parameter| parameter.value_from.as_ref()?.config_map_key_ref.as_ref());
-    source.chain(parameters.map(|key| key.name.clone())).map(|name| Key::new(namespace.clone(), name)).collect()
-}
-
-/// Namespaces that no object has: the index of storage roots lies beside that of objects.
-const STORAGE_AT: &str = "storage at";
-const STORAGE_INSIDE: &str = "storage inside";
-
-/// Pipelines under the ConfigMaps that they name, under their storage root, and under every folder in which it lies.
-pub fn places_of_pipeline(pipeline: &Pipeline) -> Vec<Key> {
-    let mut places = config_maps_of(pipeline);
-    let Some(storage) = &pipeline.spec.storage else { return places };
-    let around = folders(&storage.uri);
-    places.extend(around.last().map(|root| Key::new(STORAGE_AT, root)));
-    places.extend(around.into_iter().map(|folder| Key::new(STORAGE_INSIDE, folder)));
-    places
-}
-
-/// Pipelines whose storage root is `uri`, or lies inside or around it.
-pub fn sharing_storage(caches: &Caches, uri: &str) -> Vec<Arc<Pipeline>> {
-    let mut around = folders(uri);
-    let Some(root) = around.pop() else { return Vec::new() };
-    let around = around.into_iter().flat_map(|folder| caches.pipelines.by(&Key::new(STORAGE_AT, folder)));
-    caches.pipelines.by(&Key::new(STORAGE_INSIDE, root)).into_iter().chain(around).collect()
-}
-
-/// Tables under their Pipeline.
-pub fn pipeline_of_table(table: &Table) -> Vec<Key> {
-    vec![Key::new(table.namespace().unwrap_or_default(), &table.spec.pipeline)]
-}
-
-/// Updates under their Pipeline.
-pub fn pipeline_of_update(update: &PipelineUpdate) -> Vec<Key> {
-    vec![Key::new(update.namespace().unwrap_or_default(), &update.spec.pipeline)]
-}
-
-/// Reports under the update that they belong to.
-pub fn update_of_report(report: &RunReport) -> Vec<Key> {
-    let owners = report.owner_references().iter().filter(|owner| owner.kind == "PipelineUpdate");
-    owners.map(|owner| Key::new(report.namespace().unwrap_or_default(), &owner.name)).collect()
-}
-
-/// Batch Jobs under their update.
-pub fn update_of_job(job: &batch::Job) -> Vec<Key> {
-    by_label(job, labels::UPDATE).or_else(|| by_label(job, labels::PIPELINE)).into_iter().collect()
-}
-
-/// Pods under their update.
-pub fn update_of_pod(pod: &core::Pod) -> Vec<Key> {
-    by_label(pod, labels::UPDATE).or_else(|| by_label(pod, labels::PIPELINE)).into_iter().collect()
-}
-
-fn by_label(object: &impl ResourceExt, label: &str) -> Option<Key> {
-    object.labels().get(label).map(|value| Key::new(object.namespace().unwrap_or_default(), value))
 }
 
 /// Updates of a Pipeline wait for it; its tables show whether it is there and valid.
@@ -269,7 +206,10 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> core::ObjectRefer
 mod tests {
     use serde_json::json;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::caches::Caches;
     use crate::root::overlap;
 
     #[test]

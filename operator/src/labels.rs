@@ -20,6 +20,11 @@ pub const ATTEMPT: &str = "floe.dev/attempt";
 /// Label: hash of the storage root that the pod writes.
 pub const STORAGE: &str = "floe.dev/storage";
 
+/// Label of a clean-up: which life of its Pipeline it is of.
+pub const CLEANUP: &str = "floe.dev/cleanup";
+/// Annotation of a clean-up: hash of what it was asked to do.
+pub const ASKED: &str = "floe.dev/asked";
+
 /// Annotation: the operator writes nothing but status.
 pub const PAUSED: &str = "floe.dev/paused";
 /// Annotation: look now, with fresh reads.

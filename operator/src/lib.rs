@@ -3,6 +3,7 @@
 pub mod args;
 pub mod attempt;
 pub mod cache;
+pub mod caches;
 pub mod client;
 pub mod clock;
 pub mod context;

@@ -24,9 +24,10 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::{
     args::Args,
+    caches::Caches,
     client::Clients,
     clock,
-    context::{Caches, Context, Queues},
+    context::{Context, Queues},
     controller::Controller,
     controllers,
     events::Recorder,

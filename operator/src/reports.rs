@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use floe_crds::{
     pipeline_update::PipelineUpdate,
-    run_report::{GraphReport, PROTOCOL, ReportKind, RunReport},
+    request::PROTOCOL,
+    run_report::{GraphReport, ReportKind, RunReport},
 };
 use k8s_openapi::api::core::v1 as core;
 use kube::ResourceExt;
 
-use crate::{context::Caches, key::Key, owner, updates};
+use crate::{caches::Caches, key::Key, owner, updates};
 
 /// A report that counts, with what it is about.
 #[derive(Clone, Debug)]

@@ -20,7 +20,8 @@ use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report:
 
 use crate::{
     cache::{Cache, Change, Scope},
-    context::{Caches, Context},
+    caches::{Caches, scopes},
+    context::Context,
     hub,
     key::Key,
     labels,
@@ -126,14 +127,6 @@ pub fn start(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
         spawn::<PartialObjectMeta<core::ConfigMap>>(&mut tasks, ctx, scope, "", stop);
     }
     tasks
-}
-
-/// The namespaces that are watched; none named = all.
-pub fn scopes(namespaces: &[String]) -> Vec<Scope> {
-    if namespaces.is_empty() {
-        return vec![Scope(None)];
-    }
-    namespaces.iter().map(|namespace| Scope(Some(namespace.clone()))).collect()
 }
 
 fn spawn<K>(tasks: &mut JoinSet<&'static str>, ctx: &Context, scope: &Scope, selector: &str, stop: &CancellationToken)

@@ -4,16 +4,10 @@ use std::sync::Arc;
 
 use saphyr_parser::ScalarStyle;
 
-use crate::yaml::{Content, Node, ScalarSource};
-
-/// A place in a file; both count from 1, the column in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Line in the file.
-    pub line: u32,
-    /// Column in the line.
-    pub column: u32,
-}
+use crate::{
+    finding::Position,
+    yaml::{Content, Node, ScalarSource},
+};
 
 /// One document with the place of every key and value.
 #[derive(Clone, Debug)]

@@ -11,12 +11,13 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use document::{Document, Position, SourceText};
+pub use document::{Document, SourceText};
 pub use reference::reference;
 pub(crate) use reference::rows;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use crate::finding::{Finding, Position};
 use crate::{
     API_VERSION, GROUP,
     pipeline::PipelineSpec,
@@ -43,21 +44,6 @@ const METADATA_KEYS: [&str; 14] = [
     "selfLink",
     "uid",
 ];
-
-/// One thing that is wrong with a manifest; `line` and `column` count from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Error class, e.g. `MANIFEST_UNKNOWN_KEY`.
-    pub class: &'static str,
-    /// What is wrong, lower case, without a final dot.
-    pub message: String,
-    /// Line in the file.
-    pub line: u32,
-    /// Column in the line, in characters.
-    pub column: u32,
-    /// What to do.
-    pub help: Option<String>,
-}
 
 /// A document of a YAML file.
 #[derive(Clone, Debug)]
@@ -144,18 +130,6 @@ pub fn read(text: &str) -> Reading {
 /// What a cluster requires beyond `read`: storage that is given and absolute, names that fit.
 pub fn cluster_findings(manifest: &Manifest) -> Vec<Finding> {
     rules::cluster(manifest)
-}
-
-impl Finding {
-    /// A finding of `class` at `position`.
-    pub(crate) fn new(class: &'static str, message: impl Into<String>, position: Position) -> Self {
-        Self { class, message: message.into(), line: position.line, column: position.column, help: None }
-    }
-
-    /// The same finding, with what to do.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
 }
 
 fn document(node: Node, source: &Arc<[char]>) -> Result<Manifest, Vec<Finding>> {

@@ -304,9 +304,11 @@ impl Act {
     }
 
     async fn end(&mut self, end: &End) -> anyhow::Result<Went> {
-        let message = match &mut self.runner {
-            Some(runner) => runner.end(&end.told).await?,
-            None => None,
+        let message = match (&mut self.runner, &end.told) {
+            (Some(runner), told) => runner.end(told).await?,
+            // A clean-up writes no report.
+            (None, Told::Message(result)) => Some(serde_json::to_string(result)?),
+            (None, _) => None,
         };
         Ok(Went::Ended(end.exit_code, end.reason, message))
     }

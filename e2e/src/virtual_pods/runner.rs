@@ -10,8 +10,8 @@ use anyhow::Context;
 use floe_crds::{
     pipeline::DeletionPolicy,
     pipeline_update::{Totals, UpdateType},
-    request::UpdateRequest,
-    run_report::{FlowReport, GraphReport, PROTOCOL, RunReport, RunReportSpec, RunResult, TableReport, apply_body},
+    request::{PROTOCOL, UpdateRequest},
+    run_report::{FlowReport, GraphReport, RunReport, RunReportSpec, RunResult, TableReport, apply_body},
     state::{FailureClass, FlowState, MaintenanceType, UpdateState},
     table::{Refresh, TableType},
 };

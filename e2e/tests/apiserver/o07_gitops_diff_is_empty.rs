@@ -1,6 +1,8 @@
 //! What a person applied stays as it was applied: a second apply would change nothing. What a person adds to an object that the operator made stays.
 
-use floe_crds::{pipeline::Pipeline, state::UpdateState, table::Table};
+use std::time::Duration;
+
+use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState, table::Table};
 use floe_e2e::{
     objects::{inline, pipeline, table},
     scene::Scene,
@@ -33,14 +35,35 @@ async fn diff(scene: &Scene, manifest: &Value) -> anyhow::Result<(Value, Value)>
     Ok((live, applied))
 }
 
+/// A Table that comes after its Pipeline is a change of the definition: one more update, and no other one after it.
+#[tokio::test]
+async fn a_table_that_comes_later_has_one_update_and_no_diff() -> anyhow::Result<()> {
+    let scene = Scene::open("o07-later").await?;
+    let manifests = [pipeline("shop", json!({})), table("by-hand", "shop", json!({"freshnessSeconds": 3600}))];
+    scene.tenant.apply_one(&manifests[0]).await?;
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    scene.tenant.apply_one(&manifests[1]).await?;
+    scene.ends("shop-u2", UpdateState::Completed).await?;
+    scene.tenant.wait::<Table>("by-hand", "have rows", |table| table.status.as_ref().is_some_and(|status| status.rows.is_some())).await?;
+    for manifest in &manifests {
+        let (live, applied) = diff(&scene, manifest).await?;
+        assert_eq!(live, applied);
+        scene.tenant.apply_one(manifest).await?;
+    }
+    let is_third = |updates: &[PipelineUpdate]| updates.len() != 2;
+    scene.tenant.never::<PipelineUpdate>(Duration::from_secs(3), "an update for nothing new", is_third).await?;
+    assert_eq!(scene.updates().await?, ["shop-u1", "shop-u2"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn o07_gitops_diff_is_empty() -> anyhow::Result<()> {
     let scene = Scene::open("o07").await?;
     // The Table first: a Table that comes later is a change of the definition, with an update of its own.
     let manifests = [table("by-hand", "shop", json!({"freshnessSeconds": 3600})), pipeline("shop", json!({}))];
-    for manifest in &manifests {
-        scene.tenant.apply_one(manifest).await?;
-    }
+    scene.tenant.apply_one(&manifests[0]).await?;
+    scene.tenant.wait::<Table>("by-hand", "be seen", |table| table.status.is_some()).await?;
+    scene.tenant.apply_one(&manifests[1]).await?;
     scene.tenant.wait::<Table>("by-hand", "have rows", |table| table.status.as_ref().is_some_and(|status| status.rows.is_some())).await?;
     for manifest in &manifests {
         let (live, applied) = diff(&scene, manifest).await?;

@@ -67,6 +67,7 @@ async fn every_life_has_its_own_cleanup() -> anyhow::Result<()> {
 
     scene.pods.attempt("shop-u1-a1", Script::new().runs().holds().stops_slowly());
     scene.tenant.apply_one(&objects::table("kept", "shop", json!({"deletionPolicy": "Delete"}))).await?;
+    scene.tenant.wait::<Table>("kept", "be seen: a Table that comes later is a change", |table| table.status.is_some()).await?;
     scene.pipeline("shop", json!({"deletionPolicy": "Retain"})).await?;
     scene.comes_to("shop-u1", UpdateState::Running).await?;
     scene.tenant.wait::<Table>("kept", "have its finalizer", |table| !table.finalizers().is_empty()).await?;

@@ -1,11 +1,17 @@
 //! What cannot be removed holds nothing for ever: a person who does not want to wait says so, and is told what is left.
 
+use std::time::Duration;
+
 use floe_crds::{
+    condition::ConditionType::Stalled,
     pipeline::Pipeline,
-    state::UpdateState::{Completed, Running},
+    state::{
+        FailureClass,
+        UpdateState::{Completed, Running},
+    },
     table::Table,
 };
-use floe_e2e::{objects::table, scene::Scene, virtual_pods::Script};
+use floe_e2e::{objects::table, scene::Scene, seen::Conditions, virtual_pods::Script};
 use k8s_openapi::api::{batch::v1 as batch, events::v1::Event};
 use kube::ResourceExt;
 use serde_json::json;
@@ -38,6 +44,34 @@ async fn o35_delete_always_ends() -> anyhow::Result<()> {
     told(&scene, "Pipeline", "s3://lake/shop").await?;
     assert_eq!(scene.pods.lake().tables("s3://lake/shop").len(), 2, "the data are there still");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_clean_up_that_is_refused_says_so_and_is_tried_again_on_request() -> anyhow::Result<()> {
+    let scene = Scene::open("o35-refused").await?;
+    scene.pipeline("shop", json!({"deletionPolicy": "Delete"})).await?;
+    scene.ends("shop-u1", Completed).await?;
+    let refused = "Pipeline data/other wrote this storage last (remove the data by hand)";
+    scene.pods.every(Script::new().fails_without_report(FailureClass::User, "STORAGE_OF_ANOTHER_PIPELINE", refused));
+    scene.tenant.delete::<Pipeline>("shop").await?;
+    // Once the Job is over, too, it is known when the next one begins.
+    let is_told = |pipeline: &Pipeline| {
+        pipeline.said(Stalled) == ("True", "CleanupFailed") && pipeline.message(Stalled).contains("is tried again at")
+    };
+    let told = scene.tenant.wait::<Pipeline>("shop", "say why its data are still there", is_told).await?;
+    let message = told.message(Stalled);
+    assert!(message.contains(&format!("[STORAGE_OF_ANOTHER_PIPELINE] {refused}")), "{message}");
+    assert!(message.contains(SKIP), "{message}");
+    // Nothing is tried in between.
+    let cleanups = |jobs: &[batch::Job]| jobs.iter().filter(|job| job.name_any().starts_with("shop-cleanup-")).count();
+    scene.tenant.never::<batch::Job>(Duration::from_secs(4), "a second clean-up", |jobs| cleanups(jobs) > 1).await?;
+    assert_eq!(scene.tenant.get::<Pipeline>("shop").await?.resource_version(), told.resource_version(), "and nothing is written");
+
+    scene.pods.every(Script::new().starts().completes());
+    scene.tenant.annotate::<Pipeline>("shop", "floe.dev/reconcile-requested-at", "now").await?;
+    scene.tenant.wait_gone::<Pipeline>("shop").await?;
+    assert_eq!(cleanups(&scene.tenant.list().await?), 2);
+    scene.pods.verdict()
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 use floe_crds::{
     pipeline::PipelineSpec,
     pipeline_update::{PipelineUpdate, UpdateType},
-    request::{Owner, ReportTarget, RequestedPipeline, RequestedUpdate, UpdateRequest},
-    run_report::{PROTOCOL, RunReport},
+    request::{Owner, PROTOCOL, ReportTarget, RequestedPipeline, RequestedUpdate, UpdateRequest},
+    run_report::RunReport,
     state::{Cause, FailureClass, FlowState, UpdateState},
     update::UpdateSelection,
 };

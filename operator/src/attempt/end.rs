@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use floe_crds::{
     pipeline_update::AttemptClass,
-    run_report::{FlowReport, PROTOCOL, RunReportSpec, RunResult},
+    request::PROTOCOL,
+    run_report::{FlowReport, RunReportSpec, RunResult},
     state::{FlowState, UpdateState},
     text::cut,
 };

@@ -52,7 +52,7 @@ pub fn job(parts: &JobParts<'_>) -> batch::Job {
         parallelism: Some(1),
         pod_replacement_policy: Some("Failed".to_string()),
         active_deadline_seconds: (timeout > 0).then_some(timeout),
-        pod_failure_policy: Some(disruptions_are_ignored()),
+        pod_failure_policy: Some(PodFailurePolicy { rules: vec![disruptions_are_ignored()] }),
         template,
         ..batch::JobSpec::default()
     };
@@ -83,10 +83,9 @@ pub(super) fn metadata(settings: &Settings, pipeline: &Pipeline, update: &Pipeli
 }
 
 /// A pod that lost its place is replaced within the same attempt.
-fn disruptions_are_ignored() -> PodFailurePolicy {
+pub fn disruptions_are_ignored() -> PodFailurePolicyRule {
     let disrupted = PodFailurePolicyOnPodConditionsPattern { type_: "DisruptionTarget".to_string(), status: "True".to_string() };
-    let rule = PodFailurePolicyRule { action: "Ignore".to_string(), on_pod_conditions: Some(vec![disrupted]), on_exit_codes: None };
-    PodFailurePolicy { rules: vec![rule] }
+    PodFailurePolicyRule { action: "Ignore".to_string(), on_pod_conditions: Some(vec![disrupted]), on_exit_codes: None }
 }
 
 /// The pipeline's template with what only this attempt has.

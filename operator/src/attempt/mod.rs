@@ -15,8 +15,11 @@ pub mod waiting;
 use std::fmt;
 
 use floe_crds::condition::Reason;
-pub use job::{JobParts, job};
-pub use names::{attempt_number, cleanup_name, job_name, own_account, request_name, service_account, storage_label, volumes};
+pub use job::{JobParts, disruptions_are_ignored, job};
+pub use names::{
+    attempt_number, cleanup_label, cleanup_name, is_cleanup_of, job_name, own_account, request_name, service_account, storage_label,
+    volumes,
+};
 pub use project::{ConfigMapKeys, project_files};
 pub use request::{RequestParts, request, request_config_map, requested};
 pub use template::pod_template;

@@ -1,6 +1,7 @@
 //! Names that are functions of what they are for.
 
 use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, text::cut};
+use k8s_openapi::api::batch::v1 as batch;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -32,9 +33,20 @@ pub fn request_name(job: &str) -> String {
     format!("{job}-request")
 }
 
-/// Name of the batch/v1 Job that removes the data of a deleted Pipeline. One of the same name that is made later has a clean-up of its own.
-pub fn cleanup_name(pipeline: &Pipeline) -> String {
-    format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&pipeline.uid().unwrap_or_default()))
+/// Name of the batch/v1 Job that removes the data of a deleted Pipeline, asked to do `asked`, after `ended` others. One of the same name that is made
+/// later has clean-ups of its own.
+pub fn cleanup_name(pipeline: &Pipeline, asked: &str, ended: usize) -> String {
+    format!("{}-cleanup-{}", pipeline.name_any(), labels::short_hash(&format!("{} {asked} {ended}", pipeline.uid().unwrap_or_default())))
+}
+
+/// Stands for this life of the Pipeline in the label of its clean-ups.
+pub fn cleanup_label(pipeline: &Pipeline) -> String {
+    labels::short_hash(&pipeline.uid().unwrap_or_default())
+}
+
+/// True if the batch/v1 Job is a clean-up of this life of the Pipeline.
+pub fn is_cleanup_of(job: &batch::Job, pipeline: &Pipeline) -> bool {
+    job.labels().get(labels::CLEANUP).is_some_and(|life| *life == cleanup_label(pipeline))
 }
 
 /// The service account that is made for the pipeline's runners, and the binding of its rights.

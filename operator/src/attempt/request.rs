@@ -6,8 +6,9 @@ use floe_crds::{
     API_VERSION,
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
-    request::{Owner, ReportTarget, RequestError, RequestedParameter, RequestedPipeline, RequestedTable, RequestedUpdate, UpdateRequest},
-    run_report::PROTOCOL,
+    request::{
+        Owner, PROTOCOL, ReportTarget, RequestError, RequestedParameter, RequestedPipeline, RequestedTable, RequestedUpdate, UpdateRequest,
+    },
     state::{Cause, UpdateState},
     table::Table,
 };

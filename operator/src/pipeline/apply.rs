@@ -5,6 +5,7 @@ use floe_crds::{
     pipeline_update::{Cancel, PipelineUpdate},
     table::Table,
 };
+use k8s_openapi::api::batch::v1 as batch;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -81,6 +82,9 @@ pub async fn apply(ctx: &Context, observed: &Observed, mut plan: Plan) -> Result
     applied.has_more = plan.has_more_tables;
     for update in &plan.removes {
         ctx.delete::<PipelineUpdate>(update).await?;
+    }
+    if let Some(outdated) = &plan.outdated_cleanup {
+        ctx.delete::<batch::Job>(outdated).await?;
     }
     if let Some(cleanup) = &plan.cleanup {
         match clean_up(ctx, observed, cleanup).await {

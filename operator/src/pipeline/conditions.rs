@@ -135,7 +135,10 @@ impl View<'_> {
             Some((ErrorClass::User, error)) => return (still(), stalled(Reason::NameTaken, &error.to_string())),
             _ => {}
         }
-        if matches!(act, Act::Delete(_)) {
+        if let Act::Delete(step) = act {
+            if step.needs_someone() {
+                return (still(), stalled(*reason, message));
+            }
             let waits = self.writer.map(|writer| format!("; the clean-up waits for the end of {writer}")).unwrap_or_default();
             return (Said::new(true, *reason, format!("{message}{waits}")), fine());
         }

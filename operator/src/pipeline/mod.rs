@@ -1,6 +1,7 @@
 //! The controller of Pipelines: decides when an update must start and why not, keeps what belongs to a Pipeline, says how it is.
 
 mod apply;
+mod begun;
 mod cleanup;
 mod conditions;
 mod continuous;

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table, text::cut};
+use floe_crds::{
+    pipeline::Pipeline, pipeline_update::PipelineUpdate, request::CleanupRequest, run_report::RunReport, table::Table, text::cut,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1 as batch,
@@ -17,10 +19,19 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::resources;
+use super::{begun::Begun, resources};
 use crate::{
-    attempt, clock, context::Context, dataset, error::Error, hub, key::Key, labels, memory::ConfigMapHashes, owner, reports,
-    settings::Settings, updates,
+    attempt::{self, end::job_end},
+    caches, clock,
+    context::Context,
+    dataset,
+    error::Error,
+    key::Key,
+    labels,
+    memory::ConfigMapHashes,
+    owner, reports,
+    settings::Settings,
+    updates,
 };
 
 /// Everything that is decided from.
@@ -44,10 +55,8 @@ pub struct Observed {
     pub report: Option<(Arc<RunReport>, Arc<PipelineUpdate>)>,
     /// What stands beside the Pipeline already.
     pub access: Access,
-    /// The clean-up, and its pods, of a Pipeline that is being deleted.
-    pub cleanup: Option<Arc<batch::Job>>,
-    /// The request that the clean-up waits for is there.
-    pub has_cleanup_request: bool,
+    /// The newest clean-up of a Pipeline that is being deleted.
+    pub cleanup: Option<Begun>,
     /// Batch Jobs of updates that are still there.
     pub attempts: Vec<Arc<batch::Job>>,
     /// Since when ConfigMaps and Tables are as they are.
@@ -104,7 +113,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         let Some(fresh) = ctx.fetch::<Pipeline>(key).await? else { return Ok(None) };
         ctx.note(fresh.clone());
         pipeline = Arc::new(fresh);
-        ctx.memory.doubt(key, &hub::config_maps_of(&pipeline));
+        ctx.memory.doubt(key, &caches::config_maps_of(&pipeline));
     }
     let mut own = ctx.caches.updates.by(key);
     own.retain(|update| !owner::is_of_earlier_life(update.as_ref(), &pipeline));
@@ -112,16 +121,14 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     let tables = ctx.caches.tables.by(key);
     let config_maps = config_maps(ctx, &pipeline).await?;
     let report = newest_graph(ctx, &own);
-    let jobs = ctx.caches.jobs.by(key);
-    let cleanup = attempt::cleanup_name(&pipeline);
+    let cleanup = newest_cleanup(ctx, &pipeline).await?;
     let mut observed = Observed {
         key: key.clone(),
         rivals: rivals(ctx, &pipeline),
         config_maps,
         report,
         access: Access::Unread,
-        cleanup: jobs.into_iter().find(|job| job.name_any() == cleanup),
-        has_cleanup_request: ctx.caches.config_maps.get(&Key::new(&key.namespace, attempt::request_name(&cleanup))).is_some(),
+        cleanup,
         attempts: own.iter().flat_map(|update| ctx.caches.jobs.by(&Key::of(update.as_ref()))).collect(),
         quiet_since: Timestamp::UNIX_EPOCH,
         settings: ctx.settings.clone(),
@@ -135,6 +142,26 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     observed.quiet_since = ctx.memory.unchanged_since(key, &observed.sources_hash(), observed.now);
     observed.access = access(ctx, &observed).await?;
     Ok(Some(observed))
+}
+
+/// The clean-up that has done its work, or else the one that has not ended, or else the one that was made last.
+async fn newest_cleanup(ctx: &Context, pipeline: &Pipeline) -> Result<Option<Begun>, Error> {
+    if pipeline.metadata.deletion_timestamp.is_none() {
+        return Ok(None);
+    }
+    let key = Key::of(pipeline);
+    let mut jobs = ctx.caches.jobs.by(&key);
+    jobs.retain(|job| attempt::is_cleanup_of(job, pipeline));
+    let ended = jobs.iter().filter(|job| job_end(job).is_some()).count();
+    let rank = |job: &batch::Job| job_end(job).map_or(1, |end| if end.is_complete { 2 } else { 0 });
+    let newest = jobs.into_iter().max_by_key(|job| (rank(job), job.creation_timestamp().map(|at| at.0)));
+    let Some(job) = newest else { return Ok(None) };
+    let request = Key::new(&key.namespace, attempt::request_name(&job.name_any()));
+    let request = ctx.fetch::<ConfigMap>(&request).await?.filter(|request| owner::is_owned_by(request, job.as_ref()));
+    let text = request.as_ref().and_then(|request| request.data.as_ref()?.get(attempt::REQUEST_KEY));
+    let tables = text.and_then(|text| CleanupRequest::read(text).ok()).map(|asked| asked.tables).unwrap_or_default();
+    let pods = ctx.caches.pods.by(&key).into_iter().filter(|pod| owner::is_owned_by(pod.as_ref(), job.as_ref())).collect();
+    Ok(Some(Begun { pods, has_request: request.is_some(), tables, ended, job }))
 }
 
 /// Names for Tables of a Pipeline begin with its own, or with that much of a long one.
@@ -153,14 +180,14 @@ fn rivals(ctx: &Context, pipeline: &Pipeline) -> Vec<Rival> {
         })
     };
     let Some(storage) = &pipeline.spec.storage else { return Vec::new() };
-    let sharing = hub::sharing_storage(&ctx.caches, &storage.uri);
+    let sharing = caches::sharing_storage(&ctx.caches, &storage.uri);
     sharing.iter().filter_map(|other| rival(other)).filter(|rival| rival.key != Key::of(pipeline)).collect()
 }
 
 /// Reads the ConfigMaps whose version is not known yet.
 async fn config_maps(ctx: &Context, pipeline: &Pipeline) -> Result<BTreeMap<String, Option<Arc<ConfigMapHashes>>>, Error> {
     let mut found = BTreeMap::new();
-    for key in hub::config_maps_of(pipeline) {
+    for key in caches::config_maps_of(pipeline) {
         let Some(version) = ctx.caches.config_maps.get(&key).and_then(|meta| meta.resource_version()) else {
             found.insert(key.name, None);
             continue;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use floe_crds::pipeline_update::PipelineUpdate;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::{batch::v1 as batch, policy::v1::PodDisruptionBudget};
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -43,6 +43,8 @@ pub struct Plan {
     pub removes: Vec<Arc<PipelineUpdate>>,
     /// The clean-up of a deleted Pipeline.
     pub cleanup: Option<resources::cleanup::Cleanup>,
+    /// A clean-up that was asked for something else.
+    pub outdated_cleanup: Option<Arc<batch::Job>>,
     /// The clean-up that is over.
     pub release: Option<cleanup::Leftover>,
 }
@@ -63,9 +65,12 @@ pub fn plan(observed: &Observed, verdict: &Verdict, decision: &Decision) -> Plan
         Act::Pause => return plan,
         Act::Delete(step) => {
             match step {
-                Step::Start => plan.cleanup = resources::cleanup::cleanup(observed),
+                Step::Start(cleanup, outdated) => {
+                    plan.cleanup = Some(cleanup.as_ref().clone());
+                    plan.outdated_cleanup.clone_from(outdated);
+                }
                 Step::Release(leftover) => plan.release = Some(leftover.clone()),
-                Step::Nothing | Step::Stopping | Step::Running => {}
+                Step::Nothing | Step::Stopping | Step::Running(_) | Step::Failed(_) | Step::Impossible(_) => {}
             }
             return plan;
         }

@@ -66,7 +66,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         told: reports::of_updates(&ctx.caches, &updates),
         updates,
         // That of an earlier Pipeline of this name may still be there.
-        is_cleaned_up: pipeline.is_some_and(|pipeline| jobs.iter().any(|job| job.name_any() == attempt::cleanup_name(&pipeline))),
+        is_cleaned_up: pipeline.is_some_and(|pipeline| jobs.iter().any(|job| attempt::is_cleanup_of(job, &pipeline))),
         now: clock::now(),
         table,
     }))

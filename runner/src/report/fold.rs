@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use floe_crds::{
-    run_report::{FlowReport, PROTOCOL, RunReportSpec, RunResult, TableReport},
+    request::PROTOCOL,
+    run_report::{FlowReport, RunReportSpec, RunResult, TableReport},
     state::{EventLevel, ExpectationAction, FlowState, MaintenanceType as Maintenance},
     table::{Quality, Streaming},
     text::cut,

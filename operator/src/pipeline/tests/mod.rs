@@ -81,7 +81,6 @@ fn observed(pipeline: Pipeline) -> Observed {
         report: None,
         access: Access::Known,
         cleanup: None,
-        has_cleanup_request: false,
         attempts: Vec::new(),
         quiet_since: ago(3600),
         settings: settings(),

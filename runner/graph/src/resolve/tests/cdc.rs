@@ -371,7 +371,8 @@ fn p25_stream_over_the_changes_of_a_cdc_target() {
         (&target, "STREAM t CHANGES FROM VERSION 2 WITH (skipChangeCommits = true)", "INVALID_READ_OPTION"),
     ] {
         let found = errors(&with(target, source));
-        assert_eq!(found.iter().map(|error| error.class.as_str()).collect::<Vec<_>>(), [class], "{source}");
+        let told: Vec<_> = found.iter().map(|error| (error.class.as_str(), error.dataset.as_deref())).collect();
+        assert_eq!(told, [(class, Some("main.default.u"))], "{source}");
     }
 }
 
