@@ -153,7 +153,7 @@ pub fn at_every_step(cases: &[String], wanted: usize, reached: impl Fn(&str, &Ou
 }
 
 #[test]
-fn p54_killed_at_every_step_of_the_protocol() {
+fn p54_c35_c47_killed_at_every_step_of_the_protocol() {
     let cases: Vec<String> = failpoint::ALL.iter().flat_map(|name| ["1", "3"].map(|hit| format!("{name}={hit}"))).collect();
     at_every_step(&cases, 20, |armed, killed| {
         match killed.status.signal() {

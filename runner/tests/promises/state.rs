@@ -172,7 +172,7 @@ fn p81_in_a_continuous_update_it_is_as_in_triggered_ones() {
     assert_eq!((rows(&project), remembered_by(&project)), (rows(&triggered), remembered_by(&triggered)));
 }
 
-/// Keys of 400 bytes: 80,000 rows of them take, sorted with the rows, more than three times what the engine may hold (20 MB).
+/// Keys of 400 bytes: 80,000 rows of them take, sorted with the rows, far more than the engine may hold (38 MB).
 #[test]
 fn keys_larger_than_the_memory_are_sorted_on_disk() {
     const KEYS: u64 = 40_000;
@@ -184,7 +184,7 @@ fn keys_larger_than_the_memory_are_sorted_on_disk() {
     let row = |id: u64, key: u64| format!(r#"{{"id":{id},"pad":"{:0>10}"}}"#, key * 7_919 % 1_000_003);
     // Every key twice in one file, the second time with another id.
     project.land("00.json", (0..2 * KEYS).map(|id| row(id, id % KEYS)));
-    project.run(&["--memory", "32Mi"]);
+    project.run(&["--memory", "64Mi"]);
     let sum = |ids: std::ops::Range<u64>| ids.sum::<u64>();
     assert_eq!(project.rows("t", "SELECT count(*), sum(id) FROM t"), [format!("{KEYS}|{}", sum(0..KEYS))]);
     // Half of the keys are known: they are read and sorted beside the rows. So many files of keys are merged besides.
@@ -192,12 +192,12 @@ fn keys_larger_than_the_memory_are_sorted_on_disk() {
         let first = 1_000_000 * file;
         project.land(&format!("{file:02}.json"), (0..10_000).map(|id| row(first + id, KEYS - 5_000 + (file - 1) * 5_000 + id)));
     }
-    project.run(&["--memory", "32Mi"]);
+    project.run(&["--memory", "64Mi"]);
     let new: u64 = (1..10).map(|file| sum(1_000_000 * file + 5_000..1_000_000 * file + 10_000)).sum();
     assert_eq!(project.rows("t", "SELECT count(*), sum(id) FROM t"), [format!("{}|{}", KEYS + 45_000, sum(0..KEYS) + new)]);
 }
 
-/// Events of 1,000 bytes: 60,000 of them are more than three times what the engine may hold, as are the history and what is known of it.
+/// Events of 1,000 bytes: 60,000 of them are far more than the engine may hold (38 MB), as are the history and what is known of it.
 #[test]
 fn changes_larger_than_the_memory_are_sorted_on_disk() {
     const KEYS: u64 = 30_000;
@@ -212,7 +212,7 @@ fn changes_larger_than_the_memory_are_sorted_on_disk() {
     // In no order of keys or sequence; what every row must hold follows from its key and its sequence.
     let place = |id: u64| id * 7_919 % KEYS;
     let right = |n: &str| format!("pad = repeat(lpad(CAST(id * 100 + {n} AS STRING), 10, '0'), 100)");
-    let run = || ["history", "newest"].map(|name| project.run(&["--memory", "32Mi", "--refresh", name]));
+    let run = || ["history", "newest"].map(|name| project.run(&["--memory", "64Mi", "--refresh", name]));
     project.land("0.json", (0..KEYS).map(|id| event(place(id), 10)).chain((0..KEYS).map(|id| event(id, 5))));
     run();
     project.land("1.json", (0..KEYS).map(|id| event(place(id), 7)));
