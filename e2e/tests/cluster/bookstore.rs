@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use floe_crds::{
     condition, condition::ConditionType, pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState, table::Table,
 };
@@ -97,9 +98,10 @@ impl Bookstore {
     pub async fn held(&self, update: &str) -> anyhow::Result<Pod> {
         let running = |update: &PipelineUpdate| state(update) == Some(UpdateState::Running);
         self.tenant.wait(update, "RUNNING", running).await?;
-        let pods = self.tenant.list::<Pod>().await?;
-        let alive = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-        Ok(pods.iter().find(alive).cloned().unwrap())
+        // The runner may tell of itself before the kubelet does.
+        let alive = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+        let pods = self.tenant.wait_list::<Pod>("a running pod", |pods| pods.iter().any(alive)).await?;
+        pods.into_iter().find(alive).context("no pod runs")
     }
 
     /// Lets held runners go on, and those that come.
