@@ -8,6 +8,7 @@ mod operator;
 mod output;
 mod project;
 mod random;
+mod requests;
 mod run;
 mod sample;
 

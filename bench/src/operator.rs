@@ -25,6 +25,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::requests::Counted;
+
 /// What is asked for.
 pub struct Options {
     /// Pipelines that are there.
@@ -41,6 +43,8 @@ pub struct Options {
 const AT_ONCE: usize = 16;
 /// Nothing of this takes longer, or something is broken.
 const PATIENCE: Duration = Duration::from_mins(20);
+/// After the end of an update Tables and Events follow for so long.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Runs the load and prints its figures.
 #[tokio::main]
@@ -95,23 +99,18 @@ impl Bench {
     /// Counts what the operator writes while nothing happens.
     async fn rest(&self, options: &Options, bench: &str) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let before = self.writes().await?;
-        let cpu = processor_seconds(&self.operator)?;
+        let before = self.counted().await?;
         tokio::time::sleep(Duration::from_secs(options.rest)).await;
-        let cores = (processor_seconds(&self.operator)? - cpu) / options.rest as f64;
-        let writes = self.writes().await? - before;
+        let after = self.counted().await?;
+        let cores = (after.processor["operator"] - before.processor["operator"]) / options.rest as f64;
+        let writes = after.writes() - before.writes();
         print(
             &json!({"bench": bench, "objects": options.pipelines, "seconds": options.rest, "writes": writes, "cores": rounded(cores, 1000.0), "rss_mb": resident(&self.operator)?}),
         )
     }
 
-    async fn writes(&self) -> anyhow::Result<f64> {
-        let family = "floe_operator_api_requests_total";
-        let mut writes = self.operator.metric(family, &[]).await?.unwrap_or_default();
-        for verb in ["get", "list", "watch"] {
-            writes -= self.operator.metric(family, &[("verb", verb)]).await?.unwrap_or_default();
-        }
-        Ok(writes)
+    async fn counted(&self) -> anyhow::Result<Counted> {
+        Counted::now(&self.tenant, &self.operator).await
     }
 
     /// Changes pipelines at the given rate: how long until the batch/v1 Job is there, and from the end of its pod until the update says so.
@@ -125,6 +124,7 @@ impl Bench {
             let state = update.status.as_ref()?.state?;
             (state == UpdateState::Completed).then(|| update.spec.pipeline.clone())
         });
+        let before = self.counted().await?;
         let interval = Duration::from_secs_f64(60.0 / f64::from(options.rate.max(1)));
         let begin = Instant::now();
         let edits = stream::iter(0..options.starts).map(|number| async move {
@@ -142,7 +142,10 @@ impl Bench {
             &json!({"bench": "operator.starts", "objects": options.starts, "seconds": seconds(took), "per_minute": per_minute, "rss_mb": resident(&self.operator)?}),
         )?;
         print(&latencies("operator.change_to_job", &changed, &made))?;
-        print(&latencies("operator.pod_end_to_status", &stopped, &ended))
+        print(&latencies("operator.pod_end_to_status", &stopped, &ended))?;
+        // What follows the last end belongs to it.
+        tokio::time::sleep(SETTLED).await;
+        self.counted().await?.figures(&before, options.starts).iter().try_for_each(print)
     }
 }
 
@@ -220,16 +223,6 @@ fn resident(operator: &Operator) -> anyhow::Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel tells no resident memory")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(rounded(kib / 1024.0, 10.0))
-}
-
-/// Processor time of the process.
-fn processor_seconds(operator: &Operator) -> anyhow::Result<f64> {
-    /// The kernel counts in hundredths, whatever the machine.
-    const TICKS: f64 = 100.0;
-    let text = fs::read_to_string(format!("/proc/{}/stat", id(operator)?))?;
-    let fields: Vec<&str> = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
-    Ok((ticks(11) + ticks(12)) / TICKS)
 }
 
 fn id(operator: &Operator) -> anyhow::Result<i32> {

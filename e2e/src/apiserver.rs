@@ -107,6 +107,19 @@ impl ApiServer {
         Ok(Client::try_from(config)?)
     }
 
+    /// The body of a page that it serves, such as its metrics.
+    pub async fn get(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.client().await?.request_text(http::Request::get(path).body(Vec::new())?).await?)
+    }
+
+    /// Id of one of the processes that run for it, by the name of the program.
+    pub fn process(&self, name: &str) -> anyhow::Result<i32> {
+        let state = self.kubeconfig.parent().context("its kubeconfig has no folder")?;
+        let text = fs::read_to_string(state.join("run").join(format!("{name}.pid")))?;
+        let id = text.split_whitespace().next().and_then(|id| id.parse().ok());
+        id.with_context(|| format!("{name} was not started"))
+    }
+
     /// A token of a service account.
     pub async fn token(&self, namespace: &str, account: &str) -> anyhow::Result<String> {
         let accounts = Api::<ServiceAccount>::namespaced(self.client().await?, namespace);

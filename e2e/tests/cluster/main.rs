@@ -10,6 +10,7 @@ mod o17_canary_secret;
 mod o18_killed_runner;
 mod o20_eviction_same_attempt;
 mod o23_pod_start_failures;
+mod o28_storage_that_is_away;
 mod o33_delete_pipeline_retain;
 mod o34_delete_with_cleanup;
 mod o45_killed_operator;

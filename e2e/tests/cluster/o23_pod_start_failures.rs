@@ -44,3 +44,24 @@ async fn o23_missing_secrets_are_named() -> anyhow::Result<()> {
     assert_eq!(state(&shop.ended(1).await?), Some(UpdateState::Completed));
     Ok(())
 }
+
+#[tokio::test]
+async fn o23_a_missing_claim_is_named_and_awaited() -> anyhow::Result<()> {
+    let claim = "lake-that-comes-later";
+    let pod = json!({
+        "containers": [{"name": "runner", "volumeMounts": [{"name": "lake", "mountPath": "/lake"}]}],
+        "volumes": [{"name": "lake", "persistentVolumeClaim": {"claimName": claim}}],
+    });
+    let shop = Bookstore::open("o23", json!({"runner": {"podTemplate": {"spec": pod}}})).await?;
+    waits_because(&shop, claim).await?;
+    let update: PipelineUpdate = shop.tenant.get("bookstore-u1").await?;
+    let message = update.status.and_then(|status| status.message).unwrap_or_default();
+    assert!(message.contains("create that claim"), "{message}");
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+    let wanted = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": spec});
+    shop.tenant.apply_one(&wanted).await?;
+    let update = shop.ended(1).await?;
+    assert_eq!(state(&update), Some(UpdateState::Completed), "{:#?}", update.status);
+    assert_eq!(update.status.map(|status| status.attempts.len()), Some(1), "the same attempt");
+    Ok(())
+}
