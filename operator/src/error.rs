@@ -27,6 +27,14 @@ pub enum Error {
         /// Which object.
         key: Key,
     },
+    /// A name that the operator needs belongs to an object that it made, and that lost its owner.
+    #[error("{kind} {key} was left behind by an earlier Pipeline, deleted with --cascade=orphan; delete it too, then it is made anew")]
+    Orphaned {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Which object.
+        key: Key,
+    },
     /// A name that the operator needs still belongs to what an earlier object of the same name owned.
     #[error("{kind} {key} of an earlier life is still being deleted")]
     Leaving {
@@ -87,7 +95,7 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Api { source, .. } => class_of(source),
-            Self::NameTaken { .. } => ErrorClass::User,
+            Self::NameTaken { .. } | Self::Orphaned { .. } => ErrorClass::User,
             Self::Leaving { .. } => ErrorClass::Transient,
             Self::TimedOut(_) => ErrorClass::Timeout,
             Self::Unwritable { .. } => ErrorClass::Internal,
@@ -97,6 +105,11 @@ impl Error {
     /// True if nothing can be made any more because the namespace is being deleted.
     pub fn is_terminating(&self) -> bool {
         self.status().is_some_and(is_terminating)
+    }
+
+    /// True if a quota of the namespace is used up.
+    pub fn is_quota(&self) -> bool {
+        self.status().is_some_and(is_quota)
     }
 
     /// The answer of the API server, if there was one.
@@ -124,6 +137,11 @@ fn is_terminating(status: &kube::core::Status) -> bool {
     status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
+/// A quota answers as a missing right does; only the words tell them apart.
+fn is_quota(status: &kube::core::Status) -> bool {
+    status.code == 403 && status.message.contains("exceeded quota")
+}
+
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) => match status.code {
@@ -131,8 +149,8 @@ fn class_of(error: &kube::Error) -> ErrorClass {
             404 | 409 | 410 => ErrorClass::Conflict,
             // Said of an owner whose kind was installed seconds ago, by API servers that check who may hold back its deletion.
             403 if status.message.contains("cannot find RESTMapping") => ErrorClass::Transient,
-            // It passes, as the namespace does.
-            403 if is_terminating(status) => ErrorClass::Transient,
+            // It passes, as the namespace does; or someone raises the quota, and nobody tells.
+            403 if is_terminating(status) || is_quota(status) => ErrorClass::Transient,
             401 | 403 => ErrorClass::Forbidden,
             400 | 405..=407 | 411..=428 | 430..=499 => ErrorClass::Internal,
             _ => ErrorClass::Transient,
@@ -161,6 +179,15 @@ mod tests {
         let status = json!({"code": code, "message": "no", "details": {"causes": [{"reason": cause, "message": "", "field": "metadata.namespace"}]}});
         let source = Box::new(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())));
         Error::Api { act: "create", kind: "Job", key: Key::new("data", "a"), source }
+    }
+
+    #[test]
+    fn a_used_up_quota_is_no_missing_right() {
+        let said = "jobs.batch \"a\" is forbidden: exceeded quota: none, requested: count/jobs.batch=1, used: 0, limited: 0";
+        let source = Box::new(kube::Error::Api(kube::core::Status::failure(said, "Forbidden").with_code(403).boxed()));
+        let error = Error::Api { act: "create", kind: "Job", key: Key::new("data", "a"), source };
+        assert_eq!((error.is_quota(), error.class()), (true, ErrorClass::Transient));
+        assert!(!answer(403, "").is_quota());
     }
 
     #[test]

@@ -119,7 +119,8 @@ impl Context {
                         Ok(Created::Found(found))
                     }
                     Claim::OfEarlierLife => Err(Error::Leaving { kind: K::NAME, key }),
-                    Claim::Orphan | Claim::Foreign => Err(Error::NameTaken { kind: K::NAME, key }),
+                    Claim::Orphan => Err(Error::Orphaned { kind: K::NAME, key }),
+                    Claim::Foreign => Err(Error::NameTaken { kind: K::NAME, key }),
                 }
             }
             Err(error) => Err(Self::failed::<K>("create", &key)(error)),
@@ -142,7 +143,7 @@ impl Context {
             Ok(made) => made,
             // Some API servers let only those take over an orphan who may delete it.
             Err(kube::Error::Api(status)) if status.code == 403 && claim == Some(Claim::Orphan) => {
-                return Err(Error::NameTaken { kind: K::NAME, key });
+                return Err(Error::Orphaned { kind: K::NAME, key });
             }
             Err(error) => return Err(Self::failed::<K>("apply", &key)(error)),
         };

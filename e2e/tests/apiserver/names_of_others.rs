@@ -44,7 +44,8 @@ async fn orphans_are_named() -> anyhow::Result<()> {
 
     scene.pipeline("shop", json!({"parameters": [{"name": "day", "value": "1"}]})).await?;
     let pipeline = scene.says("shop", Stalled, "True", "NameTaken").await?;
-    assert!(pipeline.message(Stalled).contains("/floe-shop exists and belongs to someone else"), "{}", pipeline.message(Stalled));
+    let message = pipeline.message(Stalled);
+    assert!(message.contains("/floe-shop was left behind by an earlier Pipeline") && message.contains("delete it too"), "{message}");
     assert_eq!(scene.tenant.get::<ServiceAccount>("floe-shop").await?, before, "nobody has touched it");
 
     scene.tenant.delete::<ServiceAccount>("floe-shop").await?;

@@ -3,10 +3,17 @@
 use std::time::Duration;
 
 use floe_crds::{
-    condition::ConditionType::Reconciling, pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState, table::Table,
+    condition::ConditionType::{Reconciling, Stalled},
+    pipeline::Pipeline,
+    pipeline_update::PipelineUpdate,
+    state::UpdateState,
+    table::Table,
 };
 use floe_e2e::{objects, scene::Scene, seen::Conditions, virtual_pods::Script};
-use k8s_openapi::api::{batch::v1 as batch, core::v1::ServiceAccount};
+use k8s_openapi::api::{
+    batch::v1 as batch,
+    core::v1::{ResourceQuota, ServiceAccount},
+};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -52,6 +59,24 @@ async fn a_pipeline_that_never_ran_goes_at_once() -> anyhow::Result<()> {
     scene.tenant.wait_gone::<Pipeline>("shop").await?;
     assert!(scene.tenant.list::<batch::Job>().await?.is_empty());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_forbids_the_cleanup() -> anyhow::Result<()> {
+    let scene = Scene::open("o34-quota").await?;
+    scene.pipeline("shop", json!({"deletionPolicy": "Delete"})).await?;
+    scene.ends("shop-u1", UpdateState::Completed).await?;
+    let hard = json!({"count/jobs.batch": "1"});
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": hard}});
+    scene.tenant.create(&quota).await?;
+    // What the quota controller would write.
+    scene.tenant.patch_status::<ResourceQuota>("full", &json!({"hard": hard, "used": {"count/jobs.batch": "1"}})).await?;
+    scene.tenant.delete::<Pipeline>("shop").await?;
+    let pipeline = scene.says("shop", Stalled, "True", "QuotaExceeded").await?;
+    let message = pipeline.message(Stalled);
+    assert!(message.contains("exceeded quota: full") && message.contains("raise the quota"), "{message}");
+    scene.tenant.delete::<ResourceQuota>("full").await?;
+    scene.tenant.wait_gone::<Pipeline>("shop").await
 }
 
 /// The Job of the first clean-up stays for an hour.

@@ -128,7 +128,7 @@ async fn create(ctx: &Context, start: NewUpdate) -> Result<(PipelineUpdate, i64)
                     return Ok((found, number));
                 }
             }
-            Err(error @ (Error::NameTaken { .. } | Error::Leaving { .. })) => last = Some(error),
+            Err(error @ (Error::NameTaken { .. } | Error::Orphaned { .. } | Error::Leaving { .. })) => last = Some(error),
             Err(error) => return Err(error),
         }
     }

@@ -132,6 +132,9 @@ impl View<'_> {
             Some((ErrorClass::Forbidden, error)) => {
                 return (still(), stalled(Reason::PermissionDenied, &format!("{error}; give the operator this right")));
             }
+            Some((_, error)) if error.is_quota() => {
+                return (still(), stalled(Reason::QuotaExceeded, &format!("{error}; raise the quota or free some of it")));
+            }
             Some((ErrorClass::User, error)) => return (still(), stalled(Reason::NameTaken, &error.to_string())),
             _ => {}
         }

@@ -42,7 +42,9 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     // IO: carry it out. What only a person can mend is told in the status before it is tried again.
     let (applied, failure) = match Box::pin(apply::apply(&ctx, &observed, plan)).await {
         Ok(applied) => (applied, None),
-        Err(error) if matches!(error.class(), ErrorClass::Forbidden | ErrorClass::User) => (apply::Applied::default(), Some(error)),
+        Err(error) if matches!(error.class(), ErrorClass::Forbidden | ErrorClass::User) || error.is_quota() => {
+            (apply::Applied::default(), Some(error))
+        }
         Err(error) => return Err(error),
     };
     if applied.changed {
