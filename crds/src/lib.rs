@@ -3,10 +3,13 @@
 pub mod condition;
 pub mod definitions;
 mod finding;
+pub mod job;
+pub mod job_run;
 pub mod manifest;
 pub mod pipeline;
 pub mod pipeline_update;
 pub mod request;
+pub mod run;
 pub mod run_report;
 pub mod schedule;
 mod schemas;

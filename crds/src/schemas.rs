@@ -29,6 +29,21 @@ pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {
     string_map(50, 4096)
 }
 
+/// What a trigger has seen: name → text.
+pub(crate) fn cursor(_: &mut SchemaGenerator) -> Schema {
+    string_map(20, 512)
+}
+
+/// Parameters of a run or a task.
+pub(crate) fn parameters(_: &mut SchemaGenerator) -> Schema {
+    string_map(100, 65_536)
+}
+
+/// Parameters of a run as its status shows them.
+pub(crate) fn shown_parameters(_: &mut SchemaGenerator) -> Schema {
+    string_map(100, 1100)
+}
+
 /// Labels of nodes.
 pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
     string_map(50, 63)

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    job::Job,
+    job_run::JobRun,
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
     run_report::RunReport,
@@ -21,7 +23,14 @@ use crate::{
 
 /// File name and text of each definition.
 pub fn files() -> Result<Vec<(String, String)>, WriteError> {
-    Ok(vec![text(&Pipeline::crd())?, text(&Table::crd())?, text(&PipelineUpdate::crd())?, text(&RunReport::crd())?])
+    Ok(vec![
+        text(&Pipeline::crd())?,
+        text(&Table::crd())?,
+        text(&PipelineUpdate::crd())?,
+        text(&Job::crd())?,
+        text(&JobRun::crd())?,
+        text(&RunReport::crd())?,
+    ])
 }
 
 fn text(definition: &impl Serialize) -> Result<(String, String), WriteError> {

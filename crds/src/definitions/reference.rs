@@ -6,7 +6,9 @@ use kube::CustomResourceExt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{manifest, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
+use crate::{
+    job::Job, job_run::JobRun, manifest, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table,
+};
 
 /// The reference as Markdown.
 pub fn reference() -> String {
@@ -22,6 +24,13 @@ pub fn reference() -> String {
         &mut out,
         &PipelineUpdate::crd(),
         "Made by the operator, or by people who want a selection. Updates do not belong in Git.",
+        &["spec", "status"],
+    );
+    kind(&mut out, &Job::crd(), "Jobs belong in Git.", &["spec", "status"]);
+    kind(
+        &mut out,
+        &JobRun::crd(),
+        "Made by the operator when a trigger fires, by tasks, or by people. Runs do not belong in Git.",
         &["spec", "status"],
     );
     kind(&mut out, &RunReport::crd(), "Not for people: runner pods write it and the operator reads it.", &["spec"]);

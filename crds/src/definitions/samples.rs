@@ -10,7 +10,7 @@ use kube::core::cel::Validator;
 use serde_json::Value;
 
 use super::lint::{definitions, schema, walk};
-use crate::{API_VERSION, pipeline::Pipeline, pipeline_update::PipelineUpdate, table::Table, yaml};
+use crate::{API_VERSION, job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, table::Table, yaml};
 
 /// Where a rule stands in its kind, and its expression.
 type Rule = (String, String, String);
@@ -55,6 +55,8 @@ fn read(kind: &str, object: &Value) {
     let object = object.clone();
     match kind {
         "Pipeline" => drop(serde_json::from_value::<Pipeline>(object).unwrap()),
+        "Job" => drop(serde_json::from_value::<Job>(object).unwrap()),
+        "JobRun" => drop(serde_json::from_value::<JobRun>(object).unwrap()),
         "Table" => drop(serde_json::from_value::<Table>(object).unwrap()),
         _ => drop(serde_json::from_value::<PipelineUpdate>(object).unwrap()),
     }

@@ -39,6 +39,10 @@ macro_rules! words {
     };
 }
 
+mod run;
+
+pub use run::{RunResultState, RunState, TaskResultState, TaskState, TerminationCode};
+
 words! {
     /// What happens to a row that violates an expectation, weakest first.
     ExpectationAction {
