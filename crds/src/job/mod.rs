@@ -1,5 +1,4 @@
 //! The Job kind: tasks, what they wait for, parameters, triggers, whom to tell.
-#![expect(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
 mod effective;
 mod health;
@@ -72,7 +71,7 @@ pub struct JobSpec {
     /// No trigger fires. Runs that have begun or wait go on, and people can start runs.
     #[serde(default)]
     pub suspend: bool,
-    /// Texts that tasks read as `{{job.parameters.<name>}}`.
+    /// Texts that tasks read as references `job.parameters.<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -1,5 +1,4 @@
 //! The JobRun kind: one execution of a Job, with what became of each task.
-#![expect(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
 mod status;
 
@@ -137,7 +136,7 @@ impl TriggerType {
         }
     }
 
-    /// The word of `{{job.trigger.type}}`.
+    /// The word of the reference `job.trigger.type`.
     pub const fn reference(self) -> &'static str {
         match self {
             Self::OneTime => "one_time",

@@ -158,7 +158,7 @@ pub struct TaskStatus {
     #[serde(default)]
     pub retries: i32,
     /// Attempts in a row that lost their place.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub interruptions: i32,
     /// The repair that it was run in last; 0 = the first execution.
     #[serde(default)]
@@ -182,10 +182,6 @@ pub struct TaskStatus {
     /// The iterations of a loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEachStatus>,
-}
-
-fn is_zero(count: &i32) -> bool {
-    *count == 0
 }
 
 /// An object that an attempt runs as.
