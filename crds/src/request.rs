@@ -1,9 +1,17 @@
 //! What the operator asks a runner to do: one file, mounted into the pod, that also runs on a laptop (`floe run --request`).
 
+mod task;
+mod watch;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+pub use task::{
+    CatalogType, MAX_ROWS_BYTES, NamedObject, RequestedContainer, RequestedSql, RequestedTask, SetValue, TaskRequest, VALUES_FOLDER,
+    ValueSource, VisibleTable,
+};
+pub use watch::{WatchRequest, WatchedTable, WatchedTrigger};
 
 use crate::{
     pipeline::{DeletionPolicy, PipelineSpec},

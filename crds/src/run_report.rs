@@ -1,6 +1,8 @@
 //! The RunReport kind: the only object that a runner writes. What happened in one attempt, totals so far, newest state of each flow and table.
 #![expect(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
+mod work;
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,6 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use work::{TaskOutput, TaskReport, TriggerWatch};
 
 use crate::{
     pipeline::GraphCounts,
@@ -100,6 +103,13 @@ pub struct RunReportSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schemas::free_form")]
     pub counters: BTreeMap<String, BTreeMap<String, f64>>,
+    /// One attempt of a task of a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskReport>,
+    /// What a watcher sees: trigger → files and tables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 10))]
+    pub watch: BTreeMap<String, TriggerWatch>,
     /// Something was left out to fit into the object.
     #[serde(default)]
     pub truncated: bool,

@@ -49,6 +49,25 @@ pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
     string_map(50, 63)
 }
 
+/// Key → JSON text of a task value.
+pub(crate) fn task_values(_: &mut SchemaGenerator) -> Schema {
+    string_map(100, 49152)
+}
+
+/// Parameters of a task.
+pub(crate) fn task_parameters(_: &mut SchemaGenerator) -> Schema {
+    string_map(200, 65536)
+}
+
+/// Table → version.
+pub(crate) fn table_versions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 10,
+        "additionalProperties": {"type": "integer", "format": "int64"},
+    })
+}
+
 /// Resource name → quantity.
 pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
