@@ -11,6 +11,7 @@ use super::Finding;
 use crate::{
     pipeline::Pipeline,
     table::Table,
+    text::nearest,
     yaml::{Content, Key, Node},
 };
 
@@ -22,17 +23,6 @@ pub(super) static TABLE: LazyLock<Value> = LazyLock::new(|| spec_schema(&Table::
 fn spec_schema(definition: &impl serde::Serialize) -> Value {
     let definition = serde_json::to_value(definition).unwrap_or_default();
     definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").cloned().unwrap_or_default()
-}
-
-/// The word of `known` that `word` probably means.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    let limit = (word.chars().count() / 3).clamp(1, 3);
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 /// The finding for a key that does not exist at its place.

@@ -22,6 +22,7 @@ use crate::{
     API_VERSION, GROUP,
     pipeline::PipelineSpec,
     table::TableSpec,
+    text::nearest,
     yaml::{self, Content, Node},
 };
 
@@ -175,7 +176,7 @@ fn is_ours(node: &Node, api_version: &str, kind: &str) -> Result<bool, Vec<Findi
             "" => Err(vec![check::missing(node, "kind", "manifest").help(format!("possible values are {}", KINDS.join(", ")))]),
             _ if KINDS.contains(&kind) => Ok(is_kind),
             _ => {
-                let near = check::nearest(kind, KINDS.into_iter()).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+                let near = nearest(kind, KINDS.into_iter()).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
                 let finding = Finding::new("MANIFEST_UNKNOWN_KIND", format!("unknown kind `{kind}`{near}"), position("kind"));
                 Err(vec![finding.help(format!("the kinds of {API_VERSION} are {}", KINDS.join(", ")))])
             }
@@ -188,7 +189,7 @@ fn is_ours(node: &Node, api_version: &str, kind: &str) -> Result<bool, Vec<Findi
         return Err(vec![Finding::new("MANIFEST_UNKNOWN_KIND", message, position("apiVersion"))]);
     }
     if api_version.is_empty() && is_kind {
-        let misspelt = entries.iter().find(|(key, _)| check::nearest(&key.name, ["apiVersion"].into_iter()).is_some());
+        let misspelt = entries.iter().find(|(key, _)| nearest(&key.name, ["apiVersion"].into_iter()).is_some());
         return Err(vec![match misspelt {
             Some((key, _)) if key.name != "apiVersion" => check::unknown_key(key, &ROOT_KEYS),
             _ => check::missing(node, "apiVersion", kind).help(format!("begin the manifest with `apiVersion: {API_VERSION}`")),

@@ -13,6 +13,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
     let pages = [
         ("functions.md", functions::page()),
         ("conditions.md", floe_crds::condition::reference()),
+        ("job-references.md", floe_crds::run::reference::page()),
         ("kinds.md", floe_crds::definitions::reference()),
         ("manifest.md", floe_crds::manifest::reference()),
         ("read-files-options.md", options::page()),
