@@ -17,6 +17,7 @@ pub mod state;
 pub mod table;
 pub mod text;
 pub mod timetable;
+pub mod trigger;
 pub mod update;
 pub mod yaml;
 

@@ -2,7 +2,9 @@
 
 pub mod bitmap;
 pub mod condition;
+pub mod health;
 pub mod inputs;
 pub mod parameters;
+pub mod queue;
 pub mod reference;
 pub mod values;

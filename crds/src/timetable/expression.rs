@@ -12,13 +12,8 @@ use jiff::{civil::DateTime, tz::TimeZone};
 const YEARS: (u16, u16) = (1970, 2099);
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-const NICKNAMES: [(&str, &str); 5] = [
-    ("@hourly", "0 * * * *"),
-    ("@daily", "0 0 * * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@monthly", "0 0 1 * *"),
-    ("@yearly", "0 0 1 1 *"),
-];
+const NICKNAMES: [(&str, &str); 5] =
+    [("@hourly", "0 * * * *"), ("@daily", "0 0 * * *"), ("@weekly", "0 0 * * 0"), ("@monthly", "0 0 1 * *"), ("@yearly", "0 0 1 1 *")];
 
 /// Which of the two forms a text has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +98,7 @@ fn words(text: &str) -> Vec<Word<'_>> {
 }
 
 /// The parts of a word between separators, each with its place.
-fn split<'a>(word: Word<'a>, is_separator: impl Fn(char) -> bool) -> Vec<Word<'a>> {
+fn split(word: Word<'_>, is_separator: impl Fn(char) -> bool) -> Vec<Word<'_>> {
     let (mut at, mut parts) = (word.at, Vec::new());
     for text in word.text.split(is_separator) {
         parts.push(Word { at, text });
@@ -209,7 +204,8 @@ impl Field {
 
     /// `L`, `LW`, `15W` of a month; `L`, `6L`, `FRIL`, `6#3`, `FRI#3` of a week. Names of days and months hold an L or a W as well.
     fn special(&self, word: &Word<'_>) -> Result<Option<String>, Unreadable> {
-        let bare = [MONTHS.as_slice(), DAYS.as_slice()].concat().iter().fold(word.text.to_uppercase(), |text, name| text.replace(name, "0"));
+        let bare =
+            [MONTHS.as_slice(), DAYS.as_slice()].concat().iter().fold(word.text.to_uppercase(), |text, name| text.replace(name, "0"));
         if !bare.contains(['L', 'W', '#']) {
             return Ok(None);
         }

@@ -8,7 +8,7 @@ use crate::timetable::{Due, Timetable};
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// A cron expression with its rules for missed instants.
-    Timetable(Timetable),
+    Timetable(Box<Timetable>),
     /// Equal distances; of missed instants the newest is made up for.
     Periodic(Periodic),
 }
@@ -103,7 +103,7 @@ mod tests {
 
     fn hourly(catch_up: CatchUp) -> Clock {
         let schedule = Schedule { cron: Some("0 * * * *".to_string()), catch_up, ..Schedule::default() };
-        Clock::Timetable(schedule.timetable(at("2026-01-01T00:00:00Z")).unwrap())
+        Clock::Timetable(Box::new(schedule.timetable(at("2026-01-01T00:00:00Z")).unwrap()))
     }
 
     fn texts(look: &Look) -> Vec<String> {

@@ -8,3 +8,8 @@ pub mod files;
 pub mod names;
 pub mod tables;
 pub mod timers;
+
+use std::collections::BTreeMap;
+
+/// What the status of a trigger keeps of what it has seen: table → version, job → ended runs, or the mark of files.
+pub type Cursor = BTreeMap<String, String>;

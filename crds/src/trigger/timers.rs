@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Cursor;
+
 /// The two timers of an event trigger; 0 = none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timers {
@@ -34,23 +36,23 @@ pub struct Pending<T> {
 
 /// What a look at an event trigger found: `cursor` is what the status keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look<C, T> {
+pub enum Look<T> {
     /// Nothing to act on.
     Quiet {
         /// Everything until here was acted on or never counted.
-        cursor: C,
+        cursor: Cursor,
     },
     /// More may come.
     Waiting {
-        /// As it was: what waits is found again.
-        cursor: C,
+        /// Keep it: what waits is found again by it.
+        cursor: Cursor,
         /// What waits.
         pending: Pending<T>,
     },
     /// A run is owed: make it, named by `cursor`, then write `cursor` and the time of the fire.
     Fires {
         /// Everything until here belongs to this run.
-        cursor: C,
+        cursor: Cursor,
         /// What has changed.
         changed: T,
     },
