@@ -37,6 +37,21 @@ pub struct EffectiveRetry {
     pub on_timeout: bool,
     /// Which failures are tried again.
     pub retry_on: RetryOn,
+    /// Even what will give the same again is tried again, as in a continuous run that never ends by a failure.
+    pub even_lasting: bool,
+}
+
+impl EffectiveRetry {
+    /// The retries of a continuous run whose tasks are tried again until they succeed.
+    pub const UNTIL_SUCCESS: Self = Self {
+        max_retries: None,
+        min_interval_seconds: 10,
+        max_interval_seconds: 600,
+        backoff_factor_percent: 200,
+        on_timeout: true,
+        retry_on: RetryOn::AnyFailure,
+        even_lasting: true,
+    };
 }
 
 impl JobSpec {
@@ -91,6 +106,7 @@ fn effective_retry(retry: Option<&Retry>, kind: TaskKind) -> EffectiveRetry {
         backoff_factor_percent: i64::from(retry.backoff_factor_percent.unwrap_or(100)),
         on_timeout: retry.on_timeout.unwrap_or_default(),
         retry_on: retry.retry_on.unwrap_or(usual),
+        even_lasting: false,
     }
 }
 

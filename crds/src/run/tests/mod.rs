@@ -1,0 +1,3 @@
+//! The rules of a run, scenario by scenario.
+
+mod decisions;
