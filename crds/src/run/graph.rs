@@ -32,30 +32,19 @@ impl<'a> Graph<'a> {
         self.tasks.iter().position(|task| task.name == name)
     }
 
-    fn reach(&self, start: &[usize], edges: &[Vec<usize>]) -> BTreeSet<usize> {
-        let mut reached = BTreeSet::new();
-        let mut next: Vec<usize> = start.iter().flat_map(|at| edges[*at].iter().copied()).collect();
-        while let Some(at) = next.pop() {
-            if reached.insert(at) {
-                next.extend(edges[at].iter().copied());
-            }
-        }
-        reached
-    }
-
     fn names(&self, places: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
         places.into_iter().map(|at| self.tasks[at].name.clone()).collect()
     }
 
     /// Everything that must end before `name`, at any distance.
     pub fn ancestors(&self, name: &str) -> BTreeSet<String> {
-        self.place(name).map(|at| self.names(self.reach(&[at], &self.upstream))).unwrap_or_default()
+        self.place(name).map(|at| self.names(reach(&[at], &self.upstream))).unwrap_or_default()
     }
 
     /// Everything that waits for one of `names`, at any distance.
     pub fn descendants(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
         let start: Vec<usize> = names.iter().filter_map(|name| self.place(name)).collect();
-        self.names(self.reach(&start, &self.downstream))
+        self.names(reach(&start, &self.downstream))
     }
 
     /// Tasks that wait for `name` itself.
@@ -85,11 +74,11 @@ impl<'a> Graph<'a> {
         let mut told = BTreeSet::new();
         let mut cycles = Vec::new();
         for at in 0..self.tasks.len() {
-            if told.contains(&at) || !self.reach(&[at], &self.downstream).contains(&at) {
+            if told.contains(&at) || !reach(&[at], &self.downstream).contains(&at) {
                 continue;
             }
-            let group = self.reach(&[at], &self.downstream);
-            let back = self.reach(&[at], &self.upstream);
+            let group = reach(&[at], &self.downstream);
+            let back = reach(&[at], &self.upstream);
             let members: Vec<usize> = group.intersection(&back).copied().collect();
             let shortest = members.iter().filter_map(|member| self.shortest_cycle(*member)).min_by_key(Vec::len);
             told.extend(members);
@@ -106,20 +95,10 @@ impl<'a> Graph<'a> {
         let mut before: BTreeMap<usize, usize> = BTreeMap::new();
         let mut next = VecDeque::from([start]);
         while let Some(at) = next.pop_front() {
+            if self.downstream[at].contains(&start) {
+                return way_back(start, at, &before);
+            }
             for child in &self.downstream[at] {
-                if *child == start {
-                    let mut way = vec![start, at];
-                    let mut step = at;
-                    while step != start {
-                        step = *before.get(&step)?;
-                        way.push(step);
-                    }
-                    if at == start {
-                        way.truncate(2);
-                    }
-                    way.reverse();
-                    return Some(way);
-                }
                 if !before.contains_key(child) {
                     before.insert(*child, at);
                     next.push_back(*child);
@@ -128,4 +107,28 @@ impl<'a> Graph<'a> {
         }
         None
     }
+}
+
+/// The way from `start` to `end` and back to `start`, where `before` says how each was reached.
+fn way_back(start: usize, end: usize, before: &BTreeMap<usize, usize>) -> Option<Vec<usize>> {
+    let mut way = vec![start, end];
+    let mut step = end;
+    while step != start {
+        step = *before.get(&step)?;
+        way.push(step);
+    }
+    way.reverse();
+    Some(way)
+}
+
+/// Everything that can be reached from `start`, at any distance.
+fn reach(start: &[usize], edges: &[Vec<usize>]) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<usize> = start.iter().flat_map(|at| edges[*at].iter().copied()).collect();
+    while let Some(at) = next.pop() {
+        if reached.insert(at) {
+            next.extend(edges[at].iter().copied());
+        }
+    }
+    reached
 }

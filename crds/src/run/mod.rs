@@ -5,9 +5,15 @@ pub mod bitmap;
 pub mod condition;
 pub mod decide;
 pub mod graph;
+pub mod health;
 pub mod inputs;
 pub mod parameters;
+pub mod queue;
 pub mod reference;
-pub mod values;
+pub mod repair;
+pub mod scene;
+pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod texts;
+pub mod values;

@@ -1,6 +1,7 @@
 //! The slices of a backfill: which there are, and which of them still need a run.
 
 use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     job_run::{Backfill, BackfillOrder, Reprocess},
@@ -11,7 +12,7 @@ use crate::{
 pub const MOST_SLICES: usize = 1000;
 
 /// A piece of time: from its start until just before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slice {
     /// Where it begins.
     pub start: Timestamp,

@@ -1,3 +1,5 @@
 //! The rules of a run, scenario by scenario.
 
 mod decisions;
+mod runs;
+mod world;
