@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
+use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{ResourceExt, core::PartialObjectMeta};
 
 use crate::{
@@ -20,13 +21,17 @@ pub struct Caches {
     pub pipelines: Cache<Pipeline>,
     /// Also found by Pipeline.
     pub tables: Cache<Table>,
-    /// Also found by Pipeline.
+    /// Also found by Pipeline, and by the JobRun that made it.
     pub updates: Cache<PipelineUpdate>,
-    /// Also found by PipelineUpdate.
+    /// Our own Jobs; also found by what their triggers look at.
+    pub floe_jobs: Cache<Job>,
+    /// Also found by Job, and by the JobRun that made it.
+    pub job_runs: Cache<JobRun>,
+    /// Also found by PipelineUpdate, by JobRun and by Job.
     pub reports: Cache<RunReport>,
-    /// Of attempts and clean-ups; also found by PipelineUpdate or, without one, by Pipeline.
+    /// Batch/v1 Jobs of attempts and clean-ups; also found by PipelineUpdate or JobRun or, without one, by Pipeline.
     pub jobs: Cache<batch::Job>,
-    /// Of attempts; also found by PipelineUpdate.
+    /// Of attempts; also found by PipelineUpdate or JobRun.
     pub pods: Cache<core::Pod>,
     /// Metadata only.
     pub config_maps: Cache<PartialObjectMeta<core::ConfigMap>>,
@@ -39,10 +44,12 @@ impl Caches {
         Self {
             pipelines: Cache::new(watches, places_of_pipeline),
             tables: Cache::new(watches, pipeline_of_table),
-            updates: Cache::new(watches, pipeline_of_update),
-            reports: Cache::new(watches, update_of_report),
-            jobs: Cache::new(watches, update_of_job),
-            pods: Cache::new(watches, update_of_pod),
+            updates: Cache::new(watches, places_of_update),
+            floe_jobs: Cache::new(watches, places_of_floe_job),
+            job_runs: Cache::new(watches, places_of_job_run),
+            reports: Cache::new(watches, owner_of_report),
+            jobs: Cache::new(watches, owner_of_job),
+            pods: Cache::new(watches, owner_of_pod),
             config_maps: Cache::new(watches, |_| Vec::new()),
         }
     }
@@ -52,6 +59,8 @@ impl Caches {
         self.pipelines.is_synced()
             && self.tables.is_synced()
             && self.updates.is_synced()
+            && self.floe_jobs.is_synced()
+            && self.job_runs.is_synced()
             && self.reports.is_synced()
             && self.jobs.is_synced()
             && self.pods.is_synced()
@@ -107,20 +116,87 @@ pub fn pipeline_of_update(update: &PipelineUpdate) -> Vec<Key> {
     vec![Key::new(update.namespace().unwrap_or_default(), &update.spec.pipeline)]
 }
 
-/// Reports under the update that they belong to.
+/// Updates under their Pipeline, and under the run whose task made them.
+fn places_of_update(update: &PipelineUpdate) -> Vec<Key> {
+    pipeline_of_update(update).into_iter().chain(by_label(update, labels::RUN).map(|run| of_run(&run))).collect()
+}
+
+/// Where what belongs to the run `run` is found: a name of a run may also be that of another object.
+pub fn of_run(run: &Key) -> Key {
+    Key::new(format!("of run {}", run.namespace), run.name.clone())
+}
+
+/// Where Jobs are found whose triggers look at the Table `table`.
+pub fn looking_at_table(table: &Key) -> Key {
+    Key::new(format!("looking at table {}", table.namespace), table.name.clone())
+}
+
+/// Where Jobs are found whose triggers look at runs of the Job `job`.
+pub fn looking_at_job(job: &Key) -> Key {
+    Key::new(format!("looking at job {}", job.namespace), job.name.clone())
+}
+
+/// Where runs of the Job `job` are found.
+pub fn runs_of(job: &Key) -> Key {
+    Key::new(format!("runs of {}", job.namespace), job.name.clone())
+}
+
+fn places_of_floe_job(job: &Job) -> Vec<Key> {
+    let namespace = job.namespace().unwrap_or_default();
+    let tables = job.spec.triggers.iter().filter_map(|trigger| trigger.table_update.as_ref()).flat_map(|update| &update.tables);
+    let jobs = job.spec.triggers.iter().filter_map(|trigger| trigger.job_completion.as_ref()).flat_map(|completion| &completion.jobs);
+    let tables = tables.map(|table| looking_at_table(&Key::new(namespace.clone(), table.name.clone())));
+    tables.chain(jobs.map(|job| looking_at_job(&Key::new(namespace.clone(), job.name.clone())))).collect()
+}
+
+fn places_of_job_run(run: &JobRun) -> Vec<Key> {
+    let job = job_of_run(run);
+    let parents = run.owner_references().iter().filter(|owner| owner.kind == "JobRun");
+    let parents = parents.map(|owner| of_run(&Key::new(job.namespace.clone(), owner.name.clone())));
+    parents.chain([runs_of(&job)]).collect()
+}
+
+/// The Job of a run.
+pub fn job_of_run(run: &JobRun) -> Key {
+    Key::new(run.namespace().unwrap_or_default(), run.spec.job_ref.name.clone())
+}
+
+/// Reports under the update, the run or the Job that they belong to.
+fn owner_of_report(report: &RunReport) -> Vec<Key> {
+    let namespace = report.namespace().unwrap_or_default();
+    let place = |owner: &OwnerReference| match owner.kind.as_str() {
+        "PipelineUpdate" => Some(Key::new(namespace.clone(), owner.name.clone())),
+        "JobRun" => Some(of_run(&Key::new(namespace.clone(), owner.name.clone()))),
+        "Job" => Some(runs_of(&Key::new(namespace.clone(), owner.name.clone()))),
+        _ => None,
+    };
+    report.owner_references().iter().filter_map(place).collect()
+}
+
+/// The update that a report belongs to.
 pub fn update_of_report(report: &RunReport) -> Vec<Key> {
-    let owners = report.owner_references().iter().filter(|owner| owner.kind == "PipelineUpdate");
-    owners.map(|owner| Key::new(report.namespace().unwrap_or_default(), &owner.name)).collect()
+    owners_of_report(report, "PipelineUpdate")
 }
 
-/// Batch Jobs under their update.
-pub fn update_of_job(job: &batch::Job) -> Vec<Key> {
-    by_label(job, labels::UPDATE).or_else(|| by_label(job, labels::PIPELINE)).into_iter().collect()
+/// The owners of a report of this kind.
+pub fn owners_of_report(report: &RunReport, kind: &str) -> Vec<Key> {
+    let owners = report.owner_references().iter().filter(|owner| owner.kind == kind);
+    owners.map(|owner| Key::new(report.namespace().unwrap_or_default(), owner.name.clone())).collect()
 }
 
-/// Pods under their update.
-pub fn update_of_pod(pod: &core::Pod) -> Vec<Key> {
-    by_label(pod, labels::UPDATE).or_else(|| by_label(pod, labels::PIPELINE)).into_iter().collect()
+/// Batch Jobs under their update or run, else under their Pipeline.
+fn owner_of_job(job: &batch::Job) -> Vec<Key> {
+    owner_by_label(job)
+}
+
+/// Pods under their update or run, else under their Pipeline.
+fn owner_of_pod(pod: &core::Pod) -> Vec<Key> {
+    owner_by_label(pod)
+}
+
+fn owner_by_label(object: &impl ResourceExt) -> Vec<Key> {
+    let run = || by_label(object, labels::RUN).map(|run| of_run(&run));
+    by_label(object, labels::UPDATE).or_else(run).or_else(|| by_label(object, labels::PIPELINE)).into_iter().collect()
 }
 
 /// The object that a label names.

@@ -52,6 +52,10 @@ pub struct Queues {
     pub update: Arc<Queue>,
     /// Of the controller of Tables.
     pub table: Arc<Queue>,
+    /// Of the controller of Jobs.
+    pub job: Arc<Queue>,
+    /// Of the controller of JobRuns.
+    pub job_run: Arc<Queue>,
 }
 
 impl Context {
@@ -88,6 +92,8 @@ impl Queues {
             Controller::Pipeline => &self.pipeline,
             Controller::Update => &self.update,
             Controller::Table => &self.table,
+            Controller::Job => &self.job,
+            Controller::JobRun => &self.job_run,
         }
     }
 }

@@ -57,11 +57,15 @@ pub enum Controller {
     Update,
     /// Of Tables.
     Table,
+    /// Of Jobs.
+    Job,
+    /// Of JobRuns.
+    JobRun,
 }
 
 impl Controller {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Pipeline, Self::Update, Self::Table];
+    pub const ALL: &'static [Self] = &[Self::Pipeline, Self::Update, Self::Table, Self::Job, Self::JobRun];
 
     /// The word of metric labels and logs.
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +73,8 @@ impl Controller {
             Self::Pipeline => "pipeline",
             Self::Update => "update",
             Self::Table => "table",
+            Self::Job => "job",
+            Self::JobRun => "job_run",
         }
     }
 
@@ -78,6 +84,8 @@ impl Controller {
             Self::Pipeline => "floe-operator/pipeline",
             Self::Update => "floe-operator/update",
             Self::Table => "floe-operator/table",
+            Self::Job => "floe-operator/job",
+            Self::JobRun => "floe-operator/job_run",
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     context::Context,
     controller::{self, Controller},
-    pipeline, table, update,
+    job, job_run, pipeline, table, update,
 };
 
 /// Starts all controllers. One that ends before `stop` is a fault of the process.
@@ -19,6 +19,8 @@ pub fn run(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
                 Controller::Update => controller::run(*controller, ctx, stop, update::reconcile).await,
                 Controller::Pipeline => controller::run(*controller, ctx, stop, pipeline::reconcile).await,
                 Controller::Table => controller::run(*controller, ctx, stop, table::reconcile).await,
+                Controller::Job => controller::run(*controller, ctx, stop, job::reconcile).await,
+                Controller::JobRun => controller::run(*controller, ctx, stop, job_run::reconcile).await,
             }
             controller.as_str()
         });

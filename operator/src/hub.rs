@@ -4,9 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use floe_crds::{
     condition::{self, ConditionType},
+    job::Job,
+    job_run::JobRun,
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
     run_report::{RunReport, TableReport},
+    state::RunState,
     table::Table,
 };
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
@@ -15,7 +18,10 @@ use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use crate::{
     attempt::end,
     cache::Change,
-    caches::{by_label, pipeline_of_table, pipeline_of_update, sharing_storage, update_of_report},
+    caches::{
+        by_label, job_of_run, looking_at_job, looking_at_table, owners_of_report, pipeline_of_table, pipeline_of_update, runs_of,
+        sharing_storage, update_of_report,
+    },
     context::Context,
     dataset,
     key::Key,
@@ -71,7 +77,11 @@ fn standing(pipeline: &Pipeline) -> Vec<(String, String, String)> {
 /// A Table is part of the definition of its Pipeline.
 pub fn table_changed(ctx: &Context, change: &Change<Table>) {
     let Some(table) = change.newest() else { return };
-    ctx.queues.table.wake(&Key::of(table.as_ref()), wake_for(change));
+    let key = Key::of(table.as_ref());
+    ctx.queues.table.wake(&key, wake_for(change));
+    if change.differs(|table| table.status.as_ref().and_then(|status| status.version)) {
+        wake_jobs(ctx, &looking_at_table(&key));
+    }
     if change.differs(definition) {
         for pipeline in pipeline_of_table(table) {
             ctx.queues.pipeline.wake(&pipeline, Wake::Event);
@@ -84,6 +94,9 @@ pub fn table_changed(ctx: &Context, change: &Change<Table>) {
 pub fn update_changed(ctx: &Context, change: &Change<PipelineUpdate>) {
     let Some(update) = change.newest() else { return };
     ctx.queues.update.wake(&Key::of(update.as_ref()), wake_for(change));
+    if let Some(run) = by_label(update.as_ref(), labels::RUN) {
+        ctx.queues.job_run.wake(&run, Wake::Event);
+    }
     for pipeline in pipeline_of_update(update) {
         ctx.queues.pipeline.wake(&pipeline, Wake::Event);
         if change.differs(is_terminal) {
@@ -93,11 +106,56 @@ pub fn update_changed(ctx: &Context, change: &Change<PipelineUpdate>) {
     }
 }
 
+/// Runs that wait look at what their Job allows.
+pub fn floe_job_changed(ctx: &Context, change: &Change<Job>) {
+    let Some(job) = change.newest() else { return };
+    let key = Key::of(job.as_ref());
+    ctx.queues.job.wake(&key, wake_for(change));
+    if change.differs(definition) {
+        wake_runs(ctx, &key);
+    }
+}
+
+/// The end of a run makes place for those that wait, ends the task that made it, and may start runs of other Jobs.
+pub fn job_run_changed(ctx: &Context, change: &Change<JobRun>) {
+    let Some(run) = change.newest() else { return };
+    let job = job_of_run(run);
+    ctx.queues.job_run.wake(&Key::of(run.as_ref()), wake_for(change));
+    ctx.queues.job.wake(&job, Wake::Event);
+    for parent in run.owner_references().iter().filter(|owner| owner.kind == "JobRun") {
+        ctx.queues.job_run.wake(&Key::new(job.namespace.clone(), parent.name.clone()), Wake::Event);
+    }
+    if change.differs(|run| run.status.as_ref().map(|status| (status.state, status.result_state))) {
+        wake_runs(ctx, &job);
+        wake_jobs(ctx, &looking_at_job(&job));
+    }
+}
+
+/// Wakes the runs of `job` that wait.
+fn wake_runs(ctx: &Context, job: &Key) {
+    let waits = |run: &JobRun| run.status.as_ref().and_then(|status| status.state).is_none_or(|state| state == RunState::Queued);
+    for run in ctx.caches.job_runs.by(&runs_of(job)).iter().filter(|run| waits(run)) {
+        ctx.queues.job_run.wake(&Key::of(run.as_ref()), Wake::Event);
+    }
+}
+
+fn wake_jobs(ctx: &Context, looking_at: &Key) {
+    for job in ctx.caches.floe_jobs.by(looking_at) {
+        ctx.queues.job.wake(&Key::of(job.as_ref()), Wake::Event);
+    }
+}
+
 /// A report tells of its update, of the tables in it, and once of the graph.
 pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
     let Some(report) = change.newest() else { return };
     if change.after.is_none() {
         ctx.memory.forget_report(&Key::of(report.as_ref()));
+    }
+    for run in owners_of_report(report, "JobRun") {
+        ctx.queues.job_run.wake(&run, Wake::Event);
+    }
+    for job in owners_of_report(report, "Job") {
+        ctx.queues.job.wake(&job, Wake::Event);
     }
     for key in update_of_report(report) {
         ctx.queues.update.wake(&key, Wake::Event);
@@ -115,7 +173,7 @@ pub fn report_changed(ctx: &Context, change: &Change<RunReport>) {
     }
 }
 
-/// Batch Jobs are attempts of updates, or clean-ups of Pipelines.
+/// Batch Jobs are attempts of updates and of tasks, or clean-ups of Pipelines.
 pub fn job_changed(ctx: &Context, change: &Change<batch::Job>) {
     wake_owner(ctx, change, |job| end::job_end(job).is_some());
 }
@@ -135,6 +193,8 @@ fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>, is_over: fn(&K)
         {
             wake_updates(ctx, &pipeline);
         }
+    } else if let Some(run) = by_label(object.as_ref(), labels::RUN) {
+        ctx.queues.job_run.wake(&run, Wake::Event);
     } else if let Some(pipeline) = by_label(object.as_ref(), labels::PIPELINE) {
         ctx.queues.pipeline.wake(&pipeline, Wake::Event);
         // Tables that are being deleted leave their data to the clean-up of their Pipeline.

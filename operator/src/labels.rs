@@ -17,6 +17,18 @@ pub const PIPELINE: &str = "floe.dev/pipeline";
 pub const UPDATE: &str = "floe.dev/update";
 /// Label: number of the attempt.
 pub const ATTEMPT: &str = "floe.dev/attempt";
+/// Label: name of the Job.
+pub const JOB: &str = "floe.dev/job";
+/// Label: name of the JobRun.
+pub const RUN: &str = "floe.dev/run";
+/// Label: name of the task, as labels take it.
+pub const TASK: &str = "floe.dev/task";
+/// Label: number of the iteration of a loop, from 0.
+pub const ITERATION: &str = "floe.dev/iteration";
+/// Label of a run for a slice of time: its start and end.
+pub const SLICE: &str = "floe.dev/slice";
+/// Annotation: name of the task, as it is.
+pub const TASK_KEY: &str = "floe.dev/task-key";
 /// Label: hash of the storage root that the pod writes.
 pub const STORAGE: &str = "floe.dev/storage";
 
@@ -29,7 +41,7 @@ pub const ASKED: &str = "floe.dev/asked";
 pub const PAUSED: &str = "floe.dev/paused";
 /// Annotation: look now, with fresh reads.
 pub const RECONCILE_REQUESTED_AT: &str = "floe.dev/reconcile-requested-at";
-/// Annotation: start an update.
+/// Annotation: start an update, or a run.
 pub const UPDATE_REQUESTED_AT: &str = "floe.dev/update-requested-at";
 /// Annotation: delete without removing data.
 pub const SKIP_CLEANUP: &str = "floe.dev/skip-cleanup";
@@ -88,6 +100,20 @@ pub fn of_pipeline(pipeline: &str) -> BTreeMap<String, String> {
     [(MANAGED_BY, OPERATOR.to_string()), (PART_OF, "floe".to_string()), (PIPELINE, value(pipeline))]
         .map(|(label, value)| (label.to_string(), value))
         .into()
+}
+
+/// The labels of everything that is made for `job`.
+pub fn of_job(job: &str) -> BTreeMap<String, String> {
+    [(MANAGED_BY, OPERATOR.to_string()), (PART_OF, "floe".to_string()), (JOB, value(job))]
+        .map(|(label, value)| (label.to_string(), value))
+        .into()
+}
+
+/// The labels of everything that is made for `run`.
+pub fn of_run(job: &str, run: &str) -> BTreeMap<String, String> {
+    let mut labels = of_job(job);
+    labels.insert(RUN.to_string(), value(run));
+    labels
 }
 
 /// The labels of everything that is made for an attempt of `update`.

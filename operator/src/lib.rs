@@ -13,6 +13,8 @@ pub mod dataset;
 pub mod error;
 pub mod events;
 pub mod hub;
+pub mod job;
+pub mod job_run;
 pub mod key;
 pub mod labels;
 pub mod leader;

@@ -335,14 +335,14 @@ struct View {
 
 impl View {
     /// Kind, objects, objects that cannot be read, whether the first list is complete.
-    fn kinds(&self) -> [(&'static str, usize, usize, bool); 7] {
+    fn kinds(&self) -> [(&'static str, usize, usize, bool); 9] {
         macro_rules! kinds {
             ($($name:literal $cache:ident),+) => {{
                 let caches = &self.caches;
                 [$(($name, caches.$cache.len(), caches.$cache.invalid(), caches.$cache.is_synced())),+]
             }};
         }
-        kinds!("ConfigMap" config_maps, "Job" jobs, "Pipeline" pipelines, "PipelineUpdate" updates, "Pod" pods, "RunReport" reports, "Table" tables)
+        kinds!("ConfigMap" config_maps, "Job" jobs, "JobRun" job_runs, "Pipeline" pipelines, "PipelineUpdate" updates, "Pod" pods, "RunReport" reports, "Table" tables, "jobs.floe.dev" floe_jobs)
     }
 }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
+use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
 
 use crate::{
     cache::{Cache, Change, Scope},
@@ -71,6 +71,8 @@ watched! {
     Pipeline, "Pipeline", pipelines, hub::pipeline_changed;
     Table, "Table", tables, hub::table_changed;
     PipelineUpdate, "PipelineUpdate", updates, hub::update_changed;
+    Job, "jobs.floe.dev", floe_jobs, hub::floe_job_changed;
+    JobRun, "JobRun", job_runs, hub::job_run_changed;
     RunReport, "RunReport", reports, hub::report_changed;
     batch::Job, "Job", jobs, hub::job_changed, slim_job;
     core::Pod, "Pod", pods, hub::pod_changed, slim_pod;
@@ -121,6 +123,8 @@ pub fn start(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
         spawn::<Pipeline>(&mut tasks, ctx, scope, &shard, stop);
         spawn::<Table>(&mut tasks, ctx, scope, "", stop);
         spawn::<PipelineUpdate>(&mut tasks, ctx, scope, "", stop);
+        spawn::<Job>(&mut tasks, ctx, scope, &shard, stop);
+        spawn::<JobRun>(&mut tasks, ctx, scope, "", stop);
         spawn::<RunReport>(&mut tasks, ctx, scope, "", stop);
         spawn::<batch::Job>(&mut tasks, ctx, scope, &mine, stop);
         spawn::<core::Pod>(&mut tasks, ctx, scope, &mine, stop);

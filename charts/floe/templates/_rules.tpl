@@ -1,12 +1,12 @@
 {{/* What the operator may do in the namespaces that it watches. Each rule says why. */}}
 {{- define "floe.operatorRules" -}}
-# The definitions and their updates are cached, and read anew where a decision must not rest on an old view.
+# The definitions, their updates and runs are cached, and read anew where a decision must not rest on an old view.
 - apiGroups: [floe.dev]
-  resources: [pipelines, tables, pipelineupdates]
+  resources: [pipelines, tables, jobs, pipelineupdates, jobruns]
   verbs: [get, list, watch]
 # The operator is the only writer of status.
 - apiGroups: [floe.dev]
-  resources: [pipelines/status, tables/status, pipelineupdates/status]
+  resources: [pipelines/status, tables/status, jobs/status, pipelineupdates/status, jobruns/status]
   verbs: [patch]
 # A dataset that is declared in SQL gets a Table object.
 - apiGroups: [floe.dev]
@@ -15,6 +15,10 @@
 # Changes and schedules create updates, a successor cancels one, the history limit removes them.
 - apiGroups: [floe.dev]
   resources: [pipelineupdates]
+  verbs: [create, patch, delete]
+# Triggers, tasks and backfills create runs, a canceled run cancels those it made, a finalizer sees to that, the history limit removes them.
+- apiGroups: [floe.dev]
+  resources: [jobruns]
   verbs: [create, patch, delete]
 # What runners report is cached; the report of an attempt goes with its batch Job.
 - apiGroups: [floe.dev]
@@ -26,9 +30,9 @@
   verbs: [patch]
 # ... and an owner reference that blocks the deletion of its owner needs the right to set them.
 - apiGroups: [floe.dev]
-  resources: [pipelines/finalizers, pipelineupdates/finalizers]
+  resources: [pipelines/finalizers, pipelineupdates/finalizers, jobs/finalizers, jobruns/finalizers]
   verbs: [update]
-# One batch Job for each attempt of an update.
+# One batch Job for each attempt of an update or a task.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
@@ -36,11 +40,11 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, delete]
-# Sources of pipelines are read, requests of runners are written.
+# Sources of pipelines and SQL of tasks are read, requests of runners and what runs took of their Job are written.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, delete]
-# Each pipeline runs under an account of its own ...
+# Each pipeline and each job runs under an account of its own ...
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get, create, patch]
