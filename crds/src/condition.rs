@@ -98,6 +98,10 @@ camel_words! {
         InvalidPodTemplate,
         /// A cron expression or time zone cannot be read.
         InvalidSchedule,
+        /// Tasks wait for each other in a circle.
+        InvalidGraph,
+        /// A text refers to something that does not exist, or not there.
+        InvalidReference,
         /// Another pipeline has the same storage root, or one inside it.
         StorageConflict,
         /// Two Tables of a pipeline declare one dataset.

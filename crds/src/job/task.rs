@@ -120,6 +120,13 @@ impl TaskKind {
 }
 
 impl Work {
+    /// How many fields are set.
+    pub fn count(&self) -> usize {
+        let Self { pipeline, sql, container, condition, run_job } = self;
+        let given = [pipeline.is_some(), sql.is_some(), container.is_some(), condition.is_some(), run_job.is_some()];
+        given.into_iter().filter(|given| *given).count()
+    }
+
     /// Its kind; `None` if no field is set.
     pub fn kind(&self) -> Option<TaskKind> {
         let of = |is_set: bool, kind: TaskKind| is_set.then_some(kind);

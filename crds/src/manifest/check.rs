@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Finding;
 use crate::{
+    job::Job,
     pipeline::Pipeline,
     table::Table,
     text::nearest,
@@ -19,6 +20,8 @@ use crate::{
 pub(super) static PIPELINE: LazyLock<Value> = LazyLock::new(|| spec_schema(&Pipeline::crd()));
 /// Schema of `spec` of a Table.
 pub(super) static TABLE: LazyLock<Value> = LazyLock::new(|| spec_schema(&Table::crd()));
+/// Schema of `spec` of a Job.
+pub(super) static JOB: LazyLock<Value> = LazyLock::new(|| spec_schema(&Job::crd()));
 
 fn spec_schema(definition: &impl serde::Serialize) -> Value {
     let definition = serde_json::to_value(definition).unwrap_or_default();
@@ -119,16 +122,80 @@ fn check_text(node: &Node, schema: &Value, path: &str, findings: &mut Vec<Findin
         check_word(node, text, words, path, findings);
         return;
     }
-    if schema.get("pattern").is_some() {
-        let is_name = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_name {
-            findings.push(invalid(node, format!("{path} is `{text}`, but must be 1 to 128 letters, digits or `_`")));
-        }
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        let longest = schema.get("maxLength").and_then(Value::as_u64).unwrap_or(u64::MAX);
+        check_pattern(node, text, &Pattern::of(pattern), longest, path, findings);
         return;
     }
     let length = text.chars().count();
     check_bound(node, schema, "minLength", (length, "characters"), path, findings);
     check_bound(node, schema, "maxLength", (length, "characters"), path, findings);
+}
+
+/// The patterns that schemas have: certain characters only, or certain words only.
+pub(super) enum Pattern<'s> {
+    /// Any of these words.
+    Words(Vec<&'s str>),
+    /// One or more of these characters: single ones, and the first and last of each range.
+    Characters(Vec<(char, char)>),
+}
+
+impl<'s> Pattern<'s> {
+    pub fn of(pattern: &'s str) -> Self {
+        let between = |open: &str, close: &str| pattern.split_once(open).and_then(|(_, rest)| Some(rest.rsplit_once(close)?.0));
+        if let Some(words) = between("^(", ")$") {
+            return Self::Words(words.split('|').collect());
+        }
+        let mut class = between("[", "]").unwrap_or_default().chars().peekable();
+        let mut ranges = Vec::new();
+        while let Some(first) = class.next() {
+            let is_range = class.peek() == Some(&'-') && class.clone().nth(1).is_some();
+            let last = if is_range { class.nth(1).unwrap_or(first) } else { first };
+            ranges.push((first, last));
+        }
+        Self::Characters(ranges)
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Words(words) => words.contains(&text),
+            Self::Characters(ranges) => {
+                let fits = |any: char| ranges.iter().any(|(first, last)| (*first..=*last).contains(&any));
+                !text.is_empty() && text.chars().all(fits)
+            }
+        }
+    }
+
+    /// What is allowed, for people.
+    pub fn words(&self) -> Vec<String> {
+        let ranges = match self {
+            Self::Words(words) => return words.iter().map(|word| format!("`{word}`")).collect(),
+            Self::Characters(ranges) => ranges,
+        };
+        let has = |first: char| ranges.iter().any(|range| range.0 == first && range.1 != first);
+        let letters = match (has('A'), has('a')) {
+            (true, true) => Some("letters"),
+            (false, true) => Some("lower-case letters"),
+            _ => None,
+        };
+        let digits = has('0').then_some("digits");
+        let single = ranges.iter().filter(|(first, last)| first == last).map(|(one, _)| format!("`{one}`"));
+        letters.into_iter().chain(digits).map(str::to_string).chain(single).collect()
+    }
+}
+
+fn check_pattern(node: &Node, text: &str, pattern: &Pattern<'_>, longest: u64, path: &str, findings: &mut Vec<Finding>) {
+    if pattern.fits(text) && text.len() as u64 <= longest {
+        return;
+    }
+    let mut words = pattern.words();
+    let last = words.pop().unwrap_or_default();
+    let words = if words.is_empty() { last } else { format!("{} or {last}", words.join(", ")) };
+    let expected = match pattern {
+        Pattern::Words(_) => words,
+        Pattern::Characters(_) => format!("1 to {longest} {words}"),
+    };
+    findings.push(invalid(node, format!("{path} is `{text}`, but must be {expected}")));
 }
 
 fn check_word(node: &Node, text: &str, words: &[Value], path: &str, findings: &mut Vec<Finding>) {
@@ -152,7 +219,8 @@ fn check_integer(node: &Node, schema: &Value, path: &str, findings: &mut Vec<Fin
     let bound = |name: &str, missing: i64| schema.get(name).and_then(Value::as_f64).map_or(missing, |bound| bound as i64);
     let (least, most) = (bound("minimum", i64::MIN), bound("maximum", i64::MAX));
     if value < least || value > most {
-        findings.push(invalid(node, format!("{path} is {value}, but must be between {least} and {most}")));
+        let bounds = if most == i64::MAX { format!("at least {least}") } else { format!("between {least} and {most}") };
+        findings.push(invalid(node, format!("{path} is {value}, but must be {bounds}")));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Manifests as text: YAML documents become typed Pipelines and Tables with the place of every field.
+//! Manifests as text: YAML documents become typed Pipelines, Tables and Jobs with the place of every field.
 //!
 //! The one validation of manifests: the command line and the operator call the same functions and say the same messages.
 
@@ -12,6 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use document::{Document, SourceText};
+use jiff::Timestamp;
 pub use reference::reference;
 pub(crate) use reference::rows;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,10 @@ use serde_json::Value;
 pub use crate::finding::{Finding, Position};
 use crate::{
     API_VERSION, GROUP,
+    condition::Reason,
+    job::JobSpec,
     pipeline::PipelineSpec,
+    run::check::{JobFinding, check_job},
     table::TableSpec,
     text::nearest,
     yaml::{self, Content, Node},
@@ -28,6 +32,8 @@ use crate::{
 
 /// The kinds of the group; other rooms read those that are not typed here.
 const KINDS: [&str; 6] = ["Pipeline", "Table", "Job", "PipelineUpdate", "JobRun", "RunReport"];
+/// The kinds that are typed here.
+const TYPED: [&str; 3] = ["Pipeline", "Table", "Job"];
 const ROOT_KEYS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const METADATA_KEYS: [&str; 14] = [
     "name",
@@ -53,6 +59,8 @@ pub enum Manifest {
     Pipeline(Box<PipelineManifest>),
     /// A Table of this version.
     Table(Box<TableManifest>),
+    /// A Job of this version.
+    Job(Box<JobManifest>),
     /// Anything else: another kind of Floe, or no object of Floe at all.
     Other(OtherManifest),
 }
@@ -90,7 +98,29 @@ impl TableManifest {
     }
 }
 
-/// A document that is neither a Pipeline nor a Table of Floe.
+/// A Job with the places of its fields.
+#[derive(Clone, Debug)]
+pub struct JobManifest {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: Option<String>,
+    /// The typed spec, defaults filled in.
+    pub spec: JobSpec,
+    /// Where its fields stand.
+    pub document: Document,
+}
+
+/// What is wrong with a Job beyond its form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFindings {
+    /// It cannot run so.
+    pub errors: Vec<Finding>,
+    /// It can, but something in it does not mean what it looks like.
+    pub warnings: Vec<Finding>,
+}
+
+/// A document that is no Pipeline, Table or Job of Floe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherManifest {
     /// `apiVersion`, empty if there is none.
@@ -133,6 +163,34 @@ pub fn cluster_findings(manifest: &Manifest) -> Vec<Finding> {
     rules::cluster(manifest)
 }
 
+/// What `read` does not look at in a Job: its graph, its references, its schedules. `now` is where the check of schedules begins.
+pub fn job_findings(manifest: &JobManifest, now: Timestamp) -> JobFindings {
+    let (errors, warnings): (Vec<_>, Vec<_>) = check_job(&manifest.spec, now).into_iter().partition(|found| found.error);
+    let placed = |found: Vec<JobFinding>| {
+        let mut findings: Vec<Finding> = found.into_iter().map(|found| job_finding(found, &manifest.document)).collect();
+        findings.sort_by_key(|finding| (finding.line, finding.column));
+        findings
+    };
+    JobFindings { errors: placed(errors), warnings: placed(warnings) }
+}
+
+fn job_finding(found: JobFinding, document: &Document) -> Finding {
+    let class = match found.reason {
+        Reason::InvalidGraph => "JOB_INVALID_GRAPH",
+        Reason::InvalidReference => "JOB_INVALID_REFERENCE",
+        Reason::InvalidSchedule => "JOB_INVALID_SCHEDULE",
+        Reason::AcceptedWithWarnings => "JOB_LITERAL_REFERENCE",
+        _ => "MANIFEST_INVALID_VALUE",
+    };
+    let place = document.text(&found.path).map(|text| {
+        let before = text.text.get(..found.at).unwrap_or_default();
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        text.position(count(before.matches('\n').count() + 1), count(last.chars().count() + 1))
+    });
+    Finding::new(class, found.message, place.unwrap_or_else(|| document.position(&found.path)))
+}
+
 fn document(node: Node, source: &Arc<[char]>) -> Result<Manifest, Vec<Finding>> {
     let api_version = node.get("apiVersion").and_then(Node::as_text).unwrap_or_default().to_string();
     let kind = node.get("kind").and_then(Node::as_text).unwrap_or_default().to_string();
@@ -140,7 +198,11 @@ fn document(node: Node, source: &Arc<[char]>) -> Result<Manifest, Vec<Finding>> 
         let name = node.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::as_text).unwrap_or_default();
         return Ok(Manifest::Other(OtherManifest { api_version, kind, name: name.to_string(), position: node.position }));
     }
-    let schema = if kind == "Pipeline" { &check::PIPELINE } else { &check::TABLE };
+    let schema = match kind.as_str() {
+        "Pipeline" => &check::PIPELINE,
+        "Job" => &check::JOB,
+        _ => &check::TABLE,
+    };
     let mut findings = Vec::new();
     let name = check_object(&node, &mut findings);
     match node.get("spec") {
@@ -154,22 +216,30 @@ fn document(node: Node, source: &Arc<[char]>) -> Result<Manifest, Vec<Finding>> 
     let namespace = node.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Node::as_text).map(str::to_string);
     let values = node.get("spec").map(Node::to_json);
     let document = Document::new(node, Arc::clone(source));
-    let (manifest, findings) = if kind == "Pipeline" {
-        let spec: PipelineSpec = typed(values, &document)?;
-        let findings = rules::pipeline(&spec, &document);
-        (Manifest::Pipeline(Box::new(PipelineManifest { name, namespace, spec, document })), findings)
-    } else {
-        let spec: TableSpec = typed(values, &document)?;
-        let findings = rules::table(&spec, &document);
-        (Manifest::Table(Box::new(TableManifest { name, namespace, spec, document })), findings)
+    let (manifest, findings) = match kind.as_str() {
+        "Pipeline" => {
+            let spec: PipelineSpec = typed(values, &document)?;
+            let findings = rules::pipeline(&spec, &document);
+            (Manifest::Pipeline(Box::new(PipelineManifest { name, namespace, spec, document })), findings)
+        }
+        "Job" => {
+            let spec: JobSpec = typed(values, &document)?;
+            let findings = rules::job(&name, &spec, &document);
+            (Manifest::Job(Box::new(JobManifest { name, namespace, spec, document })), findings)
+        }
+        _ => {
+            let spec: TableSpec = typed(values, &document)?;
+            let findings = rules::table(&spec, &document);
+            (Manifest::Table(Box::new(TableManifest { name, namespace, spec, document })), findings)
+        }
     };
     if findings.is_empty() { Ok(manifest) } else { Err(findings) }
 }
 
-/// True for a Pipeline or Table of this version; an error for what only can be a slip in writing one.
+/// True for a kind of this version that is typed here; an error for what only can be a slip in writing one.
 fn is_ours(node: &Node, api_version: &str, kind: &str) -> Result<bool, Vec<Finding>> {
     let Content::Mapping(entries) = &node.content else { return Ok(false) };
-    let is_kind = kind == "Pipeline" || kind == "Table";
+    let is_kind = TYPED.contains(&kind);
     let position = |key: &str| node.get(key).map_or(node.position, |value| value.position);
     if api_version == API_VERSION {
         return match kind {

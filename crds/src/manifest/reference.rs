@@ -8,6 +8,13 @@ use super::check;
 
 /// What the schema cannot say: keys without effect outside of a cluster, and keys that are refused. The key is `Kind.path`.
 const NOTES: &[(&str, &str)] = &[
+    ("Job.health", "For a cluster; no effect with `floe run --job`."),
+    ("Job.maxConcurrentRuns", "For a cluster; no effect with `floe run --job`."),
+    ("Job.notifications", "`floe run --job` prints them, and sends with `--notify`."),
+    ("Job.queue", "For a cluster; no effect with `floe run --job`."),
+    ("Job.runHistory", "For a cluster; `floe run --job` keeps the newest 20 runs."),
+    ("Job.suspend", "For a cluster; no effect with `floe run --job`."),
+    ("Job.triggers", "For a cluster; `floe run --job` does not look at them."),
     ("Pipeline.deletionPolicy", "For a cluster; `floe run` never deletes data."),
     ("Pipeline.eventLog.retentionDays", "No effect yet: events are never removed."),
     ("Pipeline.maintenance", "For a cluster; no effect with `floe run`."),
@@ -44,6 +51,11 @@ pub fn reference() -> String {
     );
     for (kind, about, schema) in [
         ("Pipeline", "One per project. How the parts work together is in [pipelines](../guide/pipelines.md).", &*check::PIPELINE),
+        (
+            "Job",
+            "Tasks, what they wait for, and what starts them. What texts may refer to is in [references](job-references.md).",
+            &*check::JOB,
+        ),
         ("Table", "A dataset without SQL statements; the same meaning as the [statement](../guide/sql.md) of its type.", &*check::TABLE),
     ] {
         // Writing to a String cannot fail.
@@ -104,7 +116,7 @@ fn type_text(field: &Value) -> String {
         Some("object") if field.get("additionalProperties").is_some() => "mapping of text to text".to_string(),
         Some("object") => "mapping".to_string(),
         Some("string") => match (field.get("pattern").is_some(), number("maxLength")) {
-            (true, _) => "letters, digits, `_`".to_string(),
+            (true, _) => check::Pattern::of(field.get("pattern").and_then(Value::as_str).unwrap_or_default()).words().join(", "),
             (false, Some(most)) => format!("text, at most {most} characters"),
             (false, None) => "text".to_string(),
         },

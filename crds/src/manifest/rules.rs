@@ -1,8 +1,10 @@
 //! Rules between fields that the schema cannot say. A cluster checks the same ones as CEL rules of the kinds, with the same words.
 
-use super::{Document, Finding, Manifest, PipelineManifest, TableManifest};
+use super::{Document, Finding, JobManifest, Manifest, PipelineManifest, TableManifest};
 use crate::{
+    job::JobSpec,
     pipeline::{Library, Mode, Parameter, PipelineSpec},
+    run::rules::broken_by_job,
     table::{AutoCdcSpec, OnViolation, TableSpec, TableType},
 };
 
@@ -214,11 +216,21 @@ fn check_auto_cdc(cdc: &AutoCdcSpec, pointer: &str, check: &mut Check<'_>) {
     check.require(nulls, &format!("{pointer}/ignoreNullUpdates"), "columns and exceptColumns exclude each other");
 }
 
+/// The rules of a Job, wherever it runs.
+pub(super) fn job(name: &str, spec: &JobSpec, document: &Document) -> Vec<Finding> {
+    let mut check = Check { document, findings: Vec::new() };
+    for broken in broken_by_job(name, spec) {
+        check.report("MANIFEST_INVALID_VALUE", &broken.path, broken.message);
+    }
+    check.findings
+}
+
 /// What a cluster requires beyond the rules above.
 pub(super) fn cluster(manifest: &Manifest) -> Vec<Finding> {
     match manifest {
         Manifest::Pipeline(pipeline) => cluster_pipeline(pipeline),
         Manifest::Table(table) => cluster_table(table),
+        Manifest::Job(job) => cluster_job(job),
         Manifest::Other(_) => Vec::new(),
     }
 }
@@ -245,6 +257,12 @@ fn cluster_table(manifest: &TableManifest) -> Vec<Finding> {
         let absolute = is_storage_uri(location);
         check.require(absolute, "/spec/location", "location must be s3://, gs://, abfss:// or file:/// without credentials or query");
     }
+    check.findings
+}
+
+fn cluster_job(manifest: &JobManifest) -> Vec<Finding> {
+    let mut check = Check { document: &manifest.document, findings: Vec::new() };
+    check_object_name(&manifest.name, &mut check);
     check.findings
 }
 

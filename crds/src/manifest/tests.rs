@@ -143,7 +143,12 @@ fn wrong_kind_and_version_are_told_apart_from_foreign_files() {
     assert_eq!(kind("floe.dev/v1alpha1", "Pipelin").findings[0].message, "unknown kind `Pipelin`, did you mean `Pipeline`?");
     assert_eq!(kind("floe.dev/v1", "Pipeline").findings[0].message, "unknown apiVersion `floe.dev/v1`, did you mean `floe.dev/v1alpha1`?");
     assert_eq!(kind("flow.dev/v1alpha1", "Table").findings[0].line, 1);
-    for (api, name) in [("tekton.dev/v1", "Pipeline"), ("kustomize.config.k8s.io/v1beta1", "Kustomization"), ("floe.dev/v1alpha1", "Job")] {
+    for (api, name) in [
+        ("tekton.dev/v1", "Pipeline"),
+        ("kustomize.config.k8s.io/v1beta1", "Kustomization"),
+        ("batch/v1", "Job"),
+        ("floe.dev/v1alpha1", "JobRun"),
+    ] {
         let reading = kind(api, name);
         assert_eq!(reading.findings, []);
         let Manifest::Other(other) = &reading.manifests[0] else { panic!("{api} {name} is not ours to read") };
@@ -386,4 +391,82 @@ fn a_cluster_says_the_same_words() {
     ] {
         assert!(words.contains(message), "no rule of a kind says: {message}");
     }
+}
+
+fn job_findings_of(spec: &str) -> (Vec<String>, Vec<String>) {
+    let reading = read(&format!("apiVersion: floe.dev/v1alpha1\nkind: Job\nmetadata: {{name: nightly}}\nspec:\n{spec}\n"));
+    assert_eq!(reading.findings, []);
+    let [Manifest::Job(job)] = reading.manifests.as_slice() else { panic!("{:?}", reading.manifests) };
+    let shown = |all: Vec<Finding>| all.iter().map(|one| format!("{}:{} {} {}", one.line, one.column, one.class, one.message)).collect();
+    let found = job_findings(job, "2026-01-31T02:00:00Z".parse().unwrap());
+    (shown(found.errors), shown(found.warnings))
+}
+
+#[test]
+fn the_fields_of_a_job_are_checked_at_their_places() {
+    let found = findings(
+        "apiVersion: floe.dev/v1alpha1\nkind: Job\nmetadata: {name: nightly}\nspec:\n  tasks:\n  - name: a b\n    runif: AllDone\n    \
+         dependsOn: [{task: c, outcome: 'yes'}]\n    container: {imag: i}\n  - name: c\n    condition: {left: '1', op: EqualsTo, right: '1'}\n  \
+         triggers: [{name: T, periodic: {everySeconds: 1}}]\n  health: [{metric: RunDurationSeconds, value: -1}]\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "6:11 MANIFEST_INVALID_VALUE spec.tasks[0].name is `a b`, but must be 1 to 100 letters, digits, `_` or `-`",
+            "7:5 MANIFEST_UNKNOWN_KEY unknown key `runif`, did you mean `runIf`?",
+            "8:36 MANIFEST_INVALID_VALUE spec.tasks[0].dependsOn[0].outcome is `yes`, but must be `true` or `false`",
+            "9:16 MANIFEST_MISSING_FIELD required field `spec.tasks[0].container.image` is missing",
+            "9:17 MANIFEST_UNKNOWN_KEY unknown key `imag`, did you mean `image`?",
+            "11:32 MANIFEST_INVALID_VALUE spec.tasks[1].condition.op is `EqualsTo`, did you mean `EqualTo`?",
+            "12:21 MANIFEST_INVALID_VALUE spec.triggers[0].name is `T`, but must be 1 to 40 lower-case letters, digits or `-`",
+            "12:49 MANIFEST_INVALID_VALUE spec.triggers[0].periodic.everySeconds is 1, but must be between 60 and 31536000",
+            "13:48 MANIFEST_INVALID_VALUE spec.health[0].value is -1, but must be at least 0",
+        ]
+    );
+}
+
+#[test]
+fn rules_between_fields_of_a_job() {
+    let job = |spec: &str| findings(&format!("apiVersion: floe.dev/v1alpha1\nkind: Job\nmetadata: {{name: nightly}}\nspec:\n{spec}\n"));
+    assert_eq!(
+        job(
+            "  tasks:\n  - {name: a, container: {image: i}, dependsOn: [{task: z}]}\n  - {name: b}\n  triggers:\n  - {name: t, periodic: {everySeconds: 60}, continuous: {}}"
+        ),
+        [
+            "6:57 MANIFEST_INVALID_VALUE dependsOn names an unknown task",
+            "7:5 MANIFEST_INVALID_VALUE task must have exactly one of pipeline, sql, container, condition, forEach, runJob",
+            "9:5 MANIFEST_INVALID_VALUE trigger must have exactly one of schedule, periodic, fileArrival, tableUpdate, jobCompletion, continuous",
+        ]
+    );
+    assert_eq!(
+        findings("apiVersion: floe.dev/v1alpha1\nkind: Job\nmetadata: {name: j}\n"),
+        ["1:1 MANIFEST_MISSING_FIELD required field `Job.spec` is missing"]
+    );
+    let long = format!(
+        "apiVersion: floe.dev/v1alpha1\nkind: Job\nmetadata: {{name: {}}}\nspec: {{tasks: [{{name: a, container: {{image: i}}}}]}}\n",
+        "j".repeat(49)
+    );
+    assert_eq!(findings(&long), ["3:18 MANIFEST_INVALID_VALUE name must be at most 48 characters: it is the prefix of run and pod names"]);
+}
+
+#[test]
+fn references_of_a_job_are_wrong_at_their_braces() {
+    let (errors, warnings) = job_findings_of(
+        "  tasks:\n  - name: a\n    dependsOn: [{task: b}]\n    container:\n      image: i\n      args:\n      - |\n        echo one\n        \
+         echo é {{job.naem}} {{foo.bar}}\n  - name: b\n    dependsOn: [{task: a}]\n    container: {image: i, args: [\"{{job.name}}\"]}\n  \
+         triggers:\n  - name: t\n    schedule: {cron: '0 2 * 13 *', timeZone: UTC}",
+    );
+    assert_eq!(errors[0], "7:16 JOB_INVALID_GRAPH Cycle: a → b → a");
+    assert_eq!(
+        errors[1],
+        "13:16 JOB_INVALID_REFERENCE task a, field container.args[0]: unknown name {{job.naem}}; did you mean {{job.name}}?"
+    );
+    assert!(
+        errors[2].starts_with("19:29 JOB_INVALID_SCHEDULE trigger t: cron '0 2 * 13 *' cannot be read at character 7: "),
+        "{}",
+        errors[2]
+    );
+    assert_eq!(errors.len(), 3);
+    let told = "13:29 JOB_LITERAL_REFERENCE task a, field container.args[0]: {{foo.bar}} stays as it is: no reference begins like this";
+    assert_eq!(warnings, [told]);
 }

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod bitmap;
+pub mod check;
 pub mod condition;
 pub mod decide;
 pub mod graph;
@@ -11,6 +12,7 @@ pub mod parameters;
 pub mod queue;
 pub mod reference;
 pub mod repair;
+pub mod rules;
 pub mod scene;
 pub mod step;
 #[cfg(test)]

@@ -5,6 +5,8 @@ use crate::job::{PodSettings, Work};
 /// Every such text with the name of its field.
 pub fn texts_mut<'a>(work: &'a mut Work, pod: &'a mut PodSettings) -> Vec<(String, &'a mut String)> {
     let mut texts = Vec::new();
+    // Without a pod nobody reads its variables, which may come from the defaults of the Job.
+    let has_pod = work.sql.is_some() || work.container.is_some();
     if let Some(pipeline) = &mut work.pipeline {
         let selection = &mut pipeline.selection;
         list(&mut texts, "pipeline.refresh", &mut selection.refresh);
@@ -28,7 +30,7 @@ pub fn texts_mut<'a>(work: &'a mut Work, pod: &'a mut PodSettings) -> Vec<(Strin
     if let Some(run_job) = &mut work.run_job {
         map(&mut texts, "runJob.parameters", &mut run_job.parameters);
     }
-    for (at, variable) in pod.env.iter_mut().enumerate() {
+    for (at, variable) in pod.env.iter_mut().enumerate().filter(|_| has_pod) {
         texts.extend(variable.value.as_mut().map(|text| (format!("env[{at}].value"), text)));
     }
     texts

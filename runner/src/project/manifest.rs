@@ -43,7 +43,7 @@ pub fn find(path: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
             match document {
                 Manifest::Pipeline(pipeline) => pipelines.push((Arc::from(name.as_str()), *pipeline)),
                 Manifest::Table(table) => tables.push((Arc::from(name.as_str()), *table)),
-                Manifest::Other(_) => {}
+                Manifest::Job(_) | Manifest::Other(_) => {}
             }
         }
     }
@@ -68,7 +68,7 @@ pub fn pipeline(file: &str, text: &str) -> Result<PipelineManifest, Failure> {
     }
     let found = reading.manifests.into_iter().find_map(|document| match document {
         Manifest::Pipeline(pipeline) => Some(*pipeline),
-        Manifest::Table(_) | Manifest::Other(_) => None,
+        Manifest::Table(_) | Manifest::Job(_) | Manifest::Other(_) => None,
     });
     found.ok_or_else(|| Failure::internal(format!("{file} holds no Pipeline")))
 }
@@ -90,7 +90,7 @@ pub fn tables(path: &str, text: &str) -> (Vec<(Arc<str>, TableManifest)>, Vec<Di
     let reading = manifest::read(text);
     let table = |document| match document {
         Manifest::Table(table) => Some((Arc::from(path), *table)),
-        Manifest::Pipeline(_) | Manifest::Other(_) => None,
+        Manifest::Pipeline(_) | Manifest::Job(_) | Manifest::Other(_) => None,
     };
     (reading.manifests.into_iter().filter_map(table).collect(), diagnostics(path, reading.findings))
 }

@@ -10,11 +10,7 @@ use super::{
     parse::{Kept, KeptWhy, Path, Template, written},
     time::TimeForm,
 };
-use crate::{
-    job::TaskKind,
-    run::parameters::{self, Parameters},
-    text::nearest,
-};
+use crate::{job::TaskKind, text::nearest};
 
 /// A task as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,19 +90,6 @@ pub fn check_condition(left: &str, right: &str, scope: &Scope<'_>) -> Vec<Notice
         _ => None,
     };
     word.map(|word| scope.notice(true, 0, &format!("result state {word} does not exist in Floe"))).into_iter().collect()
-}
-
-/// All that is wrong with the defaults of the job parameters.
-pub fn check_defaults(defaults: &Parameters) -> Vec<Notice> {
-    let names: BTreeSet<String> = defaults.keys().cloned().collect();
-    let tasks = BTreeMap::new();
-    let scope = |name| Scope { job_parameters: &names, tasks: &tasks, place: Place::JobParameter(name), field: "default" };
-    let mut notices: Vec<Notice> = defaults.iter().flat_map(|(name, text)| check(text, &scope(name))).collect();
-    if let Some(cycle) = parameters::parameter_cycle(defaults) {
-        let name = cycle.first().map(String::as_str).unwrap_or_default();
-        notices.push(scope(name).notice(true, 0, &format!("job parameters lead to each other: {}", cycle.join(" → "))));
-    }
-    notices
 }
 
 fn stays(kept: &Kept) -> String {

@@ -9,7 +9,7 @@ mod parse;
 mod resolve;
 mod time;
 
-pub use check::{Notice, Place, Scope, TaskScope, check, check_condition, check_defaults};
+pub use check::{Notice, Place, Scope, TaskScope, check, check_condition};
 pub use list::{Entry, Known, LIST, page};
 pub use parse::{Kept, KeptWhy, Path, Piece, Template};
 pub use resolve::{

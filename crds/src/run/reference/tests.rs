@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Completion, Facts, JobFacts, Kept, KeptWhy, Known, LIST, MAX_TEXT_BYTES, Output, Path, Piece, Place, ResolveError, RunFacts, Scope,
     SliceFacts, SqlRows, TableVersion, TaskFacts, TaskScope, Template, ThisTask, TriggerFacts, WorkspaceFacts, check, check_condition,
-    check_defaults, list, page, resolve_text,
+    list, page, resolve_text,
 };
 use crate::{
     job::TaskKind,
@@ -403,28 +403,6 @@ fn j17_conditions_on_results_that_cannot_be_are_refused() {
     assert_eq!(found("evicted", "{{tasks.land.result_state}}"), [message]);
     assert!(found("{{tasks.land.result_state}}", "failed").is_empty());
     assert!(found("{{job.name}}", "evicted").is_empty());
-}
-
-#[test]
-fn j17_defaults_know_the_run_but_no_tasks() {
-    let defaults = texts(&[
-        ("day", "{{job.start_time.iso_date}} {{backfill.iso_date}} {{start_date}}"),
-        ("a", "{{job.parameters.b}}"),
-        ("b", "{{job.parameters.c}}"),
-        ("c", "{{job.parameters.b}}"),
-        ("t", "{{tasks.x.values.k}} {{task.name}} {{input}} {{run_id}}"),
-    ]);
-    let messages: Vec<_> = check_defaults(&defaults).into_iter().map(|notice| notice.message).collect();
-    assert_eq!(
-        messages,
-        [
-            "job parameter t, field default: {{tasks.x.values.k}} is only known in tasks, not in a default",
-            "job parameter t, field default: {{task.name}} is only known in tasks, not in a default",
-            "job parameter t, field default: {{input}} is only known in the nested task of a forEach",
-            "job parameter t, field default: {{run_id}} is only known in tasks, not in a default",
-            "job parameter b, field default: job parameters lead to each other: b → c → b",
-        ]
-    );
 }
 
 fn reference(at: usize, segments: &[&str]) -> Piece {
