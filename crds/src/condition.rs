@@ -78,6 +78,8 @@ camel_words! {
         IncrementalDegraded,
         /// The table is younger than its `freshnessSeconds`.
         Fresh,
+        /// The run waits for its place.
+        Queued,
         /// The run ended well.
         Succeeded,
     }
@@ -122,6 +124,10 @@ camel_words! {
         PermissionDenied,
         /// A name that the operator needs belongs to an object of someone else.
         NameTaken,
+        /// The run ended well, though a task failed on the way.
+        SucceededWithFailures,
+        /// The run never started.
+        Skipped,
         /// Work is going on.
         Progressing,
         /// Nothing is due.
@@ -218,6 +224,8 @@ impl ConditionType {
     ];
     /// The types of a PipelineUpdate.
     pub const PIPELINE_UPDATE: &'static [Self] = &[Self::Accepted, Self::Succeeded, Self::Reconciling, Self::Stalled];
+    /// The types of a JobRun.
+    pub const JOB_RUN: &'static [Self] = &[Self::Accepted, Self::Queued, Self::Succeeded, Self::Reconciling, Self::Stalled];
 }
 
 /// The reference of condition types and reasons as Markdown.
@@ -227,12 +235,13 @@ pub fn reference() -> String {
          Every object says in `status.conditions` how it stands. `status` is `True`, `False` or `Unknown`; `reason` is one of the words below and is\n\
          meant for alerts; `message` is for people. `lastTransitionTime` changes only with `status`. An `observedGeneration` older than\n\
          `metadata.generation` means that the operator has not looked yet.\n\n\
-         ## Types\n\n| type | meaning | Pipeline | Table | PipelineUpdate |\n|---|---|---|---|---|\n",
+         ## Types\n\n| type | meaning | Pipeline | Table | PipelineUpdate | JobRun |\n|---|---|---|---|---|---|\n",
     );
     // Writing to a String cannot fail.
     for kind in ConditionType::ALL {
         let has = |types: &[ConditionType]| if types.contains(kind) { "yes" } else { "" };
-        let columns = [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE].map(has).join(" | ");
+        let columns =
+            [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE, ConditionType::JOB_RUN].map(has).join(" | ");
         let _ = writeln!(out, "| `{kind}` | {} | {columns} |", kind.about());
     }
     out.push_str("\n## Reasons\n\n| reason | meaning |\n|---|---|\n");

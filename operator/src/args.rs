@@ -39,6 +39,18 @@ pub struct Args {
     #[arg(long, env = "FLOE_MAX_ACTIVE_PODS_PER_NAMESPACE", value_name = "N", default_value = "0")]
     pub max_active_pods_per_namespace: String,
 
+    /// Runs of jobs at once; 0 = any number
+    #[arg(long, env = "FLOE_MAX_ACTIVE_RUNS", value_name = "N", default_value = "1000")]
+    pub max_active_runs: String,
+
+    /// Runs of jobs at once in one namespace; 0 = any number
+    #[arg(long, env = "FLOE_MAX_ACTIVE_RUNS_PER_NAMESPACE", value_name = "N", default_value = "0")]
+    pub max_active_runs_per_namespace: String,
+
+    /// Iterations of one loop of a job, at most 1500
+    #[arg(long, env = "FLOE_MAX_ITERATIONS", value_name = "N", default_value = "1000")]
+    pub max_iterations: String,
+
     /// Runner pods started per second; 0 = no limit
     #[arg(long, env = "FLOE_POD_CREATE_RATE", value_name = "PER_SECOND", default_value = "20")]
     pub pod_create_rate: String,

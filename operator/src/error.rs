@@ -43,9 +43,22 @@ pub enum Error {
         /// Which object.
         key: Key,
     },
+    /// The object was changed by this reconcile itself: the next look sees it as it is now.
+    #[error("changed by this reconcile")]
+    Changed,
     /// The reconcile took longer than it may.
     #[error("not done after {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// A stored object that is not as this operator wrote it.
+    #[error("{what} in {key} cannot be read: {source}")]
+    Unreadable {
+        /// What was read.
+        what: &'static str,
+        /// Where it stands.
+        key: Key,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
     /// A value that cannot be written as JSON.
     #[error("cannot write {what} as JSON: {source}")]
     Unwritable {
@@ -97,8 +110,9 @@ impl Error {
             Self::Api { source, .. } => class_of(source),
             Self::NameTaken { .. } | Self::Orphaned { .. } => ErrorClass::User,
             Self::Leaving { .. } => ErrorClass::Transient,
+            Self::Changed => ErrorClass::Conflict,
             Self::TimedOut(_) => ErrorClass::Timeout,
-            Self::Unwritable { .. } => ErrorClass::Internal,
+            Self::Unwritable { .. } | Self::Unreadable { .. } => ErrorClass::Internal,
         }
     }
 

@@ -93,6 +93,26 @@ reasons! {
     IncrementalDegraded,
     /// Pipeline: a table that must not be reset would have been.
     ResetRefused,
+    /// JobRun: it waits for its place.
+    RunQueued,
+    /// JobRun: it has started.
+    RunStarted,
+    /// JobRun: it ended well.
+    RunSucceeded,
+    /// JobRun: it failed or took too long.
+    RunFailed,
+    /// JobRun: someone stopped it.
+    RunCanceled,
+    /// JobRun: it never started.
+    RunSkipped,
+    /// JobRun: a task failed.
+    TaskFailed,
+    /// JobRun: another attempt of a task follows.
+    TaskRetrying,
+    /// JobRun: a repair has started.
+    RepairStarted,
+    /// JobRun: a repair is not carried out.
+    RepairRejected,
     /// Pipeline, Table: the object passed the checks that need no runner.
     Accepted,
     /// Pipeline, Table: a field is wrong, or the stored object cannot be read.

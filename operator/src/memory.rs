@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use floe_crds::run::scene::Snapshot;
 use jiff::Timestamp;
 
 use crate::{clock, key::Key};
@@ -39,6 +40,8 @@ struct Inner {
     reports: HashMap<Key, i64>,
     /// Pipelines that another operator looks after, and when they were found.
     foreign: HashMap<Key, Instant>,
+    /// What runs took of their Jobs, by uid of the run and number of the repair, and when it was last asked for.
+    snapshots: HashMap<(String, i32), (Arc<Snapshot>, Instant)>,
 }
 
 impl Memory {
@@ -91,6 +94,23 @@ impl Memory {
         let mut inner = self.inner();
         inner.foreign.retain(|_, at| at.elapsed() < BELIEVED);
         inner.foreign.insert(pipeline.clone(), clock::instant());
+    }
+
+    /// What the run `uid` took of its Job for this repair.
+    pub fn snapshot(&self, uid: &str, repair: i32) -> Option<Arc<Snapshot>> {
+        let mut inner = self.inner();
+        let (snapshot, used) = inner.snapshots.get_mut(&(uid.to_string(), repair))?;
+        *used = clock::instant();
+        Some(snapshot.clone())
+    }
+
+    /// Keeps what the run `uid` took of its Job; what nobody has asked for in a while is forgotten.
+    pub fn remember_snapshot(&self, uid: &str, repair: i32, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        let mut inner = self.inner();
+        inner.snapshots.retain(|_, (_, used)| used.elapsed() < BELIEVED);
+        inner.snapshots.insert((uid.to_string(), repair), (snapshot.clone(), clock::instant()));
+        snapshot
     }
 
     /// What is known of the objects beside a Pipeline, and of these ConfigMaps, may be wrong.

@@ -19,6 +19,11 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
     }
 }
 
+/// As `reference`, beside the controller that the object has or will have.
+pub fn of_many<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
+    OwnerReference { controller: None, ..reference(object) }
+}
+
 /// As `reference`, for an object that nobody deletes in the foreground: to block that is a right of its own.
 pub fn reference_unblocked<K: Resource<DynamicType = ()>>(object: &K) -> OwnerReference {
     OwnerReference { block_owner_deletion: None, ..reference(object) }

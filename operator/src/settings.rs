@@ -63,6 +63,12 @@ pub struct Limits {
     pub max_active_pods: usize,
     /// Runner pods at once in one namespace.
     pub max_active_pods_per_namespace: usize,
+    /// Runs of Jobs at once.
+    pub max_active_runs: usize,
+    /// Runs of Jobs at once in one namespace.
+    pub max_active_runs_per_namespace: usize,
+    /// Iterations of one loop.
+    pub max_iterations: usize,
     /// Starts of runner pods per second.
     pub pod_create_rate: f64,
     /// Starts at once after a pause.
@@ -140,11 +146,27 @@ fn limits(args: &Args, problems: &mut Problems) -> Limits {
     Limits {
         max_active_pods: number("max-active-pods", &args.max_active_pods, problems),
         max_active_pods_per_namespace: number("max-active-pods-per-namespace", &args.max_active_pods_per_namespace, problems),
+        max_active_runs: number("max-active-runs", &args.max_active_runs, problems),
+        max_active_runs_per_namespace: number("max-active-runs-per-namespace", &args.max_active_runs_per_namespace, problems),
+        max_iterations: iterations(&args.max_iterations, problems),
         pod_create_rate: rate("pod-create-rate", &args.pod_create_rate, problems),
         pod_create_burst: number("pod-create-burst", &args.pod_create_burst, problems),
         max_concurrent_reconciles: if reconciles == 0 { Semaphore::MAX_PERMITS } else { reconciles },
         api_qps: rate("api-qps", &args.api_qps, problems),
         api_burst: number("api-burst", &args.api_burst, problems),
+    }
+}
+
+/// The status of a run has room for no more.
+const MOST_ITERATIONS: usize = 1500;
+
+fn iterations(text: &str, problems: &mut Problems) -> usize {
+    match text.trim().parse() {
+        Ok(number) if (1..=MOST_ITERATIONS).contains(&number) => number,
+        _ => {
+            problems.add("max-iterations", format_args!("'{text}' is not a whole number from 1 to {MOST_ITERATIONS}"));
+            1
+        }
     }
 }
 

@@ -184,11 +184,20 @@ impl Context {
         self.delete_within(object, None).await
     }
 
+    /// As `delete`, but it stays until all that it owns is gone.
+    pub async fn delete_in_foreground<K: Writable>(&self, object: &K) -> Result<(), Error> {
+        self.delete_as(object, PropagationPolicy::Foreground, None).await
+    }
+
     /// As `delete`, with another time for its end than it was made with.
     pub async fn delete_within<K: Writable>(&self, object: &K, grace_seconds: Option<u32>) -> Result<(), Error> {
+        self.delete_as(object, PropagationPolicy::Background, grace_seconds).await
+    }
+
+    async fn delete_as<K: Writable>(&self, object: &K, policy: PropagationPolicy, grace_seconds: Option<u32>) -> Result<(), Error> {
         let key = Key::of(object);
         let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
+            propagation_policy: Some(policy),
             grace_period_seconds: grace_seconds,
             preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
             ..DeleteParams::default()

@@ -1,7 +1,8 @@
 //! What the operator asks of the pod of a Job's task: SQL to run, or the values of a container to publish.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use crate::job::{SetValue, ValueSource};
 
 use super::{ReportTarget, RequestError, RequestedParameter, RequestedPipeline, RequestedTable, read, to_text};
 
@@ -98,28 +99,6 @@ pub struct RequestedSql {
     /// Task values that are made of the last result.
     #[serde(default)]
     pub set_values: Vec<SetValue>,
-}
-
-/// A task value that is made of the result of a `sql` task.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SetValue {
-    /// The key of the value.
-    #[schemars(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_-]+$"))]
-    pub key: String,
-    /// What of the result it is.
-    pub from: ValueSource,
-}
-
-/// What of a result a task value is.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueSource {
-    /// All rows: an array of objects.
-    Rows,
-    /// The first row: an object; null without rows.
-    FirstRow,
-    /// The first column of the first row; null without rows.
-    Scalar,
 }
 
 /// The folder where the container of a task leaves its values.

@@ -19,7 +19,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::RUNNER;
+use super::{RUNNER, TASK_CONTAINER};
 
 /// A runner that succeeded is waited for this long, if its report lacks the end.
 const LAST_REPORT: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ pub fn newest_pod(pods: &[Arc<Pod>]) -> Option<&Arc<Pod>> {
 
 /// The state of the runner's container in `pod`.
 pub fn runner_status(pod: &Pod) -> Option<&ContainerStatus> {
-    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|status| status.name == RUNNER)
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|status| status.name == RUNNER || status.name == TASK_CONTAINER)
 }
 
 /// When the runner's container in `pod` started.

@@ -3,11 +3,11 @@
 pub mod end;
 mod job;
 mod names;
-mod overlay;
+pub(crate) mod overlay;
 mod project;
 mod request;
 pub mod retry;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod waiting;
@@ -21,11 +21,15 @@ pub use names::{
     volumes,
 };
 pub use project::{ConfigMapKeys, project_files};
-pub use request::{RequestParts, request, request_config_map, requested};
+pub use request::{RequestParts, request, request_config_map, requested, requested_pipeline, requested_table};
 pub use template::pod_template;
 
 /// Name of the container that runs updates.
 pub const RUNNER: &str = "runner";
+/// Name of the container that runs a task's own image.
+pub const TASK_CONTAINER: &str = "task";
+/// Name of the side-car that reports what that has left.
+pub const REPORTER: &str = "floe-report";
 /// Folder of the project in the pod.
 pub const PROJECT: &str = "/floe/project";
 /// Folder of what does not fit into memory.
@@ -35,7 +39,7 @@ const REQUEST: &str = "/floe/request";
 /// File of the request in its folder, and key in its ConfigMap.
 pub const REQUEST_KEY: &str = "request.json";
 /// Where a container finds the token of its service account.
-const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The volumes of every runner pod with the place where each is mounted.
 const VOLUMES: &[(&str, &str)] = &[("request", REQUEST), ("project", PROJECT), ("scratch", SCRATCH), ("tmp", "/tmp"), ("token", TOKEN)];
 

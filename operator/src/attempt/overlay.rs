@@ -199,7 +199,7 @@ fn check_env(variables: &Value, container: &str, path: &str) -> Result<(), Refus
 
 fn check_volumes(volumes: &Value, path: &str) -> Result<(), Refused> {
     for (at, (name, _)) in keyed(volumes, "name", path)?.into_iter().enumerate() {
-        if VOLUMES.iter().any(|(ours, _)| *ours == name) {
+        if name == "values" || VOLUMES.iter().any(|(ours, _)| *ours == name) {
             return Err(Refused::template(
                 format!("{path}[{at}]"),
                 format!("the volume {name} belongs to the operator; choose another name"),

@@ -53,13 +53,7 @@ pub fn request(parts: &RequestParts<'_>) -> UpdateRequest {
         protocol: PROTOCOL,
         operator_version: crate::BUILD[0].to_string(),
         update: requested_update(parts),
-        pipeline: RequestedPipeline {
-            name: pipeline.name_any(),
-            namespace: pipeline.namespace().unwrap_or_default(),
-            uid: pipeline.uid().unwrap_or_default(),
-            generation: pipeline.metadata.generation.unwrap_or_default(),
-            spec: pipeline.spec.definition(),
-        },
+        pipeline: requested_pipeline(pipeline),
         tables: declared.map(|table| requested_table(table, pipeline)).collect(),
         selection: update.spec.selection.clone(),
         parameters: parameters(pipeline),
@@ -98,7 +92,19 @@ fn requested_update(parts: &RequestParts<'_>) -> RequestedUpdate {
     }
 }
 
-fn requested_table(table: &Table, pipeline: &Pipeline) -> RequestedTable {
+/// A pipeline as a runner gets it.
+pub fn requested_pipeline(pipeline: &Pipeline) -> RequestedPipeline {
+    RequestedPipeline {
+        name: pipeline.name_any(),
+        namespace: pipeline.namespace().unwrap_or_default(),
+        uid: pipeline.uid().unwrap_or_default(),
+        generation: pipeline.metadata.generation.unwrap_or_default(),
+        spec: pipeline.spec.definition(),
+    }
+}
+
+/// A Table as a runner gets it.
+pub fn requested_table(table: &Table, pipeline: &Pipeline) -> RequestedTable {
     RequestedTable {
         name: table.name_any(),
         uid: table.uid().unwrap_or_default(),

@@ -17,6 +17,8 @@ use crate::{labels, settings::Settings};
 
 /// User and group of the containers.
 const USER: i64 = 65532;
+/// The file with the request.
+pub(crate) const REQUEST_PATH: &str = "/floe/request/request.json";
 /// The file in which a container leaves its last words.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -62,15 +64,11 @@ fn base(settings: &Settings, pipeline: &Pipeline) -> Map<String, Value> {
         "name": RUNNER,
         "image": settings.runner_image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["run", "--request", format!("{REQUEST}/{REQUEST_KEY}")],
+        "args": ["run", "--request", REQUEST_PATH],
         "env": environment(settings, pipeline),
         "resources": resources(settings.runner_resources.as_ref().unwrap_or(&Resources::default())),
         "ports": [{"name": "metrics", "containerPort": 9090}],
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted(true),
         "terminationMessagePath": TERMINATION_LOG,
         "volumeMounts": mounts(pipeline),
     });
@@ -89,14 +87,7 @@ fn base(settings: &Settings, pipeline: &Pipeline) -> Map<String, Value> {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": Runner::default().termination_grace_period_seconds,
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [container],
         "volumes": volumes(pipeline),
     });
@@ -107,11 +98,35 @@ fn base(settings: &Settings, pipeline: &Pipeline) -> Map<String, Value> {
     Map::from_iter([("metadata".to_string(), metadata), ("spec".to_string(), spec)])
 }
 
+/// What a namespace with the restricted profile wants of a container.
+pub(crate) fn restricted(read_only_root: bool) -> Value {
+    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": read_only_root, "capabilities": {"drop": ["ALL"]}})
+}
+
+/// What it wants of a pod.
+pub(crate) fn pod_security() -> Value {
+    json!({
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
 /// Variables of the operator, then ours. A variable of a container wins over those of `envFrom`, so what the operator was told wins over
 /// the keys of Secrets; the pipeline's own variables win over both.
 fn environment(settings: &Settings, pipeline: &Pipeline) -> Vec<Value> {
+    let mut variables = runner_environment(settings, RUNNER);
+    variables.extend(parameter_variables(&pipeline.spec.parameters).into_iter().map(|(_, _, variable)| variable));
+    variables
+}
+
+/// Variables of every container of the runner's image.
+pub(crate) fn runner_environment(settings: &Settings, container: &str) -> Vec<Value> {
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-    let limit = |name: &str, resource: &str, divisor: &str| json!({"name": name, "valueFrom": {"resourceFieldRef": {"containerName": RUNNER, "resource": resource, "divisor": divisor}}});
+    let limit = |name: &str, resource: &str, divisor: &str| json!({"name": name, "valueFrom": {"resourceFieldRef": {"containerName": container, "resource": resource, "divisor": divisor}}});
     let mut variables: Vec<Value> = settings.runner_env.iter().map(variable).collect();
     variables.extend([
         json!({"name": "FLOE_ATTEMPT", "value": ""}),
@@ -122,7 +137,6 @@ fn environment(settings: &Settings, pipeline: &Pipeline) -> Vec<Value> {
         limit("FLOE_MEMORY_BYTES", "limits.memory", "1"),
         json!({"name": "FLOE_TERMINATION_LOG", "value": TERMINATION_LOG}),
     ]);
-    variables.extend(parameter_variables(&pipeline.spec.parameters).into_iter().map(|(_, _, variable)| variable));
     variables
 }
 
@@ -142,14 +156,14 @@ pub(super) fn parameter_variables(parameters: &[Parameter]) -> Vec<(&Parameter, 
         .collect()
 }
 
-fn variable(variable: &EnvVar) -> Value {
+pub(crate) fn variable(variable: &EnvVar) -> Value {
     match &variable.value_from {
         Some(from) => json!({"name": variable.name, "valueFrom": from}),
         None => json!({"name": variable.name, "value": variable.value.clone().unwrap_or_default()}),
     }
 }
 
-fn resources(resources: &Resources) -> Value {
+pub(crate) fn resources(resources: &Resources) -> Value {
     let text = |quantities: &std::collections::BTreeMap<String, IntOrString>| -> Map<String, Value> {
         let text = |quantity: &IntOrString| match quantity {
             IntOrString::Int(number) => number.to_string(),
@@ -183,12 +197,17 @@ fn volumes(pipeline: &Pipeline) -> Vec<Value> {
         project,
         scratch(&pipeline.spec.runner.scratch),
         json!({"name": "tmp", "emptyDir": {}}),
-        json!({"name": "token", "projected": {"sources": [
-            {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
-            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
-        ]}}),
+        token_volume(),
     ]
+}
+
+/// The token of the service account, where a container finds it.
+pub(crate) fn token_volume() -> Value {
+    json!({"name": "token", "projected": {"sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]}})
 }
 
 fn scratch(scratch: &Scratch) -> Value {
@@ -267,7 +286,7 @@ fn check_complete(template: &Map<String, Value>) -> Result<(), Refused> {
 }
 
 /// The template as Kubernetes' own type. What that type does not know would be lost without a word, so it is refused by name.
-fn typed(mut template: Map<String, Value>) -> Result<PodTemplateSpec, Refused> {
+pub(crate) fn typed(mut template: Map<String, Value>) -> Result<PodTemplateSpec, Refused> {
     if let Some(spec) = template.get_mut("spec") {
         quantities_as_text(spec);
     }

@@ -1,8 +1,39 @@
-//! The controller of JobRuns.
+//! The controller of JobRuns: a run waits for its place, its tasks become pods, updates and other runs, and it ends. What comes next is decided by
+//! `floe_crds::run::step`, as on a laptop; here facts are gathered and decisions carried out.
+
+mod apply;
+mod attempts;
+mod news;
+mod observe;
+mod pods;
+mod remains;
+mod start;
+mod status;
+
+use std::time::Duration;
 
 use crate::{context::Context, controller::Next, error::Error, key::Key};
 
 /// Brings one run a step further.
 pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
-    Ok(if ctx.caches.job_runs.get(&key).is_some() { Next::Settled } else { Next::Gone })
+    let Some(mut seen) = observe::observe(&ctx, &key).await? else { return Ok(Next::Gone) };
+    if seen.is_paused() {
+        return Ok(Next::Settled);
+    }
+    remains::hold(&ctx, &seen).await?;
+    let applied = apply::apply(&ctx, &mut seen).await?;
+    let status = status::status(&seen, applied.status);
+    if status != seen.status {
+        let _: floe_crds::job_run::JobRun = ctx.write_status(seen.run.as_ref(), &status).await?;
+    }
+    news::tell(&ctx, &seen, &status);
+    remains::clear(&ctx, &seen, &status).await?;
+    Ok(next(&seen, applied.wake))
+}
+
+fn next(seen: &observe::Observed, wake: Option<jiff::Timestamp>) -> Next {
+    match wake {
+        Some(at) => Next::After(Duration::try_from(at.duration_since(seen.now)).unwrap_or_default()),
+        None => Next::Settled,
+    }
 }

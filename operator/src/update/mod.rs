@@ -11,6 +11,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use start::active_pods;
+
 use crate::{context::Context, controller::Next, error::Error, key::Key};
 
 /// Brings one update a step further.

@@ -114,7 +114,8 @@ async fn prepare(
     make(ctx, seen, pipeline, number, template, &files).await
 }
 
-fn active_pods(ctx: &Context, namespace: &str) -> ActivePods {
+/// Batch/v1 Jobs of the operator that have not ended.
+pub fn active_pods(ctx: &Context, namespace: &str) -> ActivePods {
     let jobs = ctx.caches.jobs.all();
     let active = jobs.iter().filter(|job| job_end(job).is_none());
     let (mut total, mut in_namespace) = (0, 0);

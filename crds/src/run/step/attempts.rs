@@ -60,13 +60,33 @@ impl Machine<'_> {
             let started = task.start_time.as_ref().map_or(self.scene.now, |time| time.0);
             return self.ended(place, started, &removed(self.scene.now));
         };
+        let is_late = self.is_late(place, &seen);
         match &seen.progress {
+            Progress::Ended(end) if is_late && end.class == EndClass::Canceled => self.ended(place, seen.started, &late(end)),
             Progress::Ended(end) => self.ended(place, seen.started, end),
+            _ if is_late => {
+                let (task, child) = (self.status.tasks[place].name.clone(), seen.child);
+                self.shows(place, TaskState::Running, "took longer than timeoutSeconds and is being stopped");
+                self.actions.push(Action::Stop { task, iteration: None, child, how: Cancel::Graceful });
+            }
             _ if terminating => self.tell_to_stop(place, seen.child),
             Progress::Queued(message) => self.shows(place, TaskState::Queued, message),
             Progress::Pending(message) => self.shows(place, TaskState::Pending, message),
             Progress::Running => self.shows(place, TaskState::Running, ""),
         }
+    }
+
+    /// True if the attempt is of a kind that has no pod to count its time, and takes longer than it may.
+    fn is_late(&mut self, place: usize, seen: &Seen) -> bool {
+        let Some(task) = self.task_at(place) else { return false };
+        let effective = self.spec.effective(task);
+        let counts = matches!(effective.kind, TaskKind::Pipeline | TaskKind::RunJob) && effective.timeout_seconds > 0;
+        let seconds = jiff::SignedDuration::from_secs(i64::from(effective.timeout_seconds));
+        let Some(deadline) = seen.started.checked_add(seconds).ok().filter(|_| counts) else { return false };
+        if deadline > self.scene.now {
+            self.wake_at(deadline);
+        }
+        deadline <= self.scene.now && self.status.tasks[place].state != TaskState::Terminating
     }
 
     fn shows(&mut self, place: usize, state: TaskState, message: &str) {
@@ -256,6 +276,12 @@ fn child_of(kind: TaskKind) -> Child {
         _ => ("batch/v1", "Job"),
     };
     Child { api_version: api_version.to_string(), kind: kind.to_string(), ..Child::default() }
+}
+
+/// The end of an attempt that was stopped because it took too long.
+fn late(end: &AttemptEnd) -> AttemptEnd {
+    let message = "took longer than timeoutSeconds and was stopped".to_string();
+    AttemptEnd { class: EndClass::Timeout, code: TerminationCode::TaskTimeout, message, ..end.clone() }
 }
 
 /// An attempt that is gone without a word.

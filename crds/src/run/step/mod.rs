@@ -10,6 +10,7 @@ mod tasks;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resolve::Trigger;
+pub use resolve::detail;
 
 use super::{
     decide::Stopping,

@@ -201,6 +201,24 @@ fn j21_retries_wait_from_start_to_start() {
 }
 
 #[test]
+fn j25_tasks_without_pods_are_stopped_when_they_take_too_long() {
+    let retry = json!({"pipeline": {"name": "p"}, "timeoutSeconds": 60, "retry": {"maxRetries": 1, "onTimeout": true}});
+    let mut world = World::of(&[("a", &[], retry)]);
+    world.settle();
+    world.pass(59);
+    assert!(world.stops.is_empty());
+    world.pass(1);
+    assert!(world.stops.contains(&("a".to_string(), None, "Graceful".to_string())));
+    world.finish("a", EndClass::Canceled);
+    assert_eq!((world.task("a").execution_count, world.task("a").retries), (2, 1));
+    world.pass(60);
+    world.finish("a", EndClass::Canceled);
+    let a = world.task("a");
+    assert_eq!((world.results().as_str(), a.termination_code), ("a TIMEDOUT", Some(TerminationCode::TaskTimeout)));
+    assert_eq!(world.result(), Some(RunResultState::Failed));
+}
+
+#[test]
 fn j24_eviction_not_counted() {
     let mut world = World::of(&[("a", &[], json!({}))]);
     world.settle();

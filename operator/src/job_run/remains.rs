@@ -1,0 +1,66 @@
+//! What stays of a run and what goes: its finalizer, and reports of iterations that have been counted. IO.
+
+use floe_crds::{
+    job_run::{JobRun, JobRunStatus},
+    run::bitmap::Bitmap,
+};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{attempts::attempt_of, observe::Observed, status::may_go};
+use crate::{context::Context, error::Error};
+
+/// Keeps a run until what it has made of its own kind has been told to stop.
+const FINALIZER: &str = "floe.dev/run-cleanup";
+/// Reports of failed iterations that stay.
+const FAILED_REPORTS: usize = 20;
+
+/// A run that makes updates or runs stays until these know of its end.
+pub async fn hold(ctx: &Context, seen: &Observed) -> Result<(), Error> {
+    let has = seen.run.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let makes = seen.snapshot.as_ref().is_some_and(|snapshot| {
+        let makes = |work: &floe_crds::job::Work| work.pipeline.is_some() || work.run_job.is_some();
+        let nested = |task: &floe_crds::job::Task| task.for_each.as_ref().is_some_and(|all| makes(&all.task.work));
+        seen.run.spec.backfill.is_some() || snapshot.spec.tasks.iter().any(|task| makes(&task.work) || nested(task))
+    });
+    if has || !makes || seen.is_deleted() || seen.is_over() {
+        return Ok(());
+    }
+    let all: Vec<&str> = seen.run.finalizers().iter().map(String::as_str).chain([FINALIZER]).collect();
+    ctx.merge::<JobRun>(&seen.run, json!({"metadata": {"finalizers": all}})).await?;
+    // The object has another version now, and its change has woken us again.
+    Err(Error::Changed)
+}
+
+/// Lets a deleted run go, and takes away the reports of iterations that have been counted.
+pub async fn clear(ctx: &Context, seen: &Observed, status: &JobRunStatus) -> Result<(), Error> {
+    if seen.is_deleted() {
+        return let_go(ctx, seen, status).await;
+    }
+    for task in &status.tasks {
+        let Some(all) = &task.for_each else { continue };
+        let total = usize::try_from(all.total).unwrap_or_default();
+        let succeeded = Bitmap::parse(&all.succeeded_bitmap, total).unwrap_or_else(|_| Bitmap::new(total));
+        let failed = Bitmap::parse(&all.failed_bitmap, total).unwrap_or_else(|_| Bitmap::new(total));
+        let mut kept = 0;
+        let mine = seen.children.jobs.iter().rev().filter_map(|job| Some((attempt_of(job.as_ref())?, job.name_any())));
+        for ((_, iteration, _), name) in mine.filter(|((of, ..), _)| *of == task.name) {
+            let (Some(number), Some(report)) = (iteration, seen.children.reports.get(&name)) else { continue };
+            let counted = succeeded.get(number) || failed.get(number);
+            kept += usize::from(failed.get(number));
+            if counted && (succeeded.get(number) || kept > FAILED_REPORTS) {
+                ctx.delete(report.as_ref()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn let_go(ctx: &Context, seen: &Observed, status: &JobRunStatus) -> Result<(), Error> {
+    if !seen.run.finalizers().iter().any(|finalizer| finalizer == FINALIZER) || !may_go(seen, status) {
+        return Ok(());
+    }
+    let left: Vec<&String> = seen.run.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).collect();
+    let fresh = ctx.caches.job_runs.get(&crate::key::Key::of(seen.run.as_ref())).unwrap_or_else(|| seen.run.clone());
+    ctx.merge::<JobRun>(&fresh, json!({"metadata": {"finalizers": left}})).await.map(drop)
+}
