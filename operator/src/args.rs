@@ -103,6 +103,14 @@ pub struct Args {
     #[arg(long, env = "FLOE_METRICS_DETAIL", value_name = "DETAIL", default_value = "dataset")]
     pub metrics_detail: String,
 
+    /// Where people can see runs of Jobs: notifications link to `<URL>/namespaces/<namespace>/jobruns.floe.dev/<run>`; empty = no links
+    #[arg(long, env = "FLOE_CONSOLE_URL", value_name = "URL", default_value = "")]
+    pub console_url: String,
+
+    /// File (YAML or JSON) with receivers, mail server and allowed networks of notifications
+    #[arg(long, env = "FLOE_NOTIFICATIONS", value_name = "FILE", default_value = "")]
+    pub notifications: String,
+
     /// Feature gates to switch, e.g. `A=true,B=false`
     #[arg(long, env = "FLOE_FEATURE_GATES", value_name = "GATES", default_value = "")]
     pub feature_gates: String,

@@ -12,6 +12,7 @@ use crate::{
     limits::Starts,
     memory::Memory,
     metrics::Metrics,
+    notify::Deliveries,
     queue::Queue,
     settings::Settings,
 };
@@ -35,6 +36,8 @@ pub struct Context {
     pub queues: Queues,
     /// What spares requests.
     pub memory: Memory,
+    /// Tells people of runs.
+    pub deliveries: Deliveries,
     /// Holds back the starts of pods.
     pub starts: Starts,
     /// Uid of the namespace kube-system; empty if it may not be read.

@@ -21,6 +21,7 @@ pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
 pub mod owner;
 pub mod pipeline;
 pub mod process;

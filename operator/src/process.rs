@@ -35,6 +35,8 @@ use crate::{
     limits::Starts,
     memory::Memory,
     metrics::{Metrics, Pending, Views},
+    notify::Deliveries,
+    queue::Wake,
     reports, rights,
     server::{self, Process},
     settings::Settings,
@@ -75,6 +77,9 @@ pub enum Fault {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Nobody could be told of runs.
+    #[error("notifications: {0}")]
+    Notifications(#[from] floe_notify::Fault),
     /// Another operator may work now.
     #[error("leader election: {0}")]
     Lost(#[from] Lost),
@@ -163,7 +168,7 @@ impl Life {
     /// Waits for the API server, and looks whether it allows what must be done.
     async fn begin(settings: Settings, clients: Clients, guard: Guard, view: Arc<View>, stop: CancellationToken) -> Result<Self, Fault> {
         check_rights(&clients, &settings).await?;
-        let ctx = context(settings, clients, &view).await;
+        let ctx = context(settings, clients, &view).await?;
         let elector = ctx.settings.leader_elect.then(|| {
             let settings = &ctx.settings;
             Elector::new(ctx.client.clone(), &settings.lease_namespace, &settings.lease_name, &settings.identity, guard.clone())
@@ -207,6 +212,7 @@ impl Life {
         if lost {
             return;
         }
+        self.ctx.deliveries.close(LAST_WORDS).await;
         self.ctx.recorder.flush(LAST_WORDS).await;
         self.guard.close();
         if let Some(elector) = &mut self.elector {
@@ -242,12 +248,17 @@ async fn check_rights(clients: &Clients, settings: &Settings) -> Result<(), Faul
     }
 }
 
-async fn context(settings: Settings, clients: Clients, view: &View) -> Context {
+async fn context(settings: Settings, clients: Clients, view: &View) -> Result<Context, Fault> {
     let metrics = view.metrics.clone();
     let (recorder, writer) = Recorder::new(clients.main.clone(), &settings.pod_name, metrics.clone());
     tokio::spawn(writer);
     let cluster_id = if settings.watch_namespaces.is_empty() { cluster_id(&clients).await } else { String::new() };
-    Context {
+    let notifications = settings.notifications.clone();
+    let deliveries = Deliveries::new(clients.main.clone(), notifications, &settings.console_url, metrics.clone())?;
+    let runs = Arc::clone(&view.queues.job_run);
+    deliveries.on_end(move |run| runs.wake(run, Wake::Event));
+    Ok(Context {
+        deliveries,
         starts: Starts::new(settings.limits.clone(), metrics.clone()),
         caches: Arc::clone(&view.caches),
         settings: Arc::new(settings),
@@ -259,7 +270,7 @@ async fn context(settings: Settings, clients: Clients, view: &View) -> Context {
         memory: Memory::default(),
         cluster_id: cluster_id.into(),
         manager: Controller::Pipeline.manager(),
-    }
+    })
 }
 
 /// The uid of the namespace kube-system stands for the cluster; it may be unknown.

@@ -3,12 +3,17 @@
 use std::{fmt, fs, net::SocketAddr, path::Path, str::FromStr};
 
 use floe_crds::pipeline::{EnvVar, Resources};
+use http::Uri;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing_subscriber::EnvFilter;
 
-use crate::{args::Args, metrics::Detail};
+use crate::{
+    args::Args,
+    metrics::Detail,
+    notify::settings::{Notifications, NotificationsFile},
+};
 
 /// Where a pod finds the namespace that it is in.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -48,6 +53,10 @@ pub struct Settings {
     pub log_level: String,
     /// How fine metrics of pipelines are.
     pub metrics_detail: Detail,
+    /// Where people can see runs; empty if nowhere.
+    pub console_url: String,
+    /// Receivers, mail server, and what may be reached.
+    pub notifications: Notifications,
     /// Feature gates that were switched.
     pub feature_gates: Vec<(String, bool)>,
     /// Prefixes of labels that children inherit.
@@ -133,6 +142,8 @@ impl Settings {
                 found,
             )
             .unwrap_or(Detail::Dataset),
+            console_url: console_url(&args.console_url, found),
+            notifications: notifications(&args.notifications, found),
             feature_gates: feature_gates(&args.feature_gates, found),
             inherited_labels: list(&args.inherited_labels),
             inherited_annotations: list(&args.inherited_annotations),
@@ -305,6 +316,24 @@ fn pod_template(file: &str, problems: &mut Problems) -> Option<Value> {
     })
 }
 
+fn console_url(text: &str, problems: &mut Problems) -> String {
+    let text = text.trim().trim_end_matches('/');
+    let is_url = text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if !text.is_empty() && !is_url {
+        problems.add("console-url", format_args!("'{text}' is no http or https URL"));
+    }
+    text.to_string()
+}
+
+fn notifications(file: &str, problems: &mut Problems) -> Notifications {
+    if file.trim().is_empty() {
+        return Notifications::default();
+    }
+    let text = fs::read_to_string(file).map_err(|error| problems.add("notifications", format_args!("{file}: {error}"))).unwrap_or_default();
+    let read: Option<NotificationsFile> = yaml("notifications", &text, problems);
+    read.unwrap_or_default().check(|problem| problems.add("notifications", format_args!("{file}: {problem}")))
+}
+
 fn lease_namespace(text: &str, problems: &mut Problems) -> String {
     if !text.is_empty() {
         return object_name("lease-namespace", text, problems);
@@ -355,6 +384,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::notify::settings::SmtpTls;
 
     fn resolve(args: &[&str]) -> Result<Settings, Problems> {
         Settings::resolve(&Args::parse_from([&["floe-operator"], args].concat()))
@@ -388,6 +418,8 @@ mod tests {
             "--log-format=xml",
             "--log-level=floe=loud",
             "--metrics-detail=flow",
+            "--console-url=console",
+            "--notifications=/nowhere/notifications.yaml",
             "--feature-gates=Magic=true,x",
         ];
         let problems = resolve(&wrong).unwrap_err().0;
@@ -408,6 +440,8 @@ mod tests {
             "log-format",
             "log-level",
             "metrics-detail",
+            "console-url",
+            "notifications",
             "feature-gates",
             "feature-gates",
         ];
@@ -438,5 +472,36 @@ mod tests {
         assert!(settings.runner_resources.unwrap().requests.is_empty());
         assert!(!settings.leader_elect && settings.metrics_detail == Detail::Pipeline);
         assert_eq!(settings.inherited_labels, ["team/", "cost/"]);
+    }
+
+    #[test]
+    fn receivers_and_mail_server_are_read_from_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notifications.yaml");
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            resolve(&["--runner-image=i", "--console-url=https://floe.example.com/", &format!("--notifications={}", file.display())])
+        };
+        let good = "allowedCidrs: [10.20.0.0/16]\nreceivers:\n- {name: ops, urlFile: /etc/floe/url, signingKeyFile: /etc/floe/key}\n\
+                    smtp: {host: mail.example.com, from: Floe <floe@example.com>}\n";
+        let settings = read(good).unwrap();
+        assert_eq!(settings.console_url, "https://floe.example.com");
+        let notifications = settings.notifications;
+        assert_eq!(notifications.allowed, ["10.20.0.0/16".parse().unwrap()]);
+        assert!(notifications.receiver("ops").is_some() && notifications.receiver("other").is_none());
+        let smtp = notifications.smtp.unwrap();
+        assert_eq!((smtp.port, smtp.tls), (587, SmtpTls::StartTls));
+        let bad = "allowedCidrs: [10.20]\nreceivers:\n- {name: a}\n- {name: a, url: u, headers: [{name: X}]}\n\
+                   smtp: {host: m, from: f, tls: None, usernameFile: u, passwordFile: p}\n";
+        let problems = read(bad).unwrap_err().0;
+        let expected = [
+            "receivers: 'a' needs exactly one of url, urlFile",
+            "receivers: header X of 'a' needs exactly one of value, valueFile",
+            "receivers: there are two of the name 'a'",
+            "smtp: a login needs tls StartTls or Tls: a password is never sent in the clear",
+            "allowedCidrs: '10.20' is no network, e.g. 10.20.0.0/16",
+        ];
+        assert_eq!(problems, expected.map(|problem| format!("--notifications: {}: {problem}", file.display())));
+        assert!(read("receiver: []\n").unwrap_err().0[0].contains("unknown field `receiver`"));
     }
 }

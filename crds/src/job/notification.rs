@@ -40,6 +40,28 @@ pub enum JobEvent {
     HealthWarning,
 }
 
+impl JobEvent {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Start, Self::Success, Self::Failure, Self::Canceled, Self::Skipped, Self::HealthWarning];
+
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Success => "Success",
+            Self::Failure => "Failure",
+            Self::Canceled => "Canceled",
+            Self::Skipped => "Skipped",
+            Self::HealthWarning => "HealthWarning",
+        }
+    }
+
+    /// The event that `word` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event| event.as_str() == word)
+    }
+}
+
 /// Whom to tell of a task: exactly one of `webhook` and `email`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -77,6 +99,17 @@ pub enum TaskEvent {
     Success,
     /// It failed or took too long.
     Failure,
+}
+
+impl TaskEvent {
+    /// The same event of a run.
+    pub const fn job_event(self) -> JobEvent {
+        match self {
+            Self::Start => JobEvent::Start,
+            Self::Success => JobEvent::Success,
+            Self::Failure => JobEvent::Failure,
+        }
+    }
 }
 
 /// A request to a server: exactly one of `url`, `urlFrom` and `receiver`.

@@ -8,6 +8,7 @@ pub mod decide;
 pub mod graph;
 pub mod health;
 pub mod inputs;
+pub mod notify;
 pub mod parameters;
 pub mod queue;
 pub mod reference;

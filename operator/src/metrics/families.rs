@@ -127,6 +127,12 @@ pub mod operator {
         family("floe_operator_status_truncated_total", Kind::Counter, &["kind"], "Writes of a status that was cut to its size limit.");
     pub const INVALID_OBJECTS: Family =
         family("floe_operator_invalid_objects", Kind::Gauge, &["kind"], "Stored objects that cannot be parsed and are left out.");
+    pub const NOTIFICATIONS: Family = family(
+        "floe_operator_notifications_total",
+        Kind::Counter,
+        &["target", "result"],
+        "Tries of notifications by target (webhook or email) and result: delivered, retried (it comes again) or failed (given up).",
+    );
     pub const TASKS: Family = family("floe_operator_tasks", Kind::Gauge, &[], "Asynchronous tasks that are alive.");
     pub const BLOCKING_THREADS: Family =
         family("floe_operator_blocking_threads", Kind::Gauge, &[], "Threads for work that blocks, such as reading files.");
@@ -145,6 +151,7 @@ pub mod operator {
         HELD_BACK,
         INVALID_OBJECTS,
         LEADER,
+        NOTIFICATIONS,
         PENDING,
         RECONCILE_DURATION,
         RECONCILE_ERRORS,

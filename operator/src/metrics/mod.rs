@@ -100,6 +100,7 @@ struct OperatorFamilies {
     events_failed: CounterVec,
     status_truncated: CounterVec,
     invalid_objects: GaugeVec,
+    notifications: CounterVec,
     tasks: GaugeVec,
     blocking_threads: GaugeVec,
 }
@@ -244,6 +245,11 @@ impl Metrics {
         count(&self.inner.operator.status_truncated, &[kind], 1.0);
     }
 
+    /// A try of a notification ended. `target`: webhook or email; `result`: delivered, retried or failed.
+    pub fn notification(&self, target: &str, result: &str) {
+        count(&self.inner.operator.notifications, &[target, result], 1.0);
+    }
+
     /// Takes over what a runner of `pipeline` counted. Reading a report twice counts nothing twice.
     pub fn absorb(&self, report: &RunReport, namespace: &str, pipeline: &str) {
         let mut products = lock(&self.inner.products);
@@ -287,6 +293,7 @@ impl OperatorFamilies {
             events_failed: counter(registry, &operator::EVENTS_FAILED)?,
             status_truncated: counter(registry, &operator::STATUS_TRUNCATED)?,
             invalid_objects: gauge(registry, &operator::INVALID_OBJECTS)?,
+            notifications: counter(registry, &operator::NOTIFICATIONS)?,
             tasks: gauge(registry, &operator::TASKS)?,
             blocking_threads: gauge(registry, &operator::BLOCKING_THREADS)?,
         })
@@ -299,6 +306,9 @@ impl OperatorFamilies {
         }
         for counter in [&self.api_throttled, &self.events_failed] {
             count(counter, &[], 0.0);
+        }
+        for (target, result) in [("webhook", "failed"), ("email", "failed")] {
+            count(&self.notifications, &[target, result], 0.0);
         }
         for limit in Limit::ALL {
             set(&self.held_back, &[limit.as_str()], 0.0);
