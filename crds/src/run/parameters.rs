@@ -53,9 +53,8 @@ impl ParameterError {
     }
 }
 
-/// The values of a run. `overrides` come strongest first: those of the repairs, newest first, then those of the run. They are taken as
-/// they are; only defaults that are in force may hold references, also to other parameters. `facts.parameters` is not looked at.
-pub fn resolve_parameters(defaults: &Parameters, overrides: &[&Parameters], facts: &Facts<'_>) -> Result<Parameters, ParameterError> {
+/// What is set in the place of defaults. `overrides` come strongest first.
+pub fn overridden(defaults: &Parameters, overrides: &[&Parameters]) -> Result<Parameters, ParameterError> {
     let mut done = Parameters::new();
     for (name, value) in overrides.iter().flat_map(|values| values.iter()) {
         if !defaults.contains_key(name) {
@@ -64,6 +63,13 @@ pub fn resolve_parameters(defaults: &Parameters, overrides: &[&Parameters], fact
         }
         done.entry(name.clone()).or_insert_with(|| value.clone());
     }
+    Ok(done)
+}
+
+/// The values of a run. `overrides` come strongest first: those of the repairs, newest first, then those of the run. They are taken as
+/// they are; only defaults that are in force may hold references, also to other parameters. `facts.parameters` is not looked at.
+pub fn resolve_parameters(defaults: &Parameters, overrides: &[&Parameters], facts: &Facts<'_>) -> Result<Parameters, ParameterError> {
+    let mut done = overridden(defaults, overrides)?;
     let mut open: BTreeMap<&str, Template> =
         defaults.iter().filter(|(name, _)| !done.contains_key(*name)).map(|(name, text)| (name.as_str(), Template::parse(text))).collect();
     while !open.is_empty() {

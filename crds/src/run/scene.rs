@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{attempt::AttemptEnd, inputs, parameters::Parameters, queue::Admission, reference::WorkspaceFacts};
 use crate::{
     job::{EffectiveTask, JobSpec},
-    job_run::{Child, JobRunSpec, JobRunStatus, RepairState},
+    job_run::{Child, JobRunSpec, JobRunStatus, RepairRecord, RepairState},
     pipeline_update::Cancel,
     trigger::backfill::Slice,
 };
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// What repairs have set in the place of the run's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// The slices of time of a backfill that need a run.
+    /// The slices of time of a backfill that need a run. A repair keeps those of the first execution: they are told apart by their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<Slice>,
 }
@@ -185,15 +185,23 @@ pub struct Attempt {
     pub execution: i32,
     /// Name of what it runs as.
     pub name: String,
-    /// What is done, and how.
+    /// What is done, and how. A pipeline or sql task has the parameters of the run among its own already. A runJob task has only its own: whoever
+    /// makes the run of the other Job knows what that declares, and hands over
+    /// `child_parameters(&attempt.parameters, &run_job.parameters, declared)`.
     pub effective: EffectiveTask,
-    /// Parameters of the run.
+    /// Parameters of the run; none for a slice, whose own run has its defaults.
     pub parameters: Parameters,
-    /// The slice of time that a run of a backfill is for.
+    /// The slice of time that a run of a backfill is for. Its run is for the same tasks (`only`) as this one.
     pub slice: Option<Slice>,
 }
 
 impl JobRunStatus {
+    /// The execution that goes on, or was the last one.
+    pub(super) fn execution_mut(&mut self) -> Option<&mut RepairRecord> {
+        let id = self.snapshot_id();
+        self.repairs.iter_mut().find(|repair| repair.id == id && repair.state != RepairState::Rejected)
+    }
+
     /// The id of the snapshot in force: that of the newest repair that was not rejected.
     pub fn snapshot_id(&self) -> i32 {
         let taken = self.repairs.iter().filter(|repair| repair.state != RepairState::Rejected);

@@ -102,8 +102,8 @@ async fn start_run(ctx: &Context, seen: &Observed, attempt: &Attempt) -> Result<
     }
     run.spec = JobRunSpec {
         job_ref: NameRef { name: task.name.clone() },
-        // Those of the run are in the task's already, and have won over its own.
         parameters: child_parameters(&attempt.parameters, &task.parameters, &declared),
+        only: if attempt.slice.is_some() { seen.run.spec.only.clone() } else { Vec::new() },
         trigger,
         ..JobRunSpec::default()
     };

@@ -11,6 +11,7 @@ use crate::{
     run::{
         attempt::{AttemptEnd, EndClass, Past, Sequel, after_attempt},
         decide::Stopping,
+        parameters::Parameters,
         scene::{Action, Attempt, Progress, Seen},
     },
     state::{TaskResultState, TaskState, TerminationCode},
@@ -96,11 +97,7 @@ impl Machine<'_> {
     }
 
     fn tell_to_stop(&mut self, place: usize, child: Child) {
-        let how = if self.stopping == Stopping::Immediate && self.status.termination_code.is_none() {
-            Cancel::Immediate
-        } else {
-            Cancel::Graceful
-        };
+        let how = self.how_to_stop();
         self.actions.push(Action::Stop { task: self.status.tasks[place].name.clone(), iteration: None, child, how });
     }
 
@@ -149,9 +146,6 @@ impl Machine<'_> {
     }
 
     fn wait_for_retry(&mut self, place: usize) {
-        if self.stopping != Stopping::No {
-            return self.terminate(place, TaskResultState::Canceled, TerminationCode::UserCanceled, "stopped before it was tried again");
-        }
         let at = self.status.tasks[place].next_retry_time.as_ref().map_or(self.scene.now, |time| time.0);
         if at > self.scene.now {
             return self.wake_at(at);
@@ -160,7 +154,9 @@ impl Machine<'_> {
     }
 
     fn try_again(&mut self, place: usize) {
-        if self.stopping != Stopping::No && self.status.tasks[place].state == TaskState::Queued {
+        let cleans_up = self.task_at(place).is_some_and(|task| task.run_if.cleans_up());
+        let stops = self.stopping == Stopping::Immediate || self.stopping == Stopping::Graceful && !cleans_up;
+        if stops && self.status.tasks[place].state == TaskState::Queued {
             return self.terminate(place, TaskResultState::Canceled, TerminationCode::UserCanceled, "stopped before it started");
         }
         match self.task_at(place).cloned() {
@@ -221,7 +217,7 @@ impl Machine<'_> {
             self.places -= 1;
         }
         let number = iteration.map(|(number, _)| number);
-        let slice = iteration.filter(|_| self.scene.request.backfill.is_some()).and_then(|(_, element)| super::begin::slice(element));
+        let slice = self.slice(iteration.map(|(_, element)| element));
         let name = match &slice {
             // A slice that is run again after a repair has a run of its own.
             Some(slice) if execution == 1 => names::slice_run(self.scene.run.name, self.scene.run.uid, slice.start),
@@ -234,7 +230,7 @@ impl Machine<'_> {
             execution,
             name,
             effective: resolved,
-            parameters: self.parameters.clone(),
+            parameters: if slice.is_some() { Parameters::new() } else { self.parameters.clone() },
             slice,
         })));
         Ok(Some(child))

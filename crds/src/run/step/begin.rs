@@ -1,7 +1,6 @@
 //! How an execution of a run begins: it is taken up, waits for its place, and starts; and how a repair is taken up.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::Value;
 
 use super::{
     advance,
@@ -11,16 +10,16 @@ use super::{
 };
 use crate::{
     job::{ForEach, JobSpec, NestedTask, RunJobTask, Task, Work},
-    job_run::{JobRunStatus, RepairRecord, RepairState, RepairType, TaskStatus},
+    job_run::{JobRunStatus, Repair, RepairRecord, RepairState, RepairType, TaskStatus},
     pipeline_update::Cancel,
     run::{
+        parameters::Parameters,
         queue::Admission,
         repair,
         scene::{Action, Scene, Snapshot, Step},
     },
     state::{RunResultState, RunState, TaskResultState, TaskState, TerminationCode},
     text::cut,
-    trigger::backfill::Slice,
 };
 
 /// Longest value of a parameter in the status, in bytes.
@@ -57,7 +56,7 @@ pub(super) fn begin(scene: &Scene<'_>) -> Step {
     let mut status = JobRunStatus {
         job_generation: Some(snapshot.generation),
         state: Some(RunState::Queued),
-        parameters: parameters.into_iter().map(|(name, value)| (name, shown(&value))).collect(),
+        parameters: all_shown(parameters),
         tasks: spec.tasks.iter().map(fresh).collect(),
         repairs: vec![original],
         ..scene.status.clone()
@@ -68,8 +67,9 @@ pub(super) fn begin(scene: &Scene<'_>) -> Step {
     step
 }
 
-fn shown(value: &str) -> String {
-    if value.len() <= MAX_SHOWN { value.to_string() } else { format!("{}…", cut(value, MAX_SHOWN)) }
+fn all_shown(parameters: Parameters) -> Parameters {
+    let shown = |value: String| if value.len() <= MAX_SHOWN { value } else { format!("{}…", cut(&value, MAX_SHOWN)) };
+    parameters.into_iter().map(|(name, value)| (name, shown(value))).collect()
 }
 
 fn fresh(task: &Task) -> TaskStatus {
@@ -140,7 +140,7 @@ fn canceled(scene: &Scene<'_>, mut status: JobRunStatus) -> Step {
 
 /// A repair that was taken up does not take place: the run is as it was.
 fn reject(scene: &Scene<'_>, mut status: JobRunStatus, message: &str) -> Step {
-    if let Some(repair) = status.repairs.last_mut() {
+    if let Some(repair) = status.execution_mut() {
         repair.state = RepairState::Rejected;
         repair.message = Some(cut(message, 1000).to_string());
         repair.end_time = Some(Time(scene.now));
@@ -157,14 +157,18 @@ fn start(scene: &Scene<'_>, mut status: JobRunStatus) -> Step {
     (status.end_time, status.run_duration_seconds) = (None, None);
     status.state = Some(RunState::Pending);
     status.start_time.get_or_insert(now.clone());
-    if let Some(execution) = status.repairs.last_mut() {
+    if let Some(execution) = status.execution_mut() {
         execution.start_time = Some(now);
     }
     if status.snapshot_id() > 0
         && let Some(snapshot) = scene.snapshot
     {
         let spec = spec_in_force(scene, snapshot).unwrap_or_else(|_| snapshot.spec.clone());
+        status.job_generation = Some(snapshot.generation);
         repair::reset(&mut status, &spec, fresh);
+        if let Ok(parameters) = resolve::parameters(&Scene { status: &status, ..*scene }, snapshot, &Trigger::of(scene)) {
+            status.parameters = all_shown(parameters);
+        }
     }
     advance(&Scene { status: &status, ..*scene })
 }
@@ -185,10 +189,11 @@ pub(super) fn take_up_repair(scene: &Scene<'_>) -> Step {
     };
     let chosen = match scene.next {
         _ if status.state == Some(RunState::Skipped) => Err("the run was skipped: it has nothing to repair; start a new one".to_string()),
+        _ if scene.request.cancel != Cancel::None => Err("the run is canceled: set cancel to None together with the repair".to_string()),
         None => Err("the job does not exist any more".to_string()),
         Some(next) => spec_in_force(scene, next)
             .map_err(|problem| problem.message)
-            .and_then(|spec| check_parameters(scene, next).and_then(|()| repair::chosen(&status, &spec, wanted))),
+            .and_then(|spec| check_parameters(scene, next).and_then(|()| chosen(scene, &spec, wanted))),
     };
     let mut actions = Vec::new();
     status.repair_count = wanted.id;
@@ -196,7 +201,6 @@ pub(super) fn take_up_repair(scene: &Scene<'_>) -> Step {
         Ok(tasks) => {
             record.tasks = tasks;
             status.state = Some(RunState::Queued);
-            status.job_generation = scene.next.map(|next| next.generation);
             actions.push(Action::Keep(wanted.id));
         }
         Err(problem) => {
@@ -205,12 +209,37 @@ pub(super) fn take_up_repair(scene: &Scene<'_>) -> Step {
             record.end_time = Some(Time(scene.now));
         }
     }
-    status.repairs.push(record);
-    if status.repairs.len() > MAX_REPAIRS {
-        status.repairs.remove(1);
-    }
+    remember(&mut status, record);
     // The next look sees the new snapshot.
     Step { wake: (!actions.is_empty()).then_some(scene.now), status, actions }
+}
+
+/// The tasks that a repair begins anew. Of a backfill these are the slices, whatever tasks they are for.
+fn chosen(scene: &Scene<'_>, spec: &JobSpec, wanted: &Repair) -> Result<Vec<String>, String> {
+    let before = scene.snapshot.map(|snapshot| &snapshot.spec);
+    let only = if scene.request.backfill.is_some() { &[] } else { scene.request.only.as_slice() };
+    repair::chosen(&repair::Before { status: scene.status, spec: before, only }, spec, wanted)
+}
+
+/// Keeps the newest records, and those of the first execution and of the one in force.
+fn remember(status: &mut JobRunStatus, record: RepairRecord) {
+    status.repairs.push(record);
+    let in_force = status.snapshot_id();
+    if status.repairs.len() > MAX_REPAIRS
+        && let Some(oldest) = status.repairs.iter().position(|repair| repair.id != 0 && repair.id != in_force)
+    {
+        status.repairs.remove(oldest);
+    }
+}
+
+/// A repair of a run that has not ended is refused; its id is used up.
+pub(super) fn refuse_early_repair(scene: &Scene<'_>, status: &mut JobRunStatus) {
+    let ended = matches!(scene.status.state, None | Some(RunState::Terminated | RunState::Skipped));
+    let Some(wanted) = scene.request.repair.as_ref().filter(|repair| !ended && repair.id > status.repair_count) else { return };
+    status.repair_count = wanted.id;
+    let message = Some("the run has not ended: wait for its end, or cancel it".to_string());
+    let (repair_type, state, end_time) = (RepairType::Repair, RepairState::Rejected, Some(Time(scene.now)));
+    remember(status, RepairRecord { id: wanted.id, repair_type, state, tasks: Vec::new(), start_time: None, end_time, message });
 }
 
 fn check_parameters(scene: &Scene<'_>, next: &Snapshot) -> Result<(), String> {
@@ -243,7 +272,10 @@ pub(super) fn spec_in_force(scene: &Scene<'_>, snapshot: &Snapshot) -> Result<Jo
     let Some(wanted) = &scene.request.backfill else { return Ok(snapshot.spec.clone()) };
     wanted.slices().map_err(|error| Refusal { code: error.code(), message: error.to_string() })?;
     let inputs = serde_json::to_string(&snapshot.slices).map_err(|error| Refusal::internal(&error.to_string()))?;
-    let run_job = RunJobTask { name: scene.job.name.to_string(), parameters: scene.request.parameters.clone() };
+    // Values of repairs are in force; the texts mean the slice when its run is made.
+    let mut parameters = scene.request.parameters.clone();
+    parameters.extend(snapshot.parameters.clone());
+    let run_job = RunJobTask { name: scene.job.name.to_string(), parameters };
     let work = Work { run_job: Some(run_job), ..Work::default() };
     let task = NestedTask { name: "slice".to_string(), work, ..NestedTask::default() };
     let slices = ForEach { inputs, concurrency: wanted.max_concurrent, task };
@@ -254,9 +286,4 @@ pub(super) fn spec_in_force(scene: &Scene<'_>, snapshot: &Snapshot) -> Result<Jo
 /// What a run for slices takes of its Job: whom to tell. Time limits and retries belong to the slices.
 fn empty(spec: &JobSpec) -> JobSpec {
     JobSpec { timeout_seconds: 0, task_defaults: None, ..spec.clone() }
-}
-
-/// The slice that an element of the list of slices stands for.
-pub(super) fn slice(element: &Value) -> Option<Slice> {
-    serde_json::from_value(element.clone()).ok()
 }

@@ -28,12 +28,12 @@ impl Machine<'_> {
     }
 
     fn result(&self) -> (RunResultState, TerminationCode, String) {
+        if self.scene.is_deleted || self.scene.request.cancel != Cancel::None {
+            return (RunResultState::Canceled, TerminationCode::UserCanceled, "canceled on request".to_string());
+        }
         if self.status.termination_code == Some(TerminationCode::RunTimeout) {
             let message = format!("the run took longer than timeoutSeconds ({}) and was stopped", self.spec.timeout_seconds);
             return (RunResultState::TimedOut, TerminationCode::RunTimeout, message);
-        }
-        if self.scene.is_deleted || self.scene.request.cancel != Cancel::None {
-            return (RunResultState::Canceled, TerminationCode::UserCanceled, "canceled on request".to_string());
         }
         let is_leaf =
             |task: &TaskStatus| self.graph.children(&task.name).all(|child| self.off(child) == Some(TerminationCode::NotSelected));

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     job::{EffectiveTask, ForEach, Task, TaskKind},
     job_run::{ForEachStatus, TopError},
-    pipeline_update::Cancel,
     run::{
         attempt::{Past, Sequel, after_attempt},
         bitmap::Bitmap,
@@ -46,6 +45,8 @@ struct Turn<'t> {
 enum Iteration {
     Done,
     Failed,
+    /// It was stopped. Nothing is written down of it: its attempt says so at each look.
+    Canceled,
     Active,
     Open,
 }
@@ -104,7 +105,8 @@ impl Machine<'_> {
             nested: self.spec.effective_nested(&for_each.task),
             succeeded: Bitmap::parse(&status.succeeded_bitmap, total).unwrap_or_else(|_| Bitmap::new(total)),
             failed: Bitmap::parse(&status.failed_bitmap, total).unwrap_or_else(|_| Bitmap::new(total)),
-            is_ending: timed_out || self.stopping != Stopping::No,
+            // A loop that cleans up begins in a run that is being stopped.
+            is_ending: timed_out || self.stopping == Stopping::Immediate || self.status.tasks[place].state == TaskState::Terminating,
             canceled: false,
             task: &task,
             for_each,
@@ -142,6 +144,7 @@ impl Machine<'_> {
                 Iteration::Open => open.push(number),
                 Iteration::Done => turn.succeeded.set(number),
                 Iteration::Failed => turn.failed.set(number),
+                Iteration::Canceled => turn.canceled = true,
             }
         }
         open
@@ -153,7 +156,7 @@ impl Machine<'_> {
         turn.status.last_execution = turn.status.last_execution.max(seen.execution);
         let Progress::Ended(end) = &seen.progress else {
             if turn.is_ending {
-                let how = if self.stopping == Stopping::Immediate { Cancel::Immediate } else { Cancel::Graceful };
+                let how = self.how_to_stop();
                 let (task, child) = (turn.task.name.clone(), seen.child.clone());
                 self.actions.push(Action::Stop { task, iteration: Some(number), child, how });
             }
@@ -168,8 +171,8 @@ impl Machine<'_> {
         };
         match sequel {
             Sequel::Final(TaskResultState::Success, _) => Iteration::Done,
-            Sequel::Final(result, code) => {
-                turn.canceled |= result == TaskResultState::Canceled;
+            Sequel::Final(TaskResultState::Canceled, _) => Iteration::Canceled,
+            Sequel::Final(_, code) => {
                 turn.tally(code, &end.message);
                 Iteration::Failed
             }
@@ -197,6 +200,7 @@ impl Machine<'_> {
                 Iteration::Open => left.push(number),
                 Iteration::Done => turn.succeeded.set(number),
                 Iteration::Failed => turn.failed.set(number),
+                Iteration::Canceled => turn.canceled = true,
             }
         }
         left
@@ -235,7 +239,7 @@ impl Machine<'_> {
         let worst = turn.status.top_errors.first().cloned();
         let canceled = turn.canceled || turn.is_ending && has_open;
         self.status.tasks[place].for_each = Some(turn.status);
-        if timed_out || self.stopping != Stopping::No {
+        if turn.is_ending {
             self.status.tasks[place].state = TaskState::Terminating;
         }
         if active > 0 || !turn.is_ending && has_open {
@@ -245,13 +249,17 @@ impl Machine<'_> {
         let (result, code) = match worst.as_ref().and_then(|error| TerminationCode::parse(&error.code)) {
             _ if run_timed_out => (TaskResultState::TimedOut, TerminationCode::RunTimeout),
             _ if timed_out => (TaskResultState::TimedOut, TerminationCode::TaskTimeout),
-            _ if canceled => (TaskResultState::Canceled, TerminationCode::UserCanceled),
             Some(code) if failed > 0 => (TaskResultState::Failed, code),
             _ if failed > 0 => (TaskResultState::Failed, TerminationCode::RunExecutionError),
+            _ if canceled => (TaskResultState::Canceled, TerminationCode::UserCanceled),
             _ => (TaskResultState::Success, TerminationCode::Success),
         };
         let told = worst.map(|error| format!(": {}", error.message)).unwrap_or_default();
-        let message = if failed > 0 { format!("{failed} of {total} iterations failed{told}") } else { String::new() };
+        let message = match failed {
+            _ if timed_out => format!("the loop took longer than timeoutSeconds; {failed} of {total} iterations failed{told}"),
+            0 => String::new(),
+            _ => format!("{failed} of {total} iterations failed{told}"),
+        };
         self.terminate(place, result, code, &message);
     }
 }

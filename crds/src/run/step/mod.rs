@@ -2,6 +2,7 @@
 
 mod attempts;
 mod begin;
+mod bound;
 mod end;
 mod loops;
 mod resolve;
@@ -31,12 +32,15 @@ const MAX_TASK_MESSAGE: usize = 1000;
 
 /// What comes next in the run of `scene`.
 pub fn step(scene: &Scene<'_>) -> Step {
-    match scene.status.state {
+    let mut step = match scene.status.state {
         None => begin::begin(scene),
         Some(RunState::Queued) => begin::leave_queue(scene),
         Some(RunState::Pending | RunState::Running | RunState::Terminating) => advance(scene),
         Some(RunState::Terminated | RunState::Skipped) => begin::take_up_repair(scene),
-    }
+    };
+    begin::refuse_early_repair(scene, &mut step.status);
+    bound::fit(&mut step.status);
+    step
 }
 
 /// A run whose tasks may go on.
@@ -104,11 +108,16 @@ impl Machine<'_> {
 
     /// Why the task does not take part, if it does not.
     fn off(&self, task: &Task) -> Option<TerminationCode> {
-        let only = &self.scene.request.only;
-        if !only.is_empty() && !only.contains(&task.name) {
+        if !self.is_selected(&task.name) {
             return Some(TerminationCode::NotSelected);
         }
         task.disabled.then_some(TerminationCode::Disabled)
+    }
+
+    /// True for tasks that the run is for. What slices are for their own runs know.
+    fn is_selected(&self, task: &str) -> bool {
+        let only = &self.scene.request.only;
+        only.is_empty() || self.scene.request.backfill.is_some() || only.iter().any(|selected| selected == task)
     }
 
     /// Looks whether the run is to stop. What runs when that is first seen is told so; clean-ups that begin later are left alone.
@@ -126,17 +135,31 @@ impl Machine<'_> {
         }
         let is_new = self.status.state != Some(RunState::Terminating);
         self.status.state = Some(RunState::Terminating);
-        for task in &mut self.status.tasks {
-            let is_active =
-                matches!(task.state, TaskState::Pending | TaskState::Running) || task.state == TaskState::Queued && task.child.is_some();
-            if is_active && (is_new || self.stopping == Stopping::Immediate) {
-                task.state = TaskState::Terminating;
+        if !is_new && self.stopping != Stopping::Immediate {
+            return;
+        }
+        for place in 0..self.status.tasks.len() {
+            let task = &mut self.status.tasks[place];
+            match task.state {
+                TaskState::Pending | TaskState::Running => task.state = TaskState::Terminating,
+                TaskState::Queued if task.child.is_some() => task.state = TaskState::Terminating,
+                TaskState::WaitingForRetry => {
+                    let message = "stopped before it was tried again";
+                    self.terminate(place, TaskResultState::Canceled, TerminationCode::UserCanceled, message);
+                }
+                _ => {}
             }
         }
     }
 
+    /// How attempts are stopped. A run that is out of time leaves them the time to end.
+    fn how_to_stop(&self) -> Cancel {
+        let out_of_time = self.status.termination_code == Some(TerminationCode::RunTimeout);
+        if self.stopping == Stopping::Immediate && !out_of_time { Cancel::Immediate } else { Cancel::Graceful }
+    }
+
     fn is_out_of_time(&mut self) -> bool {
-        let started = self.status.repairs.last().and_then(|repair| repair.start_time.as_ref()).map(|time| time.0);
+        let started = self.status.execution_mut().and_then(|execution| execution.start_time.as_ref()).map(|time| time.0);
         let seconds = i64::from(self.spec.timeout_seconds);
         let Some(started) = started.filter(|_| seconds > 0) else { return false };
         let deadline = started.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);

@@ -11,7 +11,7 @@ use crate::{
     job::{EffectiveTask, JobSpec, TaskKind, TaskRetryMode},
     job_run::{Child, TriggerType},
     run::{
-        parameters::{Parameters, resolve_parameters},
+        parameters::{ParameterError, Parameters, overridden, resolve_parameters, task_parameters},
         reference::{
             Completion, Facts, JobFacts, Output, RunFacts, SliceFacts, SqlRows, TableVersion, TaskFacts, ThisTask, TriggerFacts,
             resolve_text,
@@ -20,6 +20,7 @@ use crate::{
         texts::texts_mut,
     },
     state::{RunResultState, TaskState},
+    trigger::backfill::Slice,
 };
 
 /// Keys of `trigger.detail`.
@@ -118,7 +119,7 @@ fn facts<'a>(
         run: RunFacts {
             id: scene.run.uid,
             name: scene.run.name,
-            repair_count: scene.status.repair_count,
+            repair_count: scene.status.snapshot_id(),
             start_time: start.or(scene.status.start_time.as_ref().map(|time| time.0)),
         },
         trigger: trigger.facts(scene),
@@ -134,11 +135,16 @@ fn facts<'a>(
 /// The parameters of the run: those that repairs set, then those of the run, then the defaults of the Job.
 pub(super) fn parameters(scene: &Scene<'_>, snapshot: &Snapshot, trigger: &Trigger) -> Result<Parameters, Refusal> {
     let defaults = snapshot.spec.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.default.clone())).collect();
+    let overrides = [&snapshot.parameters, &scene.request.parameters];
+    let refused = |error: ParameterError| Refusal::new(error.termination_code(), error.to_string());
+    if scene.request.backfill.is_some() {
+        // Defaults may mean the slice: the run of each slice reads them.
+        return overridden(&defaults, &overrides).map_err(refused);
+    }
     let (none, no_tasks) = (Parameters::new(), BTreeMap::new());
     // A run that is just being taken up starts now.
     let facts = facts(scene, trigger, &none, &no_tasks, scene.status.start_time.is_none().then_some(scene.now));
-    let overrides = [&snapshot.parameters, &scene.request.parameters];
-    resolve_parameters(&defaults, &overrides, &facts).map_err(|error| Refusal::new(error.termination_code(), error.to_string()))
+    resolve_parameters(&defaults, &overrides, &facts).map_err(refused)
 }
 
 impl Machine<'_> {
@@ -183,7 +189,11 @@ impl Machine<'_> {
     fn with_facts<R>(&self, task: &str, attempt: &(String, i32, i32), input: Option<&Value>, with: impl FnOnce(&Facts<'_>) -> R) -> R {
         let tasks = self.upstream(task);
         let (run_id, execution_count, retries) = attempt;
-        let facts = facts(self.scene, self.trigger, &self.parameters, &tasks, None);
+        let mut facts = facts(self.scene, self.trigger, &self.parameters, &tasks, None);
+        if let Some(slice) = self.slice(input) {
+            facts.trigger = TriggerFacts { kind: TriggerType::Backfill, time: Some(slice.start), ..TriggerFacts::default() };
+            facts.backfill = Some(SliceFacts { from: slice.start, to: slice.end });
+        }
         let this = ThisTask { name: task, run_id: Some(run_id), execution_count: *execution_count, retries: *retries };
         with(&Facts { task: Some(this), input, ..facts })
     }
@@ -192,7 +202,8 @@ impl Machine<'_> {
     fn upstream(&self, task: &str) -> BTreeMap<String, TaskFacts<'_>> {
         let names = self.graph.ancestors(task);
         let ended = self.status.tasks.iter().filter(|status| names.contains(&status.name) && status.state == TaskState::Terminated);
-        let known = |status: &'_ crate::job_run::TaskStatus| status.execution_count > 0;
+        // What a task said before a repair in which it did not run is not said any more.
+        let known = |status: &'_ crate::job_run::TaskStatus| status.child.is_some();
         ended
             .map(|status| {
                 let output = self.scene.outputs.get(&status.name);
@@ -209,17 +220,20 @@ impl Machine<'_> {
             .collect()
     }
 
-    /// Parameters of the run are handed to every kind that takes some, and win over those of the task. Another Job is handed only those that it
-    /// has, which whoever makes its run knows.
+    /// The slice that an iteration of a backfill is for.
+    pub(super) fn slice(&self, input: Option<&Value>) -> Option<Slice> {
+        self.scene.request.backfill.as_ref().and(input).and_then(|element| serde_json::from_value(element.clone()).ok())
+    }
+
+    /// Parameters of the run are handed to kinds that take any. Another Job takes only those that it has, which whoever makes its run knows.
     fn hand_over_parameters(&self, resolved: &mut EffectiveTask) {
         let own = match resolved.kind {
             TaskKind::Pipeline => resolved.work.pipeline.as_mut().map(|task| &mut task.selection.parameters),
             TaskKind::Sql => resolved.work.sql.as_mut().map(|task| &mut task.parameters),
-            TaskKind::RunJob => resolved.work.run_job.as_mut().map(|task| &mut task.parameters),
-            TaskKind::Container | TaskKind::Condition | TaskKind::ForEach => None,
+            TaskKind::RunJob | TaskKind::Container | TaskKind::Condition | TaskKind::ForEach => None,
         };
         if let Some(own) = own {
-            own.extend(self.parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
+            *own = task_parameters(&self.parameters, own);
         }
     }
 }

@@ -50,9 +50,7 @@ impl Machine<'_> {
 
     /// The results of what `task` depends on. Tasks that are not selected are as if they were not there.
     fn edges(&self, task: &Task) -> Vec<Option<TaskResultState>> {
-        let only = &self.scene.request.only;
-        let counts = |name: &str| only.is_empty() || only.iter().any(|selected| selected == name);
-        let edges = task.depends_on.iter().filter(|edge| counts(&edge.task));
+        let edges = task.depends_on.iter().filter(|edge| self.is_selected(&edge.task));
         let result = |wanted: &crate::job::Dependency| {
             let status = self.status_of(&wanted.task)?;
             Some(edge(
@@ -66,7 +64,7 @@ impl Machine<'_> {
 
     fn begin(&mut self, place: usize, task: &Task) {
         let now = self.now();
-        self.status.tasks[place].repair_id = self.status.repair_count;
+        self.status.tasks[place].repair_id = self.status.snapshot_id();
         match task.kind() {
             TaskKind::Condition => {
                 self.status.tasks[place].start_time = Some(now);
