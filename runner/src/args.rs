@@ -54,6 +54,12 @@ pub enum Command {
     #[command(hide = true)]
     Cleanup(Cleanup),
     #[command(hide = true)]
+    Task(Requested),
+    #[command(hide = true)]
+    TaskReport(Requested),
+    #[command(hide = true)]
+    Watch(Requested),
+    #[command(hide = true)]
     Test(Later),
     #[command(hide = true)]
     Job(Later),
@@ -373,6 +379,19 @@ pub struct Cleanup {
     /// The request of an operator
     #[arg(long, value_name = "FILE")]
     pub request: PathBuf,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// What pods of Jobs do: run a task's SQL, publish the values of a container, watch for triggers
+#[derive(Debug, Args)]
+pub struct Requested {
+    /// The request of an operator
+    #[arg(long, value_name = "FILE")]
+    pub request: PathBuf,
+    /// Write the RunReport also from outside of a cluster, with the current kubeconfig
+    #[arg(long)]
+    pub report: bool,
     #[command(flatten)]
     pub display: Display,
 }

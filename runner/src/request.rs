@@ -13,10 +13,13 @@ use chrono::{DateTime, Utc};
 use floe_crds::{
     pipeline::PipelineSpec,
     pipeline_update::UpdateType,
-    request::{CleanupRequest, RemovedTable, ReportTarget, RequestError, RequestedParameter, RequestedTable, UpdateRequest},
+    request::{
+        CleanupRequest, RemovedTable, ReportTarget, RequestError, RequestedParameter, RequestedTable, TaskRequest, UpdateRequest,
+        WatchRequest,
+    },
     state::UpdateState,
 };
-use floe_graph::plan::Selection;
+use floe_graph::{analysis::Parameters, plan::Selection};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
@@ -87,10 +90,20 @@ pub fn read_cleanup(path: &Path) -> Result<CleanupRequest, Failure> {
     CleanupRequest::read(&text(path)?).map_err(|error| unreadable(path, error))
 }
 
+/// Reads the request of a task at `path`.
+pub fn read_task(path: &Path) -> Result<TaskRequest, Failure> {
+    TaskRequest::read(&text(path)?).map_err(|error| unreadable(path, error))
+}
+
+/// Reads the request to watch at `path`.
+pub fn read_watch(path: &Path) -> Result<WatchRequest, Failure> {
+    WatchRequest::read(&text(path)?).map_err(|error| unreadable(path, error))
+}
+
 fn text(path: &Path) -> Result<String, Failure> {
     let missing = |error| {
         Failure::user("REQUEST_UNREADABLE", format!("the request {} cannot be read: {error}", path.display()))
-            .help("name the file with the JSON of an UpdateRequest")
+            .help("name the file with the JSON of a request")
     };
     fs::read_to_string(path).map_err(missing)
 }
@@ -107,8 +120,8 @@ fn unreadable(path: &Path, error: RequestError) -> Failure {
 }
 
 /// Values that stand nowhere in what the process says.
-pub fn secrets(request: &UpdateRequest, environment: &Environment) -> Vec<String> {
-    request.parameters.iter().filter(|parameter| parameter.secret).filter_map(|parameter| value(parameter, environment)).collect()
+pub fn secrets(parameters: &[RequestedParameter], environment: &Environment) -> Vec<String> {
+    parameters.iter().filter(|parameter| parameter.secret).filter_map(|parameter| value(parameter, environment)).collect()
 }
 
 /// The settings of `floe run --request`. Arguments win over the request, so that it can be repeated elsewhere.
@@ -125,6 +138,33 @@ pub fn run_settings(run: &Run, environment: &Environment, request: &UpdateReques
         requested: Some(Arc::new(requested(request))),
         ..here
     })
+}
+
+/// The settings of a task's SQL, and the values of its parameters. What the pipeline declares keeps its own value, unless only the request has it.
+pub fn task_settings(request: &TaskRequest, environment: &Environment) -> Result<(Settings, Parameters), Failure> {
+    let mut parameters = Parameters::default();
+    for parameter in &request.parameters {
+        let value = value(parameter, environment).ok_or_else(|| missing_value(parameter))?;
+        parameters.set(&parameter.name, value, parameter.secret);
+    }
+    let declared = request.pipeline.iter().flat_map(|pipeline| &pipeline.spec.parameters);
+    let from_cluster = declared.filter(|declared| declared.value_from.is_some());
+    let environment_parameters =
+        from_cluster.filter_map(|declared| Some((declared.name.clone(), parameters.get(&declared.name)?.value.clone()))).collect();
+    let given = request.pipeline.as_ref().map(|pipeline| GivenPipeline {
+        name: pipeline.name.clone(),
+        spec: pipeline.spec.clone(),
+        tables: request.tables.clone(),
+        secrets: request.parameters.iter().filter(|parameter| parameter.secret).map(|parameter| parameter.name.clone()).collect(),
+    });
+    let settings = Settings {
+        project: PathBuf::from(&request.project),
+        environment_parameters,
+        given: given.map(Arc::new),
+        scratch: Some(PathBuf::from(&request.scratch)).filter(|scratch| scratch.is_dir()),
+        ..Settings::of(environment)
+    };
+    Ok((settings, parameters))
 }
 
 fn settings(here: Settings, environment: &Environment, request: &UpdateRequest) -> Result<Settings, Failure> {

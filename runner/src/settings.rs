@@ -184,13 +184,18 @@ impl Settings {
             parameters: common.parameters.iter().cloned().collect(),
             environment_parameters: environment.parameters.clone(),
             configuration: common.configuration.iter().cloned().collect(),
-            store_options: environment.store_options.clone(),
             memory_bytes: common.memory.or(environment.memory_bytes).or_else(memory_limit),
+            ..Self::of(environment)
+        }
+    }
+
+    /// What the environment alone says: stores, memory and processors.
+    pub fn of(environment: &Environment) -> Self {
+        Self {
+            store_options: environment.store_options.clone(),
+            memory_bytes: environment.memory_bytes.or_else(memory_limit),
             parallelism: environment.parallelism(),
-            offline: false,
-            reads_later_queries: false,
-            given: None,
-            scratch: None,
+            ..Self::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub struct TaskOutput {
     #[serde(default)]
     #[schemars(length(max = 49152))]
     pub rows: String,
-    /// Rows of the result; of one that is cut, the rows that were read.
+    /// Rows of the result, also of one whose `rows` are cut.
     #[serde(default)]
     pub row_count: i64,
     /// There are more rows than `rows` has.
@@ -65,9 +65,9 @@ pub struct TriggerWatch {
     /// When the newest arrivals were seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_arrival_time: Option<Time>,
-    /// The newest modification time of all files.
+    /// The newest modification time of all files, exactly: a watcher that begins again takes what is newer for new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_modification: Option<Time>,
+    pub newest_modification: Option<MicroTime>,
     /// Newest version of each table that there is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schemas::table_versions")]

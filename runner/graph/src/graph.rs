@@ -190,6 +190,11 @@ impl ResolvedKind {
 }
 
 impl ResolvedGraph {
+    /// A graph without datasets: for queries that no pipeline belongs to.
+    pub fn empty() -> Self {
+        Self::new(BTreeMap::new(), Vec::new(), Vec::new())
+    }
+
     /// A graph whose id is not known yet. `flows` are in topological order.
     pub(crate) fn new(datasets: BTreeMap<DatasetName, ResolvedDataset>, flows: Vec<ResolvedFlow>, lints: Vec<Diagnostic>) -> Self {
         let mut by_target: HashMap<DatasetName, Vec<usize>> = HashMap::new();

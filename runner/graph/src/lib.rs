@@ -8,6 +8,7 @@ pub mod definition;
 pub mod explain;
 pub mod function;
 pub mod graph;
+pub mod information;
 pub mod name;
 pub mod origin;
 pub mod plan;

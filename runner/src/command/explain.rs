@@ -10,15 +10,13 @@ use floe_graph::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    Outcome,
-    query::{Engine, PreparedQuery, find_dataset},
-};
+use super::Outcome;
 use crate::{
     args::Explain,
     commit::table,
     failure::Failure,
     output::{Paint, Terminal, counted},
+    query::{Engine, PreparedQuery, find_dataset},
     settings::{Environment, Settings},
     state::{Checkpoint, SourceId, SourcePosition},
     update,

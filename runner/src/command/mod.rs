@@ -6,17 +6,19 @@ mod explain;
 mod graph;
 mod init;
 mod maintain;
-mod query;
 mod run;
 mod signals;
 mod sql;
+mod task;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod watch;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
+use floe_crds::request::ReportTarget;
 
 use crate::{
     args::{Arguments, Command, Display, OutputFormat},
@@ -24,6 +26,7 @@ use crate::{
     failure::Failure,
     output::{HiddenStderr, Terminal},
     project::{self, Project},
+    report::{Reports, kubernetes::KubernetesReports},
     settings::{Environment, Settings},
 };
 
@@ -75,6 +78,9 @@ async fn dispatch(command: Command, environment: &Environment, terminal: &Termin
         Command::Test(_) => Err(not_supported("floe test")),
         Command::Maintain(maintain) => Box::pin(maintain::maintain(&maintain, environment, terminal)).await,
         Command::Cleanup(cleanup) => Box::pin(cleanup::cleanup(&cleanup, environment, terminal)).await,
+        Command::Task(task) => Box::pin(task::task(&task, environment, terminal)).await,
+        Command::TaskReport(task) => Box::pin(task::task_report(&task, environment)).await,
+        Command::Watch(watch) => Box::pin(watch::watch(&watch, environment)).await,
         Command::Job(_) => Err(not_supported("floe job")),
     }
 }
@@ -84,6 +90,19 @@ fn load(settings: &Settings, terminal: &Terminal) -> Result<Project, Failure> {
     let project = project::load(settings)?;
     terminal.hide(project.secrets.clone());
     Ok(project)
+}
+
+/// Where to report, if the process is in a cluster or was told to report from outside. A cluster that cannot be reached now is no reason not to
+/// work.
+async fn reports(target: Option<&ReportTarget>, environment: &Environment, asked: bool) -> Option<Box<dyn Reports>> {
+    let target = target.filter(|_| environment.in_cluster || asked)?;
+    match KubernetesReports::connect(target.clone(), environment.in_cluster).await {
+        Ok(reports) => Some(Box::new(reports)),
+        Err(error) => {
+            tracing::warn!("nothing is reported: {error}");
+            None
+        }
+    }
 }
 
 /// A command or option that a later release brings.
@@ -106,6 +125,7 @@ fn display(command: &Command) -> Display {
         Command::Init(command) => command.display,
         Command::Maintain(command) => command.project.common.display,
         Command::Cleanup(command) => command.display,
+        Command::Task(command) | Command::TaskReport(command) | Command::Watch(command) => command.display,
         Command::Test(_) | Command::Job(_) => Display::default(),
     }
 }
@@ -121,7 +141,9 @@ fn project(command: &Command) -> &Path {
         Command::Sql(command) => &command.project.path,
         Command::Init(command) => &command.directory,
         Command::Maintain(command) => &command.project.path,
-        Command::Cleanup(_) | Command::Test(_) | Command::Job(_) => Path::new("."),
+        Command::Cleanup(_) | Command::Task(_) | Command::TaskReport(_) | Command::Watch(_) | Command::Test(_) | Command::Job(_) => {
+            Path::new(".")
+        }
     }
 }
 

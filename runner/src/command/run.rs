@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use floe_crds::{
-    request::{ReportTarget, UpdateRequest},
-    state::UpdateState,
-};
+use floe_crds::{request::UpdateRequest, state::UpdateState};
 use serde_json::json;
 
 use super::{
@@ -23,8 +20,7 @@ use crate::{
     failure::Failure,
     output::{Terminal, failure::failure_text, live::LiveDisplay, report},
     report::{
-        About, Reporter, Writing,
-        kubernetes::KubernetesReports,
+        About, Reporter,
         result::{result, write_termination_message},
     },
     request::{self, TELLING},
@@ -37,11 +33,11 @@ use crate::{
 /// Where a pod serves its metrics.
 const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
 /// So much of the grace period is left when the process ends by itself in any case.
-const LAST_MOMENT: Duration = Duration::from_secs(3);
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(3);
 /// How long the end of an update is tried to be reported.
-const LAST_REPORT: Duration = Duration::from_secs(30);
+pub(super) const LAST_REPORT: Duration = Duration::from_secs(30);
 /// The same when the process has been told to end.
-const LAST_REPORT_STOPPING: Duration = Duration::from_secs(5);
+pub(super) const LAST_REPORT_STOPPING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(run: &Run, environment: &Environment, terminal: &Terminal) -> Outcome {
     refuse_later_options(run)?;
@@ -58,7 +54,7 @@ pub(super) async fn run(run: &Run, environment: &Environment, terminal: &Termina
 async fn requested(run: &Run, file: &Path, environment: &Environment, terminal: &Terminal) -> Outcome {
     let signals = Signals::listen()?;
     let request = request::read(file);
-    let secrets = request.as_ref().map(|request| request::secrets(request, environment)).unwrap_or_default();
+    let secrets = request.as_ref().map(|request| request::secrets(&request.parameters, environment)).unwrap_or_default();
     let redaction = Redaction::new(secrets);
     let outcome = match request {
         Ok(request) => Box::pin(reported(run, &request, (environment, terminal), &signals, &redaction)).await,
@@ -83,9 +79,10 @@ async fn reported(
     let about =
         About { update: request.update.name.clone(), completed_flows: request.completed_flows.clone(), pod: environment.pod.clone() };
     let reporter = Reporter::new(about, redaction.clone());
-    let writing = match &request.report {
-        Some(target) if (environment.in_cluster || run.report) && !run.dry_run => write_report(&reporter, target, environment).await,
-        _ => None,
+    let target = request.report.as_ref().filter(|_| !run.dry_run);
+    let writing = match super::reports(target, environment, run.report).await {
+        Some(reports) => Some(reporter.write_to(reports).await),
+        None => None,
     };
     let address = run.http_addr.or_else(|| environment.in_cluster.then_some(HTTP_ADDRESS)).filter(|_| !run.dry_run);
     let _server = match address {
@@ -114,18 +111,6 @@ async fn reported(
     let mut summary = outcome?;
     let decides = summary.failures.iter().position(|failure| failure.class.exit_code() == code);
     Ok((code, decides.map(|at| summary.failures.swap_remove(at))))
-}
-
-/// A cluster that cannot be reached now is no reason not to run.
-async fn write_report(reporter: &Reporter, target: &ReportTarget, environment: &Environment) -> Option<Writing> {
-    let in_cluster = environment.in_cluster;
-    match KubernetesReports::connect(target.clone(), in_cluster).await {
-        Ok(reports) => Some(reporter.write_to(Box::new(reports)).await),
-        Err(error) => {
-            tracing::warn!("the update is not reported: {error}");
-            None
-        }
-    }
 }
 
 /// One update, shown while it runs.
@@ -168,7 +153,7 @@ async fn execute(run: &Run, mut settings: RunSettings, signals: &Signals, termin
 
 /// Ends the process shortly before the kubelet would kill it, so that its exit code still says why. Does not depend on a free thread of the
 /// runtime.
-fn end_in_time(grace: Duration) {
+pub(super) fn end_in_time(grace: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(grace.saturating_sub(LAST_MOMENT));
         std::process::exit(i32::from(TERMINATED));

@@ -64,6 +64,14 @@ impl Signals {
         self.0.received.load(Ordering::SeqCst)
     }
 
+    /// Waits for the first signal, or for none if it has come already; its exit code.
+    pub async fn first(&self) -> u8 {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        self.on_first(move |code| _ = tell.send(code));
+        // The sender lives as long as `self`.
+        told.await.unwrap_or(TERMINATED)
+    }
+
     /// Calls `tell` with the exit code at the first signal, at once if it has come already.
     pub fn on_first(&self, tell: impl FnOnce(u8) + Send + 'static) {
         *self.0.on_first.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));

@@ -6,20 +6,19 @@ use std::{
 };
 
 use datafusion::arrow::array::RecordBatch;
+use floe_graph::definition::{Reading, ReadingKind, ReadingStatements, SourceFile};
 use futures::StreamExt;
 
-use super::{Outcome, query::Engine};
+use super::Outcome;
 use crate::{
     args::Sql,
     engine_failure::engine_error,
     failure::Failure,
     output::{Paint, Terminal, rows},
+    query::{Engine, invalid},
     settings::{Environment, Settings},
     update,
 };
-
-/// First words of statements that only read.
-const READING: [&str; 5] = ["SELECT", "WITH", "FROM", "VALUES", "EXPLAIN"];
 
 pub(super) async fn sql(sql: &Sql, environment: &Environment, terminal: &Terminal) -> Outcome {
     let settings = Settings { reads_later_queries: true, ..Settings::resolve(&sql.project, environment) };
@@ -56,8 +55,19 @@ struct Console {
 impl Console {
     /// All statements of `text`, up to the first that fails.
     async fn run_all(&self, name: &str, text: &str) -> Outcome {
+        let mut reader = self.engine.statements();
+        self.run_with(&mut reader, name, text).await
+    }
+
+    /// The same; what `SET` has said to `reader` holds.
+    async fn run_with(&self, reader: &mut ReadingStatements, name: &str, text: &str) -> Outcome {
         for statement in statements(text) {
-            if let Err(failure) = Box::pin(self.run(name, &statement)).await {
+            let read = reader.parse(&SourceFile::new(name, statement.as_str())).map_err(|error| invalid(vec![error]));
+            let outcome = match read {
+                Ok(statements) => Box::pin(self.run(&statements)).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = outcome {
                 self.terminal.query_failure(&failure, name, &statement);
                 return Ok(failure.class.exit_code());
             }
@@ -65,22 +75,25 @@ impl Console {
         Ok(0)
     }
 
-    async fn run(&self, name: &str, statement: &str) -> Result<(), Failure> {
-        let (explain, query) = readable(statement)?;
-        let prepared = Box::pin(self.engine.prepare(name, &query)).await?;
-        if explain {
-            self.terminal.out(&super::explain::plans(&prepared, self.terminal.color_out));
-            return Ok(());
+    async fn run(&self, statements: &[Reading]) -> Result<(), Failure> {
+        for reading in statements {
+            let prepared = Box::pin(self.engine.prepare_reading(reading)).await?;
+            match &reading.kind {
+                ReadingKind::Explain(_) => self.terminal.out(&super::explain::plans(&prepared, self.terminal.color_out)),
+                // A setting has nothing to show.
+                ReadingKind::Set { .. } => {}
+                _ if self.terminal.is_json() => {
+                    let batches = self.collect(prepared.stream()?, usize::MAX).await?;
+                    self.terminal.document(&rows::json(&batches).map_err(unprintable)?);
+                }
+                _ => {
+                    let limit = if self.max_rows == 0 { usize::MAX } else { self.max_rows };
+                    let schema = prepared.schema.clone();
+                    let batches = self.collect(prepared.stream()?, limit).await?;
+                    self.terminal.out(&rows::table(&schema, &batches, limit, &self.terminal.hidden()).map_err(unprintable)?);
+                }
+            }
         }
-        if self.terminal.is_json() {
-            let batches = self.collect(prepared.stream()?, usize::MAX).await?;
-            self.terminal.document(&rows::json(&batches).map_err(unprintable)?);
-            return Ok(());
-        }
-        let limit = if self.max_rows == 0 { usize::MAX } else { self.max_rows };
-        let schema = prepared.schema.clone();
-        let batches = self.collect(prepared.stream()?, limit).await?;
-        self.terminal.out(&rows::table(&schema, &batches, limit, &self.terminal.hidden()).map_err(unprintable)?);
         Ok(())
     }
 
@@ -107,6 +120,7 @@ impl Console {
         let pipeline = &self.engine.resolved().project.name;
         self.terminal.err(&format!("{pipeline}: statements end with ; and only read. \\d lists the datasets, \\q ends."));
         let mut text = String::new();
+        let mut reader = self.engine.statements();
         loop {
             let sign = if text.is_empty() { "floe> " } else { "   -> " };
             let mut stderr = std::io::stderr();
@@ -126,7 +140,7 @@ impl Console {
             if text.trim().is_empty() {
                 text.clear();
             } else if is_complete(&text) {
-                let _ = Box::pin(self.run_all("<prompt>", &text)).await;
+                let _ = Box::pin(self.run_with(&mut reader, "<prompt>", &text)).await;
                 text.clear();
             }
         }
@@ -138,28 +152,6 @@ impl Console {
         let names: Vec<String> = resolved.graph.datasets.keys().map(|name| name.short(namespace)).collect();
         self.terminal.out(&format!("{}\nevent_log", names.join("\n")));
     }
-}
-
-/// The query of a statement that only reads, and whether its plan is asked for.
-fn readable(statement: &str) -> Result<(bool, String), Failure> {
-    let start = skip_comments(statement);
-    let words = &statement[start..];
-    let word: String = words.chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_uppercase();
-    if word == "EXPLAIN" {
-        let rest = &words[word.len()..];
-        let next: String = rest.trim_start().chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_uppercase();
-        if matches!(next.as_str(), "CREATE" | "MATERIALIZED") {
-            return Err(super::not_supported("EXPLAIN of a materialized view's refresh").help("use floe explain DATASET"));
-        }
-        // Blanks keep the columns of messages right.
-        return Ok((true, format!("{}{}{rest}", &statement[..start], " ".repeat(word.len()))));
-    }
-    if READING.contains(&word.as_str()) || words.starts_with('(') {
-        return Ok((false, statement.to_string()));
-    }
-    let what = if word.is_empty() { "this".to_string() } else { word };
-    Err(Failure::user("UNSUPPORTED_SQL_STATEMENT", format!("floe sql only reads: {what} is not allowed"))
-        .help("write SELECT or EXPLAIN; tables are changed by the pipeline's files and floe run"))
 }
 
 fn unprintable(error: datafusion::arrow::error::ArrowError) -> Failure {
@@ -243,16 +235,5 @@ mod tests {
         assert_eq!(statements(text), ["SELECT 'a;b', \"c\\\";d\" -- x;\nFROM `t;`", "\n /* ; */ SELECT 1"]);
         assert!(is_complete("SELECT 1;"));
         assert!(!is_complete("SELECT ';"));
-    }
-
-    #[test]
-    fn only_reading_statements_are_allowed() {
-        assert_eq!(readable("-- c\n select 1").unwrap(), (false, "-- c\n select 1".to_string()));
-        assert_eq!(readable("EXPLAIN SELECT 1").unwrap(), (true, "        SELECT 1".to_string()));
-        for refused in ["INSERT INTO t VALUES (1)", "DROP TABLE t", "CREATE STREAMING TABLE t AS SELECT 1", "SET a = b"] {
-            let failure = readable(refused).unwrap_err();
-            assert_eq!(failure.error, "UNSUPPORTED_SQL_STATEMENT", "{refused}");
-            assert!(failure.message.contains(refused.split(' ').next().unwrap()), "{}", failure.message);
-        }
     }
 }

@@ -7,10 +7,11 @@ use floe_crds::state::UpdateState;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::{init, query::Engine};
+use super::init;
 use crate::{
     output::rows,
     project,
+    query::Engine,
     settings::{RunSettings, Settings},
     storage::layout,
     summary::UpdateSummary,

@@ -31,6 +31,11 @@ impl Redaction {
         Self { secrets }
     }
 
+    /// True if there are values to hide.
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// `text` without secrets.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_string();

@@ -1,6 +1,7 @@
 //! The RunReport of an attempt: one more sink of the typed events, folded into totals and written to the cluster while the update runs.
 //!
-//! Nothing of it can fail an update: what cannot be written is tried again later, and at the end for half a minute.
+//! Nothing of it can fail an update: what cannot be written is tried again later, and at the end for half a minute. Tasks and watchers, which have
+//! no events, say directly what stands in their reports ([`work`]); they are written in the same way.
 
 pub mod counters;
 mod fold;
@@ -8,6 +9,7 @@ pub mod graph;
 pub mod kubernetes;
 mod merge;
 pub mod result;
+pub mod work;
 
 use std::{
     sync::{
@@ -20,6 +22,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use floe_crds::run_report::{RunReportSpec, RunResult};
+use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use tokio::{
     sync::{Notify, oneshot},
@@ -66,6 +69,18 @@ pub struct Reporter {
     shared: Arc<Shared>,
 }
 
+/// What is written: a report that changes while it is written.
+trait Told: Send + Sync {
+    /// The report as it stands now, without sequence and heartbeat.
+    fn report(&self) -> RunReportSpec;
+    /// Takes over what an earlier pod of the same work has reported.
+    fn follow(&self, stored: RunReportSpec);
+    /// Waits until the report has changed, and says whether that is urgent.
+    fn change(&self) -> BoxFuture<'_, bool>;
+    /// Most time between two writes.
+    fn heartbeat(&self) -> Duration;
+}
+
 struct Shared {
     fold: Mutex<Fold>,
     redaction: Redaction,
@@ -96,11 +111,7 @@ impl Reporter {
 
     /// Begins to write the report to `reports`. An earlier pod's report is looked for first, so that its numbers are not lost.
     pub async fn write_to(&self, reports: Box<dyn Reports>) -> Writing {
-        let mut writer = Writer { shared: Arc::clone(&self.shared), reports, sequence: None };
-        // Later is early enough if the cluster does not answer now.
-        let _ = tokio::time::timeout(FIRST_LOOK, writer.look()).await;
-        let (end, ended) = oneshot::channel();
-        Writing { end, task: tokio::spawn(async move { writer.run(ended).await }) }
+        Writing::begin(Arc::clone(&self.shared) as _, reports).await
     }
 
     /// The update ended like this.
@@ -124,6 +135,30 @@ impl Reporter {
 
     fn lock(&self) -> MutexGuard<'_, Fold> {
         self.shared.lock()
+    }
+}
+
+impl Told for Shared {
+    fn report(&self) -> RunReportSpec {
+        redacted(self.lock().report(), &self.redaction)
+    }
+
+    fn follow(&self, stored: RunReportSpec) {
+        self.lock().follow(stored);
+    }
+
+    fn change(&self) -> BoxFuture<'_, bool> {
+        let urgent = async {
+            tokio::select! {
+                () = self.urgent.notified() => true,
+                () = self.changed.notified() => false,
+            }
+        };
+        urgent.boxed()
+    }
+
+    fn heartbeat(&self) -> Duration {
+        HEARTBEAT
     }
 }
 
@@ -156,6 +191,15 @@ impl Observer for Reporter {
 }
 
 impl Writing {
+    /// Begins to write what `told` says. An earlier pod's report is looked for first.
+    async fn begin(told: Arc<dyn Told>, reports: Box<dyn Reports>) -> Self {
+        let mut writer = Writer { told, reports, sequence: None };
+        // Later is early enough if the cluster does not answer now.
+        let _ = tokio::time::timeout(FIRST_LOOK, writer.look()).await;
+        let (end, ended) = oneshot::channel();
+        Self { end, task: tokio::spawn(async move { writer.run(ended).await }) }
+    }
+
     /// Writes the end, trying for `within`, and waits for it.
     pub async fn finish(self, within: Duration) {
         // The task is gone only if it panicked.
@@ -166,7 +210,7 @@ impl Writing {
 }
 
 struct Writer {
-    shared: Arc<Shared>,
+    told: Arc<dyn Told>,
     reports: Box<dyn Reports>,
     /// Number of the last write; `None` until the stored report was looked for.
     sequence: Option<i64>,
@@ -180,6 +224,7 @@ struct Due {
     urgent: bool,
     /// Writes that failed in a row.
     failures: u32,
+    heartbeat: Duration,
 }
 
 impl Due {
@@ -190,26 +235,26 @@ impl Due {
         match (self.urgent, self.dirty) {
             (true, _) => Instant::now(),
             (false, true) => self.last + SPACING,
-            (false, false) => self.last + HEARTBEAT,
+            (false, false) => self.last + self.heartbeat,
         }
     }
 }
 
 impl Writer {
     async fn run(mut self, mut ended: oneshot::Receiver<Duration>) {
-        let mut due = Due { last: Instant::now(), dirty: true, urgent: false, failures: 0 };
+        let told = Arc::clone(&self.told);
+        let mut due = Due { last: Instant::now(), dirty: true, urgent: false, failures: 0, heartbeat: told.heartbeat() };
         let within = loop {
             tokio::select! {
                 within = &mut ended => break within.unwrap_or_default(),
-                () = self.shared.urgent.notified() => due.urgent = true,
-                () = self.shared.changed.notified() => due.dirty = true,
+                urgent = told.change() => (due.dirty, due.urgent) = (true, due.urgent || urgent),
                 () = tokio::time::sleep_until(due.at()) => {
                     let written = self.write().await;
                     if let (Err(error), 0) = (&written, due.failures) {
                         tracing::warn!("the report could not be written and will be tried again: {error}");
                     }
                     due = match written {
-                        Ok(()) => Due { last: Instant::now(), dirty: false, urgent: false, failures: 0 },
+                        Ok(()) => Due { last: Instant::now(), dirty: false, urgent: false, failures: 0, ..due },
                         Err(_) => Due { last: Instant::now(), failures: due.failures + 1, ..due },
                     };
                 }
@@ -228,7 +273,7 @@ impl Writer {
                 Err(late) => late.to_string(),
             };
             if Instant::now() + LAST_PAUSE >= until {
-                return tracing::warn!("the end of the update could not be reported: {error}");
+                return tracing::warn!("the end could not be reported: {error}");
             }
             tokio::time::sleep(LAST_PAUSE).await;
         }
@@ -242,7 +287,7 @@ impl Writer {
         let stored = self.reports.read().await?;
         let sequence = stored.as_ref().map_or(0, |stored| stored.sequence);
         if let Some(stored) = stored {
-            self.shared.lock().follow(stored);
+            self.told.follow(stored);
         }
         self.sequence = Some(sequence);
         Ok(sequence)
@@ -252,9 +297,8 @@ impl Writer {
         let sequence = self.look().await? + 1;
         // A write whose answer was lost has used its number.
         self.sequence = Some(sequence);
-        let report = self.shared.lock().report();
-        let report = RunReportSpec { sequence, heartbeat_time: Some(time(Utc::now())), ..report };
-        self.reports.write(&redacted(report, &self.shared.redaction).bounded()).await
+        let report = RunReportSpec { sequence, heartbeat_time: Some(time(Utc::now())), ..self.told.report() };
+        self.reports.write(&report.bounded()).await
     }
 }
 
@@ -283,6 +327,6 @@ fn redacted(mut report: RunReportSpec, redaction: &Redaction) -> RunReportSpec {
 }
 
 /// An instant as the API writes it.
-fn time(instant: DateTime<Utc>) -> Time {
+pub fn time(instant: DateTime<Utc>) -> Time {
     Time(Timestamp::from_microsecond(instant.timestamp_micros()).unwrap_or_default())
 }

@@ -24,4 +24,5 @@ mod snapshots;
 mod sources;
 mod state;
 mod streams;
+mod tasks;
 mod watermarks;

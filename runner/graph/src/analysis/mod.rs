@@ -8,6 +8,7 @@ pub mod ddl;
 mod determinism;
 mod expect;
 mod expectation;
+mod identifier;
 mod parameter;
 mod query;
 mod references;

@@ -141,11 +141,11 @@ impl Reader<'_> {
         }
     }
 
-    fn origin(self, span: Span) -> Origin {
+    pub(super) fn origin(self, span: Span) -> Origin {
         Origin::new(Arc::clone(self.file), span.start.line.max(1) as u32, span.start.column.max(1) as u32)
     }
 
-    fn error<T>(self, class: &str, message: impl Into<String>, span: Span) -> Result<T, Box<Diagnostic>> {
+    pub(super) fn error<T>(self, class: &str, message: impl Into<String>, span: Span) -> Result<T, Box<Diagnostic>> {
         Err(Box::new(Diagnostic::error(class, message).at(&self.origin(span))))
     }
 
@@ -210,6 +210,7 @@ impl Reader<'_> {
             }
             "cloud_files" => self.cloud_files(args, span).map(Some),
             "event_log" => Ok(Some(self.build(ReferenceKind::EventLog, span))),
+            "identifier" => Ok(Some(self.build(ReferenceKind::Name(self.identifier(args, span)?), span))),
             _ => Ok(None),
         }
     }
@@ -296,7 +297,7 @@ impl Reader<'_> {
     }
 
     /// The text of a literal or of a parameter.
-    fn literal(self, expr: &Expr) -> Result<String, Box<Diagnostic>> {
+    pub(super) fn literal(self, expr: &Expr) -> Result<String, Box<Diagnostic>> {
         match expr {
             Expr::Value(value) => match &value.value {
                 ast::Value::Placeholder(name) => self.parameter(name, value.span),
@@ -317,7 +318,7 @@ impl Reader<'_> {
     fn parameter(self, placeholder: &str, span: Span) -> Result<String, Box<Diagnostic>> {
         match self.parameters.bound(placeholder) {
             Ok(parameter) if parameter.secret => Err(Box::new(
-                Diagnostic::not_supported(&format!("secret parameter {placeholder} as path or option of a source"))
+                Diagnostic::not_supported(&format!("secret parameter {placeholder} as name, path or option of a source"))
                     .at(&self.origin(span))
                     .help("give credentials in spec.storage.options, and other values as parameters that are not secret"),
             )),

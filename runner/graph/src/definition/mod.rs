@@ -8,6 +8,7 @@ mod manifest;
 mod project;
 pub(crate) mod properties;
 mod reader;
+mod reading;
 mod relations;
 mod scan;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
 pub use properties::length_of_time;
+pub use reading::{Reading, ReadingKind, ReadingStatements, ShowTables};
 pub(crate) use statement::misspelt::is_near;
 pub use statement::{parse_expression, parse_query, parse_sql};
 

@@ -147,6 +147,11 @@ impl<'a> GraphRelations<'a> {
     pub fn new(graph: &'a ResolvedGraph, input: &'a ResolveInput) -> Self {
         Self { graph, input, names: Names::of_graph(graph) }
     }
+
+    /// The relation whose schema storage must tell before the reference can be looked up, if it is one.
+    pub fn observable(&self, reference: &RelationReference) -> Option<Relation> {
+        relation::observable(&self.names, reference, self.input)
+    }
 }
 
 impl Relations for GraphRelations<'_> {

@@ -125,6 +125,12 @@ impl Selector {
     }
 }
 
+/// True if sources read the file at the path `relative` to their directory, by its names alone: it is neither hidden nor being written.
+pub fn is_read(relative: &str) -> bool {
+    let selector = Selector { glob: None, name: None, recursive: true, after: None, before: None };
+    selector.takes_path(relative)
+}
+
 fn is_hidden(name: &str) -> bool {
     name.starts_with(['_', '.'])
 }

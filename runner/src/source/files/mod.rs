@@ -35,6 +35,7 @@ use crate::{failure::Failure, state::FileEntry, storage::Stores};
 
 pub use super::failure::invalid_options;
 pub use batches::{listing_fingerprint, split_batches};
+pub use discover::is_read;
 
 /// One file relation with its options, ready to be listed and read.
 #[derive(Clone, Debug)]

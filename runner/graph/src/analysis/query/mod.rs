@@ -91,9 +91,11 @@ pub(super) fn analyse(
     settings: &SqlSettings,
     parameters: &Parameters,
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
+    let named = super::identifier::named(query, parameters).map_err(|error| vec![*error])?;
+    let ast = named.as_ref().unwrap_or(&query.ast);
     let mut planner = Planner::new(Arc::clone(&query.file), &query.namespace, relations, settings, parameters);
-    planner.uses_metadata = super::references::names_metadata(&query.ast);
-    let output = planner.query(&query.ast, None).and_then(|relation| planner.output(relation, start_of_query(&query.ast.body)));
+    planner.uses_metadata = super::references::names_metadata(ast);
+    let output = planner.query(ast, None).and_then(|relation| planner.output(relation, start_of_query(&ast.body)));
     match output {
         Ok(output) if planner.errors.is_empty() => Ok(AnalysedQuery { lints: planner.lints, violations: planner.violations, ..output }),
         Ok(_) => Err(planner.errors),

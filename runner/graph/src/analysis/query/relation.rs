@@ -221,7 +221,7 @@ impl Planner<'_> {
             TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.to_string(),
             other => return self.unsupported(&format!("{other} in FROM"), span),
         };
-        let known = ["identifier", "range", "table_changes", "cloud_files_state", "read_kafka", "unnest"];
+        let known = ["range", "table_changes", "cloud_files_state", "read_kafka", "unnest"];
         if known.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             return self.unsupported(&format!("{name}(…) in FROM"), span);
         }

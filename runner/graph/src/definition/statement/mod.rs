@@ -155,7 +155,8 @@ pub(super) fn cursor_of(
     }
 }
 
-fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
+/// An error for each `${key}` without a value.
+pub(super) fn undefined_keys(substituted: &Substituted) -> Vec<Diagnostic> {
     let undefined = |(key, origin): &(String, Origin)| {
         Diagnostic::error("UNDEFINED_CONFIGURATION_KEY", format!("no value for ${{{key}}}"))
             .help(format!("define spec.configuration.{key}, pass --conf {key}=… or SET {key} earlier in this file"))
@@ -196,7 +197,7 @@ impl FileReader<'_> {
             })
         };
         let code = &self.file.text[piece.code.clone()];
-        if code.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET")) && code[3..].starts_with(char::is_whitespace) {
+        if is_set(code) {
             let start = piece.start.after(&self.file.text[piece.range.start..piece.code.start]);
             let substituted = substitute(&Placed { range: piece.code.clone(), start, ..source }, &lookup);
             self.out.configuration_keys.append(&mut read.take());
@@ -231,17 +232,10 @@ impl FileReader<'_> {
     /// `SET key = value`: the value is the rest of the statement as it stands.
     fn set(&mut self, substituted: &Substituted, origin: &Origin) {
         self.note(undefined_keys(substituted));
-        let Some((key, value)) = substituted.text["SET".len()..].split_once('=') else {
-            let found = Diagnostic::error(SYNTAX, "expected SET key = value").at(origin);
-            self.note([found]);
-            return;
+        let (key, value) = match set_of(&substituted.text, origin) {
+            Ok(set) => set,
+            Err(found) => return self.note([found]),
         };
-        let (key, value) = (unquoted(key).to_string(), unquoted(value).to_string());
-        if key.is_empty() || key.contains(char::is_whitespace) {
-            let found = Diagnostic::error(SYNTAX, format!("expected SET key = value, found the key `{key}`")).at(origin);
-            self.note([found]);
-            return;
-        }
         match properties::flow_setting(&key, &value) {
             properties::Setting::Effective(known) => {
                 self.settings.insert(known, value.clone());
@@ -304,6 +298,23 @@ impl FileReader<'_> {
         }
         cursor.expect_end()
     }
+}
+
+/// True for a statement that is `SET …`.
+pub(super) fn is_set(code: &str) -> bool {
+    code.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("SET")) && code[3..].starts_with(char::is_whitespace)
+}
+
+/// Key and value of `SET key = value`.
+pub(super) fn set_of(text: &str, origin: &Origin) -> Result<(String, String), Diagnostic> {
+    let Some((key, value)) = text["SET".len()..].split_once('=') else {
+        return Err(Diagnostic::error(SYNTAX, "expected SET key = value").at(origin));
+    };
+    let (key, value) = (unquoted(key).to_string(), unquoted(value).to_string());
+    if key.is_empty() || key.contains(char::is_whitespace) {
+        return Err(Diagnostic::error(SYNTAX, format!("expected SET key = value, found the key `{key}`")).at(origin));
+    }
+    Ok((key, value))
 }
 
 /// Trimmed, without one pair of quotes around it.

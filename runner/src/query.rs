@@ -1,5 +1,5 @@
-//! Queries of the command line over everything that a pipeline holds: the dialect and the typing are those of pipelines, every relation is
-//! read as a whole at its newest version.
+//! Queries over everything that a pipeline holds, and over tables that are known by their full names: for the command line and the tasks of
+//! Jobs. The dialect and the typing are those of pipelines, every relation is read as a whole at its newest version.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,14 +7,17 @@ use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
     datasource::empty::EmptyTable,
+    error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
 };
+use floe_crds::request::VisibleTable;
 use floe_graph::{
-    analysis::{FoundRelation, ReferenceKind, RelationReference, Relations, analyse_query, references},
-    definition::{Configuration, Query, SourceFile, parse_query},
+    analysis::{FoundRelation, Parameters, ReferenceKind, RelationReference, Relations, analyse_query, references},
+    definition::{Configuration, Query, Reading, ReadingKind, ReadingStatements, SourceFile},
     graph::ResolvedGraph,
+    information::{self, KnownTable},
     name::DatasetName,
     origin::{Diagnostic, Severity},
     relation::{Relation, RelationKind, RelationSource},
@@ -37,19 +40,27 @@ use crate::{
 
 /// The option that analysis gives a relation with `VERSION AS OF`.
 const VERSION_OPTION: &str = "versionasof";
+/// Tables that a message offers.
+const NAMED_TABLES: usize = 3;
 
 /// A resolved project and an engine to query it.
-pub(super) struct Engine {
+pub struct Engine {
     resolved: Resolved,
     session: Session,
     time_zone: String,
+    /// Values of `:name`: those of the project with others over them.
+    parameters: Parameters,
+    /// Tables that are no datasets of the project and can be read by their full names.
+    visible: BTreeMap<String, VisibleTable>,
 }
 
 /// A query that can be executed.
-pub(super) struct PreparedQuery {
+pub struct PreparedQuery {
     /// Output columns by the names that the query gives them.
     pub schema: SchemaRef,
+    /// The logical plan over what is read.
     pub bound: LogicalPlan,
+    /// The plan that is executed.
     pub physical: Arc<dyn ExecutionPlan>,
     state: datafusion::execution::SessionState,
 }
@@ -67,27 +78,105 @@ impl PreparedQuery {
 }
 
 impl Engine {
+    /// An engine over a resolved project.
     pub fn new(resolved: Resolved, settings: &Settings) -> Result<Self, Failure> {
-        let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: None, parallelism: settings.parallelism };
+        let spill_directory = settings.scratch.clone();
+        let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory, parallelism: settings.parallelism };
         let time_zone = sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone;
-        Ok(Self { resolved, session: Session::new(&limits)?, time_zone })
+        let parameters = resolved.project.input.parameters.clone();
+        Ok(Self { resolved, session: Session::new(&limits)?, time_zone, parameters, visible: BTreeMap::new() })
     }
 
+    /// The same engine, whose queries read these values of `:name` first, and these tables by their full names.
+    #[must_use]
+    pub fn with(mut self, parameters: &Parameters, visible: &[VisibleTable]) -> Self {
+        for (name, parameter) in parameters.iter() {
+            self.parameters.set(name, parameter.value.clone(), parameter.secret);
+        }
+        self.visible = visible.iter().map(|table| (table.full_name.to_lowercase(), table.clone())).collect();
+        self
+    }
+
+    /// The project.
     pub fn resolved(&self) -> &Resolved {
         &self.resolved
     }
 
-    /// Parses, types and plans `text`, which messages call `name`.
-    pub async fn prepare(&self, name: &str, text: &str) -> Result<PreparedQuery, Failure> {
+    /// A reader of statements for this engine.
+    pub fn statements(&self) -> ReadingStatements {
         let input = &self.resolved.project.input;
-        let file = SourceFile::new(name, text);
-        let configuration = Configuration::new(input.configuration.clone(), BTreeMap::new());
-        let query = parse_query(&file, &input.namespace, &configuration).map_err(|error| invalid(vec![error]))?;
-        let relations = self.relations(&query).await?;
-        let settings = sql_settings(&relations.input, &BTreeMap::new());
-        let lookup = Lookup { inner: GraphRelations::new(&self.resolved.graph, &relations.input), relations: &relations };
-        let analysed = analyse_query(&query, &lookup, &settings, &input.parameters).map_err(invalid)?;
-        self.plan(&analysed.plan, analysed.schema).await
+        ReadingStatements::new(input.namespace.clone(), Configuration::new(input.configuration.clone(), BTreeMap::new()))
+    }
+
+    /// Parses, types and plans the one statement of `text`, which messages call `name`.
+    pub async fn prepare(&self, name: &str, text: &str) -> Result<PreparedQuery, Failure> {
+        let statements = self.statements().parse(&SourceFile::new(name, text)).map_err(|error| invalid(vec![error]))?;
+        match statements.as_slice() {
+            [reading] => Box::pin(self.prepare_reading(reading)).await,
+            other => Err(Failure::user("PARSE_SYNTAX_ERROR", format!("expected one statement, found {}", other.len()))),
+        }
+    }
+
+    /// Types and plans a statement. Of `EXPLAIN` it is the query that is planned.
+    pub async fn prepare_reading(&self, reading: &Reading) -> Result<PreparedQuery, Failure> {
+        let rows = match &reading.kind {
+            ReadingKind::Query(query) | ReadingKind::Explain(query) => {
+                let analysed = self.analyse(query, &reading.settings).await?;
+                return self.plan(&analysed.plan, analysed.schema).await;
+            }
+            ReadingKind::Describe(query) => information::describe(self.analyse(query, &reading.settings).await?.schema.as_ref()),
+            ReadingKind::ShowColumns(query) => information::show_columns(self.analyse(query, &reading.settings).await?.schema.as_ref()),
+            ReadingKind::ShowTables(show) => information::show_tables(&self.known_tables(), show, &self.resolved.project.input.namespace),
+            ReadingKind::ShowSchemas { pattern } => information::show_schemas(&self.known_tables(), pattern.as_deref()),
+            ReadingKind::Set { key, value } => information::setting(key, value),
+        };
+        let rows = rows.map_err(engine_error)?;
+        let schema = Arc::clone(rows.schema().inner());
+        self.plan(&rows, schema).await
+    }
+
+    async fn analyse(&self, query: &Query, own: &BTreeMap<String, String>) -> Result<floe_graph::analysis::AnalysedQuery, Failure> {
+        let relations = self.relations(query).await?;
+        let settings = sql_settings(&relations.input, own);
+        analyse_query(query, &self.lookup(&relations), &settings, &self.parameters).map_err(invalid)
+    }
+
+    fn lookup<'a>(&'a self, relations: &'a Observed) -> Lookup<'a> {
+        let inner = GraphRelations::new(&self.resolved.graph, &relations.input);
+        Lookup { inner, relations, engine: self }
+    }
+
+    /// Tables and views as `information_schema.tables` has them, in the order of their names.
+    fn known_tables(&self) -> Vec<KnownTable> {
+        let project = &self.resolved.project;
+        let mut known = information::known_tables(&self.resolved.graph, &project.name);
+        for table in self.visible.values() {
+            let Some(name) = observe::parse_key(&table.full_name) else { continue };
+            if self.resolved.graph.datasets.contains_key(&name) {
+                continue;
+            }
+            known.push(KnownTable { name, table_type: table.table_type, pipeline: table.pipeline.clone() });
+        }
+        known.sort_by(|a, b| a.name.cmp(&b.name));
+        known
+    }
+
+    /// True if the queries belong to a pipeline.
+    fn has_pipeline(&self) -> bool {
+        !self.resolved.project.name.is_empty()
+    }
+
+    /// The table that `reference` names in full and that is no dataset of the project.
+    fn visible(&self, reference: &RelationReference) -> Option<Relation> {
+        let ReferenceKind::Name(parts) = &reference.kind else { return None };
+        let [catalog, schema, name] = parts.as_slice() else { return None };
+        let name = DatasetName { catalog: catalog.clone(), schema: schema.clone(), name: name.clone() };
+        if self.resolved.graph.datasets.contains_key(&name) {
+            return None;
+        }
+        let table = self.visible.get(&name.key())?;
+        let kind = RelationKind::Delta { name: Some(name), location: table.location.clone(), version: None };
+        Some(Relation { kind, streaming: false, options: BTreeMap::new(), origin: Some(reference.origin.clone()) })
     }
 
     /// Binds a typed query to the newest state of what it reads.
@@ -140,16 +229,17 @@ impl Engine {
         let mut input = project.clone();
         let mut versions = BTreeMap::new();
         let mut unknown = Vec::new();
-        for reference in references(query, &project.parameters) {
+        let names = GraphRelations::new(&self.resolved.graph, project);
+        for reference in references(query, &self.parameters) {
             if let Some((key, relation)) = self.at_version(&reference, project)? {
                 let observed =
                     DeltaSource::new(reference.text(), self.places().location(&relation)?).observe(relation_version(&relation)).await?;
                 let observed = observed.ok_or_else(|| no_version(&reference))?;
                 versions.insert(key, RelationSource { relation: Arc::new(relation), schema: observed.schema });
-            } else if let ReferenceKind::DeltaPath(path) = &reference.kind {
-                let kind = RelationKind::Delta { name: None, location: path.clone(), version: None };
-                let origin = Some(reference.origin.clone());
-                unknown.push(Relation { kind, streaming: false, options: BTreeMap::new(), origin });
+            } else if let Some(relation) = self.visible(&reference).or_else(|| names.observable(&reference))
+                && !input.observed.contains_key(&relation.source_id())
+            {
+                unknown.push(relation);
             }
         }
         let tables = observe::external_tables(&self.resolved.storage, &self.resolved.project.root, &unknown).await;
@@ -170,11 +260,16 @@ impl Engine {
             event_log(&plain).relation
         } else {
             let relations = GraphRelations::new(&self.resolved.graph, input);
-            match relations.relation(&plain).map_err(|error| invalid(vec![error]))? {
-                FoundRelation::Leaf(leaf) => leaf.relation,
-                FoundRelation::View { .. } => {
-                    return Err(finding("UNSUPPORTED_TIME_TRAVEL", format!("{} is a view: it has no versions", parts.join("."))));
-                }
+            let table = self.visible(&plain).or_else(|| relations.observable(&plain)).map(Arc::new);
+            match table {
+                // Its newest schema does not matter.
+                Some(table) => table,
+                None => match relations.relation(&plain).map_err(|error| invalid(vec![error]))? {
+                    FoundRelation::Leaf(leaf) => leaf.relation,
+                    FoundRelation::View { .. } => {
+                        return Err(finding("UNSUPPORTED_TIME_TRAVEL", format!("{} is a view: it has no versions", parts.join("."))));
+                    }
+                },
             }
         };
         let location = self.places().location(&relation)?.url().to_string();
@@ -196,6 +291,21 @@ type VersionKey = (String, String);
 struct Lookup<'a> {
     inner: GraphRelations<'a>,
     relations: &'a Observed,
+    engine: &'a Engine,
+}
+
+impl Lookup<'_> {
+    /// A table of another pipeline, as it was looked at.
+    fn visible(&self, relation: Relation, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
+        match self.relations.input.observed.get(&relation.source_id()) {
+            Some(Ok(schema)) => {
+                let schema = Arc::clone(schema);
+                Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+            }
+            Some(Err(finding)) => Err(finding.clone().at(&reference.origin)),
+            None => Err(Diagnostic::error("INTERNAL_ERROR", format!("{} was not looked at", reference.text())).at(&reference.origin)),
+        }
+    }
 }
 
 impl Relations for Lookup<'_> {
@@ -203,11 +313,33 @@ impl Relations for Lookup<'_> {
         if let Some(found) = self.relations.versions.get(&version_key(reference)) {
             return Ok(FoundRelation::Leaf(found.clone()));
         }
-        if is_event_log(reference, &self.relations.input) {
+        if self.engine.has_pipeline() && is_event_log(reference, &self.relations.input) {
             return Ok(FoundRelation::Leaf(event_log(reference)));
         }
-        self.inner.relation(reference)
+        if let Some(relation) = self.engine.visible(reference) {
+            return self.visible(relation, reference);
+        }
+        let found = self.inner.relation(reference);
+        if found.is_err() && information::is_tables(reference) {
+            let plan = information::tables(&self.engine.known_tables()).map_err(|error| unplanned(&error, reference))?;
+            return Ok(FoundRelation::View { plan });
+        }
+        found.map_err(|error| if self.engine.has_pipeline() { error } else { without_pipeline(error, &self.engine.visible) })
     }
+}
+
+fn unplanned(error: &DataFusionError, reference: &RelationReference) -> Diagnostic {
+    Diagnostic::error("INTERNAL_ERROR", error.strip_backtrace()).at(&reference.origin)
+}
+
+/// What helps where no pipeline gives names their meaning.
+fn without_pipeline(error: Diagnostic, visible: &BTreeMap<String, VisibleTable>) -> Diagnostic {
+    if error.class != "TABLE_OR_VIEW_NOT_FOUND" {
+        return error;
+    }
+    let names: Vec<&str> = visible.values().take(NAMED_TABLES).map(|table| table.full_name.as_str()).collect();
+    let known = if names.is_empty() { "there is none".to_string() } else { format!("for example {}", names.join(", ")) };
+    error.help(format!("the task names no pipeline, so tables have their full names: catalog.schema.name ({known})"))
 }
 
 /// `event_log`, `event_log(TABLE(t))`, or the name that the pipeline gives it. A dataset cannot have that name.
@@ -252,15 +384,17 @@ fn no_version(reference: &RelationReference) -> Failure {
 }
 
 /// Findings about a query as one failure.
-pub(super) fn invalid(findings: Vec<Diagnostic>) -> Failure {
+pub fn invalid(findings: Vec<Diagnostic>) -> Failure {
     let first = findings.iter().find(|finding| finding.severity == Severity::Error).or(findings.first());
     let (class, message) = first.map_or(("INTERNAL_ERROR", ""), |finding| (finding.class.as_str(), finding.message.as_str()));
-    let failure = Failure::user(class, message);
+    let mut failure = Failure::user(class, message);
+    failure.origin = first.and_then(|finding| finding.origin.clone());
+    failure.help = first.and_then(|finding| finding.help.clone());
     Failure { diagnostics: findings, ..failure }
 }
 
 /// The dataset that `name` means: full name, schema.name or name in the pipeline's namespace, letter case ignored.
-pub(super) fn find_dataset<'a>(graph: &'a ResolvedGraph, input: &ResolveInput, name: &str) -> Option<&'a DatasetName> {
+pub fn find_dataset<'a>(graph: &'a ResolvedGraph, input: &ResolveInput, name: &str) -> Option<&'a DatasetName> {
     let wanted = name.to_lowercase();
     graph.datasets.keys().find(|dataset| {
         let short = dataset.short(&input.namespace).to_lowercase();
