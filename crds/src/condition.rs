@@ -385,8 +385,9 @@ mod tests {
             assert!(page.contains(&format!("| `{reason}` | {} |", reason.about())));
         }
         for kind in ConditionType::ALL {
-            let used =
-                [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE].iter().any(|types| types.contains(kind));
+            let used = [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE, ConditionType::JOB_RUN]
+                .iter()
+                .any(|types| types.contains(kind));
             assert!(used && page.contains(&format!("| `{kind}` |")), "{kind} is on no kind");
         }
     }
