@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod programs;
 pub mod prometheus;
 pub mod rights;
+pub mod runs;
 pub mod scene;
 pub mod seen;
 pub mod tenant;

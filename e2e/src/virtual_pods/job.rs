@@ -1,9 +1,9 @@
 //! The Job controller's part: one pod at a time for one batch/v1 Job, another one after an eviction, and the conditions at the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use floe_crds::{request::UpdateRequest, state::FailureClass};
+use floe_crds::{run_report::RunResult, state::FailureClass};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{batch::v1 as batch, core::v1 as core},
@@ -22,8 +22,9 @@ use tokio::{
 use super::{
     World,
     pod::{NODE, Pod, gone_is_fine},
-    runner::{Place, Runner},
+    runner::{Place, Requested, Runner},
     script::{End, OnStop, Script, Step, Told},
+    task::Reporter,
 };
 
 /// How often a pod that a quota or a missing account forbids is tried again.
@@ -70,7 +71,7 @@ impl Play {
             request = Runner::request(&self.world.client, &self.job) => request?,
             deleted = seen.wait_for(|seen| seen.is_deleted) => return deleted.map(drop).map_err(Into::into),
         };
-        self.world.note_request(&self.job.name_any(), request.clone());
+        self.world.note_request(&self.job.name_any(), &request);
         let mut number = 0;
         loop {
             let begins = number == 0 || self.seen.borrow().is_suspended;
@@ -80,7 +81,7 @@ impl Play {
             number += 1;
             let Some(pod) = self.create_pod(number).await? else { return Ok(()) };
             let name = pod.name();
-            let writes = request.as_ref().filter(|request| !request.selection.validate_only);
+            let writes = request.update.as_ref().filter(|request| !request.selection.validate_only);
             self.world.writers.enter(writes, &self.job.namespace().unwrap_or_default(), &name);
             let mut active = json!({"active": 1, "ready": 0, "terminating": 0});
             if begins {
@@ -148,11 +149,12 @@ impl Play {
     }
 
     /// The life of one pod, up to its last status.
-    async fn live(&mut self, mut pod: Pod, request: Option<UpdateRequest>) -> anyhow::Result<Went> {
+    async fn live(&mut self, mut pod: Pod, request: Requested) -> anyhow::Result<Went> {
         let name = pod.name();
         let deadline = self.job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds.cast_unsigned()));
-        let mut act = Act { client: self.world.client.clone(), world: self.world.clone(), request, runner: None };
+        let values = self.script.values.clone();
+        let mut act = Act { client: self.world.client.clone(), world: self.world.clone(), request, values, runner: None, reporter: None };
         let mut seen = self.seen.clone();
         let steps = std::mem::take(&mut self.script.steps);
         let (went, met) = tokio::select! {
@@ -191,7 +193,7 @@ impl Play {
         if pod.look().await?.is_none() {
             return Ok(Went::Vanished);
         }
-        if act.runner.is_none() {
+        if act.runner.is_none() && act.reporter.is_none() {
             // The container never ran: the kubelet makes an end of the pod without it.
             return Ok(Went::Ended(137, None, None));
         }
@@ -257,8 +259,10 @@ impl Play {
 struct Act {
     client: Client,
     world: Arc<World>,
-    request: Option<UpdateRequest>,
+    request: Requested,
+    values: BTreeMap<String, Value>,
     runner: Option<Runner>,
+    reporter: Option<Reporter>,
 }
 
 impl Act {
@@ -297,13 +301,24 @@ impl Act {
         pod.runs_since(seconds_ago).await?;
         self.world.note_start(&pod.name());
         let place = Place { pod_name: pod.name(), pod_uid: pod.object.uid().unwrap_or_default(), node: NODE.to_string() };
-        if let Some(request) = self.request.clone() {
+        if let Some(request) = self.request.task.clone() {
+            self.reporter = Some(Reporter::new(&self.client, request, place));
+        } else if let Some(request) = self.request.update.clone() {
             self.runner = Some(Runner::new(&self.client, &self.world.lake, request, place).await?);
         }
         Ok(())
     }
 
     async fn end(&mut self, end: &End) -> anyhow::Result<Went> {
+        if let Some(reporter) = &self.reporter {
+            let result = match &end.told {
+                Told::Nothing => RunResult { exit_code: end.exit_code, ..RunResult::default() },
+                Told::Message(result) | Told::Report(result) => result.clone(),
+            };
+            reporter.report(&self.values, &result).await?;
+            let said = result.message.is_some().then(|| serde_json::to_string(&result)).transpose()?;
+            return Ok(Went::Ended(end.exit_code, end.reason, said));
+        }
         let message = match (&mut self.runner, &end.told) {
             (Some(runner), told) => runner.end(told).await?,
             // A clean-up writes no report.

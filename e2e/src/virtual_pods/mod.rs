@@ -6,6 +6,7 @@ mod pod;
 mod project;
 mod runner;
 mod script;
+mod task;
 mod writers;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use floe_crds::request::UpdateRequest;
+use floe_crds::request::{TaskRequest, UpdateRequest};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
 use kube::{
@@ -26,6 +27,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use self::{
     job::{Play, Seen},
+    runner::Requested,
     writers::Writers,
 };
 pub use self::{
@@ -52,6 +54,7 @@ struct Stage {
     every: Script,
     by_attempt: HashMap<String, Script>,
     requests: BTreeMap<String, UpdateRequest>,
+    tasks: BTreeMap<String, TaskRequest>,
     started: Vec<String>,
     errors: Vec<String>,
 }
@@ -116,6 +119,11 @@ impl VirtualPods {
         self.world.stage().requests.get(attempt).cloned()
     }
 
+    /// What the pod of a task's attempt was asked to do.
+    pub fn task(&self, attempt: &str) -> Option<TaskRequest> {
+        self.world.stage().tasks.get(attempt).cloned()
+    }
+
     /// What storage holds.
     pub fn lake(&self) -> &Lake {
         &self.world.lake
@@ -159,9 +167,12 @@ impl World {
         stage.by_attempt.get(attempt).unwrap_or(&stage.every).clone()
     }
 
-    fn note_request(&self, attempt: &str, request: Option<UpdateRequest>) {
-        if let Some(request) = request {
-            self.stage().requests.insert(attempt.to_string(), request);
+    fn note_request(&self, attempt: &str, request: &Requested) {
+        if let Some(update) = &request.update {
+            self.stage().requests.insert(attempt.to_string(), update.clone());
+        }
+        if let Some(task) = &request.task {
+            self.stage().tasks.insert(attempt.to_string(), task.clone());
         }
     }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use floe_crds::{
     pipeline::DeletionPolicy,
     pipeline_update::{Totals, UpdateType},
-    request::{PROTOCOL, UpdateRequest},
+    request::{PROTOCOL, TaskRequest, UpdateRequest},
     run_report::{FlowReport, GraphReport, RunReport, RunReportSpec, RunResult, TableReport, apply_body},
     state::{FailureClass, FlowState, MaintenanceType, UpdateState},
     table::{Refresh, TableType},
@@ -83,6 +83,15 @@ pub struct Place {
     pub node: String,
 }
 
+/// What the pod of a batch/v1 Job was asked to do; nothing of both for a clean-up.
+#[derive(Clone, Debug, Default)]
+pub struct Requested {
+    /// An attempt of an update.
+    pub update: Option<UpdateRequest>,
+    /// An attempt of a task.
+    pub task: Option<TaskRequest>,
+}
+
 /// One runner process.
 pub struct Runner {
     client: Client,
@@ -92,12 +101,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The request that `job` mounts; none for a Job that has none, such as a clean-up.
-    pub async fn request(client: &Client, job: &batch::Job) -> anyhow::Result<Option<UpdateRequest>> {
+    /// The request that `job` mounts.
+    pub async fn request(client: &Client, job: &batch::Job) -> anyhow::Result<Requested> {
         let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let mut volumes = pod.into_iter().flat_map(|pod| pod.volumes.iter().flatten());
         let map = volumes.find(|volume| volume.name == "request").and_then(|volume| volume.config_map.as_ref());
-        let Some(name) = map.map(|map| map.name.clone()) else { return Ok(None) };
+        let Some(name) = map.map(|map| map.name.clone()) else { return Ok(Requested::default()) };
         let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
         // A kubelet waits for what a pod mounts.
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
@@ -109,10 +118,12 @@ impl Runner {
         };
         let text = map.data.as_ref().and_then(|data| data.get("request.json")).context("the request has no key request.json")?;
         let value: Value = serde_json::from_str(text)?;
-        if value["kind"] != "UpdateRequest" {
-            return Ok(None);
-        }
-        Ok(Some(serde_json::from_value(value).context("a runner cannot read the request")?))
+        let unreadable = "a runner cannot read the request";
+        Ok(match value["kind"].as_str() {
+            Some("UpdateRequest") => Requested { update: Some(serde_json::from_value(value).context(unreadable)?), task: None },
+            Some("TaskRequest") => Requested { update: None, task: Some(serde_json::from_value(value).context(unreadable)?) },
+            _ => Requested::default(),
+        })
     }
 
     /// A runner that has read its request and takes over the report that an evicted one may have left.

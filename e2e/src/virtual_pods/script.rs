@@ -1,12 +1,16 @@
 //! What happens in the pods of one attempt, as a sentence: `Script::new().starts().runs().holds().completes()`.
 
+use std::collections::BTreeMap;
+
 use floe_crds::{run_report::RunResult, state::FailureClass};
+use serde_json::Value;
 
 /// The life of the pods of one batch/v1 Job. A pod that takes an evicted one's place begins anew.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub(super) steps: Vec<Step>,
     pub(super) on_stop: OnStop,
+    pub(super) values: BTreeMap<String, Value>,
 }
 
 /// One thing that happens to a pod.
@@ -77,6 +81,13 @@ impl Script {
     /// A pod that has not done anything.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The pod of a task leaves this value.
+    #[must_use]
+    pub fn leaves(mut self, key: &str, value: Value) -> Self {
+        self.values.insert(key.to_string(), value);
+        self
     }
 
     /// No node takes the pod.

@@ -1,6 +1,7 @@
 //! Promises that need an API server and no nodes: the test plays the pods. One file per promise; all share one API server, each has a namespace.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod jobs;
 mod names_of_others;
 mod o01_first_reconcile_sets_all_conditions;
 mod o02_kstatus_oracle;
