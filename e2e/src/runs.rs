@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 
 use crate::scene::Scene;
 
+/// The account of all pods of Jobs: what the operator makes of its own is another promise.
+const ACCOUNT: &str = "tasks";
+
 /// A Job of `tasks`, with `more` fields of its spec.
 pub fn job(name: &str, tasks: &Value, more: &Value) -> Value {
-    let mut job = json!({"apiVersion": "floe.dev/v1alpha1", "kind": "Job", "metadata": {"name": name}, "spec": {"tasks": tasks}});
+    let mut job = json!({"apiVersion": "floe.dev/v1alpha1", "kind": "Job", "metadata": {"name": name}, "spec": {"tasks": tasks, "taskDefaults": {"serviceAccountName": ACCOUNT}}});
     for (key, value) in more.as_object().into_iter().flatten() {
         job["spec"][key] = value.clone();
     }
@@ -73,6 +76,7 @@ impl RunSeen for JobRun {
 impl Scene {
     /// Applies a Job.
     pub async fn job(&self, name: &str, tasks: Value, more: Value) -> anyhow::Result<()> {
+        self.tenant.apply_one(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}})).await?;
         self.tenant.apply_one(&job(name, &tasks, &more)).await.map(drop)
     }
 
@@ -106,7 +110,12 @@ impl Scene {
     /// Asks for the repair of a run and waits for its end.
     pub async fn repair(&self, run: &str, repair: Value, wanted: RunResultState) -> anyhow::Result<JobRun> {
         let id = repair["id"].as_i64().unwrap_or_default();
-        self.tenant.patch::<JobRun>(run, &json!({"spec": {"cancel": "None", "repair": repair}})).await?;
+        // A merge patch leaves what it does not name: the repair before may have said other things.
+        let mut asked = json!({"tasks": null, "allFailed": false, "dependents": false, "parameters": null});
+        for (key, value) in repair.as_object().into_iter().flatten() {
+            asked[key] = value.clone();
+        }
+        self.tenant.patch::<JobRun>(run, &json!({"spec": {"cancel": "None", "repair": asked}})).await?;
         let is_done = |run: &JobRun| i64::from(run.seen().repair_count) == id && run.is_over();
         let run = self.tenant.wait::<JobRun>(run, "the end of its repair", is_done).await?;
         ensure!(
