@@ -26,15 +26,15 @@ fn condition(left: &str, op: &str, right: &str) -> Value {
 
 fn bookstore() -> Value {
     json!([
-        task("land_new_data", &[], json!({})),
-        task("has_new_file", &["land_new_data"], condition("{{tasks.land_new_data.values.number_new_files}}", "GreaterThan", "0")),
-        task("run_pipeline", &[], json!({"pipeline": {"name": "shop"}, "dependsOn": [{"task": "has_new_file", "outcome": "true"}]})),
-        task("log_no_data", &[], json!({"dependsOn": [{"task": "has_new_file", "outcome": "false"}]})),
-        task("list_tables", &["run_pipeline"], json!({"sql": {"pipeline": "shop", "statements": "SELECT 1"}})),
+        task("land_new_data", &[], &json!({})),
+        task("has_new_file", &["land_new_data"], &condition("{{tasks.land_new_data.values.number_new_files}}", "GreaterThan", "0")),
+        task("run_pipeline", &[], &json!({"pipeline": {"name": "shop"}, "dependsOn": [{"task": "has_new_file", "outcome": "true"}]})),
+        task("log_no_data", &[], &json!({"dependsOn": [{"task": "has_new_file", "outcome": "false"}]})),
+        task("list_tables", &["run_pipeline"], &json!({"sql": {"pipeline": "shop", "statements": "SELECT 1"}})),
         task(
             "tables_iterator",
             &["list_tables"],
-            json!({"forEach": {"inputs": "{{tasks.list_tables.values.tables}}", "concurrency": 4,
+            &json!({"forEach": {"inputs": "{{tasks.list_tables.values.tables}}", "concurrency": 4,
             "task": {"name": "analyze", "sql": {"pipeline": "shop", "statements": "SELECT 1", "parameters": {"table": "{{input.table_name}}"}}}}})
         ),
     ])
@@ -93,7 +93,7 @@ async fn j02_bookstore_without_files() -> anyhow::Result<()> {
 async fn j11_for_each_concurrency() -> anyhow::Result<()> {
     let scene = Scene::open("j11").await?;
     let each = json!({"forEach": {"inputs": "[0,1,2,3,4,5,6,7,8,9]", "concurrency": 3, "task": {"name": "one", "container": {"image": "i", "args": ["{{input}}"]}}}});
-    scene.job("loop", json!([task("each", &[], each)]), json!({})).await?;
+    scene.job("loop", json!([task("each", &[], &each)]), json!({})).await?;
     scene.pods.every(Script::new().starts().holds().completes());
     scene.run("r", "loop", json!({})).await?;
     for number in 0..10 {
@@ -115,7 +115,7 @@ async fn j12_for_each_partial_failure() -> anyhow::Result<()> {
     let scene = Scene::open("j12").await?;
     let each =
         json!({"forEach": {"inputs": "[0,1,2,3,4,5,6,7,8,9]", "concurrency": 5, "task": {"name": "one", "container": {"image": "i"}}}});
-    scene.job("loop", json!([task("each", &[], each)]), json!({})).await?;
+    scene.job("loop", json!([task("each", &[], &each)]), json!({})).await?;
     scene.pods.attempt("r-each-i6-1", fails());
     scene.run("r", "loop", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::Failed).await?;
@@ -135,7 +135,7 @@ async fn j14_values_roundtrip() -> anyhow::Result<()> {
     let scene = Scene::open("j14").await?;
     let args = json!({"container": {"image": "i", "args": [
         "{{tasks.a.values.number}}", "{{tasks.a.values.text}}", "{{tasks.a.values.object}}", "{{tasks.a.values.object.k}}", "{{tasks.a.result_state}}"]}});
-    scene.job("values", json!([task("a", &[], json!({})), task("b", &["a"], args)]), json!({})).await?;
+    scene.job("values", json!([task("a", &[], &json!({})), task("b", &["a"], &args)]), json!({})).await?;
     let left = Script::new().leaves("number", json!(2)).leaves("text", json!("no JSON")).leaves("object", json!({"k": [1]}));
     scene.pods.attempt("r-a-1", left.completes());
     scene.run("r", "values", json!({})).await?;
@@ -151,7 +151,7 @@ async fn j14_values_roundtrip() -> anyhow::Result<()> {
 async fn j15_value_of_failed_task() -> anyhow::Result<()> {
     let scene = Scene::open("j15").await?;
     let handler = json!({"runIf": "AllDone", "container": {"image": "i", "args": ["{{tasks.a.values.why}}"]}});
-    scene.job("values", json!([task("a", &[], json!({})), task("b", &["a"], handler)]), json!({})).await?;
+    scene.job("values", json!([task("a", &[], &json!({})), task("b", &["a"], &handler)]), json!({})).await?;
     scene.pods.attempt("r-a-1", Script::new().leaves("why", json!("empty file")).exits(10));
     scene.run("r", "values", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::SuccessWithFailures).await?;
@@ -165,7 +165,7 @@ async fn j15_value_of_failed_task() -> anyhow::Result<()> {
 async fn j18_reference_missing_at_run() -> anyhow::Result<()> {
     let scene = Scene::open("j18").await?;
     let args = json!({"container": {"image": "i", "args": ["{{tasks.a.values.never}}"]}});
-    scene.job("values", json!([task("a", &[], json!({})), task("b", &["a"], args)]), json!({})).await?;
+    scene.job("values", json!([task("a", &[], &json!({})), task("b", &["a"], &args)]), json!({})).await?;
     scene.run("r", "values", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::Failed).await?;
     let b = run.task("b");
@@ -179,8 +179,8 @@ async fn j22_j23_failures_are_retried_by_their_class() -> anyhow::Result<()> {
     let scene = Scene::open("j22").await?;
     let retry = json!({"retry": {"maxRetries": 2}});
     let sql = json!({"sql": {"statements": "SELECT 1"}, "retry": {"maxRetries": 2}});
-    scene.job("one", json!([task("t", &[], retry)]), json!({})).await?;
-    scene.job("query", json!([task("t", &[], sql)]), json!({})).await?;
+    scene.job("one", json!([task("t", &[], &retry)]), json!({})).await?;
+    scene.job("query", json!([task("t", &[], &sql)]), json!({})).await?;
     for (run, job, code, attempts) in
         [("any", "one", 1, 3), ("user", "one", 10, 1), ("lasting", "query", 12, 1), ("passing", "query", 20, 3), ("died", "query", 139, 2)]
     {
@@ -199,7 +199,7 @@ async fn j22_j23_failures_are_retried_by_their_class() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j24_eviction_not_counted() -> anyhow::Result<()> {
     let scene = Scene::open("j24").await?;
-    scene.job("one", json!([task("t", &[], json!({}))]), json!({})).await?;
+    scene.job("one", json!([task("t", &[], &json!({}))]), json!({})).await?;
     scene.pods.attempt("r-t-1", Script::new().starts().evicted().evicted().completes());
     scene.run("r", "one", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::Success).await?;
@@ -211,7 +211,7 @@ async fn j24_eviction_not_counted() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j25_attempt_timeout() -> anyhow::Result<()> {
     let scene = Scene::open("j25").await?;
-    let slow = |retry: Value| task("t", &[], json!({"timeoutSeconds": 2, "retry": retry}));
+    let slow = |retry: Value| task("t", &[], &json!({"timeoutSeconds": 2, "retry": retry}));
     scene.job("once", json!([slow(json!({}))]), json!({})).await?;
     scene.job("twice", json!([slow(json!({"maxRetries": 1, "onTimeout": true}))]), json!({})).await?;
     scene.pods.every(Script::new().starts().holds());
@@ -228,7 +228,7 @@ async fn j25_attempt_timeout() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j27_cancel_graceful_runs_cleanup() -> anyhow::Result<()> {
     let scene = Scene::open("j27").await?;
-    let tasks = json!([task("a", &[], json!({})), task("b", &["a"], json!({})), task("clean", &["b"], json!({"runIf": "AllDone"}))]);
+    let tasks = json!([task("a", &[], &json!({})), task("b", &["a"], &json!({})), task("clean", &["b"], &json!({"runIf": "AllDone"}))]);
     scene.job("work", tasks, json!({})).await?;
     for (how, clean) in [("Graceful", "SUCCESS"), ("Immediate", "CANCELED")] {
         let run = how.to_lowercase();
@@ -246,9 +246,9 @@ async fn j27_cancel_graceful_runs_cleanup() -> anyhow::Result<()> {
 async fn j28_cancel_reaches_children() -> anyhow::Result<()> {
     let scene = Scene::open("j28").await?;
     scene.pipeline("shop", json!({"updatePolicy": {"onChange": "None"}})).await?;
-    scene.job("inner", json!([task("deep", &[], json!({}))]), json!({})).await?;
+    scene.job("inner", json!([task("deep", &[], &json!({}))]), json!({})).await?;
     let tasks =
-        json!([task("update", &[], json!({"pipeline": {"name": "shop"}})), task("call", &[], json!({"runJob": {"name": "inner"}}))]);
+        json!([task("update", &[], &json!({"pipeline": {"name": "shop"}})), task("call", &[], &json!({"runJob": {"name": "inner"}}))]);
     scene.job("outer", tasks, json!({})).await?;
     scene.pods.every(Script::new().runs().holds());
     scene.run("r", "outer", json!({})).await?;
@@ -268,7 +268,7 @@ async fn j29_j30_j33_repairs() -> anyhow::Result<()> {
     let scene = Scene::open("j29").await?;
     let args =
         |image: &str| json!({"container": {"image": image, "args": ["{{tasks.a.values.n}} {{job.parameters.p}} {{job.repair_count}}"]}});
-    let tasks = |image: &str| json!([task("a", &[], json!({})), task("b", &["a"], args(image)), task("c", &["b"], json!({}))]);
+    let tasks = |image: &str| json!([task("a", &[], &json!({})), task("b", &["a"], &args(image)), task("c", &["b"], &json!({}))]);
     let parameters = json!({"parameters": [{"name": "p", "default": "first"}]});
     scene.job("work", tasks("wrong"), parameters.clone()).await?;
     scene.pods.attempt("r-a-1", Script::new().leaves("n", json!(7)).completes());
@@ -298,7 +298,7 @@ async fn j29_j30_j33_repairs() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j32_repair_lock() -> anyhow::Result<()> {
     let scene = Scene::open("j32").await?;
-    scene.job("work", json!([task("a", &[], json!({}))]), json!({})).await?;
+    scene.job("work", json!([task("a", &[], &json!({}))]), json!({})).await?;
     scene.run("r", "work", json!({})).await?;
     scene.run_ends("r", RunResultState::Success).await?;
     let ask = async |id: i32, dependents: bool| {
@@ -316,7 +316,7 @@ async fn j32_repair_lock() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j34_max_concurrent_and_queue() -> anyhow::Result<()> {
     let scene = Scene::open("j34").await?;
-    scene.job("work", json!([task("a", &[], json!({}))]), json!({"maxConcurrentRuns": 2})).await?;
+    scene.job("work", json!([task("a", &[], &json!({}))]), json!({"maxConcurrentRuns": 2})).await?;
     scene.pods.every(Script::new().starts().holds().completes());
     for number in 1..=5 {
         scene.run(&format!("r{number}"), "work", json!({})).await?;
@@ -338,7 +338,7 @@ async fn j34_max_concurrent_and_queue() -> anyhow::Result<()> {
 #[tokio::test]
 async fn j35_queue_limits() -> anyhow::Result<()> {
     let scene = Scene::open("j35").await?;
-    let tasks = json!([task("a", &[], json!({}))]);
+    let tasks = json!([task("a", &[], &json!({}))]);
     scene.pods.every(Script::new().starts().holds().completes());
     for (job, settings) in [
         ("off", json!({"queue": {"enabled": false}})),
@@ -368,9 +368,9 @@ async fn j35_queue_limits() -> anyhow::Result<()> {
 async fn j46_run_job_depth() -> anyhow::Result<()> {
     let scene = Scene::open("j46").await?;
     for (job, next) in [("one", "two"), ("two", "three"), ("three", "four"), ("four", "five")] {
-        scene.job(job, json!([task("call", &[], json!({"runJob": {"name": next}}))]), json!({})).await?;
+        scene.job(job, json!([task("call", &[], &json!({"runJob": {"name": next}}))]), json!({})).await?;
     }
-    scene.job("self", json!([task("call", &[], json!({"runJob": {"name": "self"}}))]), json!({})).await?;
+    scene.job("self", json!([task("call", &[], &json!({"runJob": {"name": "self"}}))]), json!({})).await?;
     scene.run("r", "one", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::Failed).await?;
     assert!(run.seen().message.unwrap().contains("one → two → three → four"));
@@ -385,8 +385,8 @@ async fn j53_status_is_bounded() -> anyhow::Result<()> {
     let scene = Scene::open("j53").await?;
     let each = json!({"forEach": {"inputs": serde_json::to_string(&(0..1000).collect::<Vec<_>>())?, "concurrency": 100,
         "task": {"name": "one", "condition": {"left": format!("{{{{input}}}}{}", "x".repeat(5000)), "op": "GreaterThan", "right": "1"}}}});
-    let mut tasks = vec![task("each", &[], each)];
-    tasks.extend((1..100).map(|number| task(&format!("t{number}"), &["each"], condition("a", "EqualTo", "b"))));
+    let mut tasks = vec![task("each", &[], &each)];
+    tasks.extend((1..100).map(|number| task(&format!("t{number}"), &["each"], &condition("a", "EqualTo", "b"))));
     scene.job("large", Value::Array(tasks), json!({})).await?;
     scene.run("r", "large", json!({})).await?;
     let run = scene.run_ends("r", RunResultState::Failed).await?;
@@ -400,10 +400,10 @@ async fn j53_status_is_bounded() -> anyhow::Result<()> {
 async fn what_is_missing_fails_its_task_with_the_name() -> anyhow::Result<()> {
     let scene = Scene::open("j-missing").await?;
     let tasks = json!([
-        task("update", &[], json!({"pipeline": {"name": "nowhere"}})),
-        task("query", &[], json!({"sql": {"pipeline": "nowhere", "statements": "SELECT 1"}})),
-        task("call", &[], json!({"runJob": {"name": "nobody"}})),
-        task("text", &[], json!({"sql": {"configMapRef": {"name": "texts", "key": "a.sql"}}})),
+        task("update", &[], &json!({"pipeline": {"name": "nowhere"}})),
+        task("query", &[], &json!({"sql": {"pipeline": "nowhere", "statements": "SELECT 1"}})),
+        task("call", &[], &json!({"runJob": {"name": "nobody"}})),
+        task("text", &[], &json!({"sql": {"configMapRef": {"name": "texts", "key": "a.sql"}}})),
     ]);
     scene.job("work", tasks, json!({})).await?;
     scene.run("r", "work", json!({})).await?;
@@ -430,7 +430,7 @@ async fn what_is_missing_fails_its_task_with_the_name() -> anyhow::Result<()> {
 async fn a_run_that_is_deleted_takes_what_it_made_along() -> anyhow::Result<()> {
     let scene = Scene::open("j-deleted").await?;
     scene.pipeline("shop", json!({"updatePolicy": {"onChange": "None"}})).await?;
-    scene.job("work", json!([task("update", &[], json!({"pipeline": {"name": "shop"}}))]), json!({})).await?;
+    scene.job("work", json!([task("update", &[], &json!({"pipeline": {"name": "shop"}}))]), json!({})).await?;
     scene.pods.every(Script::new().runs().holds());
     scene.run("r", "work", json!({})).await?;
     scene.pods.wait_started("r-update-1-a1").await?;

@@ -62,19 +62,7 @@ impl Sink {
         let rules = Rules { answer, wrapped, starttls, tls: acceptor() };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (rules, kept) = (rules.clone(), kept.clone());
-                tokio::spawn(async move {
-                    let mut letter = Received::default();
-                    let way: Box<dyn Way> = if rules.wrapped {
-                        letter.encrypted = true;
-                        let Ok(stream) = rules.tls.accept(stream).await else { return };
-                        Box::new(stream)
-                    } else {
-                        Box::new(stream)
-                    };
-                    let _ = talk(way, &rules, &mut letter).await;
-                    kept.lock().unwrap().push(letter);
-                });
+                tokio::spawn(serve(stream, rules.clone(), kept.clone()));
             }
         });
         Self { address, received }
@@ -98,6 +86,19 @@ fn acceptor() -> TlsAcceptor {
     let builder =
         ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
     TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap()))
+}
+
+/// One connection; nothing is kept of one that was not encrypted as it should be.
+async fn serve(stream: tokio::net::TcpStream, rules: Rules, kept: Arc<Mutex<Vec<Received>>>) {
+    let mut letter = Received { encrypted: rules.wrapped, ..Received::default() };
+    let way: Box<dyn Way> = if rules.wrapped {
+        let Ok(stream) = rules.tls.accept(stream).await else { return };
+        Box::new(stream)
+    } else {
+        Box::new(stream)
+    };
+    let _ = talk(way, &rules, &mut letter).await;
+    kept.lock().unwrap().push(letter);
 }
 
 async fn talk(way: Box<dyn Way>, rules: &Rules, letter: &mut Received) -> std::io::Result<()> {
