@@ -39,8 +39,8 @@ async fn the_kinds_are_kept_unless_asked_otherwise() -> anyhow::Result<()> {
         let kinds = objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition");
         kinds.map(|kind| kind["metadata"]["annotations"]["helm.sh/resource-policy"].as_str().map(str::to_string)).collect()
     };
-    assert_eq!(kinds(&chart.objects("{}").await?), vec![Some("keep".to_string()); 4]);
-    assert_eq!(kinds(&chart.objects("crds: {keep: false}").await?), vec![None; 4]);
+    assert_eq!(kinds(&chart.objects("{}").await?), vec![Some("keep".to_string()); 6]);
+    assert_eq!(kinds(&chart.objects("crds: {keep: false}").await?), vec![None; 6]);
     assert_eq!(kinds(&chart.objects("crds: {enabled: false}").await?), Vec::<Option<String>>::new());
     Ok(())
 }
