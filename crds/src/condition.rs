@@ -58,7 +58,7 @@ camel_words! {
     ConditionType {
         /// The object passed all checks that need no runner.
         Accepted,
-        /// The definition is valid: the graph for a pipeline, the place in it for a table.
+        /// The definition is valid: the graph for a pipeline, the place in it for a table; for a job, its watcher works too.
         Ready,
         /// The last update ended well.
         UpdateSucceeded,
@@ -82,6 +82,10 @@ camel_words! {
         Queued,
         /// The run ended well.
         Succeeded,
+        /// What the tasks of a job name is there.
+        ResolvedRefs,
+        /// The run of the job that ended last ended well.
+        LastRunSucceeded,
     }
 }
 
@@ -104,6 +108,10 @@ camel_words! {
         InvalidGraph,
         /// A text refers to something that does not exist, or not there.
         InvalidReference,
+        /// Jobs start one another by their ends in a circle.
+        InvalidTriggerCycle,
+        /// The SQL of a task cannot be read.
+        InvalidSql,
         /// Another pipeline has the same storage root, or one inside it.
         StorageConflict,
         /// Two Tables of a pipeline declare one dataset.
@@ -118,6 +126,10 @@ camel_words! {
         NotValidated,
         /// The pipeline is not there (yet).
         PipelineNotFound,
+        /// The job is not there (yet).
+        JobNotFound,
+        /// Everything that is named is there.
+        Resolved,
         /// A ConfigMap with definitions is not there (yet).
         ConfigMapNotFound,
         /// The operator lacks a right.
@@ -134,6 +146,8 @@ camel_words! {
         Idle,
         /// There was no update yet.
         NoUpdateYet,
+        /// No run has ended yet.
+        NoRunYet,
         /// The update ended well.
         UpdateCompleted,
         /// The update ended with an error.
@@ -224,8 +238,13 @@ impl ConditionType {
     ];
     /// The types of a PipelineUpdate.
     pub const PIPELINE_UPDATE: &'static [Self] = &[Self::Accepted, Self::Succeeded, Self::Reconciling, Self::Stalled];
+    /// The types of a Job.
+    pub const JOB: &'static [Self] =
+        &[Self::Accepted, Self::ResolvedRefs, Self::Ready, Self::LastRunSucceeded, Self::Reconciling, Self::Stalled, Self::Paused];
     /// The types of a JobRun.
     pub const JOB_RUN: &'static [Self] = &[Self::Accepted, Self::Queued, Self::Succeeded, Self::Reconciling, Self::Stalled];
+    /// The types of each kind, in the order of the reference page.
+    const BY_KIND: [&'static [Self]; 5] = [Self::PIPELINE, Self::TABLE, Self::PIPELINE_UPDATE, Self::JOB, Self::JOB_RUN];
 }
 
 /// The reference of condition types and reasons as Markdown.
@@ -235,13 +254,12 @@ pub fn reference() -> String {
          Every object says in `status.conditions` how it stands. `status` is `True`, `False` or `Unknown`; `reason` is one of the words below and is\n\
          meant for alerts; `message` is for people. `lastTransitionTime` changes only with `status`. An `observedGeneration` older than\n\
          `metadata.generation` means that the operator has not looked yet.\n\n\
-         ## Types\n\n| type | meaning | Pipeline | Table | PipelineUpdate | JobRun |\n|---|---|---|---|---|---|\n",
+         ## Types\n\n| type | meaning | Pipeline | Table | PipelineUpdate | Job | JobRun |\n|---|---|---|---|---|---|---|\n",
     );
     // Writing to a String cannot fail.
     for kind in ConditionType::ALL {
         let has = |types: &[ConditionType]| if types.contains(kind) { "yes" } else { "" };
-        let columns =
-            [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE, ConditionType::JOB_RUN].map(has).join(" | ");
+        let columns = ConditionType::BY_KIND.map(has).join(" | ");
         let _ = writeln!(out, "| `{kind}` | {} | {columns} |", kind.about());
     }
     out.push_str("\n## Reasons\n\n| reason | meaning |\n|---|---|\n");
@@ -385,9 +403,7 @@ mod tests {
             assert!(page.contains(&format!("| `{reason}` | {} |", reason.about())));
         }
         for kind in ConditionType::ALL {
-            let used = [ConditionType::PIPELINE, ConditionType::TABLE, ConditionType::PIPELINE_UPDATE, ConditionType::JOB_RUN]
-                .iter()
-                .any(|types| types.contains(kind));
+            let used = ConditionType::BY_KIND.iter().any(|types| types.contains(kind));
             assert!(used && page.contains(&format!("| `{kind}` |")), "{kind} is on no kind");
         }
     }

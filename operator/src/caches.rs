@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
-use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1 as batch, core::v1 as core};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{ResourceExt, core::PartialObjectMeta};
 
@@ -33,6 +33,8 @@ pub struct Caches {
     pub jobs: Cache<batch::Job>,
     /// Of attempts; also found by PipelineUpdate or JobRun.
     pub pods: Cache<core::Pod>,
+    /// Watchers of Jobs.
+    pub deployments: Cache<Deployment>,
     /// Metadata only.
     pub config_maps: Cache<PartialObjectMeta<core::ConfigMap>>,
 }
@@ -50,6 +52,7 @@ impl Caches {
             reports: Cache::new(watches, owner_of_report),
             jobs: Cache::new(watches, owner_of_job),
             pods: Cache::new(watches, owner_of_pod),
+            deployments: Cache::new(watches, |_| Vec::new()),
             config_maps: Cache::new(watches, |_| Vec::new()),
         }
     }
@@ -64,6 +67,7 @@ impl Caches {
             && self.reports.is_synced()
             && self.jobs.is_synced()
             && self.pods.is_synced()
+            && self.deployments.is_synced()
             && self.config_maps.is_synced()
     }
 }

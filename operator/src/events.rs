@@ -113,15 +113,15 @@ reasons! {
     RepairStarted,
     /// JobRun: a repair is not carried out.
     RepairRejected,
-    /// Pipeline, Table: the object passed the checks that need no runner.
+    /// Pipeline, Table, Job: the object passed the checks that need no runner.
     Accepted,
     /// Pipeline, Table: a field is wrong, or the stored object cannot be read.
     InvalidSpec,
     /// Pipeline: another pipeline has the storage root.
     StorageConflict,
-    /// Pipeline: no update starts by itself any more.
+    /// Pipeline, Job: nothing starts by itself any more.
     Suspended,
-    /// Pipeline: updates start by themselves again.
+    /// Pipeline, Job: updates or runs start by themselves again.
     Resumed,
     /// Pipeline, Table: the object went, data stayed.
     CleanupFailed,
@@ -133,7 +133,7 @@ reasons! {
     QuotaExceeded,
     /// Pipeline: tables were compacted and cleaned.
     MaintenanceCompleted,
-    /// Pipeline: instants of the schedule passed without update.
+    /// Pipeline, Job: instants of a schedule passed without update or run.
     MissedSchedules,
     /// Table: the dataset's table was made.
     Created,
@@ -143,6 +143,14 @@ reasons! {
     Inactive,
     /// Table: expectations failed in an update.
     QualityViolated,
+    /// Job: a field is wrong: no trigger fires and no run starts.
+    Invalid,
+    /// Job: a trigger made a run.
+    TriggerFired,
+    /// Job: what a trigger looks at cannot be seen, or its run cannot be made.
+    TriggerError,
+    /// Job: too many jobs led to the end that would have fired.
+    TriggerChainTooLong,
 }
 
 /// What people should know of an object.

@@ -12,7 +12,7 @@ use floe_crds::{
     state::RunState,
     table::Table,
 };
-use k8s_openapi::api::{batch::v1 as batch, core::v1 as core};
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1 as batch, core::v1 as core};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
 use crate::{
@@ -201,6 +201,14 @@ fn wake_owner<K: ResourceExt>(ctx: &Context, change: &Change<K>, is_over: fn(&K)
         if change.before.is_none() {
             wake_tables(ctx, &pipeline);
         }
+    }
+}
+
+/// Whether a Job is ready depends on its watcher.
+pub fn deployment_changed(ctx: &Context, change: &Change<Deployment>) {
+    let job = change.newest().and_then(|deployment| by_label(deployment.as_ref(), labels::JOB));
+    if let Some(job) = job {
+        ctx.queues.job.wake(&job, Wake::Event);
     }
 }
 

@@ -49,8 +49,10 @@ pub const SKIP_CLEANUP: &str = "floe.dev/skip-cleanup";
 pub const DECLARED_IN: &str = "floe.dev/declared-in";
 /// Annotation of a PipelineUpdate: the instant of the schedule that it was made for.
 pub const SCHEDULED_AT: &str = "floe.dev/scheduled-at";
-/// Annotation of a PipelineUpdate: the operator canceled it for another definition. A cancel without it is a person's.
+/// Annotation of a PipelineUpdate or a run: the operator canceled it for another definition. A cancel without it is a person's.
 pub const SUPERSEDED: &str = "floe.dev/superseded";
+/// Annotation of a continuous run: hash of the definition that it was made for.
+pub const DEFINITION: &str = "floe.dev/definition";
 /// Annotation of a request: version of its format.
 pub const PROTOCOL: &str = "floe.dev/protocol";
 

@@ -30,6 +30,7 @@ pub mod reference;
 pub mod reports;
 pub mod rights;
 pub mod root;
+pub mod runs;
 pub mod server;
 pub mod settings;
 pub mod shard;

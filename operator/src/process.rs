@@ -326,13 +326,19 @@ async fn until_ended(mut controllers: JoinSet<&'static str>, stop: &Cancellation
 }
 
 fn views(caches: &Arc<Caches>) -> Views {
-    let [pipelines, tables, updates, told] = std::array::from_fn(|_| Arc::clone(caches));
+    let [pipelines, tables, updates, told, jobs] = std::array::from_fn(|_| Arc::clone(caches));
     // Only what a runner says of its own attempt.
     let genuine = move || {
         let of = |update| reports::of_update(&told, &update).into_iter().map(|told| told.report);
         told.updates.all().into_iter().flat_map(of).collect()
     };
-    Views::new(move || pipelines.pipelines.all(), move || tables.tables.all(), move || updates.updates.all(), genuine)
+    Views::new(
+        move || pipelines.pipelines.all(),
+        move || tables.tables.all(),
+        move || updates.updates.all(),
+        genuine,
+        move || jobs.floe_jobs.all(),
+    )
 }
 
 /// What the HTTP server shows of the process.
@@ -346,14 +352,14 @@ struct View {
 
 impl View {
     /// Kind, objects, objects that cannot be read, whether the first list is complete.
-    fn kinds(&self) -> [(&'static str, usize, usize, bool); 9] {
+    fn kinds(&self) -> [(&'static str, usize, usize, bool); 10] {
         macro_rules! kinds {
             ($($name:literal $cache:ident),+) => {{
                 let caches = &self.caches;
                 [$(($name, caches.$cache.len(), caches.$cache.invalid(), caches.$cache.is_synced())),+]
             }};
         }
-        kinds!("ConfigMap" config_maps, "Job" jobs, "JobRun" job_runs, "Pipeline" pipelines, "PipelineUpdate" updates, "Pod" pods, "RunReport" reports, "Table" tables, "jobs.floe.dev" floe_jobs)
+        kinds!("ConfigMap" config_maps, "Deployment" deployments, "Job" jobs, "JobRun" job_runs, "Pipeline" pipelines, "PipelineUpdate" updates, "Pod" pods, "RunReport" reports, "Table" tables, "jobs.floe.dev" floe_jobs)
     }
 }
 

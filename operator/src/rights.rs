@@ -30,6 +30,7 @@ const WATCHED: &[Right] = &[
     ("floe.dev", "jobs/finalizers", &["update"]),
     ("floe.dev", "jobruns/finalizers", &["update"]),
     ("batch", "jobs", &["get", "list", "watch", "create", "delete"]),
+    ("apps", "deployments", &["get", "list", "watch", "create", "patch", "delete"]),
     ("", "pods", &["list", "watch", "delete"]),
     ("", "configmaps", &["get", "list", "watch", "create", "delete"]),
     ("", "serviceaccounts", &["get", "create", "patch"]),

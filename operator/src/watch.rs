@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use futures::StreamExt;
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{batch::v1 as batch, core::v1 as core},
+    api::{apps::v1::Deployment, batch::v1 as batch, core::v1 as core},
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -76,12 +76,20 @@ watched! {
     RunReport, "RunReport", reports, hub::report_changed;
     batch::Job, "Job", jobs, hub::job_changed, slim_job;
     core::Pod, "Pod", pods, hub::pod_changed, slim_pod;
+    Deployment, "Deployment", deployments, hub::deployment_changed, slim_deployment;
     PartialObjectMeta<core::ConfigMap>, "ConfigMap", config_maps, hub::config_map_changed;
 }
 
 /// Thousands of ended attempts are kept for an hour: their pod templates would be most of the memory.
 fn slim_job(job: &mut batch::Job) {
     if let Some(spec) = &mut job.spec {
+        spec.template = core::PodTemplateSpec::default();
+    }
+}
+
+/// Whether a watcher is as it should be tells an annotation.
+fn slim_deployment(deployment: &mut Deployment) {
+    if let Some(spec) = &mut deployment.spec {
         spec.template = core::PodTemplateSpec::default();
     }
 }
@@ -128,6 +136,7 @@ pub fn start(ctx: &Context, stop: &CancellationToken) -> JoinSet<&'static str> {
         spawn::<RunReport>(&mut tasks, ctx, scope, "", stop);
         spawn::<batch::Job>(&mut tasks, ctx, scope, &mine, stop);
         spawn::<core::Pod>(&mut tasks, ctx, scope, &mine, stop);
+        spawn::<Deployment>(&mut tasks, ctx, scope, &mine, stop);
         spawn::<PartialObjectMeta<core::ConfigMap>>(&mut tasks, ctx, scope, "", stop);
     }
     tasks

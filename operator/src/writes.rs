@@ -239,3 +239,22 @@ fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<Value,
     body["kind"] = json!(K::kind(&()));
     Ok(body)
 }
+
+/// True if everything that `wanted` says is so in `found`; what others added does not matter.
+pub fn holds<K: serde::Serialize>(found: Option<&K>, wanted: &K) -> bool {
+    let text = |object: &K| serde_json::to_value(object).unwrap_or_default();
+    found.is_some_and(|found| contains(&text(found), &text(wanted)))
+}
+
+/// True if everything in `wanted` is in `found`.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+        }
+        _ => found == wanted,
+    }
+}

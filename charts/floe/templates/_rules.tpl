@@ -36,6 +36,10 @@
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
+# One watcher for each job whose triggers look at folders or at tables of others.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
 # Exit codes and the reasons of waiting are read from pods; an immediate cancel deletes one.
 - apiGroups: [""]
   resources: [pods]

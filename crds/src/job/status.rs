@@ -35,6 +35,9 @@ pub struct JobStatus {
     /// The newest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
+    /// The run that ended last: until it `consecutiveFailures` is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ended_run: Option<LastRun>,
     /// When a run ended well the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_successful_time: Option<Time>,
@@ -91,7 +94,7 @@ pub struct TriggerStatus {
     /// Name of the trigger.
     #[schemars(length(min = 1, max = 40))]
     pub name: String,
-    /// The newest instant or event that was acted on, or let pass.
+    /// The instant of its newest run; of a trigger on events when that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_fire_time: Option<Time>,
     /// When it fires next, as far as is known.

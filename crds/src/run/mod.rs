@@ -20,3 +20,5 @@ pub mod step;
 mod tests;
 pub mod texts;
 pub mod values;
+
+pub use step::detail;

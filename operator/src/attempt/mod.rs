@@ -17,12 +17,12 @@ use std::fmt;
 use floe_crds::condition::Reason;
 pub use job::{JobParts, disruptions_are_ignored, job};
 pub use names::{
-    attempt_number, cleanup_label, cleanup_name, is_cleanup_of, job_name, own_account, request_name, service_account, storage_label,
-    volumes,
+    attempt_number, cleanup_label, cleanup_name, is_cleanup_of, job_account, job_name, own_account, request_name, service_account,
+    storage_label, volumes,
 };
 pub use project::{ConfigMapKeys, project_files};
 pub use request::{RequestParts, request, request_config_map, requested, requested_pipeline, requested_table};
-pub use template::pod_template;
+pub use template::{pod_template, watch_pod};
 
 /// Name of the container that runs updates.
 pub const RUNNER: &str = "runner";

@@ -54,6 +54,11 @@ pub fn own_account(pipeline: &Pipeline) -> String {
     format!("floe-{}", pipeline.name_any())
 }
 
+/// The service account that is made for the pods of a Job, and the binding of its rights.
+pub fn job_account(job: &str) -> String {
+    format!("floe-job-{job}")
+}
+
 /// The service account of the pipeline's runners.
 pub fn service_account(pipeline: &Pipeline) -> String {
     pipeline.spec.runner.service_account_name.clone().unwrap_or_else(|| own_account(pipeline))

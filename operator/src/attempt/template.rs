@@ -40,6 +40,51 @@ pub fn pod_template(settings: &Settings, pipeline: &Pipeline) -> Result<PodTempl
     typed(template)
 }
 
+/// The template of the pod that watches the triggers of a Job: below the operator's template, below `own`. Its request has no name yet.
+pub fn watch_pod(
+    settings: &Settings,
+    account: &str,
+    environment_from: &[Value],
+    own: Option<&Map<String, Value>>,
+) -> Result<PodTemplateSpec, Refused> {
+    let container = json!({
+        "name": RUNNER,
+        "image": settings.runner_image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["watch", "--request", REQUEST_PATH],
+        "env": runner_environment(settings, RUNNER),
+        "envFrom": environment_from,
+        "resources": {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": restricted(true),
+        "terminationMessagePath": TERMINATION_LOG,
+        "volumeMounts": [
+            {"name": "request", "mountPath": REQUEST, "readOnly": true},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "token", "mountPath": TOKEN, "readOnly": true},
+        ],
+    });
+    let spec = json!({
+        "serviceAccountName": account,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": pod_security(),
+        "containers": [container],
+        "volumes": [
+            {"name": "request", "configMap": {"name": "", "items": [{"key": REQUEST_KEY, "path": REQUEST_KEY}]}},
+            {"name": "tmp", "emptyDir": {}},
+            token_volume(),
+        ],
+    });
+    let mut template = Map::from_iter([("spec".to_string(), spec)]);
+    if let Some(operators) = &settings.runner_pod_template {
+        overlay::merge(&mut template, overlay::checked(operators, "the operator's pod template")?);
+    }
+    if let Some(own) = own {
+        overlay::merge(&mut template, own);
+    }
+    typed(template)
+}
+
 fn check_runner(pipeline: &Pipeline) -> Result<(), Refused> {
     for (at, variable) in pipeline.spec.runner.env.iter().enumerate() {
         let path = format!("spec.runner.env[{at}]");

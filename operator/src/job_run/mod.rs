@@ -3,6 +3,7 @@
 
 mod apply;
 mod attempts;
+mod counts;
 mod news;
 mod observe;
 mod pods;

@@ -1,12 +1,13 @@
-//! Tells of transitions: Events on the run, one log line each.
+//! Tells of transitions: Events on the run, metrics, one log line each.
 
 use floe_crds::{
     job_run::{JobRunStatus, RepairState, TaskStatus},
     state::{RunResultState, RunState, TaskResultState, TaskState},
 };
 
-use super::observe::Observed;
+use super::{counts, observe::Observed};
 use crate::{
+    caches,
     context::Context,
     events::{EventReason, News, Severity},
     hub::reference,
@@ -90,5 +91,9 @@ pub fn tell(ctx: &Context, seen: &Observed, new: &JobRunStatus) {
     for news in news(&seen.status, new) {
         tracing::info!(reason = news.reason.as_str(), note = news.note, "run");
         ctx.recorder.publish(reference(seen.run.as_ref()), news, None);
+    }
+    let job = caches::job_of_run(&seen.run);
+    for event in counts::events(&seen.run, &seen.status, new) {
+        ctx.metrics.job_event(&job, &event);
     }
 }

@@ -367,6 +367,63 @@ pub mod pipeline {
     ];
 }
 
+/// Families of Jobs. All have the labels `namespace` and `job` before their own, but for `SCHEDULE_DELAY`.
+pub mod job {
+    use super::{Family, Kind, family};
+
+    const RUN_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0];
+    const QUEUE_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0];
+    const DELAY_SECONDS: &[f64] = &[0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+    pub const INFO: Family = family("floe_job_info", Kind::Gauge, &[], "One per job; always 1.");
+    pub const RUNS: Family = family("floe_job_runs_total", Kind::Counter, &["result", "trigger"], "Runs that ended.");
+    pub const RUN_DURATION: Family =
+        family("floe_job_run_duration_seconds", Kind::Histogram(RUN_SECONDS), &["result"], "Time from the start of a run to its end.");
+    pub const RUN_QUEUE: Family =
+        family("floe_job_run_queue_seconds", Kind::Histogram(QUEUE_SECONDS), &[], "Time from the creation of a run to its start.");
+    pub const ACTIVE: Family = family("floe_job_active_runs", Kind::Gauge, &[], "Runs that go on.");
+    pub const QUEUED: Family = family("floe_job_queued_runs", Kind::Gauge, &[], "Runs that wait.");
+    pub const LAST_SUCCESS: Family =
+        family("floe_job_last_success_timestamp_seconds", Kind::Gauge, &[], "Unix time at which a run ended well the last time.");
+    pub const NEXT_RUN: Family =
+        family("floe_job_next_run_timestamp_seconds", Kind::Gauge, &[], "Unix time of the next instant of the triggers by the clock.");
+    pub const FAILURES: Family = family("floe_job_consecutive_failures", Kind::Gauge, &[], "Runs that failed in a row.");
+    pub const TASK_ATTEMPTS: Family =
+        family("floe_job_task_attempts_total", Kind::Counter, &["kind", "result"], "Attempts of tasks that ended.");
+    pub const REPAIRS: Family = family("floe_job_repairs_total", Kind::Counter, &["result"], "Repairs that ended.");
+    pub const TRIGGER_FIRES: Family = family("floe_job_trigger_fires_total", Kind::Counter, &["trigger"], "Runs that triggers made.");
+    pub const TRIGGER_ERRORS: Family = family(
+        "floe_job_trigger_errors_total",
+        Kind::Counter,
+        &["trigger"],
+        "Times at which a trigger could not see what it looks at, or its run could not be made.",
+    );
+    pub const SCHEDULE_DELAY: Family = family(
+        "floe_job_schedule_delay_seconds",
+        Kind::Histogram(DELAY_SECONDS),
+        &[],
+        "Time from an instant of a trigger by the clock to its run, over all jobs.",
+    );
+
+    /// All of them, by name.
+    pub const ALL: &[Family] = &[
+        ACTIVE,
+        FAILURES,
+        INFO,
+        LAST_SUCCESS,
+        NEXT_RUN,
+        QUEUED,
+        REPAIRS,
+        RUN_DURATION,
+        RUN_QUEUE,
+        RUNS,
+        SCHEDULE_DELAY,
+        TASK_ATTEMPTS,
+        TRIGGER_ERRORS,
+        TRIGGER_FIRES,
+    ];
+}
+
 /// Families that the library for processes exports on Linux, with their help for the reference page.
 pub const PROCESS: &[Family] = &[
     family("process_cpu_seconds_total", Kind::Counter, &[], "Processor time of the process."),

@@ -1,7 +1,8 @@
-//! What the process counts and measures. Families of the process itself are in one registry; those of pipelines and tables are computed from the
+//! What the process counts and measures. Families of the process itself are in one registry; those of pipelines, tables and jobs are computed from the
 //! caches and from what runners reported, when someone asks, so that objects that are gone leave no series behind.
 
 mod families;
+mod jobs;
 mod objects;
 mod products;
 pub mod reference;
@@ -23,12 +24,14 @@ use floe_crds::{
     state::{Cause, UpdateState},
 };
 use jiff::Timestamp;
+use jobs::JobCounts;
+pub use jobs::JobEvent;
 pub use objects::Views;
 use products::Products;
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
 pub use text::parse_labels;
 
-use crate::{error::ErrorClass, limits::Limit};
+use crate::{error::ErrorClass, key::Key, limits::Limit};
 
 /// How fine the metrics of pipelines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,7 @@ struct Inner {
     registry: Registry,
     operator: OperatorFamilies,
     products: Mutex<Products>,
+    jobs: Mutex<JobCounts>,
     views: OnceLock<Views>,
     threads: AtomicUsize,
 }
@@ -114,8 +118,14 @@ impl Metrics {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let operator = OperatorFamilies::new(&registry)?;
         operator.touch();
-        let inner =
-            Inner { registry, operator, products: Mutex::new(Products::new(detail)), views: OnceLock::new(), threads: AtomicUsize::new(0) };
+        let inner = Inner {
+            registry,
+            operator,
+            products: Mutex::new(Products::new(detail)),
+            jobs: Mutex::default(),
+            views: OnceLock::new(),
+            threads: AtomicUsize::new(0),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -131,6 +141,7 @@ impl Metrics {
         if let Some(views) = self.inner.views.get().filter(|_| self.leads()) {
             let snapshot = views.snapshot(now);
             text.push_str(&lock(&self.inner.products).expose(&snapshot));
+            text.push_str(&lock(&self.inner.jobs).expose(&views.jobs()));
         }
         Ok(text)
     }
@@ -264,6 +275,16 @@ impl Metrics {
     /// An update ended in `result`, after `duration` if it had started.
     pub fn update_ended(&self, namespace: &str, pipeline: &str, result: UpdateState, cause: Cause, duration: Option<Duration>) {
         lock(&self.inner.products).update_ended(namespace, pipeline, result, cause, duration);
+    }
+
+    /// Something happened to a Job or one of its runs.
+    pub fn job_event(&self, job: &Key, event: &JobEvent<'_>) {
+        lock(&self.inner.jobs).count(job, event);
+    }
+
+    /// The run of an instant of a trigger was made so long after it.
+    pub fn schedule_delay(&self, delay: Duration) {
+        lock(&self.inner.jobs).delayed(delay);
     }
 
     /// An update makes another attempt.

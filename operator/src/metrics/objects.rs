@@ -7,6 +7,7 @@ use std::{
 
 use floe_crds::{
     condition::{self, ConditionType, Status},
+    job::Job,
     pipeline::{Mode, Pipeline},
     pipeline_update::PipelineUpdate,
     run_report::{FlowReport, RunReport, RunReportSpec},
@@ -30,6 +31,7 @@ pub struct Views {
     tables: View<Table>,
     updates: View<PipelineUpdate>,
     reports: View<RunReport>,
+    jobs: View<Job>,
 }
 
 impl Views {
@@ -39,8 +41,19 @@ impl Views {
         tables: impl Fn() -> Vec<Arc<Table>> + Send + Sync + 'static,
         updates: impl Fn() -> Vec<Arc<PipelineUpdate>> + Send + Sync + 'static,
         reports: impl Fn() -> Vec<Arc<RunReport>> + Send + Sync + 'static,
+        jobs: impl Fn() -> Vec<Arc<Job>> + Send + Sync + 'static,
     ) -> Self {
-        Self { pipelines: Box::new(pipelines), tables: Box::new(tables), updates: Box::new(updates), reports: Box::new(reports) }
+        Self {
+            pipelines: Box::new(pipelines),
+            tables: Box::new(tables),
+            updates: Box::new(updates),
+            reports: Box::new(reports),
+            jobs: Box::new(jobs),
+        }
+    }
+
+    pub(super) fn jobs(&self) -> Vec<Arc<Job>> {
+        (self.jobs)()
     }
 
     pub(super) fn pipelines(&self) -> Vec<Arc<Pipeline>> {

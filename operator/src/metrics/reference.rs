@@ -17,7 +17,13 @@ pub fn page() -> String {
          of a pipeline have series of their own; the rest is summed under `_other`.\n\n",
     );
     table(families::pipeline::ALL, &mut out);
-    out.push_str("\n## Operator\n\n`controller` is pipeline, update or table.\n\n");
+    out.push_str(
+        "\n## Jobs\n\n\
+         Only the operator that holds the lease exports these. All but `floe_job_schedule_delay_seconds` have the labels `namespace` and `job`. `result` is\n\
+         the word of the API in lower case, or `skipped`; `trigger` of runs is the word of the reference `job.trigger.type`, of triggers their name.\n\n",
+    );
+    table(families::job::ALL, &mut out);
+    out.push_str("\n## Operator\n\n`controller` is pipeline, update, table, job or job_run.\n\n");
     table(families::operator::ALL, &mut out);
     out.push_str("\n## Process\n\n");
     table(families::PROCESS, &mut out);

@@ -96,7 +96,7 @@ fn leader(detail: Detail, pipelines: Vec<Arc<floe_crds::pipeline::Pipeline>>, re
     let metrics = Metrics::new(detail).unwrap();
     metrics.leader(true);
     let updates = vec![update("bookstore-u0", "00:06:00"), update("bookstore-u1", "00:08:10")];
-    metrics.watch(Views::new(move || pipelines.clone(), || vec![table()], move || updates.clone(), move || reports.clone()));
+    metrics.watch(Views::new(move || pipelines.clone(), || vec![table()], move || updates.clone(), move || reports.clone(), Vec::new));
     metrics
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use floe_crds::pipeline_update::PipelineUpdate;
 use k8s_openapi::api::{batch::v1 as batch, policy::v1::PodDisruptionBudget};
 use kube::ResourceExt;
-use serde_json::Value;
 
 use super::{
     cleanup::{self, FINALIZER, Step},
@@ -17,7 +16,7 @@ use super::{
     },
     validate::Verdict,
 };
-use crate::{labels, owner, updates};
+use crate::{labels, owner, updates, writes::holds};
 
 /// The most Tables that one look makes, changes or deletes: it must end in time.
 const MOST_TABLES: usize = 200;
@@ -160,23 +159,5 @@ impl super::observe::Found {
         let account = beside.account.as_ref().is_none_or(|wanted| holds(self.account.as_ref(), wanted));
         let budget = beside.budget.as_ref().is_none_or(|wanted| holds(self.budget.as_ref(), wanted));
         account && budget && holds(self.binding.as_ref(), &beside.binding)
-    }
-}
-
-fn holds<K: serde::Serialize>(found: Option<&K>, wanted: &K) -> bool {
-    let text = |object: &K| serde_json::to_value(object).unwrap_or_default();
-    found.is_some_and(|found| contains(&text(found), &text(wanted)))
-}
-
-/// True if everything in `wanted` is in `found`.
-fn contains(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
-        }
-        (Value::Array(found), Value::Array(wanted)) => {
-            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
-        }
-        _ => found == wanted,
     }
 }

@@ -25,11 +25,6 @@ use crate::{
 /// The label by which Kueue finds the queue of a batch/v1 Job.
 const QUEUE_NAME: &str = "kueue.x-k8s.io/queue-name";
 
-/// The service account of the pods of a Job that names none.
-pub fn own_account(job: &str) -> String {
-    format!("floe-job-{job}")
-}
-
 /// Namespace, labels and owner of what is made for an attempt.
 pub fn metadata(run: &JobRun, attempt: &Attempt) -> ObjectMeta {
     let mut all = labels::of_run(&caches::job_of_run(run).name, &run.name_any());

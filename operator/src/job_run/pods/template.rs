@@ -11,10 +11,9 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, PodTemplateSpec, Projecte
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::own_account;
 use crate::{
     attempt::{
-        REPORTER, RUNNER, Refused, TASK_CONTAINER, TOKEN, overlay, pod_template, request_name,
+        REPORTER, RUNNER, Refused, TASK_CONTAINER, TOKEN, job_account, overlay, pod_template, request_name,
         template::{REQUEST_PATH, pod_security, resources, restricted, runner_environment, token_volume, typed, variable},
     },
     caches, labels,
@@ -96,7 +95,7 @@ fn with_overlays(mut template: Map<String, Value>, attempt: &Attempt) -> Result<
 }
 
 fn account(run: &JobRun, pod: &PodSettings) -> String {
-    pod.service_account_name.clone().unwrap_or_else(|| own_account(&caches::job_of_run(run).name))
+    pod.service_account_name.clone().unwrap_or_else(|| job_account(&caches::job_of_run(run).name))
 }
 
 /// The program of the task. It has no token: only the side-car talks to the API server.
