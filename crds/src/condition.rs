@@ -86,6 +86,8 @@ camel_words! {
         ResolvedRefs,
         /// The run of the job that ended last ended well.
         LastRunSucceeded,
+        /// The run takes too long, or its pipelines lag behind.
+        HealthWarning,
     }
 }
 
@@ -140,6 +142,8 @@ camel_words! {
         SucceededWithFailures,
         /// The run never started.
         Skipped,
+        /// A number is above what `health` allows.
+        AboveLimit,
         /// Work is going on.
         Progressing,
         /// Nothing is due.
@@ -242,7 +246,7 @@ impl ConditionType {
     pub const JOB: &'static [Self] =
         &[Self::Accepted, Self::ResolvedRefs, Self::Ready, Self::LastRunSucceeded, Self::Reconciling, Self::Stalled, Self::Paused];
     /// The types of a JobRun.
-    pub const JOB_RUN: &'static [Self] = &[Self::Accepted, Self::Queued, Self::Succeeded, Self::Reconciling, Self::Stalled];
+    pub const JOB_RUN: &'static [Self] = &[Self::Accepted, Self::Queued, Self::Succeeded, Self::HealthWarning, Self::Reconciling, Self::Stalled];
     /// The types of each kind, in the order of the reference page.
     const BY_KIND: [&'static [Self]; 5] = [Self::PIPELINE, Self::TABLE, Self::PIPELINE_UPDATE, Self::JOB, Self::JOB_RUN];
 }

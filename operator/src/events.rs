@@ -113,6 +113,10 @@ reasons! {
     RepairStarted,
     /// JobRun: a repair is not carried out.
     RepairRejected,
+    /// JobRun: a request or a letter was given up.
+    NotificationFailed,
+    /// JobRun: it takes too long, or its pipelines lag behind.
+    HealthWarning,
     /// Pipeline, Table, Job: the object passed the checks that need no runner.
     Accepted,
     /// Pipeline, Table: a field is wrong, or the stored object cannot be read.

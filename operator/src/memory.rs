@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floe_crds::run::scene::Snapshot;
+use floe_crds::{job::HealthMetric, run::scene::Snapshot};
 use jiff::Timestamp;
 
 use crate::{clock, key::Key};
@@ -42,6 +42,8 @@ struct Inner {
     foreign: HashMap<Key, Instant>,
     /// What runs took of their Jobs, by uid of the run and number of the repair, and when it was last asked for.
     snapshots: HashMap<(String, i32), (Arc<Snapshot>, Instant)>,
+    /// Backlogs of runs by their uid, with the times of looks.
+    backlogs: HashMap<(String, HealthMetric), Vec<(Timestamp, i64)>>,
 }
 
 impl Memory {
@@ -111,6 +113,17 @@ impl Memory {
         inner.snapshots.retain(|_, (_, used)| used.elapsed() < BELIEVED);
         inner.snapshots.insert((uid.to_string(), repair), (snapshot.clone(), clock::instant()));
         snapshot
+    }
+
+    /// Notes the backlog of a run, and gives what was noted of it in the last ten minutes. Runs that nobody has looked at for so long are forgotten.
+    pub fn backlog(&self, uid: &str, metric: HealthMetric, now: Timestamp, number: i64) -> Vec<(Timestamp, i64)> {
+        let mut inner = self.inner();
+        let young = |at: &Timestamp| now.duration_since(*at).as_secs() <= 600;
+        inner.backlogs.retain(|_, numbers| numbers.last().is_some_and(|(at, _)| young(at)));
+        let numbers = inner.backlogs.entry((uid.to_string(), metric)).or_default();
+        numbers.retain(|(at, _)| young(at));
+        numbers.push((now, number));
+        numbers.clone()
     }
 
     /// What is known of the objects beside a Pipeline, and of these ConfigMaps, may be wrong.

@@ -26,7 +26,7 @@ impl HealthRule {
 }
 
 /// What is measured of a run.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HealthMetric {
     /// Seconds since it has started to run.
     RunDurationSeconds,

@@ -40,7 +40,7 @@ pub struct Applied {
 /// Takes steps and carries them out.
 pub async fn apply(ctx: &Context, seen: &mut Observed) -> Result<Applied, Error> {
     let (name, uid) = (seen.run.name_any(), seen.run.uid().unwrap_or_default());
-    let mut base = seen.status.clone();
+    let mut base = seen.base.clone();
     let mut wake = seen.wake;
     let mut again: Option<Duration> = None;
     for _ in 0..MAX_STEPS {

@@ -4,7 +4,9 @@
 mod apply;
 mod attempts;
 mod counts;
+mod health;
 mod news;
+mod notices;
 mod observe;
 mod pods;
 mod remains;
@@ -17,19 +19,26 @@ use crate::{context::Context, controller::Next, error::Error, key::Key};
 
 /// Brings one run a step further.
 pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
-    let Some(mut seen) = observe::observe(&ctx, &key).await? else { return Ok(Next::Gone) };
+    let Some(mut seen) = observe::observe(&ctx, &key).await? else {
+        ctx.deliveries.forget(&key);
+        return Ok(Next::Gone);
+    };
     if seen.is_paused() {
         return Ok(Next::Settled);
     }
     remains::hold(&ctx, &seen).await?;
+    notices::fold(&ctx, &key, &mut seen);
     let applied = apply::apply(&ctx, &mut seen).await?;
-    let status = status::status(&seen, applied.status);
+    let mut status = status::status(&seen, applied.status);
+    let warn_again = health::judge(&ctx, &seen, &mut status);
+    notices::note(&ctx, &seen, &mut status);
     if status != seen.status {
         let _: floe_crds::job_run::JobRun = ctx.write_status(seen.run.as_ref(), &status).await?;
     }
     news::tell(&ctx, &seen, &status);
+    let try_again = notices::start(&ctx, &seen, &status);
     remains::clear(&ctx, &seen, &status).await?;
-    Ok(next(&seen, applied.wake))
+    Ok(next(&seen, [applied.wake, warn_again, try_again].into_iter().flatten().min()))
 }
 
 fn next(seen: &observe::Observed, wake: Option<jiff::Timestamp>) -> Next {

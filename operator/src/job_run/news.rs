@@ -1,6 +1,7 @@
 //! Tells of transitions: Events on the run, metrics, one log line each.
 
 use floe_crds::{
+    condition::{self, ConditionType},
     job_run::{JobRunStatus, RepairState, TaskStatus},
     state::{RunResultState, RunState, TaskResultState, TaskState},
 };
@@ -49,7 +50,15 @@ pub fn news(old: &JobRunStatus, new: &JobRunStatus) -> Vec<News> {
             told.push(News::new(Severity::Normal, EventReason::TaskRetrying, note));
         }
     }
+    if is_warned(new) && !is_warned(old) {
+        let said = condition::find(&new.conditions, ConditionType::HealthWarning).map(|warning| warning.message.clone());
+        told.push(News::new(Severity::Warning, EventReason::HealthWarning, said.unwrap_or_default()));
+    }
     told
+}
+
+fn is_warned(status: &JobRunStatus) -> bool {
+    condition::is_true(&status.conditions, ConditionType::HealthWarning)
 }
 
 /// A task that failed itself.

@@ -40,6 +40,8 @@ pub struct Observed {
     pub run: Arc<JobRun>,
     /// The status as it was read.
     pub status: JobRunStatus,
+    /// The same with what tries of notifications came to.
+    pub base: JobRunStatus,
     pub job: Option<Arc<Job>>,
     /// Name and uid of the Job, also of one that is gone.
     pub job_uid: String,
@@ -52,6 +54,7 @@ pub struct Observed {
     pub places: usize,
     pub limits: Limits,
     pub cluster_id: Arc<str>,
+    pub console_url: String,
     /// An awaited report says when to look again.
     pub wake: Option<Timestamp>,
     pub now: Timestamp,
@@ -72,7 +75,7 @@ impl Observed {
             outputs: &self.outputs,
             limits: self.limits,
             places: self.places,
-            workspace: WorkspaceFacts { id: &self.cluster_id, url: "" },
+            workspace: WorkspaceFacts { id: &self.cluster_id, url: &self.console_url },
             is_deleted: self.is_deleted(),
             now: self.now,
         }
@@ -124,12 +127,14 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
             .or_else(|| owner::controller(run.as_ref()).map(|owner| owner.uid.clone()))
             .unwrap_or_default(),
         cluster_id: ctx.cluster_id.clone(),
+        console_url: ctx.settings.console_url.clone(),
         wake,
         attempts,
         children,
         snapshot,
         next,
         job,
+        base: status.clone(),
         status,
         run,
         now,
