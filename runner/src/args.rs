@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::Styles, builder::styling::AnsiColor};
 use floe_crds::state::EventLevel;
+use k8s_openapi::jiff::Timestamp;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -148,8 +149,6 @@ pub struct Run {
     /// Go on until Ctrl-C or SIGTERM: look for new data every `pipelines.trigger.interval`, as with `mode: Continuous`
     #[arg(long)]
     pub continuous: bool,
-    #[arg(long, hide = true, value_name = "NAME")]
-    pub job: Option<String>,
     /// Carry out the request of an operator, as in a pod; a PATH other than `.` stands for its project folder
     #[arg(long, value_name = "FILE", conflicts_with_all = SELECTION)]
     pub request: Option<PathBuf>,
@@ -162,8 +161,59 @@ pub struct Run {
     #[command(flatten)]
     pub selection: SelectionArguments,
     #[command(flatten)]
+    pub job: JobArguments,
+    #[command(flatten)]
     pub project: Project,
 }
+
+/// A run of a Job in the place of an update. `--param` sets its parameters.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Jobs")]
+pub struct JobArguments {
+    /// Run this Job of the project here, without a cluster; its triggers are ignored
+    #[arg(long, value_name = "NAME", conflicts_with_all = UPDATES_ONLY)]
+    pub job: Option<String>,
+    /// Only these tasks
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', requires = "job", conflicts_with = "repair")]
+    pub only: Vec<String>,
+    /// Repair an earlier run (latest, its id or its name): what failed runs again, what succeeded stays. An interrupted run goes on
+    #[arg(long, value_name = "RUN", requires = "job")]
+    pub repair: Option<String>,
+    /// With --repair: these tasks, not those that failed
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', requires = "repair")]
+    pub tasks: Vec<String>,
+    /// With --repair: also what depends on them
+    #[arg(long, requires = "repair")]
+    pub dependents: bool,
+    /// The instant of {{job.trigger.time}}, e.g. 2026-01-31T02:00:00Z
+    #[arg(long, value_name = "INSTANT", requires = "job", conflicts_with = "repair")]
+    pub trigger_time: Option<Timestamp>,
+    /// Most tasks that run at once [default: 4]
+    #[arg(long, value_name = "NUMBER", requires = "job", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_parallel_tasks: Option<u16>,
+    /// Send notifications whose address the Job says plainly; without it all are only printed
+    #[arg(long, requires = "job")]
+    pub notify: bool,
+    /// What runs images: docker, podman or a path [default: the first that is there]
+    #[arg(long, value_name = "PROGRAM", requires = "job")]
+    pub container_runtime: Option<String>,
+}
+
+/// What belongs to one update, not to a Job.
+const UPDATES_ONLY: [&str; 12] = [
+    "refresh",
+    "refresh_flow",
+    "full_refresh",
+    "full_refresh_all",
+    "reset_checkpoint",
+    "cascade",
+    "development",
+    "dry_run",
+    "continuous",
+    "request",
+    "report",
+    "pipeline",
+];
 
 /// A request says itself what takes part.
 const SELECTION: [&str; 7] = ["refresh", "refresh_flow", "full_refresh", "full_refresh_all", "reset_checkpoint", "cascade", "development"];
@@ -182,6 +232,9 @@ Examples:
   floe run shop --full-refresh bronze      empty it, read everything again
   floe run shop --dry-run                  the plan of changes
   floe run shop --set dataset_path=/data   with another value of ${dataset_path}
+  floe run shop --job nightly              run a Job: its tasks in their order
+  floe run shop --job nightly --repair latest
+                                           run again what failed in its latest run
   floe run shop --output json | jq .message";
 
 /// What a run brings up to date; all empty means everything.

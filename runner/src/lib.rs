@@ -9,6 +9,7 @@ pub mod execute;
 pub mod failpoint;
 pub mod failure;
 pub mod functions;
+pub mod job;
 pub mod keyed;
 pub mod maintain;
 pub mod observe;

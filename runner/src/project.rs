@@ -2,6 +2,7 @@
 
 mod files;
 pub mod given;
+pub mod jobs;
 mod manifest;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "the fields say what they are")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -77,6 +77,8 @@ pub struct RunSettings {
     pub stop_within: Option<Duration>,
     /// The update that an operator has created; `None`: this process creates one.
     pub requested: Option<Arc<Requested>>,
+    /// The id of the update; `None`: a new one.
+    pub update_id: Option<String>,
     /// Care for the tables instead of new data (`floe maintain`).
     pub maintain: bool,
 }
@@ -104,6 +106,8 @@ pub struct Environment {
     pub in_cluster: bool,
     /// All variables whose names are reserved: parameters of a request are among them.
     pub reserved: BTreeMap<String, String>,
+    /// The names of all variables: programs of Jobs inherit them.
+    pub names: BTreeSet<String>,
 }
 
 /// The pod that runs the process.
@@ -119,6 +123,7 @@ impl Environment {
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut environment = Self::default();
         for (key, value) in variables {
+            environment.names.insert(key.clone());
             if let Some(name) = key.strip_prefix("FLOE_PARAM_") {
                 environment.parameters.insert(name.to_string(), value);
             } else if is_store_option(&key) {
@@ -156,6 +161,11 @@ impl Environment {
         }
     }
 
+    /// Names of variables that speak to this process, and not to what it starts.
+    pub fn own_variables(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str).filter(|name| name.starts_with("FLOE_"))
+    }
+
     /// Processors that the process may keep busy.
     pub fn parallelism(&self) -> usize {
         let machine = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -163,7 +173,7 @@ impl Environment {
     }
 
     /// Who runs the process.
-    fn run_as(&self) -> String {
+    pub fn run_as(&self) -> String {
         self.user.clone().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
     }
 
@@ -217,6 +227,7 @@ impl RunSettings {
             stop: StopSignal::default(),
             stop_within: None,
             requested: None,
+            update_id: None,
             maintain: false,
         }
     }

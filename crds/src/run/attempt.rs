@@ -1,6 +1,7 @@
 //! What follows the end of an attempt: another one, or the result of the task.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     job::{EffectiveRetry, RetryOn},
@@ -11,7 +12,7 @@ use crate::{
 const MAX_INTERRUPTIONS: i32 = 10;
 
 /// What kind of end an attempt had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndClass {
     /// All done.
     Success,

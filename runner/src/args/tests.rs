@@ -76,8 +76,18 @@ fn commands_of_later_releases_are_recognised() {
     for line in ["floe test --filter x", "floe job list -o wide", "floe job --help"] {
         assert!(matches!(parse(line), Ok(Command::Test(_) | Command::Maintain(_) | Command::Job(_))), "{line}");
     }
-    let Command::Run(run) = parse("floe run --continuous --job nightly --request r.json").unwrap() else { panic!("not a run") };
-    assert!(run.continuous && run.job.is_some() && run.request.is_some());
+}
+
+#[test]
+fn a_job_has_options_of_its_own() {
+    let line = "floe run shop --job nightly --repair latest --tasks a,b --dependents --max-parallel-tasks 2 --param day=1";
+    let Command::Run(run) = parse(line).unwrap() else { panic!("not a run") };
+    let job = &run.job;
+    assert_eq!((job.job.as_deref(), job.repair.as_deref(), job.max_parallel_tasks), (Some("nightly"), Some("latest"), Some(2)));
+    assert!(job.tasks == ["a", "b"] && job.dependents && !job.notify);
+    for line in ["--only a", "--job j --full-refresh t", "--job j --request r", "--job j --tasks a", "--job j --only a --repair latest"] {
+        assert_eq!(parse(&format!("floe run {line}")).unwrap_err().exit_code(), 2, "{line}");
+    }
 }
 
 #[test]
@@ -199,6 +209,35 @@ fn help_of_run_teaches_selections() {
           --cascade
               Also reset the streaming tables that read a reset one
 
+    Jobs:
+          --job <NAME>
+              Run this Job of the project here, without a cluster; its triggers are ignored
+
+          --only <TASKS>
+              Only these tasks
+
+          --repair <RUN>
+              Repair an earlier run (latest, its id or its name): what failed runs again, what succeeded
+              stays. An interrupted run goes on
+
+          --tasks <TASKS>
+              With --repair: these tasks, not those that failed
+
+          --dependents
+              With --repair: also what depends on them
+
+          --trigger-time <INSTANT>
+              The instant of {{job.trigger.time}}, e.g. 2026-01-31T02:00:00Z
+
+          --max-parallel-tasks <NUMBER>
+              Most tasks that run at once [default: 4]
+
+          --notify
+              Send notifications whose address the Job says plainly; without it all are only printed
+
+          --container-runtime <PROGRAM>
+              What runs images: docker, podman or a path [default: the first that is there]
+
     Common options:
           --storage <URI>
               Where tables are stored, instead of spec.storage.uri: a directory, s3://…, gs://… or
@@ -241,6 +280,9 @@ fn help_of_run_teaches_selections() {
       floe run shop --full-refresh bronze      empty it, read everything again
       floe run shop --dry-run                  the plan of changes
       floe run shop --set dataset_path=/data   with another value of ${dataset_path}
+      floe run shop --job nightly              run a Job: its tasks in their order
+      floe run shop --job nightly --repair latest
+                                               run again what failed in its latest run
       floe run shop --output json | jq .message
     "#);
 }

@@ -5,6 +5,7 @@ mod events;
 mod explain;
 mod graph;
 mod init;
+mod job;
 mod maintain;
 mod run;
 mod signals;

@@ -11,7 +11,7 @@ use floe_crds::{request::UpdateRequest, state::UpdateState};
 use serde_json::json;
 
 use super::{
-    Outcome, not_supported,
+    Outcome,
     signals::{Signals, TERMINATED},
 };
 use crate::{
@@ -40,7 +40,9 @@ pub(super) const LAST_REPORT: Duration = Duration::from_secs(30);
 pub(super) const LAST_REPORT_STOPPING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(run: &Run, environment: &Environment, terminal: &Terminal) -> Outcome {
-    refuse_later_options(run)?;
+    if run.job.job.is_some() {
+        return Box::pin(super::job::job(run, environment, terminal)).await;
+    }
     if let Some(file) = &run.request {
         return Box::pin(requested(run, file, environment, terminal)).await;
     }
@@ -165,8 +167,4 @@ fn exit_code(summary: &UpdateSummary, signals: &Signals) -> u8 {
         (UpdateState::Canceled, code) if code != 0 => code,
         _ => summary.exit_code(),
     }
-}
-
-fn refuse_later_options(run: &Run) -> Result<(), Failure> {
-    if run.job.is_some() { Err(not_supported("floe run --job")) } else { Ok(()) }
 }

@@ -1,10 +1,14 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once. What is committed stays in any case.
+//! SIGINT and SIGTERM: the first asks for an orderly end, the next one ends the process at once, unless something is to be done then too. What is
+//! committed stays in any case.
 //!
 //! The process may be the first one of a container, for which the kernel has no default actions: only listening makes the signals work.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +20,7 @@ const INTERRUPTED: u8 = 130;
 /// Exit code after SIGTERM.
 pub const TERMINATED: u8 = 143;
 
-type OnFirst = Box<dyn FnOnce(u8) + Send>;
+type OnSignal = Box<dyn FnOnce(u8) + Send>;
 
 /// The signals that the process has received.
 pub struct Signals(Arc<State>);
@@ -25,12 +29,13 @@ pub struct Signals(Arc<State>);
 struct State {
     /// Exit code of the newest signal, 0 without one.
     received: AtomicU8,
-    on_first: Mutex<Option<OnFirst>>,
+    /// What the next signals do.
+    next: Mutex<VecDeque<OnSignal>>,
 }
 
 impl State {
-    fn take(&self) -> Option<OnFirst> {
-        self.on_first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take(&self) -> Option<OnSignal> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -50,7 +55,7 @@ impl Signals {
                 };
                 let earlier = told.received.swap(code, Ordering::SeqCst);
                 match told.take() {
-                    Some(on_first) => on_first(code),
+                    Some(on_signal) => on_signal(code),
                     None if earlier != 0 => std::process::exit(i32::from(code)),
                     None => {}
                 }
@@ -74,12 +79,17 @@ impl Signals {
 
     /// Calls `tell` with the exit code at the first signal, at once if it has come already.
     pub fn on_first(&self, tell: impl FnOnce(u8) + Send + 'static) {
-        *self.0.on_first.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).push_front(Box::new(tell));
         let code = self.received();
         if code != 0
             && let Some(tell) = self.0.take()
         {
             tell(code);
         }
+    }
+
+    /// Calls `tell` at the second signal, which then does not end the process: the third one does. To be said after [`Signals::on_first`].
+    pub fn on_second(&self, tell: impl FnOnce(u8) + Send + 'static) {
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).push_back(Box::new(tell));
     }
 }

@@ -1,6 +1,10 @@
 //! `floe validate`: everything that can be said about a project without running it.
 
-use floe_graph::{graph::ResolvedGraph, origin::Diagnostic, plan::Selection};
+use floe_graph::{
+    graph::ResolvedGraph,
+    origin::{Diagnostic, Severity},
+    plan::{Change, Selection},
+};
 use serde_json::json;
 
 use super::Outcome;
@@ -12,6 +16,7 @@ use crate::{
         failure::{failure_json, findings_text},
         report,
     },
+    project::{invalid, jobs},
     settings::{Environment, Settings},
     update,
 };
@@ -29,12 +34,14 @@ pub(super) async fn validate(validate: &Validate, environment: &Environment, ter
     };
     let strictly_valid = !validate.strict || checked.lints.is_empty();
     if terminal.is_json() {
+        let jobs: Vec<_> = checked.jobs.iter().map(|(name, tasks)| json!({"name": name, "tasks": tasks})).collect();
         terminal.document(&json!({
             "valid": strictly_valid,
             "datasets": checked.datasets,
             "flows": checked.flows,
+            "jobs": jobs,
             "lints": checked.lints,
-            "changes": checked.plan.changes,
+            "changes": checked.changes,
             "skipped": checked.skipped,
         }));
     } else {
@@ -44,17 +51,49 @@ pub(super) async fn validate(validate: &Validate, environment: &Environment, ter
 }
 
 /// A project without errors.
+#[derive(Default)]
 struct Checked {
-    pipeline: String,
+    /// `None` in a project that has only Jobs.
+    pipeline: Option<String>,
     datasets: usize,
     flows: usize,
+    /// Names of Jobs with the numbers of their tasks.
+    jobs: Vec<(String, usize)>,
     lints: Vec<Diagnostic>,
-    plan: floe_graph::plan::UpdatePlan,
+    changes: Vec<Change>,
     /// What `--offline` left out.
     skipped: Vec<String>,
 }
 
 async fn check(settings: &Settings, terminal: &Terminal) -> Result<Checked, Failure> {
+    let found = jobs::find(&settings.project)?;
+    let has_only_jobs = found.pipelines.is_empty() && !found.jobs.is_empty() && settings.pipeline.is_none();
+    let checked = if has_only_jobs { Ok(Checked::default()) } else { Box::pin(check_pipeline(settings, terminal)).await };
+    let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+    match checked {
+        Ok(_) if found.findings.iter().any(is_error) => Err(invalid(found.findings)),
+        Ok(mut checked) => {
+            checked.lints.extend(found.findings);
+            checked.jobs = found.jobs.into_iter().map(|(_, job)| (job.name, job.spec.tasks.len())).collect();
+            Ok(checked)
+        }
+        // All errors at once; some are of a file that both have read.
+        Err(failure) if failure.diagnostics.is_empty() => Err(failure),
+        Err(mut failure) => {
+            let all = &mut failure.diagnostics;
+            let further = found.findings.into_iter().filter(|found| !all.iter().any(|known| is_same(known, found)));
+            let further: Vec<Diagnostic> = further.collect();
+            all.extend(further);
+            Err(invalid(failure.diagnostics))
+        }
+    }
+}
+
+fn is_same(one: &Diagnostic, other: &Diagnostic) -> bool {
+    one.class == other.class && one.message == other.message && one.origin == other.origin
+}
+
+async fn check_pipeline(settings: &Settings, terminal: &Terminal) -> Result<Checked, Failure> {
     let resolved = Box::pin(update::resolve(super::load(settings, terminal)?, settings)).await?;
     let plan = update::plan(&resolved, &Selection::default())?;
     let skipped = if settings.offline {
@@ -64,12 +103,13 @@ async fn check(settings: &Settings, terminal: &Terminal) -> Result<Checked, Fail
     };
     let ResolvedGraph { datasets, flows, lints, .. } = resolved.graph.as_ref();
     Ok(Checked {
-        pipeline: resolved.project.name.clone(),
+        pipeline: Some(resolved.project.name.clone()),
         datasets: datasets.len(),
         flows: flows.len(),
         lints: lints.clone(),
-        plan,
+        changes: plan.changes,
         skipped,
+        ..Checked::default()
     })
 }
 
@@ -82,8 +122,14 @@ fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: &Termina
     if !checked.skipped.is_empty() {
         terminal.note(&format!("offline: {} skipped", checked.skipped.join(" and ")));
     }
-    let size = format!("{}, {}", counted(checked.datasets as u64, "dataset"), counted(checked.flows as u64, "flow"));
-    let pipeline = &checked.pipeline;
+    let jobs: u64 = checked.jobs.iter().map(|(_, tasks)| *tasks as u64).sum();
+    let of_pipeline = [(checked.datasets as u64, "dataset"), (checked.flows as u64, "flow")];
+    let of_jobs = [(checked.jobs.len() as u64, "job"), (jobs, "task")];
+    let shown = |sizes: [(u64, &str); 2], is_shown: bool| {
+        sizes.into_iter().filter(move |_| is_shown).map(|(n, noun)| counted(n, noun)).collect::<Vec<_>>()
+    };
+    let size = [shown(of_pipeline, checked.pipeline.is_some()), shown(of_jobs, !checked.jobs.is_empty())].concat().join(", ");
+    let pipeline = checked.pipeline.as_deref().unwrap_or_else(|| checked.jobs.first().map_or("", |(name, _)| name));
     if valid {
         let lints = if checked.lints.is_empty() { String::new() } else { format!(", {}", counted(checked.lints.len() as u64, "lint")) };
         terminal.out(&format!("{} is valid: {size}{lints}", Paint::Green.on(pipeline, terminal.color_out)));
@@ -91,9 +137,9 @@ fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: &Termina
         let lints = counted(checked.lints.len() as u64, "lint");
         terminal.out(&format!("{} has {lints}, which --strict does not allow: {size}", Paint::Red.on(pipeline, terminal.color_out)));
     }
-    if !validate.offline {
+    if !validate.offline && checked.pipeline.is_some() {
         terminal.out("the next run will:");
-        terminal.out(&report::changes(&checked.plan.changes, terminal.color_out));
+        terminal.out(&report::changes(&checked.changes, terminal.color_out));
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "the fields say what they are")]
 
 pub mod failure;
+pub mod job;
 pub mod live;
 pub mod report;
 pub mod rows;
@@ -36,6 +37,8 @@ pub struct Terminal {
     pub live: bool,
     /// The secrets of the project, as soon as it is read.
     hidden: Hidden,
+    /// What each line on standard error begins with.
+    prefix: String,
 }
 
 /// What must not be printed; all copies share it.
@@ -76,7 +79,15 @@ impl Terminal {
             color_err: !no_color && live,
             live: live && !display.quiet,
             hidden: Hidden::default(),
+            prefix: String::new(),
         }
+    }
+
+    /// The same terminal for one of several that speak at once: each line on standard error begins with its name, and nothing is drawn over.
+    #[must_use]
+    pub fn with_prefix(&self, name: &str) -> Self {
+        let bar = Paint::Dim.on("│", self.color_err);
+        Self { prefix: format!("{name} {bar} "), live: false, ..self.clone() }
     }
 
     /// From here on none of `secrets` is printed.
@@ -103,7 +114,14 @@ impl Terminal {
 
     /// Prints `text` and a line end to standard error.
     pub fn err(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", self.hidden.text(text.trim_end_matches('\n')));
+        let text = self.hidden.text(text.trim_end_matches('\n'));
+        if self.prefix.is_empty() {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            return;
+        }
+        // In one piece: others write too.
+        let lines: String = text.split('\n').map(|line| format!("{}{line}\n", self.prefix)).collect();
+        let _ = std::io::stderr().lock().write_all(lines.as_bytes());
     }
 
     /// Prints a remark to standard error, unless silence was asked for.

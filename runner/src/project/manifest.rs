@@ -126,7 +126,7 @@ fn no_pipeline(path: &Path) -> Failure {
         .help("a project needs a *.yaml with apiVersion: floe.dev/v1alpha1 and kind: Pipeline; `floe init DIR` writes one to begin with")
 }
 
-fn missing(path: &Path, error: std::io::Error) -> Failure {
+pub(super) fn missing(path: &Path, error: std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Failure::user("PROJECT_NOT_FOUND", format!("there is no project at {}", path.display()))
             .help("give the folder of a project or its Pipeline manifest; `floe init DIR` makes a new one");
@@ -134,7 +134,7 @@ fn missing(path: &Path, error: std::io::Error) -> Failure {
     io_failure("read", &path.display().to_string(), error)
 }
 
-fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(super) fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unreadable = |error| io_failure("read", &folder.display().to_string(), error);
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -148,7 +148,7 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn parent(file: &Path) -> PathBuf {
+pub(super) fn parent(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_path_buf(),

@@ -128,7 +128,8 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummar
             return Ok(outcome::dry_run(&resolved, plan, started));
         }
     }
-    let update_id = settings.requested.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |requested| requested.id.clone());
+    let given = settings.requested.as_ref().map(|requested| requested.id.clone()).or_else(|| settings.update_id.clone());
+    let update_id = given.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let _lock = lock::acquire(&storage, &update_id)?;
     let mut catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
     remove::finish(&storage, &mut catalog).await?;

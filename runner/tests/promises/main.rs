@@ -14,6 +14,7 @@ mod expectations;
 mod files;
 mod harness;
 mod interrupted;
+mod jobs;
 mod maintenance;
 mod object_store;
 mod redefined;
