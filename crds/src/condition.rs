@@ -246,7 +246,8 @@ impl ConditionType {
     pub const JOB: &'static [Self] =
         &[Self::Accepted, Self::ResolvedRefs, Self::Ready, Self::LastRunSucceeded, Self::Reconciling, Self::Stalled, Self::Paused];
     /// The types of a JobRun.
-    pub const JOB_RUN: &'static [Self] = &[Self::Accepted, Self::Queued, Self::Succeeded, Self::HealthWarning, Self::Reconciling, Self::Stalled];
+    pub const JOB_RUN: &'static [Self] =
+        &[Self::Accepted, Self::Queued, Self::Succeeded, Self::HealthWarning, Self::Reconciling, Self::Stalled];
     /// The types of each kind, in the order of the reference page.
     const BY_KIND: [&'static [Self]; 5] = [Self::PIPELINE, Self::TABLE, Self::PIPELINE_UPDATE, Self::JOB, Self::JOB_RUN];
 }

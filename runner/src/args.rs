@@ -44,7 +44,7 @@ without PATH it is the current directory.";
 /// One command of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Run(Run),
+    Run(Box<Run>),
     Validate(Validate),
     Graph(Graph),
     Explain(Explain),

@@ -9,16 +9,23 @@ use crate::story::{Story, tell_all};
 
 /// All that the operator watches.
 const WATCHED: &[&str] = &["pipelines", "tables", "pipelineupdates", "runreports", "jobs", "pods"];
-/// So often all watches must begin anew, as they must after a gap.
+/// So long events are lost, from the first one on; then all watches must begin anew, as they must after a gap.
 const GAP: Duration = Duration::from_secs(2);
+/// So often it is asked whether one was lost.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Tells the story while events are lost.
 async fn told_with_gaps(name: String, lose: impl FnOnce(&Proxy)) -> anyhow::Result<()> {
     let story = Story::open(&name, lose).await?;
     let proxy = story.proxy.clone();
     let _gaps = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut found = 0;
         loop {
+            while proxy.lost_events() == found {
+                tokio::time::sleep(LOOK).await;
+            }
             tokio::time::sleep(GAP).await;
+            found = proxy.lost_events();
             proxy.expire_watches();
         }
     }));

@@ -64,20 +64,22 @@ pub async fn run(site: &Arc<Site>, wish: &Wish, stop: watch::Receiver<Cancel>) -
     site.job(&wish.job)?;
     let (store, record) = match &wish.repair {
         Some(wanted) => repaired(site, wish, wanted)?,
-        None => {
-            let trigger = RunTrigger { time: wish.trigger_time.map(Time), ..RunTrigger::default() };
-            let spec = JobRunSpec {
-                job_ref: NameRef { name: wish.job.clone() },
-                parameters: wish.parameters.clone(),
-                only: wish.only.clone(),
-                trigger,
-                ..JobRunSpec::default()
-            };
-            let record = Record::new(None, spec);
-            (Store::create(&site.root, &wish.job, &record.uid)?, record)
-        }
+        None => begun(site, wish)?,
     };
     Drive::new(Arc::clone(site), store, record, stop, String::new())?.finish().await
+}
+
+/// A new run, on disk.
+fn begun(site: &Site, wish: &Wish) -> Result<(Store, Record), Failure> {
+    let spec = JobRunSpec {
+        job_ref: NameRef { name: wish.job.clone() },
+        parameters: wish.parameters.clone(),
+        only: wish.only.clone(),
+        trigger: RunTrigger { time: wish.trigger_time.map(Time), ..RunTrigger::default() },
+        ..JobRunSpec::default()
+    };
+    let record = Record::new(None, spec);
+    Ok((Store::create(&site.root, &wish.job, &record.uid)?, record))
 }
 
 /// The run that is to be repaired. One that was interrupted goes on where it was: what ran then is begun again.

@@ -31,7 +31,7 @@ impl JobDisplay {
             let earlier = before.tasks.iter().find(|other| other.name == task.name);
             let is_same = |earlier: &TaskStatus| (earlier.state, earlier.execution_count) == (task.state, task.execution_count);
             if !earlier.is_some_and(is_same)
-                && let Some((sign, text)) = self.line(task)
+                && let Some((sign, text)) = Self::line(task)
             {
                 self.say(sign, &format!("{prefix}{}", task.name), &text);
             }
@@ -49,7 +49,7 @@ impl JobDisplay {
         self.terminal.note(&format!("{} {name:<24} {text}", sign.painted(self.terminal.color_err)).trim_end().replace('\n', "\n  "));
     }
 
-    fn line(&self, task: &TaskStatus) -> Option<(Sign, String)> {
+    fn line(task: &TaskStatus) -> Option<(Sign, String)> {
         let message = task.message.as_deref().unwrap_or_default();
         let attempt = if task.execution_count > 1 { format!(" (attempt {})", task.execution_count) } else { String::new() };
         match task.state {

@@ -120,8 +120,8 @@ impl Terminal {
             return;
         }
         // In one piece: others write too.
-        let lines: String = text.split('\n').map(|line| format!("{}{line}\n", self.prefix)).collect();
-        let _ = std::io::stderr().lock().write_all(lines.as_bytes());
+        let lines: Vec<String> = text.split('\n').map(|line| format!("{}{line}\n", self.prefix)).collect();
+        let _ = std::io::stderr().lock().write_all(lines.concat().as_bytes());
     }
 
     /// Prints a remark to standard error, unless silence was asked for.

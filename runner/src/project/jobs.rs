@@ -84,20 +84,18 @@ impl Found {
     fn check_references(&mut self) {
         let mut lints = Vec::new();
         for (file, job) in &self.jobs {
-            for (at, task) in job.spec.tasks.iter().enumerate() {
-                let own = (format!("/spec/tasks/{at}"), &task.work);
-                let nested = task.for_each.as_ref().map(|for_each| (format!("/spec/tasks/{at}/forEach/task"), &for_each.task.work));
-                for (path, kind, name) in [Some(own), nested].into_iter().flatten().flat_map(|(path, work)| named(&path, work)) {
-                    let is_there = match kind {
-                        "job" => self.jobs.iter().any(|(_, other)| other.name == name),
-                        _ => self.pipelines.iter().any(|pipeline| pipeline.name == name),
-                    };
-                    let place = job.document.position(&path);
-                    let text = format!("task {} names {kind} {name}, which is not in this project", task.name);
-                    let class = if kind == "job" { "JOB_NOT_FOUND" } else { "PIPELINE_NOT_FOUND" };
-                    let lint = Diagnostic::error(class, text).at(&Origin::new(file.as_str(), place.line, place.column));
-                    lints.extend((!is_there).then_some(Diagnostic { severity: Severity::Lint, ..lint }));
+            for (path, task, kind, name) in named_in(job) {
+                let (is_there, class) = match kind {
+                    "job" => (self.jobs.iter().any(|(_, other)| other.name == name), "JOB_NOT_FOUND"),
+                    _ => (self.pipelines.iter().any(|pipeline| pipeline.name == name), "PIPELINE_NOT_FOUND"),
+                };
+                if is_there {
+                    continue;
                 }
+                let place = job.document.position(&path);
+                let text = format!("task {task} names {kind} {name}, which is not in this project");
+                let lint = Diagnostic::error(class, text).at(&Origin::new(file.as_str(), place.line, place.column));
+                lints.push(Diagnostic { severity: Severity::Lint, ..lint });
             }
         }
         self.findings.extend(lints);
@@ -113,6 +111,18 @@ impl Found {
             }
         }
     }
+}
+
+/// What tasks name: where, the task, which kind, which name.
+fn named_in(job: &JobManifest) -> Vec<(String, &str, &'static str, &str)> {
+    let mut all = Vec::new();
+    for (at, task) in job.spec.tasks.iter().enumerate() {
+        let path = format!("/spec/tasks/{at}");
+        let nested = task.for_each.as_ref().map(|each| named(&format!("{path}/forEach/task"), &each.task.work)).unwrap_or_default();
+        let found = named(&path, &task.work).into_iter().chain(nested);
+        all.extend(found.map(|(path, kind, name)| (path, task.name.as_str(), kind, name)));
+    }
+    all
 }
 
 /// What the work of a task names: where, which kind, which name.
