@@ -186,7 +186,7 @@ pub struct JobArguments {
     #[arg(long, requires = "repair")]
     pub dependents: bool,
     /// The instant of {{job.trigger.time}}, e.g. 2026-01-31T02:00:00Z
-    #[arg(long, value_name = "INSTANT", requires = "job", conflicts_with = "repair")]
+    #[arg(long, value_name = "INSTANT", requires = "job", conflicts_with = "repair", value_parser = instant)]
     pub trigger_time: Option<Timestamp>,
     /// Most tasks that run at once [default: 4]
     #[arg(long, value_name = "NUMBER", requires = "job", value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -455,6 +455,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
         _ => Err("expected KEY=VALUE".to_string()),
     }
+}
+
+/// RFC 3339.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected an instant such as 2026-01-31T02:00:00Z or 2026-01-31T03:00:00+01:00".to_string())
 }
 
 /// `512Mi`, `4G`, `1.5GiB`, `1000000`: bytes.

@@ -19,9 +19,13 @@ mod update;
 use std::{collections::BTreeMap, sync::Arc};
 
 use floe_crds::{
+    job::JobSpec,
     job_run::{JobRunSpec, Repair, RunTrigger},
     pipeline::NameRef,
     pipeline_update::Cancel,
+    run::parameters::overridden,
+    state::TerminationCode,
+    text::nearest,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 pub use notify::webhooks;
@@ -71,6 +75,7 @@ pub async fn run(site: &Arc<Site>, wish: &Wish, stop: watch::Receiver<Cancel>) -
 
 /// A new run, on disk.
 fn begun(site: &Site, wish: &Wish) -> Result<(Store, Record), Failure> {
+    check(wish, site.job(&wish.job)?)?;
     let spec = JobRunSpec {
         job_ref: NameRef { name: wish.job.clone() },
         parameters: wish.parameters.clone(),
@@ -80,6 +85,21 @@ fn begun(site: &Site, wish: &Wish) -> Result<(Store, Record), Failure> {
     };
     let record = Record::new(None, spec);
     Ok((Store::create(&site.root, &wish.job, &record.uid)?, record))
+}
+
+/// What the Job does not have is refused before there is a run.
+fn check(wish: &Wish, job: &JobSpec) -> Result<(), Failure> {
+    let defaults = job.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.default.clone())).collect();
+    let known = |names: Vec<&str>| if names.is_empty() { "it has none".to_string() } else { format!("it has: {}", names.join(", ")) };
+    overridden(&defaults, &[&wish.parameters]).map_err(|error| {
+        let names = job.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        Failure::user(error.termination_code().as_str(), format!("job {}: {error}", wish.job)).help(known(names))
+    })?;
+    let Some(unknown) = wish.only.iter().find(|name| job.task(name).is_none()) else { return Ok(()) };
+    let names: Vec<&str> = job.tasks.iter().map(|task| task.name.as_str()).collect();
+    let near = nearest(unknown, names.iter().copied()).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+    let message = format!("job {} has no task {unknown}{near}", wish.job);
+    Err(Failure::user(TerminationCode::InvalidRunConfiguration.as_str(), message).help(known(names)))
 }
 
 /// The run that is to be repaired. One that was interrupted goes on where it was: what ran then is begun again.

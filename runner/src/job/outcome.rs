@@ -115,9 +115,13 @@ pub fn exit_code(record: &Record) -> u8 {
 
 /// The task that made the first failing leaf fail.
 fn root_failure(record: &Record, spec: &JobSpec) -> Option<String> {
-    let result = |name: &str| record.status.tasks.iter().find(|task| task.name == name)?.result_state;
+    let status = |name: &str| record.status.tasks.iter().find(|task| task.name == name);
+    let result = |name: &str| status(name)?.result_state;
     let failed = |name: &str| result(name).is_some_and(TaskResultState::is_failed);
-    let is_leaf = |name: &str| !spec.tasks.iter().any(|task| task.depends_on.iter().any(|edge| edge.task == name));
+    // What was not selected depends on nothing.
+    let takes_part = |name: &str| status(name).and_then(|task| task.termination_code) != Some(TerminationCode::NotSelected);
+    let followers = spec.tasks.iter().filter(|task| takes_part(&task.name));
+    let is_leaf = |name: &str| !followers.clone().any(|task| task.depends_on.iter().any(|edge| edge.task == name));
     let mut at = spec.tasks.iter().find(|task| failed(&task.name) && is_leaf(&task.name))?;
     while result(&at.name) == Some(TaskResultState::UpstreamFailed) {
         let before = at.depends_on.iter().find(|edge| failed(&edge.task));

@@ -85,7 +85,11 @@ impl Site {
         } else {
             self.pipelines.keys().map(String::as_str).collect()
         };
-        if names.is_empty() { format!("it has no {kind}") } else { format!("it has: {}", names.join(", ")) }
+        match (names.is_empty(), kind) {
+            (true, "job") => "it has no job: one stands in a YAML file of its folder, or of its folder jobs".to_string(),
+            (true, _) => format!("it has no {kind}"),
+            (false, _) => format!("it has: {}", names.join(", ")),
+        }
     }
 
     /// True if programs find a variable of this name in their environment.

@@ -5,7 +5,7 @@ use floe_crds::{
     job::TaskKind,
     job_run::{JobRunStatus, TaskStatus},
     run::attempt::EndClass,
-    state::{RunResultState, TaskResultState, TaskState},
+    state::{RunResultState, TaskResultState, TaskState, TerminationCode},
 };
 
 use super::{HEADER_LINE_ONLY, Paint, Terminal, counted, duration};
@@ -71,26 +71,46 @@ fn at(task: &TaskStatus) -> String {
 
 fn ended(task: &TaskStatus, message: &str) -> (Sign, String) {
     let result = task.result_state.unwrap_or(TaskResultState::Success);
-    let word = result.as_str().to_lowercase().replace('_', " ");
+    let word = word(task);
     let told = if message.is_empty() { String::new() } else { format!(": {message}") };
     match result {
         TaskResultState::Success if task.kind == TaskKind::Condition => (Sign::Good, task.outcome.clone().unwrap_or_default()),
         TaskResultState::Success => {
-            let all = task.for_each.as_ref().map(|all| format!(", {}", counted(all.total.cast_unsigned().into(), "iteration")));
-            (Sign::Good, format!("{word} in {}{}", spent(task), all.unwrap_or_default()))
+            let all = iterations(task).map(|all| format!(", {all}")).unwrap_or_default();
+            (Sign::Good, format!("{word} in {}{all}", spent(task)))
         }
-        TaskResultState::Failed | TaskResultState::TimedOut => (Sign::Bad, format!("{word} after {}{told}", spent(task))),
+        TaskResultState::Failed | TaskResultState::TimedOut => {
+            // What could not begin took no time.
+            let after = Some(spent(task)).filter(|spent| !spent.is_empty()).map(|spent| format!(" after {spent}")).unwrap_or_default();
+            (Sign::Bad, format!("{word}{after}{told}"))
+        }
         TaskResultState::Canceled => (Sign::Warn, format!("{word}{told}")),
         TaskResultState::UpstreamFailed | TaskResultState::UpstreamCanceled => (Sign::Warn, word),
         TaskResultState::Excluded | TaskResultState::Disabled => (Sign::Quiet, word),
     }
 }
 
-fn spent(task: &TaskStatus) -> String {
-    match (&task.start_time, &task.end_time) {
-        (Some(start), Some(end)) => duration(u64::try_from(end.0.duration_since(start.0).as_millis()).unwrap_or_default()),
-        _ => String::new(),
+/// What became of a task, or where it is.
+fn word(task: &TaskStatus) -> String {
+    if task.termination_code == Some(TerminationCode::NotSelected) {
+        return "not selected".to_string();
     }
+    task.result_state.map_or_else(|| task.state.as_str(), TaskResultState::as_str).to_lowercase().replace('_', " ")
+}
+
+fn iterations(task: &TaskStatus) -> Option<String> {
+    let all = task.for_each.as_ref().filter(|all| all.total > 0)?;
+    let succeeded = all.succeeded + all.excluded;
+    let total = counted(all.total.cast_unsigned().into(), "iteration");
+    Some(if succeeded == all.total { total } else { format!("{succeeded} of {total}") })
+}
+
+fn spent(task: &TaskStatus) -> String {
+    let (Some(start), Some(end)) = (&task.start_time, &task.end_time) else { return String::new() };
+    let millis = u64::try_from(end.0.duration_since(start.0).as_millis()).unwrap_or_default();
+    // Of tasks of an earlier process only the seconds are known.
+    let is_read = start.0.subsec_nanosecond() == 0 && end.0.subsec_nanosecond() == 0;
+    if is_read && millis == 0 { "< 1 s".to_string() } else { duration(millis) }
 }
 
 #[derive(Clone, Copy)]
@@ -129,7 +149,7 @@ fn table(tasks: &[TaskStatus], color: bool) -> Table {
     table.set_header(TITLES.map(title));
     for task in tasks {
         let attempts = if task.execution_count == 0 { String::new() } else { task.execution_count.to_string() };
-        let message = task.message.as_deref().or(task.outcome.as_deref()).unwrap_or_default();
+        let message = task.message.clone().or_else(|| task.outcome.clone()).or_else(|| iterations(task)).unwrap_or_default();
         table.add_row(vec![
             Cell::new(&task.name),
             result_cell(task, color),
@@ -148,7 +168,7 @@ fn table(tasks: &[TaskStatus], color: bool) -> Table {
 }
 
 fn result_cell(task: &TaskStatus, color: bool) -> Cell {
-    let text = task.result_state.map_or_else(|| task.state.as_str(), TaskResultState::as_str).to_lowercase().replace('_', " ");
+    let text = word(task);
     match task.result_state {
         Some(TaskResultState::Success) if color => Cell::new(text).fg(Color::Green),
         Some(TaskResultState::Failed | TaskResultState::TimedOut) if color => Cell::new(text).fg(Color::Red),

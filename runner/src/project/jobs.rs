@@ -6,7 +6,11 @@ use floe_crds::{
     job::Work,
     manifest::{self, JobFindings, JobManifest, Manifest, PipelineManifest},
 };
-use floe_graph::origin::{Diagnostic, Origin, Severity};
+use floe_graph::{
+    definition::{Configuration, ReadingStatements, SourceFile},
+    name::Namespace,
+    origin::{Diagnostic, Origin, Severity},
+};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
@@ -48,6 +52,7 @@ pub fn find(path: &Path) -> Result<Found, Failure> {
     }
     found.check_names();
     found.check_references();
+    found.check_sql();
     Ok(found)
 }
 
@@ -101,6 +106,15 @@ impl Found {
         self.findings.extend(lints);
     }
 
+    /// SQL that stands in a Job is read before anything runs.
+    fn check_sql(&mut self) {
+        let of_job = |(file, job): &(String, JobManifest)| -> Vec<Diagnostic> {
+            works(job).into_iter().filter_map(|(path, task, work)| sql_finding(file, job, &path, task, work)).collect()
+        };
+        let findings: Vec<Diagnostic> = self.jobs.iter().flat_map(of_job).collect();
+        self.findings.extend(findings);
+    }
+
     /// A name stands for one Job.
     fn check_names(&mut self) {
         for (at, (file, job)) in self.jobs.iter().enumerate() {
@@ -113,16 +127,37 @@ impl Found {
     }
 }
 
-/// What tasks name: where, the task, which kind, which name.
-fn named_in(job: &JobManifest) -> Vec<(String, &str, &'static str, &str)> {
+/// The work of tasks and of those within loops: where, the task, what.
+fn works(job: &JobManifest) -> Vec<(String, &str, &Work)> {
     let mut all = Vec::new();
     for (at, task) in job.spec.tasks.iter().enumerate() {
         let path = format!("/spec/tasks/{at}");
-        let nested = task.for_each.as_ref().map(|each| named(&format!("{path}/forEach/task"), &each.task.work)).unwrap_or_default();
-        let found = named(&path, &task.work).into_iter().chain(nested);
-        all.extend(found.map(|(path, kind, name)| (path, task.name.as_str(), kind, name)));
+        let nested = task.for_each.as_ref().map(|each| (format!("{path}/forEach/task"), task.name.as_str(), &each.task.work));
+        all.push((path, task.name.as_str(), &task.work));
+        all.extend(nested);
     }
     all
+}
+
+/// What tasks name: where, the task, which kind, which name.
+fn named_in(job: &JobManifest) -> Vec<(String, &str, &'static str, &str)> {
+    let named = works(job).into_iter().flat_map(|(path, task, work)| named(&path, work).into_iter().map(move |found| (task, found)));
+    named.map(|(task, (path, kind, name))| (path, task, kind, name)).collect()
+}
+
+/// What is wrong with the SQL of a task. A text with `${key}` is read when it runs: only then all keys are known.
+fn sql_finding(file: &str, job: &JobManifest, path: &str, task: &str, work: &Work) -> Option<Diagnostic> {
+    let text = work.sql.as_ref()?.statements.as_deref().filter(|text| !text.contains("${"))?;
+    let namespace = Namespace { catalog: String::new(), schema: String::new() };
+    let found = ReadingStatements::new(namespace, Configuration::default()).parse(&SourceFile::new(file, text)).err()?;
+    let pointer = format!("{path}/sql/statements");
+    let place = match (job.document.text(&pointer), &found.origin) {
+        (Some(text), Some(origin)) => text.position(origin.line, origin.column),
+        _ => job.document.position(&pointer),
+    };
+    let field = if path.ends_with("/forEach/task") { "forEach.task.sql.statements" } else { "sql.statements" };
+    let message = format!("task {task}, field {field}: {}", found.message);
+    Some(Diagnostic { message, ..found }.at(&Origin::new(file, place.line, place.column)))
 }
 
 /// What the work of a task names: where, which kind, which name.

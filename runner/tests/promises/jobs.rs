@@ -392,16 +392,18 @@ fn what_cannot_run_is_said_before_anything_runs() {
     refused(&["--job", "nightly", "--repair", "latest"], "job nightly has no run here yet");
     assert_eq!(jobs.project.call("run", &["--job", "nightly", "--full-refresh", "x"]).code, Some(2));
     assert_eq!(jobs.project.call("run", &["--only", "x"]).code, Some(2));
-    let unknown = jobs.run(&["--param", "dya=1"]);
-    assert_eq!((unknown.ended.code, unknown.run["status"]["terminationCode"].as_str()), (Some(10), Some("INVALID_PARAMETER")));
-    let none = jobs.run(&["--only", "b"]);
-    assert_eq!((none.ended.code, none.run["status"]["terminationCode"].as_str()), (Some(10), Some("INVALID_RUN_CONFIGURATION")));
+    refused(&["--job", "nightly", "--param", "dya=1"], "job nightly: the job has no parameter dya");
+    refused(&["--job", "nightly", "--only", "aa"], "job nightly has no task aa, did you mean a?");
+    assert!(!jobs.has(".floe"), "there is no run of what was refused");
+    let wrong = jobs.project.call("run", &["--job", "nightly", "--trigger-time", "yesterday"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("expected an instant such as"), "{wrong:#?}");
     jobs.job("nightly", "  tasks:\n  - {name: a, dependsOn: [{task: b}], condition: {left: \"{{job.naem}}\", op: EqualTo, right: x}}\n  - {name: b, dependsOn: [{task: a}], condition: {left: a, op: EqualTo, right: x}}\n");
     let found = refused(&["--job", "nightly"], "did you mean");
     assert!(found.stderr.contains("jobs/nightly.yaml:6:") && found.stderr.contains("JOB_INVALID_GRAPH"), "{}", found.stderr);
     let checked = jobs.project.call("validate", &["--offline"]);
     assert!(checked.code == Some(10) && checked.stderr.contains("JOB_INVALID_REFERENCE"), "{checked:#?}");
     jobs.job("nightly", &format!("  tasks:\n{}  - {{name: p, pipeline: {{name: shop}}}}\n", shell("a", "", "true")));
+    jobs.project.write("transformations/v.sql", "CREATE MATERIALIZED VIEW v AS SELECT 1 AS x;");
     let checked = jobs.project.call("validate", &["--offline"]);
     assert_eq!(checked.code, Some(0), "{checked:#?}");
     assert!(
@@ -409,6 +411,63 @@ fn what_cannot_run_is_said_before_anything_runs() {
         "{checked:#?}"
     );
     assert!(!jobs.has("a"));
+}
+
+#[test]
+fn mistakes_in_manifests_are_told_all_at_once_with_task_field_and_place() {
+    let jobs = Jobs::of("");
+    let spec = "  triggers: [{name: n, schedule: {cron: \"0 25 * * *\"}}]\n  tasks:\n".to_string()
+        + &shell("a", "", "echo 1 > a")
+        + "  - {name: ask, sql: {statements: \"SELECT 1; DROP TABLE t\"}}\n\
+           \x20 - name: each\n    forEach:\n      inputs: '[1]'\n      task:\n        name: one\n        sql:\n          statements: |\n            SELECT 1;\n            SELEC 2\n\
+           \x20 - {name: later, sql: {statements: \"SELECT ${key}\"}}\n\
+           \x20 - {name: b, container: {image: i, args: [\"{{tasks.a.values.v}}\"]}}\n";
+    jobs.job("nightly", &spec);
+    let found = jobs.project.refused("run", &["--job", "nightly"], 10, "4 errors").stderr;
+    for (message, place) in [
+        ("trigger n: cron '0 25 * * *' cannot be read at character 3: hour is 0 to 23, not '25'", "5:44"),
+        ("task ask, field sql.statements: DROP is not allowed: only statements that read are", "8:46"),
+        ("task each, field forEach.task.sql.statements: SELEC is not allowed", "17:13"),
+        ("task b, field container.args[0]: {{tasks.a.values.v}}: task a is not upstream of b", "19:45"),
+    ] {
+        let at = found.find(message).unwrap_or_else(|| panic!("{message}: {found}"));
+        let next = found[at..].lines().nth(1).unwrap();
+        assert!(next.ends_with(&format!("jobs/nightly.yaml:{place}")), "{message}: {next}");
+    }
+    assert!(!jobs.has("a") && !jobs.has(".floe"));
+}
+
+#[test]
+fn j13_j18_what_a_run_finds_out_names_task_and_field_and_begins_nothing() {
+    let write =
+        "echo '{\"x\": 1}' > $FLOE_VALUES_DIR/o; head -c 49150 /dev/zero | tr '\\0' 7 | sed 's/^/\"/; s/$/\"/' > $FLOE_VALUES_DIR/fits";
+    let each = |name: &str, inputs: &str| {
+        let inner = format!("{{name: in_{name}, container: {{image: i, localMode: Process, command: [sh, -c, 'echo x >> begun']}}}}");
+        format!("  - {{name: {name}, dependsOn: [{{task: a}}], forEach: {{inputs: {inputs}, task: {inner}}}}}\n")
+    };
+    let many: String = (0..1001).map(|n| format!("{n},")).collect();
+    let tasks = [
+        shell("a", "", write),
+        shell("big", "", "head -c 49151 /dev/zero | tr '\\0' x > $FLOE_VALUES_DIR/v"),
+        each("empty", "'[]'"),
+        each("object", "\"{{tasks.a.values.o}}\""),
+        each("many", &format!("'[{}]'", many.trim_end_matches(','))),
+        shell("missing", "dependsOn: [{task: a}], ", "echo {{tasks.a.values.none}} >> begun"),
+    ];
+    let jobs = Jobs::of(&tasks.concat());
+    let ran = jobs.run(&[]);
+    let results = ["a SUCCESS 1", "big FAILED 1", "empty SUCCESS 1", "object FAILED 0", "many FAILED 0", "missing FAILED 0"];
+    assert_eq!(ran.results(), results, "{:#?}", ran.ended);
+    let code = |task: &str| ran.task(task)["terminationCode"].as_str().unwrap().to_string();
+    assert_eq!(
+        ["big", "object", "many", "missing"].map(code),
+        ["VALUE_TOO_LARGE", "INVALID_FOR_EACH_INPUTS", "TOO_MANY_ITERATIONS", "INVALID_REFERENCE"]
+    );
+    assert_eq!(ran.message("object"), "forEach.inputs is an object, not an array: '{\"x\":1}'");
+    assert_eq!(ran.message("missing"), "field container.args[0]: {{tasks.a.values.none}}: task a set no value none");
+    assert!(ran.message("big").contains("value v has 49153 bytes, at most 49152 are allowed"), "{}", ran.message("big"));
+    assert!(ran.ended.stderr.contains("✗ missing                  failed: field"), "{}", ran.ended.stderr);
+    assert!(!jobs.has("begun"));
 }
 
 #[test]

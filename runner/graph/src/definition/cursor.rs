@@ -7,6 +7,7 @@ use std::{
 
 use sqlparser::{
     ast::{self, Visit},
+    keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan},
 };
@@ -302,7 +303,13 @@ impl Cursor {
         if wraps {
             tokens.extend([name_token("STREAM"), Token::LParen].map(added));
         }
-        tokens.extend(self.tokens[from..to].iter().cloned());
+        // The parser takes the bare word for the function of that name, which is written with a parenthesis.
+        let calls = self.tokens.get(from + 1).is_some_and(|next| next.token == Token::LParen);
+        match &first.token {
+            Token::Word(word) if word.keyword == Keyword::TABLE && !calls => tokens.push(added(name_token(&word.value))),
+            _ => tokens.push(first.clone()),
+        }
+        tokens.extend(self.tokens[from + 1..to].iter().cloned());
         if wraps {
             tokens.push(added(Token::RParen));
         }
