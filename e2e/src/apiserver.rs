@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -93,6 +94,13 @@ impl ApiServer {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         config.default_retry = false;
         Ok(config)
+    }
+
+    /// Its address, which is one of this machine that pods of the real cluster reach.
+    pub async fn address(&self) -> anyhow::Result<IpAddr> {
+        let config = self.config().await?;
+        let host = config.cluster_url.host().context("the API server has no address")?;
+        host.parse().with_context(|| format!("{host} is no address of this machine"))
     }
 
     /// A client with all rights.

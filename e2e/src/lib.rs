@@ -8,6 +8,7 @@ pub mod audit;
 pub mod cluster;
 pub mod faults;
 pub mod helm;
+pub mod mailbox;
 pub mod object_store;
 pub mod objects;
 pub mod operator;

@@ -1,7 +1,7 @@
 //! A server that speaks S3 (moto) on the address of this machine that pods reach; it can be away and come later.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     process::Stdio,
     time::Instant,
 };
@@ -27,10 +27,7 @@ pub struct ObjectStore {
 impl Place {
     /// A port beside the API server on which nobody listens.
     pub async fn beside(tenant: &Tenant) -> anyhow::Result<Self> {
-        let config = tenant.server.config().await?;
-        let host = config.cluster_url.host().context("the API server has no address")?;
-        let address: IpAddr = host.parse().with_context(|| format!("{host} is no address of this machine"))?;
-        Ok(Self(TcpListener::bind((address, 0))?.local_addr()?))
+        Ok(Self(TcpListener::bind((tenant.server.address().await?, 0))?.local_addr()?))
     }
 
     /// What clients are told of it.

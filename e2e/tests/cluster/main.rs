@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bookstore;
+mod j01_bookstore_job;
 mod o08_bookstore_in_cluster;
 mod o12_bad_change;
 mod o15_restricted_namespace;

@@ -25,6 +25,8 @@ use super::{RUNNER, TASK_CONTAINER};
 const LAST_REPORT: Duration = Duration::from_secs(30);
 /// The same for one that failed: its last words say as much as its report.
 const LAST_REPORT_OF_FAILED: Duration = Duration::from_secs(5);
+/// The news of a pod may come after that of its batch/v1 Job: so long, after the end of the one, the end of the other is awaited.
+const LAST_NEWS_OF_POD: Duration = Duration::from_secs(10);
 /// Exit codes that the runner chooses itself: whatever else is going on, they say how the attempt ended.
 const CHOSEN: &[i32] = &[0, 10, 11, 12, 20];
 
@@ -48,7 +50,7 @@ pub struct Remains<'a> {
 pub enum Verdict {
     /// It runs, or will.
     Alive,
-    /// It has ended, but its report is awaited for this long.
+    /// It has ended, but its report, or the news of its pod, is awaited for this long.
     EndingIn(Duration),
     /// It has ended.
     Ended(Box<End>),
@@ -171,24 +173,30 @@ pub fn verdict(remains: &Remains<'_>, now: Timestamp) -> Verdict {
     let end = end(remains, last, disrupted, now);
     // Where nobody knows when it ended, nobody knows how long to wait.
     let known = last.is_some_and(|last| last.finished_at.is_some()) || remains.job.and_then(job_end).is_some_and(|end| end.at.is_some());
-    match last_report_in(remains, &end, now).filter(|_| known) {
+    match last_words_in(remains, &end, now).filter(|_| known) {
         Some(wait) => Verdict::EndingIn(wait),
         None => Verdict::Ended(Box::new(end)),
     }
 }
 
-/// How long the report is awaited that says how the attempt ended.
-fn last_report_in(remains: &Remains<'_>, end: &End, now: Timestamp) -> Option<Duration> {
+/// How long the report or the pod is awaited that says how the attempt ended.
+fn last_words_in(remains: &Remains<'_>, end: &End, now: Timestamp) -> Option<Duration> {
     if final_result(remains.report).is_some() {
         return None;
     }
     let patience = match end.class {
         AttemptClass::Success => LAST_REPORT,
+        AttemptClass::Interrupted if is_pod_behind(remains, end) => LAST_NEWS_OF_POD,
         _ if remains.report.is_some() => LAST_REPORT_OF_FAILED,
         _ => return None,
     };
     let waited = Duration::try_from(now.duration_since(end.at)).unwrap_or_default();
     patience.checked_sub(waited).filter(|wait| !wait.is_zero())
+}
+
+/// True if the batch/v1 Job tells of an end that its pod, as far as it is known, has not come to.
+fn is_pod_behind(remains: &Remains<'_>, end: &End) -> bool {
+    end.exit_code.is_none() && remains.job.is_some() && !newest_pod(remains.pods).is_some_and(|pod| is_over(pod) || is_disrupted(pod))
 }
 
 /// What the report says of the end, if it does.

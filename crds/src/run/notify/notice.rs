@@ -118,7 +118,7 @@ impl<'a> Notice<'a> {
 
     /// The letter, with `subject` if it is not empty.
     pub fn letter(&self, subject: &str) -> Letter {
-        let subject = if subject.is_empty() { format!("[Floe] {} {}", self.what(), self.word()) } else { subject.to_string() };
+        let subject = if subject.is_empty() { self.subject() } else { subject.to_string() };
         let code = self.facts.code.map(|code| format!(" ({code})")).unwrap_or_default();
         let trigger = self.run.trigger;
         let instant = trigger.time.as_ref().map(|time| format!(", for {}", text(time.0))).unwrap_or_default();
@@ -142,6 +142,12 @@ impl<'a> Notice<'a> {
         ];
         let known = lines.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}\n", value?)));
         Letter { subject: subject.replace(char::is_control, " "), text: known.collect() }
+    }
+
+    /// What filters of mail programs look for, and behind it the task.
+    fn subject(&self) -> String {
+        let task = self.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        format!("[Floe] {}/{} {}{task}", self.run.namespace, self.run.job, self.word())
     }
 
     /// `namespace/job`, and the task.

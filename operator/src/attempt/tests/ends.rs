@@ -147,6 +147,20 @@ fn pods_and_jobs_that_are_gone() {
 }
 
 #[test]
+fn news_of_a_job_that_come_before_those_of_its_pod() {
+    for pods in [vec![running()], Vec::new()] {
+        let row = |pods| Row { job: failed(JOB_FAILED), pods, ..Row::default() };
+        let early = row(pods.clone());
+        assert_eq!(at_second(&early, 62), Verdict::EndingIn(Duration::from_secs(9)), "what it died of comes with its pod");
+        let known = at_second(&Row { seen_code: Some(10), ..early.clone() }, 62);
+        assert!(matches!(known, Verdict::Ended(end) if end.class == AttemptClass::User), "its code was seen before");
+        assert_eq!(end(&early).class, AttemptClass::Interrupted, "nothing came");
+    }
+    let told = Row { pods: vec![running()], job: failed("DeadlineExceeded"), ..Row::default() };
+    assert!(matches!(at_second(&told, 62), Verdict::Ended(end) if end.class == AttemptClass::Timeout), "the batch/v1 Job knows why");
+}
+
+#[test]
 fn a_report_that_nobody_can_finish_is_not_waited_for() {
     let told = Some(report(UpdateState::Running, None));
     assert_eq!(end(&Row { report: told.clone(), ..Row::default() }).class, AttemptClass::Interrupted);
