@@ -5,7 +5,10 @@ use std::time::Duration;
 use floe_e2e::faults::{Fault, Proxy};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::story::{Story, tell_all};
+use crate::{
+    plot::PIPELINE,
+    story::{Story, tell_all},
+};
 
 /// All that the operator watches.
 const WATCHED: &[&str] = &["pipelines", "tables", "pipelineupdates", "runreports", "jobs", "pods"];
@@ -16,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Tells the story while events are lost.
 async fn told_with_gaps(name: String, lose: impl FnOnce(&Proxy)) -> anyhow::Result<()> {
-    let story = Story::open(&name, lose).await?;
+    let story = Story::open(&PIPELINE, &name, lose).await?;
     let proxy = story.proxy.clone();
     let _gaps = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut found = 0;
@@ -53,7 +56,7 @@ async fn o44_missed_events() -> anyhow::Result<()> {
 async fn late_events() -> anyhow::Result<()> {
     let late = async |resource: &'static str| {
         let fault = Fault::events(resource).waits(Duration::from_millis(700));
-        Story::open(&format!("o44-late-{resource}"), |proxy| proxy.inject(fault)).await?.tell().await
+        Story::open(&PIPELINE, &format!("o44-late-{resource}"), |proxy| proxy.inject(fault)).await?.tell().await
     };
     tell_all(WATCHED.iter().map(|resource| late(resource))).await
 }
@@ -62,5 +65,5 @@ async fn late_events() -> anyhow::Result<()> {
 #[tokio::test]
 async fn late_answers() -> anyhow::Result<()> {
     let fault = Fault::writes().one_in(2).is_done_but_answered_after(Duration::from_millis(400));
-    Story::open("o44-late-answers", |proxy| proxy.inject(fault)).await?.tell().await
+    Story::open(&PIPELINE, "o44-late-answers", |proxy| proxy.inject(fault)).await?.tell().await
 }

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use floe_e2e::faults::{Fault, Proxy, Verb};
 
-use crate::story::{Story, tell_all};
+use crate::{
+    plot::PIPELINE,
+    story::{Story, tell_all},
+};
 
 /// Tells the story with this fault from the operator's first write on.
 async fn told_with((name, fault): (&str, Fault)) -> anyhow::Result<()> {
-    let story = Story::open(name, |_| ()).await?;
+    let story = Story::open(&PIPELINE, name, |_| ()).await?;
     let proxy = story.proxy.clone();
     let begin = tokio::spawn(async move {
         while proxy.writes().is_empty() {
@@ -69,7 +72,7 @@ async fn o58_api_server_storms() -> anyhow::Result<()> {
         proxy.inject(Fault::writes().one_in(5).is_done_but_resets());
         proxy.inject(Fault::all().one_in(7).resets());
     };
-    let story = Story::open("o58-storm", weather).await?;
+    let story = Story::open(&PIPELINE, "o58-storm", weather).await?;
     let proxy = story.proxy.clone();
     let calm = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(8)).await;

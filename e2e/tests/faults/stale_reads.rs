@@ -2,7 +2,10 @@
 
 use floe_e2e::faults::{Fault, Proxy, Verb};
 
-use crate::story::{Story, tell_all};
+use crate::{
+    plot::PIPELINE,
+    story::{Story, tell_all},
+};
 
 /// What the operator reads and decides from.
 const READ: &[&str] = &["pods", "jobs", "pipelineupdates", "pipelines", "runreports", "tables", "configmaps"];
@@ -11,7 +14,7 @@ const READ: &[&str] = &["pods", "jobs", "pipelineupdates", "pipelines", "runrepo
 async fn stale_reads() -> anyhow::Result<()> {
     let told = async |writes: usize| {
         let stale = |proxy: &Proxy| READ.iter().for_each(|resource| proxy.inject(Fault::reads(resource).times(8).is_stale_by(writes)));
-        Story::open(&format!("stale-{writes}"), stale).await?.tell().await
+        Story::open(&PIPELINE, &format!("stale-{writes}"), stale).await?.tell().await
     };
     tell_all([1, 3, 8].into_iter().map(told)).await
 }
@@ -31,7 +34,7 @@ async fn a_new_process_with_old_lists() -> anyhow::Result<()> {
             proxy.inject(Fault::on(Verb::List, resource).times(LISTS).is_stale_by(8));
         }
     };
-    let story = Story::open("stale-start", stale).await?;
+    let story = Story::open(&PIPELINE, "stale-start", stale).await?;
     story.tell().await?;
     assert!(story.proxy.kills().len() > 1);
     Ok(())

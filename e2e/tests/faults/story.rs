@@ -1,6 +1,4 @@
-//! One story with a whole life in it: a Pipeline is applied, its update meets a passing error and completes in a second attempt; its definition changes,
-//! which starts a second update; the first one leaves the history; the Pipeline is deleted with its data. Told once undisturbed, and then with
-//! every fault.
+//! A plot told to its end while something disturbs it, and once undisturbed: both must come to the same.
 
 use std::{
     collections::BTreeMap,
@@ -12,52 +10,43 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use floe_crds::{
-    pipeline::Pipeline,
-    pipeline_update::PipelineUpdate,
-    state::{FailureClass, UpdateState},
-};
 use floe_e2e::{
     faults::{Call, Proxy},
-    objects::{inline, pipeline},
     operator::{Operator, Settings},
     oracle::{differences, dump},
-    seen::state,
     tenant::Tenant,
-    virtual_pods::{Script, VirtualPods},
+    virtual_pods::VirtualPods,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The definition that takes the place of the first one: one dataset stays, one goes, one comes.
-const CHANGED_SQL: &str = "CREATE STREAMING TABLE orders AS SELECT * FROM STREAM read_files('/data/orders');\n\
-                           CREATE MATERIALIZED VIEW weekly AS SELECT week, count(*) AS n FROM orders GROUP BY week;\n";
+use crate::plot::Plot;
+
 /// Faults bring back-offs, and those grow with each.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Many stories are told at once: each looks rarely.
 const POLL: Duration = Duration::from_millis(300);
 /// At rest nothing is written for so long.
 const QUIET: Duration = Duration::from_secs(2);
-/// Signs of life of each runner: reports that can get lost.
-const HEARTBEATS: usize = 3;
 /// Stories that one test tells at once. They wait more than they work.
 pub const AT_ONCE: usize = 16;
 
-/// What is left when all updates have ended, and when the Pipeline is gone; and what was written.
+/// How a story ended that nothing disturbed.
 pub struct Ends {
+    /// What the operator wrote.
     pub writes: Vec<Call>,
-    updated: BTreeMap<String, String>,
-    deleted: BTreeMap<String, String>,
+    /// What is left after each chapter.
+    left: [BTreeMap<String, String>; 2],
+    /// The pods that started, by name.
+    started: Vec<String>,
 }
 
-static UNDISTURBED: OnceCell<Ends> = OnceCell::const_new();
-
-/// One telling of the story, with its proxy to disturb it.
+/// One telling, with its proxy to disturb it.
 pub struct Story {
     pub tenant: Tenant,
     pub proxy: Arc<Proxy>,
+    plot: &'static Plot,
     pods: VirtualPods,
     settings: Settings,
     operator: Arc<Mutex<Option<Operator>>>,
@@ -67,43 +56,18 @@ pub struct Story {
 
 impl Story {
     /// Everything is there and nothing has happened yet. Whenever the operator's process ends, it is started again, as a cluster does.
-    pub async fn open(name: &str, prepare: impl FnOnce(&Proxy)) -> anyhow::Result<Self> {
+    pub async fn open(plot: &'static Plot, name: &str, prepare: impl FnOnce(&Proxy)) -> anyhow::Result<Self> {
         let mut tenant = Tenant::new(name).await?;
         (tenant.patience, tenant.poll) = (PATIENCE, POLL);
         let proxy = Arc::new(Proxy::start(&tenant).await?);
         prepare(&proxy);
         let pods = VirtualPods::start(&tenant);
-        pods.every(Script::new().works(HEARTBEATS).completes());
-        pods.attempt("shop-u1-a1", Script::new().works(HEARTBEATS).fails(FailureClass::Transient, "STORAGE_UNAVAILABLE", "503 Slow Down"));
+        (plot.pods)(&pods);
         let settings = Settings::of(&tenant).await?;
         let operator = Arc::new(Mutex::new(Some(proxy.spawn(&settings)?)));
         let deaths = Arc::<AtomicUsize>::default();
         let restarts = tokio::spawn(restart(operator.clone(), proxy.clone(), settings.clone(), deaths.clone()));
-        Ok(Self { tenant, proxy, pods, settings, operator, deaths, _restarts: AbortOnDropHandle::new(restarts) })
-    }
-
-    /// Tells it up to the end of all updates.
-    async fn update(&self) -> anyhow::Result<()> {
-        let spec = |sql: &str| {
-            let history = json!({"successfulLimit": 1, "failedLimit": 1});
-            pipeline("shop", json!({"deletionPolicy": "Delete", "updateHistory": history, "libraries": [inline(sql)]}))
-        };
-        self.tenant.apply_one(&spec(floe_e2e::objects::SQL)).await?;
-        self.completes("shop-u1").await?;
-        self.tenant.apply_one(&spec(CHANGED_SQL)).await?;
-        self.completes("shop-u2").await?;
-        self.tenant.wait_gone::<PipelineUpdate>("shop-u1").await
-    }
-
-    async fn completes(&self, update: &str) -> anyhow::Result<()> {
-        let completed = |update: &PipelineUpdate| state(update) == Some(UpdateState::Completed);
-        self.tenant.wait::<PipelineUpdate>(update, "COMPLETED", completed).await.map(drop)
-    }
-
-    /// Tells the rest.
-    async fn delete(&self) -> anyhow::Result<()> {
-        self.tenant.delete::<Pipeline>("shop").await?;
-        self.tenant.wait_gone::<Pipeline>("shop").await
+        Ok(Self { tenant, proxy, plot, pods, settings, operator, deaths, _restarts: AbortOnDropHandle::new(restarts) })
     }
 
     /// Waits until the namespace is as `wanted`.
@@ -125,19 +89,28 @@ impl Story {
         }
     }
 
-    /// Tells it all; it must end as it does undisturbed, with nothing left to write, with no two writers at any time, and without a death of the
-    /// operator that no fault brought about.
+    /// Tells it all; it must end as it does undisturbed, with nothing left to write, with no pod too many and no two writers at any time, and
+    /// without a death of the operator that no fault brought about.
     pub async fn tell(&self) -> anyhow::Result<()> {
-        let ends = undisturbed().await?;
-        self.update().await.with_context(|| self.tenant.name.clone())?;
-        self.comes_to(&ends.updated).await?;
-        self.rests().await?;
-        self.delete().await.with_context(|| self.tenant.name.clone())?;
-        self.comes_to(&ends.deleted).await?;
-        self.rests().await?;
+        let ends = self.plot.undisturbed().await?;
+        for (chapter, left) in self.plot.chapters.iter().zip(&ends.left) {
+            chapter(&self.tenant).await.with_context(|| self.tenant.name.clone())?;
+            self.comes_to(left).await?;
+            self.rests().await?;
+        }
         let (deaths, kills) = (self.deaths.load(Ordering::Relaxed), self.proxy.kills().len());
         ensure!(deaths <= kills, "{}: the operator ended {deaths} times and was killed {kills} times", self.tenant.name);
+        let started = self.started();
+        ensure!(started == ends.started, "{}: the pods {started:?} started, and undisturbed {:?}", self.tenant.name, ends.started);
         self.pods.verdict()
+    }
+
+    /// The pods that started, by name; without clean-ups, whose names are uids.
+    fn started(&self) -> Vec<String> {
+        let mut started = self.pods.started();
+        started.retain(|pod| !pod.contains("-cleanup-"));
+        started.sort();
+        started
     }
 
     /// At rest nothing is written: not by the process that came here, and not by a new one that looks at everything anew.
@@ -168,7 +141,7 @@ impl Story {
             let count = |kind: &str| there.iter().filter(|name| name.split_once('/').is_some_and(|(found, _)| found == kind)).count();
             let is_known =
                 |kind: &&str| known.lines().any(|line| *line == format!("floe_operator_cached_objects{{kind=\"{kind}\"}} {}", count(kind)));
-            if ["Pipeline", "Table", "PipelineUpdate", "RunReport", "Job"].iter().all(is_known) {
+            if ["Pipeline", "Table", "PipelineUpdate", "RunReport", "Job", "jobs.floe.dev", "JobRun"].iter().all(is_known) {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
@@ -232,42 +205,28 @@ async fn restart(operator: Arc<Mutex<Option<Operator>>>, proxy: Arc<Proxy>, sett
     }
 }
 
-/// How the story ends if nothing disturbs it.
-pub async fn undisturbed() -> anyhow::Result<&'static Ends> {
-    UNDISTURBED
-        .get_or_try_init(async || {
-            let story = Story::open("undisturbed", |_| ()).await?;
-            story.update().await?;
-            let updated = story.settled().await?;
-            story.rests().await?;
-            story.delete().await?;
-            let deleted = story.settled().await?;
-            story.rests().await?;
-            story.pods.verdict()?;
-            Ok(Ends { writes: story.proxy.writes(), updated, deleted })
-        })
-        .await
+impl Plot {
+    /// How it ends if nothing disturbs it.
+    pub async fn undisturbed(&'static self) -> anyhow::Result<&'static Ends> {
+        self.ends
+            .get_or_try_init(async || {
+                let story = Story::open(self, self.name, |_| ()).await?;
+                let mut left = [BTreeMap::new(), BTreeMap::new()];
+                for (chapter, left) in self.chapters.iter().zip(&mut left) {
+                    chapter(&story.tenant).await?;
+                    *left = story.settled().await?;
+                    story.rests().await?;
+                }
+                story.pods.verdict()?;
+                Ok(Ends { writes: story.proxy.writes(), left, started: story.started() })
+            })
+            .await
+    }
 }
 
-/// The end of the undisturbed story is what a person expects.
-#[tokio::test]
-async fn undisturbed_end() -> anyhow::Result<()> {
-    let ends = undisturbed().await?;
-    let names: Vec<&str> = ends.updated.keys().map(String::as_str).collect();
-    let expected = [
-        "ConfigMap/shop-u2-a1-request",
-        "Job/shop-u2-a1",
-        "Pipeline/shop",
-        "PipelineUpdate/shop-u2",
-        "RoleBinding/floe-shop",
-        "RunReport/shop-u2-a1",
-        "ServiceAccount/floe-shop",
-        "Table/shop-daily",
-        "Table/shop-orders",
-        "Table/shop-weekly",
-    ];
-    assert_eq!(names, expected);
-    let gone: Vec<&str> = ends.deleted.keys().map(String::as_str).collect();
-    assert_eq!(gone, ["ConfigMap/shop-cleanup-<id>-request", "Job/shop-cleanup-<id>"]);
-    Ok(())
+impl Ends {
+    /// Names of what is left after a chapter.
+    pub fn names(&self, chapter: usize) -> Vec<&str> {
+        self.left[chapter].keys().map(String::as_str).collect()
+    }
 }

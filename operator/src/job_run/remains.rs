@@ -1,35 +1,52 @@
-//! What stays of a run and what goes: its finalizer, and reports of iterations that have been counted. IO.
+//! What stays of a run and what goes: its owner, its finalizer, and reports of iterations that have been counted. IO.
 
 use floe_crds::{
     job_run::{JobRun, JobRunStatus},
     run::bitmap::Bitmap,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::{attempts::attempt_of, observe::Observed, status::may_go};
-use crate::{context::Context, error::Error};
+use crate::{context::Context, error::Error, owner};
 
 /// Keeps a run until what it has made of its own kind has been told to stop.
 const FINALIZER: &str = "floe.dev/run-cleanup";
 /// Reports of failed iterations that stay.
 const FAILED_REPORTS: usize = 20;
 
-/// A run that makes updates or runs stays until these know of its end.
+/// A run made by hand goes with its Job, and one that makes updates or runs stays until these know of its end.
 pub async fn hold(ctx: &Context, seen: &Observed) -> Result<(), Error> {
+    let mut metadata = json!({});
+    if let Some(owner) = adopter(seen) {
+        metadata["ownerReferences"] = json!(owner::with(seen.run.as_ref(), owner));
+    }
+    if is_to_be_held(seen) {
+        metadata["finalizers"] = json!(seen.run.finalizers().iter().map(String::as_str).chain([FINALIZER]).collect::<Vec<_>>());
+    }
+    if metadata == json!({}) {
+        return Ok(());
+    }
+    ctx.merge::<JobRun>(&seen.run, json!({"metadata": metadata})).await?;
+    // The object has another version now, and its change has woken us again.
+    Err(Error::Changed)
+}
+
+/// The owner of a run that has none.
+fn adopter(seen: &Observed) -> Option<OwnerReference> {
+    let job = seen.job.as_ref().filter(|job| job.metadata.deletion_timestamp.is_none() && !seen.is_deleted())?;
+    owner::controller(seen.run.as_ref()).is_none().then(|| owner::reference(job.as_ref()))
+}
+
+fn is_to_be_held(seen: &Observed) -> bool {
     let has = seen.run.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let makes = seen.snapshot.as_ref().is_some_and(|snapshot| {
         let makes = |work: &floe_crds::job::Work| work.pipeline.is_some() || work.run_job.is_some();
         let nested = |task: &floe_crds::job::Task| task.for_each.as_ref().is_some_and(|all| makes(&all.task.work));
         seen.run.spec.backfill.is_some() || snapshot.spec.tasks.iter().any(|task| makes(&task.work) || nested(task))
     });
-    if has || !makes || seen.is_deleted() || seen.is_over() {
-        return Ok(());
-    }
-    let all: Vec<&str> = seen.run.finalizers().iter().map(String::as_str).chain([FINALIZER]).collect();
-    ctx.merge::<JobRun>(&seen.run, json!({"metadata": {"finalizers": all}})).await?;
-    // The object has another version now, and its change has woken us again.
-    Err(Error::Changed)
+    makes && !has && !seen.is_deleted() && !seen.is_over()
 }
 
 /// Lets a deleted run go, and takes away the reports of iterations that have been counted.
