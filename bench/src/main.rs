@@ -3,6 +3,8 @@
 mod cdc;
 mod event;
 mod generate;
+mod jobs;
+mod load;
 mod measure;
 mod operator;
 mod output;
@@ -100,6 +102,24 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         rest: u64,
     },
+    /// Put runs of Jobs under load, with pods that are played, and print one JSON line per figure
+    Jobs {
+        /// Runs of a Job whose tasks follow each other
+        #[arg(long, default_value_t = 500)]
+        runs: usize,
+        /// Its tasks
+        #[arg(long, default_value_t = 10)]
+        tasks: usize,
+        /// Runs per minute
+        #[arg(long, default_value_t = 60)]
+        rate: u32,
+        /// Runs of a Job with one condition, all within a minute
+        #[arg(long, default_value_t = 1000)]
+        conditions: usize,
+        /// Seconds at rest in which writes are counted
+        #[arg(long, default_value_t = 20)]
+        rest: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -114,6 +134,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Sample { landing } => sample::write(&landing),
+        Command::Jobs { runs, tasks, rate, conditions, rest } => jobs::run(&jobs::Options { runs, tasks, rate, conditions, rest }),
         Command::Operator { pipelines, starts, rate, rest } => operator::run(&operator::Options { pipelines, starts, rate, rest }),
         Command::Run { floe, rows, files, work, names } => {
             let floe = floe.map_or_else(beside_this_program, Ok)?;

@@ -32,8 +32,17 @@ const KINDS: &[(&str, &str, &str)] = &[
 const METADATA: &[&str] = &["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink", "deletionTimestamp"];
 
 /// What depends on how often and how long, and on uids: counters, through which states of waiting it went, hashes over uids.
-const COUNTERS: &[&str] =
-    &["sequence", "durationSeconds", "observedGeneration", "generation", "phaseTimes", "stateTimes", "floe.dev/cleanup", "floe.dev/asked"];
+const COUNTERS: &[&str] = &[
+    "sequence",
+    "durationSeconds",
+    "runDurationSeconds",
+    "observedGeneration",
+    "generation",
+    "phaseTimes",
+    "stateTimes",
+    "floe.dev/cleanup",
+    "floe.dev/asked",
+];
 
 /// `Kind/name` → the object as YAML.
 pub async fn dump(tenant: &Tenant) -> anyhow::Result<BTreeMap<String, String>> {
