@@ -83,7 +83,7 @@ fn failed_triggers<'a>(before: Option<&'a JobStatus>, after: &'a JobStatus) -> i
 pub fn tell(ctx: &Context, observed: &Observed, status: &JobStatus, decision: &Decision, applied: &Applied) {
     let before = observed.status();
     for news in news(before, status, decision, applied) {
-        tracing::info!(reason = news.reason.as_str(), note = news.note, "job");
+        tracing::info!(reason = news.reason.as_str(), "{}", news.note);
         ctx.recorder.publish(reference(observed.job.as_ref()), news, None);
     }
     for (trigger, _) in failed_triggers(before, status) {

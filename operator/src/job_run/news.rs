@@ -98,7 +98,7 @@ fn of_state(old: &JobRunStatus, new: &JobRunStatus) -> Option<News> {
 /// Tells people and the log.
 pub fn tell(ctx: &Context, seen: &Observed, new: &JobRunStatus) {
     for news in news(&seen.status, new) {
-        tracing::info!(reason = news.reason.as_str(), note = news.note, "run");
+        tracing::info!(job = seen.run.spec.job_ref.name, reason = news.reason.as_str(), "{}", news.note);
         ctx.recorder.publish(reference(seen.run.as_ref()), news, None);
     }
     let job = caches::job_of_run(&seen.run);
