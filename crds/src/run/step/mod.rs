@@ -172,6 +172,9 @@ impl Machine<'_> {
     /// The task whose status stands at `place` has its result.
     fn terminate(&mut self, place: usize, result: TaskResultState, code: TerminationCode, message: &str) {
         let now = self.now();
+        // Who is stopped or not begun because the time of the run is over was not canceled by anyone.
+        let is_out_of_time = self.status.termination_code == Some(TerminationCode::RunTimeout);
+        let code = if is_out_of_time && code == TerminationCode::UserCanceled { TerminationCode::RunTimeout } else { code };
         let task = &mut self.status.tasks[place];
         task.state = TaskState::Terminated;
         task.result_state = Some(result);

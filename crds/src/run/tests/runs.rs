@@ -253,6 +253,7 @@ fn j26_run_timeout() {
     assert_eq!(world.stops.iter().map(|(task, ..)| task.as_str()).collect::<Vec<_>>(), ["a"]);
     world.finish("a", EndClass::Canceled);
     assert_eq!(world.results(), "a TIMEDOUT, b CANCELED, clean CANCELED");
+    assert_eq!(["a", "b", "clean"].map(|task| world.task(task).termination_code), [Some(TerminationCode::RunTimeout); 3]);
     assert_eq!((world.result(), world.status.termination_code), (Some(RunResultState::TimedOut), Some(TerminationCode::RunTimeout)));
 }
 
