@@ -29,8 +29,9 @@ impl JobDisplay {
     pub fn changes(&self, prefix: &str, before: &JobRunStatus, after: &JobRunStatus) {
         for task in &after.tasks {
             let earlier = before.tasks.iter().find(|other| other.name == task.name);
-            let is_same = |earlier: &TaskStatus| (earlier.state, earlier.execution_count) == (task.state, task.execution_count);
-            if !earlier.is_some_and(is_same)
+            // A repair may decide a task again without a new attempt.
+            let place = |task: &TaskStatus| (task.state, task.execution_count, task.repair_id);
+            if earlier.map(place) != Some(place(task))
                 && let Some((sign, text)) = Self::line(task)
             {
                 self.say(sign, &format!("{prefix}{}", task.name), &text);

@@ -132,6 +132,7 @@ fn j01_bookstore_with_files_local() {
     assert!(names.contains(&"bronze") && names.contains(&"authors_stats") && names.is_sorted(), "{names:?}");
     assert_eq!(ran.task("tables_iterator")["forEach"]["total"], json!(names.len()));
     assert_eq!(ran.task("tables_iterator")["forEach"]["succeeded"], json!(names.len()));
+    assert!(ran.ended.stdout.contains(&format!("   {} iterations\n", names.len())), "{}", ran.ended.stdout);
     assert_eq!(ran.run["values"]["land_new_data"], json!({"number_new_files": 2}));
     assert!(jobs.has("data/landing/kafka-raw-etl/staged-0002.json"));
     assert_eq!(jobs.project.sql("SELECT count(*) AS n FROM bronze"), json!([{"n": 2080}]));
@@ -255,16 +256,19 @@ fn j29_repair_failed_only() {
     assert_eq!((first.result(), first.ended.code), ("FAILED", Some(10)), "{:#?}", first.ended);
     assert_eq!(first.results(), ["a SUCCESS 1", "b FAILED 1", "c UPSTREAM_FAILED 0"]);
     assert!(first.ended.stdout.contains("--job nightly --repair latest"), "{}", first.ended.stdout);
+    let again = jobs.run(&["--repair", "latest"]);
+    assert_eq!((again.results()[1].as_str(), again.ended.code), ("b FAILED 2", Some(10)));
+    assert!(again.ended.stderr.contains("! c                        upstream failed\n"), "{}", again.ended.stderr);
     let repaired = jobs.run(&["--repair", "latest", "--param", "fix=yes"]);
     assert_eq!((repaired.result(), repaired.ended.code), ("SUCCESS", Some(0)), "{:#?}", repaired.ended);
-    assert_eq!(repaired.results(), ["a SUCCESS 1", "b SUCCESS 2", "c SUCCESS 1"]);
-    assert_eq!((jobs.text("a").as_str(), jobs.text("c").as_str()), ("x\n", "7 1\n"));
-    assert_eq!((&repaired.run["metadata"], &repaired.run["status"]["repairCount"]), (&first.run["metadata"], &json!(1)));
+    assert_eq!(repaired.results(), ["a SUCCESS 1", "b SUCCESS 3", "c SUCCESS 1"]);
+    assert_eq!((jobs.text("a").as_str(), jobs.text("c").as_str()), ("x\n", "7 2\n"));
+    assert_eq!((&repaired.run["metadata"], &repaired.run["status"]["repairCount"]), (&first.run["metadata"], &json!(2)));
     // Nothing has failed any more.
     let name = first.run["metadata"]["name"].as_str().unwrap();
     jobs.project.refused("run", &["--job", "nightly", "--repair", name], 10, "REPAIR_REJECTED");
     let chosen = jobs.run(&["--repair", name, "--tasks", "a", "--dependents"]);
-    assert_eq!(chosen.results(), ["a SUCCESS 2", "b SUCCESS 3", "c SUCCESS 2"], "the parameter of the first repair stays");
+    assert_eq!(chosen.results(), ["a SUCCESS 2", "b SUCCESS 4", "c SUCCESS 2"], "the parameter of an earlier repair stays");
 }
 
 #[test]
@@ -336,6 +340,7 @@ fn pipelines_and_queries_are_tasks_and_their_failures_decide_the_exit_code() {
     assert_eq!((&ran.run["values"]["ask"], &ran.task("same")["outcome"]), (&json!({"x": 3}), &json!("true")));
     let bad = jobs.run(&["--only", "up,ask", "--param", "limit=30"]);
     assert_eq!((bad.results()[0].as_str(), bad.ended.code), ("up FAILED 1", Some(11)), "{:#?}", bad.ended);
+    assert!(bad.ended.stderr.contains("· none                     not selected\n"), "{}", bad.ended.stderr);
     assert_eq!(bad.task("ask")["resultState"], "UPSTREAM_FAILED");
     let none = jobs.run(&["--only", "none"]);
     assert_eq!(none.task("none")["terminationCode"], "RESOURCE_NOT_FOUND");
