@@ -15,6 +15,7 @@ pub mod operator;
 pub mod oracle;
 pub mod programs;
 pub mod prometheus;
+pub mod receivers;
 pub mod rights;
 pub mod runs;
 pub mod scene;

@@ -2,20 +2,26 @@
 
 use anyhow::ensure;
 use floe_crds::{
+    API_VERSION,
+    condition::ConditionType,
+    job::{Job, TriggerStatus},
     job_run::{JobRun, JobRunStatus, TaskStatus},
+    request::{Owner, PROTOCOL},
+    run_report::{ReportKind, RunReport, RunReportSpec, apply_body},
     state::{RunResultState, RunState, TaskResultState},
 };
-use kube::ResourceExt;
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
-
-/// The account of all pods of Jobs: what the operator makes of its own is another promise.
-const ACCOUNT: &str = "tasks";
+use crate::{scene::Scene, seen::Conditions, tenant::Tenant};
 
 /// A Job of `tasks`, with `more` fields of its spec.
 pub fn job(name: &str, tasks: &Value, more: &Value) -> Value {
-    let mut job = json!({"apiVersion": "floe.dev/v1alpha1", "kind": "Job", "metadata": {"name": name}, "spec": {"tasks": tasks, "taskDefaults": {"serviceAccountName": ACCOUNT}}});
+    let mut job = json!({"apiVersion": API_VERSION, "kind": "Job", "metadata": {"name": name}, "spec": {"tasks": tasks}});
     for (key, value) in more.as_object().into_iter().flatten() {
         job["spec"][key] = value.clone();
     }
@@ -33,6 +39,80 @@ pub fn task(name: &str, before: &[&str], more: &Value) -> Value {
         }
     }
     task
+}
+
+/// What the status of a Job keeps of one trigger; one that it does not know is as none that a test expects.
+pub fn trigger(job: &Job, name: &str) -> TriggerStatus {
+    let mut known = job.status.iter().flat_map(|status| &status.triggers);
+    known.find(|trigger| trigger.name == name).cloned().unwrap_or_default()
+}
+
+/// What tests ask of a namespace with Jobs.
+impl Tenant {
+    /// The runs of a Job, by name.
+    pub async fn runs_of(&self, job: &str) -> anyhow::Result<Vec<JobRun>> {
+        let mut runs = self.list::<JobRun>().await?;
+        runs.retain(|run| run.spec.job_ref.name == job);
+        Ok(runs)
+    }
+
+    /// Waits until a Job has so many runs; more are an error.
+    pub async fn has_runs(&self, job: &str, count: usize) -> anyhow::Result<Vec<JobRun>> {
+        let of_job = |runs: &[JobRun]| runs.iter().filter(|run| run.spec.job_ref.name == job).count();
+        self.wait_list::<JobRun>(&format!("{count} runs of {job}"), |runs| of_job(runs) >= count).await?;
+        let runs = self.runs_of(job).await?;
+        ensure!(runs.len() == count, "{job} should have {count} runs, it has {:?}", names(&runs));
+        Ok(runs)
+    }
+
+    /// The Events of an object, as `Reason: note`, oldest first.
+    pub async fn events_of(&self, kind: &str, name: &str) -> anyhow::Result<Vec<String>> {
+        let mut events = self.list::<Event>().await?;
+        events.sort_by_key(|event| event.event_time.as_ref().map(|at| at.0));
+        let is_of = |event: &Event| {
+            let regarding = event.regarding.as_ref();
+            regarding.is_some_and(|object| object.kind.as_deref() == Some(kind) && object.name.as_deref() == Some(name))
+        };
+        let text = |event: &Event| format!("{}: {}", event.reason.clone().unwrap_or_default(), event.note.clone().unwrap_or_default());
+        Ok(events.iter().filter(|event| is_of(event)).map(text).collect())
+    }
+
+    /// Waits for an Event of an object that begins like this.
+    pub async fn tells(&self, kind: &str, name: &str, begin: &str) -> anyhow::Result<String> {
+        let start = std::time::Instant::now();
+        loop {
+            let events = self.events_of(kind, name).await?;
+            if let Some(found) = events.iter().find(|event| event.starts_with(begin)) {
+                return Ok(found.clone());
+            }
+            ensure!(start.elapsed() < self.patience, "no Event {begin} of {kind} {name}; there are {events:?}");
+            tokio::time::sleep(self.poll).await;
+        }
+    }
+
+    /// Reports what the watcher of a Job sees, as its pod does: trigger → what is new.
+    pub async fn watcher_reports(&self, job: &str, watch: Value) -> anyhow::Result<()> {
+        let uid = self.get::<Job>(job).await?.uid().unwrap_or_default();
+        let name = format!("{job}-watch");
+        let report = RunReportSpec {
+            protocol: PROTOCOL,
+            kind: ReportKind::Watch,
+            pod_uid: "played".to_string(),
+            pod_name: format!("{name}-0"),
+            runner_version: "0.1.0".to_string(),
+            watch: serde_json::from_value(watch)?,
+            ..RunReportSpec::default()
+        };
+        let owner = Owner { kind: "Job".to_string(), name: job.to_string(), uid };
+        let body = apply_body(&name, &owner, &report);
+        self.api::<RunReport>().patch(&name, &PatchParams::apply("floe-runner").force(), &Patch::Apply(&body)).await?;
+        Ok(())
+    }
+}
+
+/// Names of runs.
+pub fn names(runs: &[JobRun]) -> Vec<String> {
+    runs.iter().map(ResourceExt::name_any).collect()
 }
 
 /// What tests ask of a run.
@@ -78,14 +158,12 @@ impl RunSeen for JobRun {
 impl Scene {
     /// Applies a Job.
     pub async fn job(&self, name: &str, tasks: Value, more: Value) -> anyhow::Result<()> {
-        self.tenant.apply_one(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}})).await?;
         self.tenant.apply_one(&job(name, &tasks, &more)).await.map(drop)
     }
 
     /// Creates a run by hand.
     pub async fn run(&self, name: &str, job: &str, more: Value) -> anyhow::Result<()> {
-        let mut run =
-            json!({"apiVersion": "floe.dev/v1alpha1", "kind": "JobRun", "metadata": {"name": name}, "spec": {"jobRef": {"name": job}}});
+        let mut run = json!({"apiVersion": API_VERSION, "kind": "JobRun", "metadata": {"name": name}, "spec": {"jobRef": {"name": job}}});
         for (key, value) in more.as_object().into_iter().flatten() {
             run["spec"][key] = value.clone();
         }
@@ -102,6 +180,17 @@ impl Scene {
             serde_yaml::to_string(&run.status)?
         );
         Ok(run)
+    }
+
+    /// Waits until a Job is as wanted.
+    pub async fn job_is(&self, job: &str, what: &str, wanted: impl Fn(&Job) -> bool) -> anyhow::Result<Job> {
+        self.tenant.wait::<Job>(job, what, wanted).await
+    }
+
+    /// Waits until the Job's condition has this status and reason for its newest generation.
+    pub async fn job_says(&self, job: &str, kind: ConditionType, status: &str, reason: &str) -> anyhow::Result<Job> {
+        let wanted = |job: &Job| job.observed_generation() == job.metadata.generation && job.said(kind) == (status, reason);
+        self.job_is(job, &format!("{kind}={status} because of {reason}"), wanted).await
     }
 
     /// Waits until a run is as wanted.

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use floe_crds::{
     condition::{ConditionType, find},
+    job::Job,
+    job_run::JobRun,
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
     state::UpdateState,
@@ -52,7 +54,7 @@ macro_rules! has_conditions {
     };
 }
 
-has_conditions!(Pipeline, Table, PipelineUpdate);
+has_conditions!(Pipeline, Table, PipelineUpdate, Job, JobRun);
 
 /// The state of an update; none before the first look of the operator.
 pub fn state(update: &PipelineUpdate) -> Option<UpdateState> {

@@ -1,6 +1,6 @@
 //! What the API server holds, one cache per kind, and the keys under which objects are found beside their own.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1 as batch, core::v1 as core};
@@ -10,7 +10,7 @@ use kube::{ResourceExt, core::PartialObjectMeta};
 use crate::{
     cache::{Cache, Scope},
     key::Key,
-    labels,
+    labels, named,
     root::folders,
 };
 
@@ -145,12 +145,40 @@ pub fn runs_of(job: &Key) -> Key {
     Key::new(format!("runs of {}", job.namespace), job.name.clone())
 }
 
+/// Where Jobs are found whose tasks name the Pipeline `pipeline`.
+pub fn naming_pipeline(pipeline: &Key) -> Key {
+    Key::new(format!("naming pipeline {}", pipeline.namespace), pipeline.name.clone())
+}
+
+/// Where Jobs are found whose tasks run the Job `job`.
+pub fn calling_job(job: &Key) -> Key {
+    Key::new(format!("calling job {}", job.namespace), job.name.clone())
+}
+
 fn places_of_floe_job(job: &Job) -> Vec<Key> {
     let namespace = job.namespace().unwrap_or_default();
-    let tables = job.spec.triggers.iter().filter_map(|trigger| trigger.table_update.as_ref()).flat_map(|update| &update.tables);
-    let jobs = job.spec.triggers.iter().filter_map(|trigger| trigger.job_completion.as_ref()).flat_map(|completion| &completion.jobs);
-    let tables = tables.map(|table| looking_at_table(&Key::new(namespace.clone(), table.name.clone())));
-    tables.chain(jobs.map(|job| looking_at_job(&Key::new(namespace.clone(), job.name.clone())))).collect()
+    let at = |name: String, place: fn(&Key) -> Key| place(&Key::new(namespace.clone(), name));
+    let tables = named::tables(&job.spec).into_iter().map(|name| at(name, looking_at_table));
+    let upstream = named::completions(&job.spec).into_iter().map(|name| at(name, looking_at_job));
+    let pipelines = named::pipelines(&job.spec).into_iter().map(|name| at(name, naming_pipeline));
+    let called = named::called(&job.spec).into_iter().map(|name| at(name, calling_job));
+    tables.chain(upstream).chain(pipelines).chain(called).collect()
+}
+
+/// Names of all Jobs that are tied to `job` by completion triggers, at any distance; it and those of `more` among them.
+pub fn chain_of(caches: &Caches, job: &Key, more: Vec<String>) -> BTreeSet<String> {
+    let (mut found, mut open) = (BTreeSet::new(), more);
+    open.push(job.name.clone());
+    while let Some(name) = open.pop() {
+        if found.contains(&name) {
+            continue;
+        }
+        let this = Key::new(job.namespace.clone(), name.clone());
+        open.extend(caches.floe_jobs.get(&this).map(|job| named::completions(&job.spec)).unwrap_or_default());
+        open.extend(caches.floe_jobs.by(&looking_at_job(&this)).iter().map(|job| job.name_any()));
+        found.insert(name);
+    }
+    found
 }
 
 fn places_of_job_run(run: &JobRun) -> Vec<Key> {

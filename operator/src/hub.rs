@@ -19,13 +19,13 @@ use crate::{
     attempt::end,
     cache::Change,
     caches::{
-        by_label, job_of_run, looking_at_job, looking_at_table, owners_of_report, pipeline_of_table, pipeline_of_update, runs_of,
-        sharing_storage, update_of_report,
+        by_label, calling_job, chain_of, job_of_run, looking_at_job, looking_at_table, naming_pipeline, owners_of_report,
+        pipeline_of_table, pipeline_of_update, runs_of, sharing_storage, update_of_report,
     },
     context::Context,
     dataset,
     key::Key,
-    labels,
+    labels, named,
     queue::Wake,
     updates::is_terminal,
 };
@@ -48,6 +48,10 @@ pub fn pipeline_changed(ctx: &Context, change: &Change<Pipeline>) {
     ctx.queues.pipeline.wake(&key, wake_for(change));
     if change.differs(|pipeline| (accepted(pipeline), definition(pipeline))) {
         wake_updates(ctx, &key);
+    }
+    // Jobs say whether what they name is there, and their watchers read with the credentials of its storage.
+    if change.differs(definition) {
+        wake_jobs(ctx, &naming_pipeline(&key));
     }
     // The storage root may have become free for another one.
     if let (None, Some(storage)) = (&change.after, &pipeline.spec.storage) {
@@ -79,7 +83,7 @@ pub fn table_changed(ctx: &Context, change: &Change<Table>) {
     let Some(table) = change.newest() else { return };
     let key = Key::of(table.as_ref());
     ctx.queues.table.wake(&key, wake_for(change));
-    if change.differs(|table| table.status.as_ref().and_then(|status| status.version)) {
+    if change.differs(|table| (table.status.as_ref().and_then(|status| status.version), definition(table))) {
         wake_jobs(ctx, &looking_at_table(&key));
     }
     if change.differs(definition) {
@@ -113,6 +117,16 @@ pub fn floe_job_changed(ctx: &Context, change: &Change<Job>) {
     ctx.queues.job.wake(&key, wake_for(change));
     if change.differs(definition) {
         wake_runs(ctx, &key);
+        wake_jobs(ctx, &calling_job(&key));
+        wake_chain(ctx, &key, change);
+    }
+}
+
+/// Jobs that start one another are told so, all of them, and also when one has left the circle.
+fn wake_chain(ctx: &Context, key: &Key, change: &Change<Job>) {
+    let before = change.before.as_ref().map(|job| named::completions(&job.spec)).unwrap_or_default();
+    for name in chain_of(&ctx.caches, key, before).into_iter().filter(|name| *name != key.name) {
+        ctx.queues.job.wake(&Key::new(key.namespace.clone(), name), Wake::Event);
     }
 }
 

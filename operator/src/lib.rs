@@ -21,6 +21,7 @@ pub mod leader;
 pub mod limits;
 pub mod memory;
 pub mod metrics;
+mod named;
 pub mod notify;
 pub mod owner;
 pub mod pipeline;

@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 mod jobs;
+mod jobs_clock;
+mod jobs_events;
+mod jobs_notices;
+mod jobs_runs;
+mod jobs_seen;
 mod names_of_others;
 mod o01_first_reconcile_sets_all_conditions;
 mod o02_kstatus_oracle;

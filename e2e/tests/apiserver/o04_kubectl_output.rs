@@ -9,10 +9,10 @@ use floe_e2e::{cluster::kubectl, scene::Scene, virtual_pods::Script};
 use serde_json::json;
 
 /// Columns whose values are times or lengths of time.
-const TIMES: [&str; 7] = ["AGE", "UPDATED", "START", "DURATION", "REFRESHED", "HEARTBEAT", "LAST SEEN"];
+const TIMES: [&str; 9] = ["AGE", "UPDATED", "START", "DURATION", "REFRESHED", "HEARTBEAT", "LAST SEEN", "LAST RUN", "NEXT RUN"];
 
 /// The tables of kubectl with `|` between columns, and without the times that differ from run to run.
-fn golden(text: &str) -> String {
+pub fn golden(text: &str) -> String {
     text.split("\n\n").map(table).collect::<Vec<_>>().join("\n\n")
 }
 

@@ -15,7 +15,7 @@ async fn every_rule_has_a_reason_and_none_a_star() -> anyhow::Result<()> {
     }
     let objects = chart.objects("crds: {enabled: false}").await?;
     let rules: Vec<&Value> = objects.iter().filter_map(|object| object["rules"].as_array()).flatten().collect();
-    assert_eq!(rules.len(), 26);
+    assert_eq!(rules.len(), 27);
     for rule in &rules {
         let words = ["apiGroups", "resources", "verbs"].iter().flat_map(|list| rule[list].as_array().into_iter().flatten());
         assert!(words.clone().all(|word| word != "*"), "{rule}");

@@ -14,7 +14,7 @@ async fn it_waits_for_an_api_server_that_is_away() -> anyhow::Result<()> {
     let proxy = Proxy::start(&tenant).await?;
     proxy.set_away(true);
     let mut operator = proxy.spawn(&Settings::of(&tenant).await?)?;
-    let nothing = ["ConfigMap", "Job", "Pipeline", "PipelineUpdate", "Pod", "RunReport", "Table"];
+    let nothing = ["ConfigMap", "Deployment", "Job", "JobRun", "Pipeline", "PipelineUpdate", "Pod", "RunReport", "Table", "jobs.floe.dev"];
     let nothing = nothing.map(|kind| format!("{kind}: the first list is not complete")).join("\n");
     wait_page(&operator, "/readyz", (503, &nothing)).await?;
     assert_eq!(page(&operator, "/healthz").await?, (200, "ok\n".to_string()));

@@ -5,10 +5,14 @@ use std::{collections::BTreeSet, time::Instant};
 use anyhow::ensure;
 use floe_crds::{
     condition::ConditionType::Active,
+    job_run::JobRun,
     pipeline::Pipeline,
     pipeline_update::PipelineUpdate,
     run_report::RunReport,
-    state::UpdateState::{Canceled, Completed, Running},
+    state::{
+        RunResultState,
+        UpdateState::{Canceled, Completed, Running},
+    },
     table::Table,
 };
 use floe_e2e::{
@@ -16,12 +20,14 @@ use floe_e2e::{
     objects::inline,
     operator::Settings,
     rights::{OPERATOR, granted, rules},
+    runs::task,
     scene::Scene,
     seen::Conditions,
     tenant::Tenant,
     virtual_pods::Script,
 };
 use k8s_openapi::api::{
+    apps::v1::Deployment,
     batch::v1 as batch,
     core::v1::{ConfigMap, Pod},
     policy::v1::PodDisruptionBudget,
@@ -31,8 +37,13 @@ use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
 /// Rights that the API server asks about while it admits a request for something else: no log shows them. The second test does.
-const NOT_LOGGED: [&str; 3] =
-    ["bind clusterroles.rbac.authorization.k8s.io", "update pipelines/finalizers.floe.dev", "update pipelineupdates/finalizers.floe.dev"];
+const NOT_LOGGED: [&str; 5] = [
+    "bind clusterroles.rbac.authorization.k8s.io",
+    "update pipelines/finalizers.floe.dev",
+    "update pipelineupdates/finalizers.floe.dev",
+    "update jobs/finalizers.floe.dev",
+    "update jobruns/finalizers.floe.dev",
+];
 
 fn rules_of_the_operator() -> anyhow::Result<BTreeSet<String>> {
     let mut all = granted(&rules("ClusterRole", OPERATOR)?);
@@ -65,6 +76,7 @@ async fn o50_rbac_is_minimal() -> anyhow::Result<()> {
     a_definition_that_changes(&scene).await?;
     a_continuous_pipeline(&scene).await?;
     attempts_that_end_otherwise(&scene).await?;
+    jobs(&scene).await?;
 
     let user = format!("system:serviceaccount:{}:{OPERATOR}", scene.tenant.name);
     let granted = rules_of_the_operator()?;
@@ -166,6 +178,36 @@ async fn attempts_that_end_otherwise(scene: &Scene) -> anyhow::Result<()> {
     scene.ends("lost-u1", Completed).await.map(drop)
 }
 
+/// A run that makes other things than pods, a history that is cut, and a watcher that comes and goes.
+async fn jobs(scene: &Scene) -> anyhow::Result<()> {
+    let tenant = &scene.tenant;
+    scene.pods.every(Script::new().completes());
+    let text = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "texts"}, "data": {"a.sql": "SELECT 1"}});
+    tenant.apply_one(&text).await?;
+    scene.job("inner", json!([task("deep", &[], &json!({}))]), json!({})).await?;
+    let tasks = json!([
+        task("call", &[], &json!({"runJob": {"name": "inner"}})),
+        task("query", &[], &json!({"sql": {"configMapRef": {"name": "texts", "key": "a.sql"}}})),
+    ]);
+    let keep = |limit: i32| json!({"runHistory": {"successfulLimit": limit}});
+    scene.job("outer", tasks.clone(), keep(3)).await?;
+    for run in ["first", "second"] {
+        scene.run(run, "outer", json!({})).await?;
+        scene.run_ends(run, RunResultState::Success).await?;
+    }
+    // Someone else has the name of a child: who it is, is read.
+    scene.run("taken-call-1", "inner", json!({})).await?;
+    scene.run("taken", "outer", json!({})).await?;
+    scene.job("outer", tasks, keep(1)).await?;
+    tenant.wait_gone::<JobRun>("first").await?;
+
+    let files = json!({"triggers": [{"name": "landing", "fileArrival": {"uri": "s3://lake/landing"}}]});
+    scene.job("files", json!([task("a", &[], &json!({}))]), files).await?;
+    tenant.wait::<Deployment>("files-watch", "be there", |_| true).await?;
+    scene.job("files", json!([task("a", &[], &json!({}))]), json!({})).await?;
+    tenant.wait_gone::<Deployment>("files-watch").await
+}
+
 fn pods_of(pipeline: &str) -> kube::api::ListParams {
     kube::api::ListParams::default().labels(&format!("floe.dev/pipeline={pipeline}"))
 }
@@ -187,6 +229,8 @@ async fn o50_rights_that_no_log_shows_are_needed() -> anyhow::Result<()> {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "floe-runner"},
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": tenant.name}],
     }))?;
+    let of_job = config_map(owned_by("Job", "idle", &pipeline.metadata.uid))?;
+    let of_run = config_map(owned_by("JobRun", "idle-r", &pipeline.metadata.uid))?;
     let of_pipeline = config_map(owned_by("Pipeline", "idle", &pipeline.metadata.uid))?;
     let of_update = config_map(owned_by("PipelineUpdate", "idle-u1", &update.metadata.uid))?;
     let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -200,6 +244,8 @@ async fn o50_rights_that_no_log_shows_are_needed() -> anyhow::Result<()> {
                 "update pipelineupdates/finalizers.floe.dev" => {
                     Api::namespaced(client, &tenant.name).create(&dry, &of_update).await.map(drop)
                 }
+                "update jobs/finalizers.floe.dev" => Api::namespaced(client, &tenant.name).create(&dry, &of_job).await.map(drop),
+                "update jobruns/finalizers.floe.dev" => Api::namespaced(client, &tenant.name).create(&dry, &of_run).await.map(drop),
                 _ => Api::namespaced(client, &tenant.name).create(&dry, &binding).await.map(drop),
             };
             answers.push(match answer {

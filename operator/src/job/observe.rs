@@ -6,7 +6,7 @@ use std::{
 };
 
 use floe_crds::{
-    job::{Job, JobSpec, JobStatus, Task, TriggerKind, Work},
+    job::{Job, JobSpec, JobStatus},
     job_run::JobRun,
     pipeline::Pipeline,
     run_report::{ReportKind, RunReport, TriggerWatch},
@@ -23,12 +23,12 @@ use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
 use super::{resources, watcher};
 use crate::{
-    caches::{looking_at_job, runs_of},
+    caches::{chain_of, runs_of},
     clock,
     context::Context,
     error::Error,
     key::Key,
-    labels, owner, runs,
+    labels, named, owner, runs,
     settings::Settings,
 };
 
@@ -100,10 +100,10 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     own.retain(|run| !is_of_earlier_life(run.as_ref(), &job));
     own.sort_by_cached_key(|run| runs::by_creation(run));
     let named = |name: &String| Key::new(key.namespace.clone(), name.clone());
-    let tables = tables_of(&job.spec).into_iter().map(|name| (name.clone(), ctx.caches.tables.get(&named(&name)))).collect();
+    let tables = named::tables(&job.spec).into_iter().map(|name| (name.clone(), ctx.caches.tables.get(&named(&name)))).collect();
     // With a selector there may be objects that another operator looks after.
     let sees_all = ctx.settings.label_selector.is_none();
-    let jobs = jobs_of(&job.spec).into_iter();
+    let jobs = named::jobs(&job.spec).into_iter();
     let jobs = jobs.map(|name| (name.clone(), !sees_all || ctx.caches.floe_jobs.get(&named(&name)).is_some())).collect();
     let reports = ctx.caches.reports.by(&runs_of(key)).into_iter();
     let mut reports = reports.filter(|report| report.spec.kind == ReportKind::Watch && owner::is_owned_by(report.as_ref(), job.as_ref()));
@@ -115,7 +115,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         runs: own,
         chains: chains(ctx, key),
         jobs,
-        pipelines: pipelines_of(&job.spec)
+        pipelines: named::pipelines(&job.spec)
             .into_iter()
             .map(|name| (name.clone(), ctx.caches.pipelines.get(&named(&name))))
             .filter(|(_, pipeline)| sees_all || pipeline.is_some())
@@ -155,25 +155,18 @@ fn is_of_earlier_life(run: &JobRun, job: &Job) -> bool {
     of.is_some_and(|owner| owner.name == job.name_any() && Some(&owner.uid) != job.uid().as_ref())
 }
 
-/// All Jobs that lead to `key` by their ends, or that its end leads to.
+/// All Jobs that lead to `key` by their ends, or that its end leads to, with those that each of them waits for.
 fn chains(ctx: &Context, key: &Key) -> Vec<(String, Vec<String>)> {
-    let (mut found, mut open) = (BTreeMap::new(), vec![key.name.clone()]);
-    while let Some(name) = open.pop() {
-        if found.contains_key(&name) {
-            continue;
-        }
+    let before = |name: &String| {
         let this = Key::new(key.namespace.clone(), name.clone());
-        let before = ctx.caches.floe_jobs.get(&this).map(|job| completions_of(&job.spec)).unwrap_or_default();
-        let after = ctx.caches.floe_jobs.by(&looking_at_job(&this)).into_iter().map(|job| job.name_any());
-        open.extend(after.chain(before.iter().cloned()));
-        found.insert(name, before);
-    }
-    found.into_iter().collect()
+        ctx.caches.floe_jobs.get(&this).map(|job| named::completions(&job.spec)).unwrap_or_default()
+    };
+    chain_of(&ctx.caches, key, Vec::new()).into_iter().map(|name| (name.clone(), before(&name))).collect()
 }
 
 fn upstream(ctx: &Context, job: &Job) -> Vec<Upstream> {
     let namespace = job.namespace().unwrap_or_default();
-    let names: BTreeSet<String> = completions_of(&job.spec).into_iter().collect();
+    let names: BTreeSet<String> = named::completions(&job.spec).into_iter().collect();
     let runs = names.into_iter().flat_map(|name| ctx.caches.job_runs.by(&runs_of(&Key::new(namespace.clone(), name))));
     runs.filter_map(|run| Some(Upstream { end: runs::end(&run)?, uid: run.uid().unwrap_or_default() })).collect()
 }
@@ -189,40 +182,6 @@ async fn access(ctx: &Context, observed: &Observed) -> Result<Access, Error> {
     }
     let name = Key::new(observed.key.namespace.clone(), resources::own_account(&observed.key.name));
     Ok(Access::Read(Box::new((ctx.fetch(&name).await?, ctx.fetch(&name).await?))))
-}
-
-/// What the tasks of `spec` do, those of loops too.
-pub fn work_of(spec: &JobSpec) -> impl Iterator<Item = &Work> {
-    spec.tasks.iter().flat_map(|task: &Task| {
-        let nested = task.for_each.as_ref().map(|all| &all.task.work);
-        std::iter::once(&task.work).chain(nested)
-    })
-}
-
-fn completions_of(spec: &JobSpec) -> Vec<String> {
-    let jobs = spec.triggers.iter().filter_map(|trigger| trigger.job_completion.as_ref()).flat_map(|completion| &completion.jobs);
-    jobs.map(|job| job.name.clone()).collect()
-}
-
-fn jobs_of(spec: &JobSpec) -> BTreeSet<String> {
-    let called = work_of(spec).filter_map(|work| work.run_job.as_ref()).map(|task| task.name.clone());
-    called.chain(completions_of(spec)).collect()
-}
-
-fn pipelines_of(spec: &JobSpec) -> BTreeSet<String> {
-    let named = |work: &Work| {
-        let of_sql = work.sql.as_ref().and_then(|sql| sql.pipeline.clone());
-        work.pipeline.as_ref().map(|task| task.name.clone()).or(of_sql)
-    };
-    work_of(spec).filter_map(named).collect()
-}
-
-fn tables_of(spec: &JobSpec) -> BTreeSet<String> {
-    let updates = spec.triggers.iter().filter_map(|trigger| match trigger.kind() {
-        Some(TriggerKind::TableUpdate(update)) => Some(&update.tables),
-        _ => None,
-    });
-    updates.flatten().map(|table| table.name.clone()).collect()
 }
 
 impl Observed {
@@ -243,7 +202,7 @@ impl Observed {
 
     /// Pipelines that tasks name.
     pub fn named_pipelines(&self) -> BTreeSet<String> {
-        pipelines_of(&self.job.spec)
+        named::pipelines(&self.job.spec)
     }
 
     /// What the watcher tells of a trigger.

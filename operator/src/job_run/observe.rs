@@ -110,7 +110,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     let status = run.status.clone().unwrap_or_default();
     let now = clock::now();
     let job_key = job_of_run(&run);
-    let job = job(ctx, &job_key, &status).await?;
+    let job = job(ctx, &job_key, &run, &status).await?;
     let mut children = children(ctx, key, &run);
     let canceled = run.spec.cancel != floe_crds::pipeline_update::Cancel::None || run.metadata.deletion_timestamp.is_some();
     find_late_reports(ctx, key, &mut children, &status).await?;
@@ -148,13 +148,13 @@ async fn read_anew(ctx: &Context, key: &Key) -> Result<Option<JobRun>, Error> {
     ctx.refresh::<JobRun>(key).await
 }
 
-/// The Job, from the API server itself where it matters that it is not there.
-async fn job(ctx: &Context, key: &Key, status: &JobRunStatus) -> Result<Option<Arc<Job>>, Error> {
-    match ctx.caches.floe_jobs.get(key) {
-        Some(job) => Ok(Some(job)),
-        None if status.state.is_none() => Ok(ctx.fetch::<Job>(key).await?.map(Arc::new)),
-        None => Ok(None),
+/// The Job. Runs and repairs take it from the API server itself: who changes a Job and then starts a run of it means the changed one.
+async fn job(ctx: &Context, key: &Key, run: &JobRun, status: &JobRunStatus) -> Result<Option<Arc<Job>>, Error> {
+    let is_repair = run.spec.repair.as_ref().is_some_and(|repair| repair.id > status.repair_count);
+    if status.state.is_some() && !is_repair {
+        return Ok(ctx.caches.floe_jobs.get(key));
     }
+    Ok(ctx.fetch::<Job>(key).await?.map(Arc::new))
 }
 
 fn children(ctx: &Context, key: &Key, run: &JobRun) -> Children {

@@ -13,6 +13,7 @@ use crate::{
     job_run::{JobRunStatus, Repair, RepairRecord, RepairState, RepairType, TaskStatus},
     pipeline_update::Cancel,
     run::{
+        check::check_job,
         parameters::Parameters,
         queue::Admission,
         repair,
@@ -36,6 +37,9 @@ pub(super) fn begin(scene: &Scene<'_>) -> Step {
         Ok(spec) => spec,
         Err(problem) => return invalid(scene, &problem),
     };
+    if let Some(problem) = refused(scene, snapshot) {
+        return invalid(scene, &Refusal { code: TerminationCode::InvalidRunConfiguration, message: problem });
+    }
     if let Some(unknown) = scene.request.only.iter().find(|name| snapshot.spec.task(name).is_none()) {
         let message = format!("only: the job has no task {unknown}");
         return invalid(scene, &Refusal { code: TerminationCode::InvalidRunConfiguration, message });
@@ -65,6 +69,13 @@ pub(super) fn begin(scene: &Scene<'_>) -> Step {
     let mut step = leave_queue(&Scene { status: &status, ..*scene });
     step.actions.insert(0, Action::Keep(0));
     step
+}
+
+/// What is wrong with the definition: a task that cannot run is found before those in front of it have run.
+fn refused(scene: &Scene<'_>, snapshot: &Snapshot) -> Option<String> {
+    let findings = check_job(&snapshot.spec, scene.now);
+    let errors: Vec<String> = findings.into_iter().filter(|finding| finding.error).map(|finding| finding.message).collect();
+    (!errors.is_empty()).then(|| format!("the job {} is not accepted: {}", scene.job.name, errors.join("; ")))
 }
 
 fn all_shown(parameters: Parameters) -> Parameters {
@@ -191,8 +202,8 @@ pub(super) fn take_up_repair(scene: &Scene<'_>) -> Step {
         _ if status.state == Some(RunState::Skipped) => Err("the run was skipped: it has nothing to repair; start a new one".to_string()),
         _ if scene.request.cancel != Cancel::None => Err("the run is canceled: set cancel to None together with the repair".to_string()),
         None => Err("the job does not exist any more".to_string()),
-        Some(next) => spec_in_force(scene, next)
-            .map_err(|problem| problem.message)
+        Some(next) => refused(scene, next)
+            .map_or_else(|| spec_in_force(scene, next).map_err(|problem| problem.message), Err)
             .and_then(|spec| check_parameters(scene, next).and_then(|()| chosen(scene, &spec, wanted))),
     };
     let mut actions = Vec::new();

@@ -99,7 +99,7 @@ fn j13_for_each_limits() {
     assert_eq!(ended("{\"a\": 1}"), failed(TerminationCode::InvalidForEachInputs));
     assert_eq!(ended(&numbers(1001)), failed(TerminationCode::TooManyIterations));
     assert_eq!(ended(&format!("[\"{}\"]", "x".repeat(48 * 1024 - 3))), failed(TerminationCode::ValueTooLarge));
-    assert_eq!(ended("{{job.parameters.none}}"), failed(TerminationCode::InvalidReference));
+    assert_eq!(ended("{{job.trigger.file_arrival.location}}"), failed(TerminationCode::InvalidReference));
 }
 
 #[test]
@@ -235,9 +235,10 @@ fn j53_status_is_bounded() {
     assert!(size(&world) < 4096, "{}", size(&world));
 
     let parameters: Vec<Value> = (0..60).map(|at| json!({"name": format!("p{at}"), "default": "x".repeat(1000)})).collect();
-    let each = json!({"inputs": "[1,2,3]", "concurrency": 3, "task": {"name": "each", "container": {"image": "i"}}});
+    let each =
+        |at: usize| json!({"inputs": "[1,2,3]", "concurrency": 3, "task": {"name": format!("each{at}"), "container": {"image": "i"}}});
     let name = |at: usize| format!("{at:03}{}", "n".repeat(97));
-    let tasks: Vec<Value> = (0..100).map(|at| json!({"name": name(at), "forEach": each})).collect();
+    let tasks: Vec<Value> = (0..100).map(|at| json!({"name": name(at), "forEach": each(at)})).collect();
     let mut world = World::new(&json!({"parameters": parameters, "tasks": tasks}));
     world.settle();
     for round in 0..12 {
