@@ -30,6 +30,7 @@ const BOOKSTORE: &[TemplateFile] = bookstore![
     "cluster/lake.yaml",
     "cluster/pipeline.yaml",
     "jobs/bookstore-pro-v2.yaml",
+    "jobs/kustomization.yaml",
     "transformations/1_ingestion.sql",
     "transformations/2_silver.sql",
     "transformations/3_cdc.sql",
