@@ -162,6 +162,19 @@ impl Operator {
         Ok(values.map(|values| values.into_iter().reduce(|sum, value| sum + value))?)
     }
 
+    /// Waits until the sum of a family's series with these labels is so.
+    pub async fn metric_becomes(&self, family: &str, labels: &[(&str, &str)], wanted: Option<f64>) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let found = self.metric(family, labels).await?;
+            if found == wanted {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < PATIENCE, "{family} with {labels:?} is {found:?} and should be {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Stops its threads, as a machine does that hangs.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
