@@ -5,6 +5,7 @@ pub mod definitions;
 mod finding;
 pub mod job;
 pub mod job_run;
+pub mod labels;
 pub mod manifest;
 pub mod pipeline;
 pub mod pipeline_update;

@@ -23,6 +23,10 @@ use crate::{
 
 /// Version of requests and reports that this build speaks.
 pub const PROTOCOL: i32 = 1;
+/// Name of the container that runs updates, and the queries of tasks.
+pub const RUNNER_CONTAINER: &str = "runner";
+/// Name of the container that runs a task's own image.
+pub const TASK_CONTAINER: &str = "task";
 /// Environment variables with this prefix are ours.
 pub const RESERVED_PREFIX: &str = "FLOE_";
 /// Environment variable of the n-th secret parameter.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub use floe_crds::labels::{ATTEMPT, ITERATION, JOB, RUN, SLICE, TASK, TASK_KEY, UPDATE, cut_with_hash, hash, short_hash, value};
 use kube::ResourceExt;
-use sha2::{Digest, Sha256};
 
 /// Label: who made the object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -13,22 +13,6 @@ pub const PART_OF: &str = "app.kubernetes.io/part-of";
 pub const OPERATOR: &str = "floe-operator";
 /// Label: name of the Pipeline.
 pub const PIPELINE: &str = "floe.dev/pipeline";
-/// Label: name of the PipelineUpdate.
-pub const UPDATE: &str = "floe.dev/update";
-/// Label: number of the attempt.
-pub const ATTEMPT: &str = "floe.dev/attempt";
-/// Label: name of the Job.
-pub const JOB: &str = "floe.dev/job";
-/// Label: name of the JobRun.
-pub const RUN: &str = "floe.dev/run";
-/// Label: name of the task, as labels take it.
-pub const TASK: &str = "floe.dev/task";
-/// Label: number of the iteration of a loop, from 0.
-pub const ITERATION: &str = "floe.dev/iteration";
-/// Label of a run for a slice of time: its start and end.
-pub const SLICE: &str = "floe.dev/slice";
-/// Annotation: name of the task, as it is.
-pub const TASK_KEY: &str = "floe.dev/task-key";
 /// Label: hash of the storage root that the pod writes.
 pub const STORAGE: &str = "floe.dev/storage";
 
@@ -56,31 +40,8 @@ pub const DEFINITION: &str = "floe.dev/definition";
 /// Annotation of a request: version of its format.
 pub const PROTOCOL: &str = "floe.dev/protocol";
 
-/// Longest value of a label.
-const MAX_VALUE: usize = 63;
 /// Longest value of an annotation that a status repeats.
 const MAX_ECHO: usize = 253;
-
-/// `text` as the value of a label: a longer one is cut and ends in a hash of all of it.
-pub fn value(text: &str) -> String {
-    if text.len() <= MAX_VALUE { text.to_string() } else { cut_with_hash(text, MAX_VALUE - 9, text) }
-}
-
-/// The first `keep` bytes of `text` and eight hex digits of the hash of `whole`.
-pub fn cut_with_hash(text: &str, keep: usize, whole: &str) -> String {
-    let kept = floe_crds::text::cut(text, keep).trim_end_matches(['-', '.', '_']);
-    format!("{kept}-{}", short_hash(whole))
-}
-
-/// Eight hex digits that stand for `text`.
-pub fn short_hash(text: &str) -> String {
-    hash(text.as_bytes())[..8].to_string()
-}
-
-/// The SHA-256 of `bytes` in hex.
-pub fn hash(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
-}
 
 /// True if the annotation `name` of `object` is `true`.
 pub fn is_set(object: &impl ResourceExt, name: &str) -> bool {
@@ -130,10 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_values_are_cut_and_stay_different() {
-        let (a, b) = (value(&format!("{}a", "x".repeat(70))), value(&format!("{}b", "x".repeat(70))));
-        assert_eq!((a.len(), a == b), (63, false));
-        assert_eq!(value("bookstore"), "bookstore");
+    fn attempts_of_updates_are_found_by_four_labels() {
         assert_eq!(of_update("bookstore", "bookstore-u7").len(), 4);
     }
 }

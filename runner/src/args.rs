@@ -1,6 +1,8 @@
 //! What the user typed. Everything here is raw: `settings` makes values of it, once.
 #![expect(missing_docs, reason = "the texts of the options are their help")]
 
+pub mod job;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::Styles, builder::styling::AnsiColor};
@@ -52,6 +54,7 @@ pub enum Command {
     Sql(Sql),
     Init(Init),
     Maintain(Maintain),
+    Job(Box<job::JobCommands>),
     #[command(hide = true)]
     Cleanup(Cleanup),
     #[command(hide = true)]
@@ -62,8 +65,6 @@ pub enum Command {
     Watch(Requested),
     #[command(hide = true)]
     Test(Later),
-    #[command(hide = true)]
-    Job(Later),
 }
 
 /// A command that is refused by name.

@@ -1,6 +1,7 @@
 //! The process in the pod and on the laptop: observe, plan, execute, commit, report.
 
 pub mod args;
+pub mod cluster;
 pub mod command;
 pub mod commit;
 pub mod engine_failure;

@@ -4,7 +4,8 @@ use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    job_run::{Backfill, BackfillOrder, Reprocess},
+    job_run::{Backfill, BackfillOrder, JobRun, Reprocess},
+    labels,
     state::{RunResultState, TerminationCode},
 };
 
@@ -68,7 +69,27 @@ pub struct EarlierRun<'a> {
     pub is_active: bool,
 }
 
+impl<'a> EarlierRun<'a> {
+    /// When `run` was made and what became of it, if it is for a slice.
+    fn of(run: &'a JobRun) -> Option<(Timestamp, Self)> {
+        let slice = run.metadata.labels.as_ref()?.get(labels::SLICE)?;
+        let status = run.status.as_ref();
+        let state = status.and_then(|status| status.state);
+        let result = status.and_then(|status| status.result_state);
+        let made = run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |at| at.0);
+        Some((made, Self { slice, result, is_active: state.is_none_or(|state| !state.is_terminal()) }))
+    }
+}
+
 impl Backfill {
+    /// The slices that need a run in their order, given all runs of the Job.
+    pub fn needed_slices<'a>(&self, runs: impl Iterator<Item = &'a JobRun>) -> Result<Vec<Slice>, BackfillError> {
+        let mut earlier: Vec<(Timestamp, EarlierRun<'a>)> = runs.filter_map(EarlierRun::of).collect();
+        earlier.sort_by_key(|(at, _)| *at);
+        let earlier: Vec<EarlierRun<'_>> = earlier.into_iter().map(|(_, run)| run).collect();
+        Ok(self.slices_to_run(&self.slices()?, &earlier))
+    }
+
     /// All slices in the order in which they run.
     pub fn slices(&self) -> Result<Vec<Slice>, BackfillError> {
         let (from, to) = (self.from.0, self.to.0);

@@ -15,6 +15,7 @@ pub mod waiting;
 use std::fmt;
 
 use floe_crds::condition::Reason;
+pub use floe_crds::request::{RUNNER_CONTAINER as RUNNER, TASK_CONTAINER};
 pub use job::{JobParts, disruptions_are_ignored, job};
 pub use names::{
     attempt_number, cleanup_label, cleanup_name, is_cleanup_of, job_account, job_name, own_account, request_name, service_account,
@@ -24,10 +25,6 @@ pub use project::{ConfigMapKeys, project_files};
 pub use request::{RequestParts, request, request_config_map, requested, requested_pipeline, requested_table};
 pub use template::{pod_template, watch_pod};
 
-/// Name of the container that runs updates.
-pub const RUNNER: &str = "runner";
-/// Name of the container that runs a task's own image.
-pub const TASK_CONTAINER: &str = "task";
 /// Name of the side-car that reports what that has left.
 pub const REPORTER: &str = "floe-report";
 /// Folder of the project in the pod.

@@ -13,7 +13,6 @@ use floe_crds::{
     },
     run_report::{ReportKind, RunReport},
     state::{RunState, TaskState},
-    trigger::backfill::EarlierRun,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -222,12 +221,8 @@ async fn snapshots(
 
 fn first(ctx: &Context, run: &JobRun, job: &Job) -> Snapshot {
     let slices = run.spec.backfill.as_ref().and_then(|backfill| {
-        let all = backfill.slices().ok()?;
-        let earlier: Vec<Arc<JobRun>> = ctx.caches.job_runs.by(&runs_of(&Key::of(job)));
-        let mut earlier: Vec<(Timestamp, EarlierRun<'_>)> = earlier.iter().filter_map(|run| earlier_run(run)).collect();
-        earlier.sort_by_key(|(at, _)| *at);
-        let earlier: Vec<EarlierRun<'_>> = earlier.into_iter().map(|(_, run)| run).collect();
-        Some(backfill.slices_to_run(&all, &earlier))
+        let runs: Vec<Arc<JobRun>> = ctx.caches.job_runs.by(&runs_of(&Key::of(job)));
+        backfill.needed_slices(runs.iter().map(Arc::as_ref)).ok()
     });
     Snapshot {
         generation: job.metadata.generation.unwrap_or_default(),
@@ -235,18 +230,6 @@ fn first(ctx: &Context, run: &JobRun, job: &Job) -> Snapshot {
         parameters: BTreeMap::new(),
         slices: slices.unwrap_or_default(),
     }
-}
-
-fn earlier_run(run: &JobRun) -> Option<(Timestamp, EarlierRun<'_>)> {
-    let slice = run.labels().get(labels::SLICE)?;
-    let status = run.status.as_ref();
-    let state = status.and_then(|status| status.state);
-    let earlier = EarlierRun {
-        slice,
-        result: status.and_then(|status| status.result_state),
-        is_active: state.is_none_or(|state| !state.is_terminal()),
-    };
-    Some((run.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |at| at.0), earlier))
 }
 
 /// The snapshot that was stored for this repair. It never changes, so it is read once.

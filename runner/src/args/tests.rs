@@ -7,7 +7,10 @@ use floe_crds::state::EventLevel;
 use floe_graph::plan::Selection;
 use insta::assert_snapshot;
 
-use super::{Arguments, Command, OutputFormat};
+use super::{
+    Arguments, Command, OutputFormat,
+    job::{DocumentFormat, JobCommand},
+};
 use crate::settings::{Environment, RunSettings};
 
 fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -73,9 +76,37 @@ fn wrong_usage_is_refused_with_code_2() {
 
 #[test]
 fn commands_of_later_releases_are_recognised() {
-    for line in ["floe test --filter x", "floe job list -o wide", "floe job --help"] {
-        assert!(matches!(parse(line), Ok(Command::Test(_) | Command::Maintain(_) | Command::Job(_))), "{line}");
+    assert!(matches!(parse("floe test --filter x"), Ok(Command::Test(_))));
+    let Command::Job(job) = parse("floe job import bundle.yml --any").unwrap() else { panic!("not a job command") };
+    assert!(matches!(job.command, JobCommand::Import(_)));
+}
+
+#[test]
+fn commands_on_jobs_have_their_arguments() {
+    let job = |line: &str| match parse(line).unwrap() {
+        Command::Job(job) => job.command,
+        other => panic!("{other:?}"),
+    };
+    let line = "floe job run nightly --param day=1 --only a,b --follow -n data --context c -o yaml";
+    let JobCommand::Run(run) = job(line) else { panic!("not a run") };
+    assert_eq!((run.job.as_str(), run.parameters.len(), run.only.join(" ").as_str(), run.waiting.wait), ("nightly", 1, "a b", true));
+    let cluster = &run.cluster;
+    assert_eq!((cluster.namespace.as_deref(), cluster.context.as_deref(), cluster.output), (Some("data"), Some("c"), DocumentFormat::Yaml));
+    let JobCommand::Logs(logs) = job("floe job logs r load --attempt 2 -f") else { panic!("not logs") };
+    assert_eq!((logs.task.as_deref(), logs.attempt, logs.follow), (Some("load"), Some(2), true));
+    assert_eq!(job("floe job list -o json").display().output, OutputFormat::Json);
+    for line in ["", "run", "repair r --failed --tasks a", "logs r --attempt 1", "backfill j --from 2026-01-01", "list -o wide", "fly"] {
+        assert_eq!(parse(&format!("floe job {line}")).unwrap_err().exit_code(), 2, "{line}");
     }
+}
+
+#[test]
+fn help_of_job_teaches_its_commands() {
+    let help = help("job");
+    for command in ["run", "list", "describe", "cancel", "repair", "backfill", "suspend", "resume", "logs", "lint"] {
+        assert!(help.lines().any(|line| line.starts_with(&format!("  {command} "))), "{command} in {help}");
+    }
+    assert!(!help.contains("import") && help.contains("Exit codes of --wait: 0 the run succeeded"), "{help}");
 }
 
 #[test]
@@ -107,6 +138,7 @@ fn help_teaches_the_commands() {
       sql       Query tables, views and the event log
       init      Create a project that runs
       maintain  Compact tables and delete what is old
+      job       Run Jobs in a cluster and look after their runs
 
     Options:
       -h, --help

@@ -14,7 +14,10 @@ use crate::{
     args::{JobArguments, Run},
     failure::Failure,
     job::{self, Record, Site, WantedRepair, Wish},
-    output::{Paint, Terminal, job::closing},
+    output::{
+        Paint, Terminal,
+        job::{Ended, closing},
+    },
     settings::{Environment, Settings},
 };
 
@@ -90,7 +93,8 @@ fn print(record: &Record, path: &Path, terminal: &Terminal) {
         return;
     }
     let again = format!("floe run {} --job {} --repair latest", path.display(), record.spec.job_ref.name);
-    terminal.out(&closing(record, &again, terminal.color_out));
+    let ended = Ended { job: &record.spec.job_ref.name, run: &record.name, status: &record.status, again: &again };
+    terminal.out(&closing(&ended, terminal.color_out));
     if record.status.result_state == Some(RunResultState::SuccessWithFailures) {
         let warning = Paint::Yellow.on("warning:", terminal.color_err);
         let message = record.status.message.as_deref().unwrap_or_default();

@@ -4,6 +4,7 @@ mod cleanup;
 mod events;
 mod explain;
 mod graph;
+mod in_cluster;
 mod init;
 mod job;
 mod maintain;
@@ -18,11 +19,11 @@ mod watch;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use floe_crds::request::ReportTarget;
 
 use crate::{
-    args::{Arguments, Command, Display, OutputFormat},
+    args::{Arguments, Command, Display, OutputFormat, job::JobCommand},
     failpoint,
     failure::Failure,
     output::{HiddenStderr, Terminal},
@@ -31,12 +32,15 @@ use crate::{
     settings::{Environment, Settings},
 };
 
+/// Name of the program as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-floe";
+
 /// How a command that printed its result ends: the exit code.
 type Outcome = Result<u8, Failure>;
 
 /// Runs the command that `arguments` name.
 pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are results, the rest is wrong usage.
@@ -67,6 +71,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: &Environment
     }
 }
 
+/// The arguments. As a plugin of kubectl the program is called `kubectl floe`, and its usage says so.
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let mut arguments = arguments.peekable();
+    let is_plugin = arguments.peek().and_then(|name| Path::new(name).file_stem()).is_some_and(|name| name == PLUGIN);
+    let command = Arguments::command();
+    let command = if is_plugin { command.bin_name("kubectl floe") } else { command };
+    Arguments::from_arg_matches_mut(&mut command.try_get_matches_from(arguments)?)
+}
+
 async fn dispatch(command: Command, environment: &Environment, terminal: &Terminal) -> Outcome {
     match command {
         Command::Run(run) => Box::pin(run::run(&run, environment, terminal)).await,
@@ -82,7 +95,7 @@ async fn dispatch(command: Command, environment: &Environment, terminal: &Termin
         Command::Task(task) => Box::pin(task::task(&task, environment, terminal)).await,
         Command::TaskReport(task) => Box::pin(task::task_report(&task, environment)).await,
         Command::Watch(watch) => Box::pin(watch::watch(&watch, environment)).await,
-        Command::Job(_) => Err(not_supported("floe job")),
+        Command::Job(job) => Box::pin(in_cluster::job(&job.command, terminal)).await,
     }
 }
 
@@ -127,7 +140,8 @@ fn display(command: &Command) -> Display {
         Command::Maintain(command) => command.project.common.display,
         Command::Cleanup(command) => command.display,
         Command::Task(command) | Command::TaskReport(command) | Command::Watch(command) => command.display,
-        Command::Test(_) | Command::Job(_) => Display::default(),
+        Command::Job(job) => job.command.display(),
+        Command::Test(_) => Display::default(),
     }
 }
 
@@ -142,9 +156,11 @@ fn project(command: &Command) -> &Path {
         Command::Sql(command) => &command.project.path,
         Command::Init(command) => &command.directory,
         Command::Maintain(command) => &command.project.path,
-        Command::Cleanup(_) | Command::Task(_) | Command::TaskReport(_) | Command::Watch(_) | Command::Test(_) | Command::Job(_) => {
-            Path::new(".")
-        }
+        Command::Job(command) => match &command.command {
+            JobCommand::Lint(lint) => &lint.path,
+            _ => Path::new("."),
+        },
+        Command::Cleanup(_) | Command::Task(_) | Command::TaskReport(_) | Command::Watch(_) | Command::Test(_) => Path::new("."),
     }
 }
 
@@ -157,7 +173,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::internal("the process could not start its threads").caused_by(error))
 }
 
-/// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out. In a pod
+/// The engine's own log: warnings, more with -v. delta-rs reports every table that does not exist yet as an error: that is left out, and so are
+/// refused calls to an API server, which their callers tell of. In a pod
 /// the lines stand between the events, so they are JSON too.
 fn log_to_stderr(terminal: &Terminal, in_cluster: bool) {
     let level = match (terminal.quiet, terminal.verbose) {
@@ -166,7 +183,8 @@ fn log_to_stderr(terminal: &Terminal, in_cluster: bool) {
         (false, 2) => "info",
         (false, _) => "debug",
     };
-    let filter = tracing_subscriber::EnvFilter::new(format!("{level},buoyant_kernel=off,delta_kernel=off"));
+    let filter =
+        tracing_subscriber::EnvFilter::new(format!("{level},buoyant_kernel=off,delta_kernel=off,kube_client::client::builder=off"));
     let hidden = terminal.hidden();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,5 +1,7 @@
 //! `floe validate`: everything that can be said about a project without running it.
 
+use std::path::Path;
+
 use floe_graph::{
     graph::ResolvedGraph,
     origin::{Diagnostic, Severity},
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use super::Outcome;
 use crate::{
-    args::Validate,
+    args::{Validate, job::Lint},
     failure::Failure,
     output::{
         Paint, Terminal, counted,
@@ -32,7 +34,41 @@ pub(super) async fn validate(validate: &Validate, environment: &Environment, ter
         }
         Err(failure) => return Err(failure),
     };
-    let strictly_valid = !validate.strict || checked.lints.is_empty();
+    let shown = Shown { path: &validate.project.path, strict: validate.strict, offline: validate.offline };
+    Ok(tell(&checked, &shown, terminal))
+}
+
+/// `floe job lint`: what is said of Jobs, which needs nothing but their manifests.
+pub(super) fn lint(lint: &Lint, terminal: &Terminal) -> Outcome {
+    let found = jobs::find(&lint.path)?;
+    if found.findings.iter().any(|found| found.severity == Severity::Error) {
+        let failure = invalid(found.findings);
+        if terminal.is_json() {
+            terminal.document(&json!({"valid": false, "errors": errors(&failure)}));
+            return Ok(failure.class.exit_code());
+        }
+        return Err(failure);
+    }
+    if found.jobs.is_empty() {
+        let text = format!("there is no manifest of a Job at {}", lint.path.display());
+        return Err(Failure::user("JOB_NOT_FOUND", text).help("Jobs stand in YAML files of the project's root folder and below jobs/"));
+    }
+    let jobs = found.jobs.into_iter().map(|(_, job)| (job.name, job.spec.tasks.len())).collect();
+    let checked = Checked { jobs, lints: found.findings, ..Checked::default() };
+    Ok(tell(&checked, &Shown { path: &lint.path, strict: lint.strict, offline: true }, terminal))
+}
+
+/// How a project without errors is shown.
+struct Shown<'a> {
+    path: &'a Path,
+    /// Lints are errors.
+    strict: bool,
+    offline: bool,
+}
+
+/// Prints what was checked; the exit code.
+fn tell(checked: &Checked, shown: &Shown<'_>, terminal: &Terminal) -> u8 {
+    let strictly_valid = !shown.strict || checked.lints.is_empty();
     if terminal.is_json() {
         let jobs: Vec<_> = checked.jobs.iter().map(|(name, tasks)| json!({"name": name, "tasks": tasks})).collect();
         terminal.document(&json!({
@@ -45,9 +81,9 @@ pub(super) async fn validate(validate: &Validate, environment: &Environment, ter
             "skipped": checked.skipped,
         }));
     } else {
-        print(&checked, strictly_valid, validate, terminal);
+        print(checked, strictly_valid, shown, terminal);
     }
-    Ok(if strictly_valid { 0 } else { 10 })
+    if strictly_valid { 0 } else { 10 }
 }
 
 /// A project without errors.
@@ -113,8 +149,8 @@ async fn check_pipeline(settings: &Settings, terminal: &Terminal) -> Result<Chec
     })
 }
 
-fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: &Terminal) {
-    let path = &validate.project.path;
+fn print(checked: &Checked, valid: bool, how: &Shown<'_>, terminal: &Terminal) {
+    let path = how.path;
     if !checked.lints.is_empty() {
         terminal.err(&findings_text(&checked.lints, path, terminal.color_err));
         terminal.err("");
@@ -137,7 +173,7 @@ fn print(checked: &Checked, valid: bool, validate: &Validate, terminal: &Termina
         let lints = counted(checked.lints.len() as u64, "lint");
         terminal.out(&format!("{} has {lints}, which --strict does not allow: {size}", Paint::Red.on(pipeline, terminal.color_out)));
     }
-    if !validate.offline && checked.pipeline.is_some() {
+    if !how.offline && checked.pipeline.is_some() {
         terminal.out("the next run will:");
         terminal.out(&report::changes(&checked.changes, terminal.color_out));
     }

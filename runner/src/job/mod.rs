@@ -29,7 +29,7 @@ use floe_crds::{
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 pub use notify::webhooks;
-pub use outcome::{Outcome, exit_code};
+pub use outcome::{Outcome, exit_code, root_failure};
 pub use record::{AttemptEndRecord, AttemptRecord, Record};
 pub use site::Site;
 use tokio::sync::watch;

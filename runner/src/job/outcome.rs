@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use floe_crds::{
     job::JobSpec,
+    job_run::TaskStatus,
     run::{
         attempt::EndClass,
         scene::{Rows, Snapshot},
@@ -110,12 +111,12 @@ pub fn exit_code(record: &Record) -> u8 {
         return 0;
     }
     let spec = record.snapshots.get(&record.status.snapshot_id()).map(|Snapshot { spec, .. }| spec);
-    spec.and_then(|spec| root_failure(record, spec)).map_or(USER, |task| exit_code_of(record, &task))
+    spec.and_then(|spec| root_failure(&record.status.tasks, spec)).map_or(USER, |task| exit_code_of(record, &task))
 }
 
 /// The task that made the first failing leaf fail.
-fn root_failure(record: &Record, spec: &JobSpec) -> Option<String> {
-    let status = |name: &str| record.status.tasks.iter().find(|task| task.name == name);
+pub fn root_failure(tasks: &[TaskStatus], spec: &JobSpec) -> Option<String> {
+    let status = |name: &str| tasks.iter().find(|task| task.name == name);
     let result = |name: &str| status(name)?.result_state;
     let failed = |name: &str| result(name).is_some_and(TaskResultState::is_failed);
     // What was not selected depends on nothing.

@@ -5,11 +5,11 @@ use floe_crds::{
     job::TaskKind,
     job_run::{JobRunStatus, TaskStatus},
     run::attempt::EndClass,
-    state::{RunResultState, TaskResultState, TaskState, TerminationCode},
+    state::{RunResultState, RunState, TaskResultState, TaskState, TerminationCode},
 };
 
 use super::{HEADER_LINE_ONLY, Paint, Terminal, counted, duration};
-use crate::job::{Outcome, Record};
+use crate::job::Outcome;
 
 /// The titles of the columns.
 const TITLES: [&str; 5] = ["task", "result", "attempts", "duration", "message"];
@@ -106,7 +106,8 @@ fn iterations(task: &TaskStatus) -> Option<String> {
     Some(if succeeded == all.total { total } else { format!("{succeeded} of {total}") })
 }
 
-fn spent(task: &TaskStatus) -> String {
+/// How long the newest execution of a task took.
+pub fn spent(task: &TaskStatus) -> String {
     let (Some(start), Some(end)) = (&task.start_time, &task.end_time) else { return String::new() };
     let millis = u64::try_from(end.0.duration_since(start.0).as_millis()).unwrap_or_default();
     // Of tasks of an earlier process only the seconds are known.
@@ -133,21 +134,30 @@ impl Sign {
     }
 }
 
-/// The closing table and one sentence. `again` is the command that goes on from here.
-pub fn closing(record: &Record, again: &str, color: bool) -> String {
+/// A run that has ended, for the end of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Name of the Job.
+    pub job: &'a str,
+    /// Name of the run.
+    pub run: &'a str,
+    pub status: &'a JobRunStatus,
+    /// The command that goes on from here.
+    pub again: &'a str,
+}
+
+/// The closing table and one sentence.
+pub fn closing(ended: &Ended<'_>, color: bool) -> String {
     let mut parts = Vec::new();
-    if !record.status.tasks.is_empty() {
-        parts.push(table(&record.status.tasks, color).trim_fmt());
+    if !ended.status.tasks.is_empty() {
+        parts.push(table(&ended.status.tasks, color).trim_fmt());
     }
-    parts.push(sentence(record, again, color));
+    parts.push(sentence(ended, color));
     parts.join("\n")
 }
 
 fn table(tasks: &[TaskStatus], color: bool) -> Table {
-    let mut table = Table::new();
-    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let title = |title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) };
-    table.set_header(TITLES.map(title));
+    let mut table = titled(&TITLES, color);
     for task in tasks {
         let attempts = if task.execution_count == 0 { String::new() } else { task.execution_count.to_string() };
         let message = task.message.clone().or_else(|| task.outcome.clone()).or_else(|| iterations(task)).unwrap_or_default();
@@ -159,16 +169,29 @@ fn table(tasks: &[TaskStatus], color: bool) -> Table {
             Cell::new(message),
         ]);
     }
-    // In a narrow terminal messages are broken, nothing else.
-    for column in 0..TITLES.len() - 1 {
+    break_last_only(&mut table, TITLES.len());
+    table
+}
+
+/// An empty table with these titles.
+pub fn titled(titles: &[&str], color: bool) -> Table {
+    let mut table = Table::new();
+    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(titles.iter().map(|title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) }));
+    table
+}
+
+/// In a narrow terminal texts of the last of so many columns are broken, nothing else.
+pub fn break_last_only(table: &mut Table, columns: usize) {
+    for column in 0..columns - 1 {
         if let Some(column) = table.column_mut(column) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    table
 }
 
-fn result_cell(task: &TaskStatus, color: bool) -> Cell {
+/// Where a task is, or how it ended.
+pub fn result_cell(task: &TaskStatus, color: bool) -> Cell {
     let text = word(task);
     match task.result_state {
         Some(TaskResultState::Success) if color => Cell::new(text).fg(Color::Green),
@@ -180,18 +203,20 @@ fn result_cell(task: &TaskStatus, color: bool) -> Cell {
     }
 }
 
-fn sentence(record: &Record, again: &str, color: bool) -> String {
-    let status = &record.status;
+fn sentence(ended: &Ended<'_>, color: bool) -> String {
+    let Ended { job, run, status, again } = ended;
     let time = match (status.repairs.last().and_then(|repair| repair.start_time.as_ref()), &status.end_time) {
         (Some(start), Some(end)) => duration(u64::try_from(end.0.duration_since(start.0).as_millis()).unwrap_or_default()),
         _ => "0 ms".to_string(),
     };
-    let job = &record.spec.job_ref.name;
     let told = status.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    if status.state == Some(RunState::Skipped) {
+        return format!("{} was skipped{told}; run {run}", Paint::Yellow.on(job, color));
+    }
     match status.result_state {
-        Some(RunResultState::Success) => format!("{} succeeded ({time}); run {}", Paint::Green.on(job, color), record.name),
+        Some(RunResultState::Success) => format!("{} succeeded ({time}); run {run}", Paint::Green.on(job, color)),
         Some(RunResultState::SuccessWithFailures) => {
-            format!("{} succeeded with failures ({time}); run {}", Paint::Yellow.on(job, color), record.name)
+            format!("{} succeeded with failures ({time}); run {run}", Paint::Yellow.on(job, color))
         }
         Some(RunResultState::Canceled) => format!("{} was canceled ({time}); go on with: {again}", Paint::Yellow.on(job, color)),
         Some(RunResultState::TimedOut) => format!("{} took too long ({time}){told}\nrepair it with: {again}", Paint::Red.on(job, color)),

@@ -6,6 +6,7 @@ pub mod job;
 pub mod live;
 pub mod report;
 pub mod rows;
+pub mod runs;
 #[cfg(test)]
 mod tests;
 
