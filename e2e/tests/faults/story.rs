@@ -18,10 +18,10 @@ use floe_e2e::{
     virtual_pods::VirtualPods,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::plot::Plot;
+use crate::plot::{JOB, PIPELINE, Plot};
 
 /// Faults bring back-offs, and those grow with each.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -29,8 +29,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(300);
 /// At rest nothing is written for so long.
 const QUIET: Duration = Duration::from_secs(2);
-/// Stories that one test tells at once. They wait more than they work.
+/// Stories that are told at once, by all tests together. They wait more than they work.
 pub const AT_ONCE: usize = 16;
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// How a story ended that nothing disturbed.
 pub struct Ends {
@@ -52,11 +53,21 @@ pub struct Story {
     operator: Arc<Mutex<Option<Operator>>>,
     deaths: Arc<AtomicUsize>,
     _restarts: AbortOnDropHandle<()>,
+    _place: SemaphorePermit<'static>,
 }
 
 impl Story {
     /// Everything is there and nothing has happened yet. Whenever the operator's process ends, it is started again, as a cluster does.
     pub async fn open(plot: &'static Plot, name: &str, prepare: impl FnOnce(&Proxy)) -> anyhow::Result<Self> {
+        // What all others are compared with is told first, while nothing else takes the machine.
+        for plot in [&PIPELINE, &JOB] {
+            plot.undisturbed().await?;
+        }
+        Self::begin(plot, name, prepare).await
+    }
+
+    async fn begin(plot: &'static Plot, name: &str, prepare: impl FnOnce(&Proxy)) -> anyhow::Result<Self> {
+        let place = PLACES.acquire().await?;
         let mut tenant = Tenant::new(name).await?;
         (tenant.patience, tenant.poll) = (PATIENCE, POLL);
         let proxy = Arc::new(Proxy::start(&tenant).await?);
@@ -67,7 +78,7 @@ impl Story {
         let operator = Arc::new(Mutex::new(Some(proxy.spawn(&settings)?)));
         let deaths = Arc::<AtomicUsize>::default();
         let restarts = tokio::spawn(restart(operator.clone(), proxy.clone(), settings.clone(), deaths.clone()));
-        Ok(Self { tenant, proxy, plot, pods, settings, operator, deaths, _restarts: AbortOnDropHandle::new(restarts) })
+        Ok(Self { tenant, proxy, plot, pods, settings, operator, deaths, _restarts: AbortOnDropHandle::new(restarts), _place: place })
     }
 
     /// Waits until the namespace is as `wanted`.
@@ -210,7 +221,7 @@ impl Plot {
     pub async fn undisturbed(&'static self) -> anyhow::Result<&'static Ends> {
         self.ends
             .get_or_try_init(async || {
-                let story = Story::open(self, self.name, |_| ()).await?;
+                let story = Story::begin(self, self.name, |_| ()).await?;
                 let mut left = [BTreeMap::new(), BTreeMap::new()];
                 for (chapter, left) in self.chapters.iter().zip(&mut left) {
                     chapter(&story.tenant).await?;
