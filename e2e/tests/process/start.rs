@@ -26,7 +26,7 @@ async fn missing_rights_are_listed() -> anyhow::Result<()> {
     let name = tenant.name.as_str();
     tenant.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "poor"}})).await?;
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "poor"}, "rules": [
-        {"apiGroups": ["floe.dev", "batch", "", "rbac.authorization.k8s.io", "policy"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["floe.dev", "batch", "apps", "", "rbac.authorization.k8s.io", "policy"], "resources": ["*"], "verbs": ["*"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ]});
     tenant.create(&role).await?;

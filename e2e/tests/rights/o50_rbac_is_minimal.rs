@@ -33,7 +33,10 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
 use serde_json::{Value, json};
 
 /// Rights that the API server asks about while it admits a request for something else: no log shows them. The second test does.
@@ -61,6 +64,14 @@ async fn operator_of_the_cluster(tenant: &Tenant) -> anyhow::Result<Settings> {
     });
     let bindings = Api::<ClusterRoleBinding>::all(tenant.client.clone());
     bindings.create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
+    // The API server hears of a binding a moment after it has stored it.
+    let token = tenant.server.token(&tenant.name, OPERATOR).await?;
+    let pipelines = Api::<Pipeline>::all(tenant.server.client_with(&token).await?);
+    let start = Instant::now();
+    while let Err(error) = pipelines.list_metadata(&ListParams::default().limit(1)).await {
+        ensure!(start.elapsed() < tenant.patience, "the operator may not list Pipelines: {error}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     Ok(settings)
 }
 
