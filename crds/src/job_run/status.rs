@@ -101,6 +101,17 @@ pub enum QueueReason {
     NamespaceLimit,
 }
 
+impl QueueReason {
+    /// What a run waits for, for people.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::MaxConcurrentRuns => "the Job has as many active runs as its maxConcurrentRuns allows",
+            Self::ActiveRunsLimit => "the operator has as many active runs as its --max-active-runs allows",
+            Self::NamespaceLimit => "the namespace has as many active runs as --max-active-runs-per-namespace of the operator allows",
+        }
+    }
+}
+
 /// Tasks by state.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]

@@ -35,17 +35,31 @@ pub struct JobParts<'a> {
 
 /// The batch/v1 Job of an attempt.
 pub fn job(parts: &JobParts<'_>) -> batch::Job {
-    let timeout = i64::from(parts.pipeline.spec.update_policy.timeout_seconds);
     let mut metadata = metadata(parts.settings, parts.pipeline, parts.update, parts.number);
     metadata.name = Some(job_name(parts.update, parts.number));
-    let pod_labels = metadata.labels.clone();
-    if let Some(queue) = &parts.pipeline.spec.runner.queue_name {
-        metadata.labels.get_or_insert_default().insert(QUEUE_NAME.to_string(), queue.clone());
-    }
-    let mut template = template(parts);
+    let pipeline = &parts.pipeline.spec;
+    let limits = Limits { timeout_seconds: pipeline.update_policy.timeout_seconds, queue_name: pipeline.runner.queue_name.as_deref() };
+    one_pod(metadata, template(parts), &limits)
+}
+
+/// What holds a batch/v1 Job back.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// The batch/v1 Job ends after so long; 0 = never.
+    pub timeout_seconds: i32,
+    /// The queue of Kueue that admits it.
+    pub queue_name: Option<&'a str>,
+}
+
+/// A batch/v1 Job of one pod, which has its labels and annotations.
+pub fn one_pod(mut metadata: ObjectMeta, mut template: PodTemplateSpec, limits: &Limits<'_>) -> batch::Job {
     let pod = template.metadata.get_or_insert_default();
-    pod.labels.get_or_insert_default().extend(pod_labels.unwrap_or_default());
+    pod.labels.get_or_insert_default().extend(metadata.labels.clone().unwrap_or_default());
     pod.annotations.get_or_insert_default().extend(metadata.annotations.clone().unwrap_or_default());
+    if let Some(queue) = limits.queue_name {
+        metadata.labels.get_or_insert_default().insert(QUEUE_NAME.to_string(), queue.to_string());
+    }
+    let timeout = i64::from(limits.timeout_seconds);
     let spec = batch::JobSpec {
         backoff_limit: Some(0),
         completions: Some(1),

@@ -16,7 +16,7 @@ use std::fmt;
 
 use floe_crds::condition::Reason;
 pub use floe_crds::request::{RUNNER_CONTAINER as RUNNER, TASK_CONTAINER};
-pub use job::{JobParts, disruptions_are_ignored, job};
+pub use job::{JobParts, Limits, disruptions_are_ignored, job, one_pod};
 pub use names::{
     attempt_number, cleanup_label, cleanup_name, is_cleanup_of, job_account, job_name, own_account, request_name, service_account,
     storage_label, volumes,

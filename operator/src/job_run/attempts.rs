@@ -216,7 +216,9 @@ fn of_run(run: &JobRun, now: Timestamp) -> Progress {
         (Some(RunState::Terminated), Some(RunResultState::TimedOut)) => ended(EndClass::Failure, code, message),
         (Some(RunState::Terminated), _) if code == TerminationCode::TransientError => ended(EndClass::Transient, code, message),
         (Some(RunState::Terminated), _) => ended(EndClass::Failure, code, message),
-        (Some(RunState::Queued), _) => Progress::Queued(status.queue_reason.map(|reason| format!("{reason:?}")).unwrap_or_default()),
+        (Some(RunState::Queued), _) => {
+            Progress::Queued(status.queue_reason.map(|reason| reason.explanation().to_string()).unwrap_or_default())
+        }
         (None | Some(RunState::Pending), _) => Progress::Pending(String::new()),
         (Some(RunState::Running | RunState::Terminating), _) => Progress::Running,
     }

@@ -72,9 +72,11 @@ fn of_state(old: &JobRunStatus, new: &JobRunStatus) -> Option<News> {
     }
     let message = new.message.clone().unwrap_or_default();
     let (severity, reason, note) = match (new.state?, new.result_state) {
-        (RunState::Queued, _) => {
-            (Severity::Normal, EventReason::RunQueued, new.queue_reason.map(|reason| format!("waits: {reason:?}")).unwrap_or_default())
-        }
+        (RunState::Queued, _) => (
+            Severity::Normal,
+            EventReason::RunQueued,
+            new.queue_reason.map(|reason| format!("waits: {}", reason.explanation())).unwrap_or_default(),
+        ),
         (RunState::Pending | RunState::Running, _) if old.state.is_none_or(|state| state == RunState::Queued) => {
             (Severity::Normal, EventReason::RunStarted, "the run has started".to_string())
         }

@@ -58,7 +58,7 @@ impl Told<'_> {
 
     fn queued(&self) -> Said {
         match self.status.queue_reason {
-            Some(reason) => Said::new(true, Reason::Queued, format!("{reason:?}")),
+            Some(reason) => Said::new(true, Reason::Queued, reason.explanation()),
             None => Said::new(false, Reason::Idle, ""),
         }
     }

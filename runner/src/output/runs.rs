@@ -167,7 +167,7 @@ fn repairs(status: &JobRunStatus, color: bool) -> String {
     for record in &status.repairs {
         let tasks = if record.repair_type == RepairType::Original { "the first execution".to_string() } else { record.tasks.join(", ") };
         table.add_row(vec![
-            right(record.id),
+            Cell::new(record.id).set_alignment(CellAlignment::Right),
             Cell::new(format!("{:?}", record.state).to_lowercase()),
             Cell::new(at(record.start_time.as_ref())),
             Cell::new(tasks),

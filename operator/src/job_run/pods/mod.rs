@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use floe_crds::{job_run::JobRun, run::scene::Attempt, trigger::names::slug};
 use k8s_openapi::{
     api::{
-        batch::v1::{self as batch, PodFailurePolicy},
+        batch::v1 as batch,
         core::v1::{ConfigMap, PodTemplateSpec, VolumeProjection},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -18,12 +18,9 @@ pub use request::{Sql, TaskParts, request};
 pub use template::{container_template, sql_template};
 
 use crate::{
-    attempt::{disruptions_are_ignored, request_name},
+    attempt::{Limits, one_pod, request_name},
     caches, labels, owner,
 };
-
-/// The label by which Kueue finds the queue of a batch/v1 Job.
-const QUEUE_NAME: &str = "kueue.x-k8s.io/queue-name";
 
 /// Namespace, labels and owner of what is made for an attempt.
 pub fn metadata(run: &JobRun, attempt: &Attempt) -> ObjectMeta {
@@ -52,24 +49,6 @@ pub fn request_config_map(run: &JobRun, attempt: &Attempt, text: String) -> Conf
 
 /// The batch/v1 Job of an attempt: one pod, never two at once, never one more after its own failure.
 pub fn batch_job(run: &JobRun, attempt: &Attempt, template: &PodTemplateSpec, project: &[VolumeProjection]) -> batch::Job {
-    let mut metadata = metadata(run, attempt);
-    let mut template = template::filled_in(template, attempt, project);
-    let pod = template.metadata.get_or_insert_default();
-    pod.labels.get_or_insert_default().extend(metadata.labels.clone().unwrap_or_default());
-    pod.annotations.get_or_insert_default().extend(metadata.annotations.clone().unwrap_or_default());
-    if let Some(queue) = &attempt.effective.pod.queue_name {
-        metadata.labels.get_or_insert_default().insert(QUEUE_NAME.to_string(), queue.clone());
-    }
-    let timeout = i64::from(attempt.effective.timeout_seconds);
-    let spec = batch::JobSpec {
-        backoff_limit: Some(0),
-        completions: Some(1),
-        parallelism: Some(1),
-        pod_replacement_policy: Some("Failed".to_string()),
-        active_deadline_seconds: (timeout > 0).then_some(timeout),
-        pod_failure_policy: Some(PodFailurePolicy { rules: vec![disruptions_are_ignored()] }),
-        template,
-        ..batch::JobSpec::default()
-    };
-    batch::Job { metadata, spec: Some(spec), status: None }
+    let limits = Limits { timeout_seconds: attempt.effective.timeout_seconds, queue_name: attempt.effective.pod.queue_name.as_deref() };
+    one_pod(metadata(run, attempt), template::filled_in(template, attempt, project), &limits)
 }

@@ -96,7 +96,7 @@ async fn until_end(awaited: &Awaited<'_>) -> Result<JobRun, Failure> {
 /// What the run waits for as a whole, when that is new.
 fn held(before: &JobRunStatus, after: &JobRunStatus) -> Option<String> {
     let reason = after.queue_reason.filter(|reason| before.queue_reason != Some(*reason))?;
-    Some(format!("queued: {reason:?}"))
+    Some(format!("queued: {}", reason.explanation()))
 }
 
 /// True if the run, and the repair that is awaited, has ended.
@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn the_queue_is_told_once() {
         let queued = JobRunStatus { queue_reason: Some(QueueReason::MaxConcurrentRuns), ..JobRunStatus::default() };
-        assert_eq!(held(&JobRunStatus::default(), &queued).as_deref(), Some("queued: MaxConcurrentRuns"));
+        assert_eq!(
+            held(&JobRunStatus::default(), &queued).as_deref(),
+            Some("queued: the Job has as many active runs as its maxConcurrentRuns allows")
+        );
         assert_eq!((held(&queued, &queued), held(&queued, &JobRunStatus::default())), (None, None));
     }
 }
