@@ -1,4 +1,4 @@
-//! Runs of Jobs under load: a real etcd and API server, the operator's process, pods that are played. Everything is measured by watches, from outside.
+//! Runs of Jobs under load: an API server (a real one with its etcd, or the stand-in), the operator's process, pods that are played. Everything is measured by watches, from outside.
 
 use std::{
     collections::HashMap,
@@ -6,11 +6,7 @@ use std::{
 };
 
 use floe_crds::{job_run::JobRun, state::RunState};
-use floe_e2e::{
-    operator::{Operator, Settings},
-    tenant::Tenant,
-    virtual_pods::VirtualPods,
-};
+use floe_e2e::{operator::Operator, tenant::Tenant, virtual_pods::VirtualPods};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{batch::v1 as batch, core::v1::Pod};
 use kube::{Resource, ResourceExt};
@@ -19,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     load::{First, latencies, print, resident, rounded, seconds},
     requests::Counted,
+    server::{Server, World},
 };
 
 /// What is asked for.
@@ -33,6 +30,8 @@ pub struct Options {
     pub conditions: usize,
     /// Seconds without a change in which writes are counted.
     pub rest: u64,
+    /// What it runs against.
+    pub world: World,
 }
 
 /// After the end of the last run Events follow for so long.
@@ -43,11 +42,12 @@ const TASK: &str = "floe.dev/task";
 /// Runs the load and prints its figures.
 #[tokio::main]
 pub async fn run(options: &Options) -> anyhow::Result<()> {
-    let tenant = Tenant::new("bench-jobs").await?;
-    let settings = Settings::of(&tenant).await?.with("--pod-create-rate", "0").with("--max-active-pods", "0");
+    let server = Server::start(options.world.stand_in).await?;
+    let tenant = server.tenant("bench-jobs").await?;
     let pods = VirtualPods::start(&tenant);
-    let operator = settings.start().await?;
-    let bench = Bench { tenant, operator };
+    let operator = options.world.settings(&tenant).await?.start().await?;
+    print(&options.world.figure(&server))?;
+    let bench = Bench { server, tenant, operator };
     bench.chains(options).await?;
     bench.conditions(options).await?;
     bench.rest(options).await?;
@@ -55,6 +55,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 struct Bench {
+    server: Server,
     tenant: Tenant,
     operator: Operator,
 }
@@ -104,7 +105,7 @@ impl Bench {
             let phase = pod.status.as_ref()?.phase.as_deref()?;
             matches!(phase, "Succeeded" | "Failed").then(|| link(pod, 0).map(named))?
         });
-        let before = Counted::now(&self.tenant, &self.operator).await?;
+        let before = Counted::now(&self.server, &self.tenant, &self.operator).await?;
         let begin = Instant::now();
         let asked = self.create("chain", options.runs, f64::from(options.rate.max(1))).await?;
         ends.wait(options.runs).await?;
@@ -119,7 +120,7 @@ impl Bench {
         print(&latencies("jobs.pod_end_to_next_task", &stopped, &next))?;
         // What follows the last end belongs to it.
         tokio::time::sleep(SETTLED).await;
-        Counted::now(&self.tenant, &self.operator).await?.figures(&before, pods).iter().try_for_each(print)
+        Counted::now(&self.server, &self.tenant, &self.operator).await?.figures(&before, pods).iter().try_for_each(print)
     }
 
     /// Runs of one condition: how long until each has ended.
@@ -138,9 +139,9 @@ impl Bench {
     /// Counts what the operator writes while nothing happens.
     async fn rest(&self, options: &Options) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let before = Counted::now(&self.tenant, &self.operator).await?;
+        let before = Counted::now(&self.server, &self.tenant, &self.operator).await?;
         tokio::time::sleep(Duration::from_secs(options.rest)).await;
-        let after = Counted::now(&self.tenant, &self.operator).await?;
+        let after = Counted::now(&self.server, &self.tenant, &self.operator).await?;
         let writes = after.writes() - before.writes();
         print(&json!({"bench": "jobs.at_rest", "seconds": options.rest, "writes": writes, "rss_mb": resident(&self.operator)?}))
     }

@@ -13,6 +13,7 @@ mod random;
 mod requests;
 mod run;
 mod sample;
+mod server;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use generate::Size;
+use server::World;
 
 #[derive(Parser)]
 #[command(name = "floe-bench", about = "Benchmarks of Floe and the generator of their data", version)]
@@ -87,7 +89,7 @@ enum Command {
         /// the last two]
         names: Vec<String>,
     },
-    /// Put the operator under load and print one JSON line per figure; needs e2e/cluster/install
+    /// Put the operator under load and print one JSON line per figure; needs e2e/cluster/install, or --stand-in
     Operator {
         /// Pipelines that are there
         #[arg(long, default_value_t = 2000)]
@@ -101,8 +103,10 @@ enum Command {
         /// Seconds at rest in which writes are counted
         #[arg(long, default_value_t = 20)]
         rest: u64,
+        #[command(flatten)]
+        world: World,
     },
-    /// Put runs of Jobs under load, with pods that are played, and print one JSON line per figure
+    /// Put runs of Jobs under load, with pods that are played, and print one JSON line per figure; needs e2e/cluster/install, or --stand-in
     Jobs {
         /// Runs of a Job whose tasks follow each other
         #[arg(long, default_value_t = 500)]
@@ -119,6 +123,14 @@ enum Command {
         /// Seconds at rest in which writes are counted
         #[arg(long, default_value_t = 20)]
         rest: u64,
+        #[command(flatten)]
+        world: World,
+    },
+    /// The stand-in for an API server, as --stand-in starts it: serves until its standard input ends
+    #[command(hide = true)]
+    StandIn {
+        /// Where its kubeconfig is written
+        folder: PathBuf,
     },
 }
 
@@ -134,8 +146,13 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Sample { landing } => sample::write(&landing),
-        Command::Jobs { runs, tasks, rate, conditions, rest } => jobs::run(&jobs::Options { runs, tasks, rate, conditions, rest }),
-        Command::Operator { pipelines, starts, rate, rest } => operator::run(&operator::Options { pipelines, starts, rate, rest }),
+        Command::Jobs { runs, tasks, rate, conditions, rest, world } => {
+            jobs::run(&jobs::Options { runs, tasks, rate, conditions, rest, world })
+        }
+        Command::Operator { pipelines, starts, rate, rest, world } => {
+            operator::run(&operator::Options { pipelines, starts, rate, rest, world })
+        }
+        Command::StandIn { folder } => server::stand_in(&folder),
         Command::Run { floe, rows, files, work, names } => {
             let floe = floe.map_or_else(beside_this_program, Ok)?;
             run::run(&run::Options { floe, rows, files, work }, &names)

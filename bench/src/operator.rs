@@ -1,4 +1,4 @@
-//! The operator under load: a real etcd and API server, the operator's process, pods that are played. Everything is measured by watches, from outside.
+//! The operator under load: an API server (a real one with its etcd, or the stand-in), the operator's process, pods that are played. Everything is measured by watches, from outside.
 
 use std::{
     collections::HashMap,
@@ -7,12 +7,7 @@ use std::{
 
 use anyhow::ensure;
 use floe_crds::{pipeline::Pipeline, pipeline_update::PipelineUpdate, state::UpdateState};
-use floe_e2e::{
-    objects::pipeline,
-    operator::{Operator, Settings},
-    tenant::Tenant,
-    virtual_pods::VirtualPods,
-};
+use floe_e2e::{objects::pipeline, operator::Operator, tenant::Tenant, virtual_pods::VirtualPods};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{batch::v1 as batch, core::v1::Pod};
 use kube::ResourceExt;
@@ -21,6 +16,7 @@ use serde_json::json;
 use crate::{
     load::{First, latencies, print, resident, rounded, seconds},
     requests::Counted,
+    server::{Server, World},
 };
 
 /// What is asked for.
@@ -33,6 +29,8 @@ pub struct Options {
     pub rate: u32,
     /// Seconds without a change in which writes are counted.
     pub rest: u64,
+    /// What it runs against.
+    pub world: World,
 }
 
 /// Requests that are sent at once to make and remove objects; they are not what is measured.
@@ -44,11 +42,13 @@ const SETTLED: Duration = Duration::from_secs(3);
 #[tokio::main]
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.starts <= options.pipelines, "there cannot be more starts than pipelines");
-    let tenant = Tenant::new("bench").await?;
-    let settings = Settings::of(&tenant).await?.with("--pod-create-rate", "0").with("--max-active-pods", "0");
+    let server = Server::start(options.world.stand_in).await?;
+    let tenant = server.tenant("bench").await?;
+    let settings = options.world.settings(&tenant).await?;
     let pods = VirtualPods::start(&tenant);
     let operator = settings.start().await?;
-    let bench = Bench { tenant, operator };
+    print(&options.world.figure(&server))?;
+    let bench = Bench { server, tenant, operator };
 
     bench.apply_all(options.pipelines).await?;
     bench.rest(options, "operator.at_rest").await?;
@@ -56,7 +56,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     bench.rest(options, "operator.at_rest_after_updates").await?;
     pods.verdict()?;
 
-    let Bench { tenant, operator } = bench;
+    let Bench { tenant, operator, server: _server } = bench;
     operator.kill().await?;
     let begin = Instant::now();
     let operator = settings.start().await?;
@@ -66,6 +66,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 struct Bench {
+    server: Server,
     tenant: Tenant,
     operator: Operator,
 }
@@ -104,7 +105,7 @@ impl Bench {
     }
 
     async fn counted(&self) -> anyhow::Result<Counted> {
-        Counted::now(&self.tenant, &self.operator).await
+        Counted::now(&self.server, &self.tenant, &self.operator).await
     }
 
     /// Changes pipelines at the given rate: how long until the batch/v1 Job is there, and from the end of its pod until the update says so.

@@ -6,6 +6,8 @@ use anyhow::Context;
 use floe_e2e::{operator::Operator, tenant::Tenant};
 use serde_json::{Value, json};
 
+use crate::server::Server;
+
 /// The operator's counter.
 const OF_OPERATOR: &str = "floe_operator_api_requests_total";
 /// The API server's.
@@ -28,18 +30,16 @@ pub struct Counted {
 
 impl Counted {
     /// The counters as they are now.
-    pub async fn now(tenant: &Tenant, operator: &Operator) -> anyhow::Result<Self> {
-        let component = |name| processor_seconds(tenant.server.process(name)?);
+    pub async fn now(server: &Server, tenant: &Tenant, operator: &Operator) -> anyhow::Result<Self> {
+        let component = |name: &'static str| anyhow::Ok((name, processor_seconds(tenant.server.process(name)?)?));
+        let mut processor: BTreeMap<_, _> = server.processes.iter().map(|name| component(name)).collect::<Result<_, _>>()?;
         let operator_id = operator.pid().context("the operator has ended")?.as_raw_nonzero().get();
+        processor.insert("operator", processor_seconds(operator_id)?);
+        processor.insert("pods", processor_seconds(i32::try_from(std::process::id())?)?);
         Ok(Self {
             operator: requests(&operator.get("/metrics").await?, OF_OPERATOR)?,
             server: requests(&tenant.server.get("/metrics").await?, OF_SERVER)?,
-            processor: BTreeMap::from([
-                ("kube-apiserver", component("kube-apiserver")?),
-                ("etcd", component("etcd")?),
-                ("operator", processor_seconds(operator_id)?),
-                ("pods", processor_seconds(i32::try_from(std::process::id())?)?),
-            ]),
+            processor,
         })
     }
 

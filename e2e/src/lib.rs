@@ -20,5 +20,6 @@ pub mod rights;
 pub mod runs;
 pub mod scene;
 pub mod seen;
+pub mod standin;
 pub mod tenant;
 pub mod virtual_pods;
