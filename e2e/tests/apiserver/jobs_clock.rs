@@ -1,6 +1,6 @@
 //! Triggers by the clock on a real API server: what was missed, what a killed operator leaves, and what a suspended Job lets pass.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use floe_crds::{
     condition::ConditionType,
@@ -10,11 +10,10 @@ use floe_crds::{
 };
 use floe_e2e::{
     faults::{Fault, Proxy, Verb},
-    operator::Settings,
+    operator::{Operator, Settings},
     runs::{RunSeen, job, names, task, trigger},
     scene::Scene,
     tenant::Tenant,
-    virtual_pods::VirtualPods,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::ResourceExt;
@@ -106,54 +105,120 @@ async fn j38_catch_up() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The operator dies after runs were made and before it has written that it made them, and after it has written that.
+/// An operator that dies again and again: every second life after it has told the status of a Job, the others after their first write, their second,
+/// and so on.
+struct Lives<'a> {
+    proxy: &'a Proxy,
+    settings: &'a Settings,
+    operator: Operator,
+    count: usize,
+}
+
+impl<'a> Lives<'a> {
+    /// So many times it dies.
+    const DEATHS: usize = 50;
+    /// Writes of the longest life.
+    const LONGEST: usize = 6;
+
+    fn begin(proxy: &'a Proxy, settings: &'a Settings) -> anyhow::Result<Self> {
+        proxy.inject(Fault::writes().kills());
+        Ok(Self { proxy, settings, operator: proxy.spawn(settings)?, count: 0 })
+    }
+
+    /// Starts the next life if this one is over. The last one is spared.
+    fn go_on(&mut self) -> anyhow::Result<()> {
+        if self.operator.ended()?.is_none() {
+            return Ok(());
+        }
+        self.count += 1;
+        self.proxy.heal();
+        if self.count < Self::DEATHS {
+            let fault = match self.count % 2 {
+                0 => Fault::writes().after(self.count / 2 % Self::LONGEST),
+                _ => Fault::on(Verb::Patch, "jobs"),
+            };
+            self.proxy.inject(fault.kills());
+        }
+        self.operator = self.proxy.spawn(self.settings)?;
+        Ok(())
+    }
+
+    /// How many lives ended after such a write.
+    fn ends_after(&self, verb: Verb, resource: &str) -> usize {
+        self.proxy.kills().iter().filter(|call| call.verb == verb && call.resource == resource).count()
+    }
+}
+
+/// A trigger of instants that many seconds after the full ten ones.
+fn every_ten_seconds(offset: usize) -> Value {
+    json!({"name": format!("clock{offset}"), "schedule": {"quartzCron": format!("{offset}/10 * * * * ?"), "catchUp": "All"}})
+}
+
+/// True if all triggers know an instant after this one.
+fn is_after(job: &Job, at: Timestamp) -> bool {
+    let known = job.status.as_ref().map_or(&[][..], |status| &status.triggers);
+    !known.is_empty() && known.iter().all(|trigger| trigger.next_fire_time.as_ref().is_some_and(|next| next.0 > at))
+}
+
+/// All runs of a Job that were ever seen, by name, with their instants.
+type Seen = BTreeMap<String, Timestamp>;
+
+fn see(seen: &mut Seen, job: &str, runs: &[JobRun]) {
+    let of_job = runs.iter().filter(|run| run.spec.job_ref.name == job);
+    seen.extend(of_job.filter_map(|run| Some((run.name_any(), run.spec.trigger.time.as_ref()?.0))));
+}
+
+/// The operator dies fifty times: after it made a run and before it has written so, after it has written so, and after every other write. Some
+/// instants are made up for, some come while it dies, and each end of these runs is an instant of a third kind.
 #[tokio::test]
 async fn j39_no_double_fire() -> anyhow::Result<()> {
-    const JOBS: usize = 2;
-    const INSTANTS: i64 = 10;
+    const CLOCKS: [&str; 2] = ["clock0", "clock1"];
+    const INSTANTS: i64 = 12;
+    const EVERY: SignedDuration = SignedDuration::from_secs(2);
     let tenant = Tenant::new("j39").await?;
-    let _pods = VirtualPods::start(&tenant);
     let proxy = Proxy::start(&tenant).await?;
     let settings = Settings::of(&tenant).await?;
     let daily = Daily::new();
-    let clocks: Vec<String> = (0..JOBS).map(|number| format!("clock{number}")).collect();
-    let mut spec = daily.schedule(&json!({"catchUp": "All"}));
-    spec["runHistory"] = json!({"successfulLimit": 100});
-    spec["maxConcurrentRuns"] = json!(100);
-    let upstream: Vec<Value> = clocks.iter().map(|name| json!({"name": name})).collect();
-    let follower = json!({"triggers": [{"name": "after", "jobCompletion": {"jobs": upstream}}], "runHistory": {"successfulLimit": 100}, "maxConcurrentRuns": 100});
+    let history = json!({"successfulLimit": 100});
+    let spec = |triggers: Value| json!({"triggers": triggers, "runHistory": history, "maxConcurrentRuns": 100});
+    let clock = spec(daily.schedule(&json!({"catchUp": "All"}))["triggers"].clone());
+    let often = spec((0..5).map(|number| every_ten_seconds(2 * number)).collect());
+    let upstream: Vec<Value> = CLOCKS.iter().map(|name| json!({"name": name})).collect();
+    let follower = spec(json!([{"name": "after", "jobCompletion": {"jobs": upstream}}]));
     let operator = proxy.operator(&settings).await?;
-    for name in &clocks {
-        tenant.apply_one(&job(name, &at_once(), &spec)).await?;
+    for name in CLOCKS {
+        tenant.apply_one(&job(name, &at_once(), &clock)).await?;
         tenant.wait::<Job>(name, "announce its next instant", is_ahead).await?;
     }
     tenant.apply_one(&job("follower", &at_once(), &follower)).await?;
-    tenant.wait::<Job>("follower", "know where it begins", |job| trigger(job, "after").cursor.len() == JOBS).await?;
+    tenant.wait::<Job>("follower", "know where it begins", |job| trigger(job, "after").cursor.len() == CLOCKS.len()).await?;
     operator.terminate().await?;
-    for name in &clocks {
+    for name in CLOCKS {
         announced(&tenant, name, daily.last(INSTANTS)[0]).await?;
     }
-    (0..4).for_each(|number| proxy.inject(Fault::on(Verb::Create, "jobruns").after(7 * number).kills()));
-    (0..2).for_each(|number| proxy.inject(Fault::on(Verb::Patch, "jobs").after(2 * number).kills()));
-    let mut operator = proxy.spawn(&settings)?;
-    let expected = JOBS * INSTANTS as usize;
-    let start = std::time::Instant::now();
+    tenant.apply_one(&job("often", &at_once(), &often)).await?;
+
+    let mut lives = Lives::begin(&proxy, &settings)?;
+    let expected = CLOCKS.len() * INSTANTS as usize;
+    let (mut fired, start) = (Seen::new(), std::time::Instant::now());
     loop {
-        if operator.ended()?.is_some() {
-            operator = proxy.spawn(&settings)?;
+        for _ in 0..10 {
+            lives.go_on()?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let runs = tenant.list::<JobRun>().await?;
-        let ended = runs.iter().filter(|run| run.is_over()).count();
-        let settled = tenant.list::<Job>().await?.iter().filter(|job| job.name_any() != "follower").all(is_ahead);
-        if ended >= 2 * expected && settled {
+        see(&mut fired, "often", &runs);
+        let ended = runs.iter().filter(|run| run.spec.job_ref.name != "often" && run.is_over()).count();
+        if ended >= 2 * expected && lives.count >= Lives::DEATHS {
             break;
         }
-        anyhow::ensure!(start.elapsed() < Duration::from_secs(400), "{ended} of {} runs have ended: {:?}", 2 * expected, names(&runs));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        anyhow::ensure!(start.elapsed() < Duration::from_secs(400), "{ended} runs have ended in {} lives: {:?}", lives.count, names(&runs));
     }
-    proxy.heal();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    for name in &clocks {
+    // What the last life still owes comes within a moment.
+    let healed = Timestamp::now();
+    tenant.wait::<Job>("often", "be up to date", |job| is_after(job, healed)).await?;
+    for name in CLOCKS {
+        tenant.wait::<Job>(name, "announce its next instant", is_ahead).await?;
         assert_eq!(instants(&tenant.runs_of(name).await?), daily.last(INSTANTS), "{name}");
     }
     let followers = tenant.runs_of("follower").await?;
@@ -161,7 +226,19 @@ async fn j39_no_double_fire() -> anyhow::Result<()> {
     of.sort();
     of.dedup();
     assert_eq!((followers.len(), of.len()), (expected, expected), "one run for each end");
-    assert!(proxy.kills().len() >= 4, "the operator was killed {} times only", proxy.kills().len());
+    see(&mut fired, "often", &tenant.list::<JobRun>().await?);
+    let mut fired: Vec<Timestamp> = fired.into_values().collect();
+    fired.sort();
+    assert!(
+        fired.len() > 5 && fired.windows(2).all(|pair| pair[0].duration_until(pair[1]) == EVERY),
+        "one run every two seconds: {fired:?}"
+    );
+    let (made, told) = (lives.ends_after(Verb::Create, "jobruns"), lives.ends_after(Verb::Patch, "jobs"));
+    assert!(
+        lives.count >= Lives::DEATHS && made >= 5 && told >= 20,
+        "{} lives, {made} after a run was made, {told} after a Job was told",
+        lives.count
+    );
     Ok(())
 }
 
