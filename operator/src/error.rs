@@ -43,9 +43,6 @@ pub enum Error {
         /// Which object.
         key: Key,
     },
-    /// The object was changed by this reconcile itself: the next look sees it as it is now.
-    #[error("changed by this reconcile")]
-    Changed,
     /// The reconcile took longer than it may.
     #[error("not done after {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -110,7 +107,6 @@ impl Error {
             Self::Api { source, .. } => class_of(source),
             Self::NameTaken { .. } | Self::Orphaned { .. } => ErrorClass::User,
             Self::Leaving { .. } => ErrorClass::Transient,
-            Self::Changed => ErrorClass::Conflict,
             Self::TimedOut(_) => ErrorClass::Timeout,
             Self::Unwritable { .. } | Self::Unreadable { .. } => ErrorClass::Internal,
         }

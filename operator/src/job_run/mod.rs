@@ -17,6 +17,9 @@ use std::time::Duration;
 
 use crate::{context::Context, controller::Next, error::Error, key::Key};
 
+/// When a run is looked at again that was changed by its own reconcile. The change wakes it at once; this is for one that came to nothing.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Brings one run a step further.
 pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     let Some(mut seen) = observe::observe(&ctx, &key).await? else {
@@ -26,7 +29,9 @@ pub async fn reconcile(ctx: Context, key: Key) -> Result<Next, Error> {
     if seen.is_paused() {
         return Ok(Next::Settled);
     }
-    remains::hold(&ctx, &seen).await?;
+    if remains::hold(&ctx, &seen).await? {
+        return Ok(Next::After(AGAIN));
+    }
     notices::fold(&ctx, &key, &mut seen);
     let applied = apply::apply(&ctx, &mut seen).await?;
     let mut status = status::status(&seen, applied.status);

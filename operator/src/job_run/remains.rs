@@ -16,8 +16,9 @@ const FINALIZER: &str = "floe.dev/run-cleanup";
 /// Reports of failed iterations that stay.
 const FAILED_REPORTS: usize = 20;
 
-/// A run made by hand goes with its Job, and one that makes updates or runs stays until these know of its end.
-pub async fn hold(ctx: &Context, seen: &Observed) -> Result<(), Error> {
+/// A run made by hand goes with its Job, and one that makes updates or runs stays until these know of its end. True if that was written now: the run
+/// has another version then than the one that was seen.
+pub async fn hold(ctx: &Context, seen: &Observed) -> Result<bool, Error> {
     let mut metadata = json!({});
     if let Some(owner) = adopter(seen) {
         metadata["ownerReferences"] = json!(owner::with(seen.run.as_ref(), owner));
@@ -26,11 +27,10 @@ pub async fn hold(ctx: &Context, seen: &Observed) -> Result<(), Error> {
         metadata["finalizers"] = json!(seen.run.finalizers().iter().map(String::as_str).chain([FINALIZER]).collect::<Vec<_>>());
     }
     if metadata == json!({}) {
-        return Ok(());
+        return Ok(false);
     }
     ctx.merge::<JobRun>(&seen.run, json!({"metadata": metadata})).await?;
-    // The object has another version now, and its change has woken us again.
-    Err(Error::Changed)
+    Ok(true)
 }
 
 /// The owner of a run that has none.
