@@ -2,6 +2,7 @@
 
 mod cdc;
 mod event;
+mod files;
 mod generate;
 mod jobs;
 mod load;
@@ -85,8 +86,8 @@ enum Command {
         /// Folder for the projects [default: the system's folder for temporary files]
         #[arg(long)]
         work: Option<PathBuf>,
-        /// Names of benchmarks: json_to_bronze, bronze_to_silver, graph_1000, new_files_10000, known_files_100000, auto_cdc [default: all but
-        /// the last two]
+        /// Names of benchmarks: json_to_bronze, json_inferred, bronze_to_silver, graph_1000, new_files_10000, infer_1000, known_files_100000,
+        /// auto_cdc [default: all but the last two]
         names: Vec<String>,
     },
     /// Put the operator under load and print one JSON line per figure; needs e2e/cluster/install, or --stand-in

@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// What `floe-bench run` is asked to do.
+#[derive(Clone)]
 pub struct Options {
     /// The binary.
     pub floe: PathBuf,
@@ -30,11 +31,13 @@ pub struct Options {
 type Benchmark = fn(&Options) -> anyhow::Result<()>;
 
 /// Names and functions of all benchmarks; the last column says whether it runs without being named.
-const BENCHMARKS: [(&str, Benchmark, bool); 6] = [
+const BENCHMARKS: [(&str, Benchmark, bool); 8] = [
     ("json_to_bronze", json_to_bronze, true),
+    ("json_inferred", crate::files::json_inferred, true),
     ("bronze_to_silver", bronze_to_silver, true),
     ("graph_1000", graph_1000, true),
     ("new_files_10000", new_files_10000, true),
+    ("infer_1000", crate::files::infer_1000, true),
     ("known_files_100000", known_files_100000, false),
     ("auto_cdc", crate::cdc::run, false),
 ];
@@ -94,7 +97,8 @@ impl Options {
     }
 }
 
-fn stage(folder: &Path, size: Size) -> anyhow::Result<PathBuf> {
+/// Messages in files below `folder`, not landed yet.
+pub fn stage(folder: &Path, size: Size) -> anyhow::Result<PathBuf> {
     generate::stage(&generate::bench_shape(7, size.rows), size, folder)?;
     Ok(folder.join("stage"))
 }

@@ -1,5 +1,7 @@
 //! Facts from storage that planning needs, gathered cheaply: schemas of foreign tables, the catalog, newest versions.
 
+mod files;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -30,6 +32,8 @@ use crate::{
     },
     storage::{Storage, layout, parse_uri},
 };
+
+pub use files::{FilePlaces, file_schemas};
 
 /// Small reads that wait for storage at once.
 pub const CONCURRENT_READS: usize = 32;

@@ -69,6 +69,7 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     let definitions = with_findings(definitions, findings);
     let input = ResolveInput {
         observed: BTreeMap::new(),
+        file_schemas: BTreeMap::new(),
         parameters,
         configuration: values,
         properties: spec.properties.clone(),

@@ -1,7 +1,10 @@
 //! Queries over everything that a pipeline holds, and over tables that are known by their full names: for the command line and the tasks of
 //! Jobs. The dialect and the typing are those of pipelines, every relation is read as a whole at its newest version.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use datafusion::{
     arrow::datatypes::SchemaRef,
@@ -16,6 +19,7 @@ use floe_crds::request::VisibleTable;
 use floe_graph::{
     analysis::{FoundRelation, Parameters, ReferenceKind, RelationReference, Relations, analyse_query, references},
     definition::{Configuration, Query, Reading, ReadingKind, ReadingStatements, SourceFile},
+    file_schema::{self, NeededFileSchema},
     graph::ResolvedGraph,
     information::{self, KnownTable},
     name::DatasetName,
@@ -31,7 +35,7 @@ use crate::{
     execute::{places::Places, view_expectation::ExpectPlanner},
     failure::Failure,
     functions::BatchClock,
-    observe,
+    observe::{self, FilePlaces},
     session::{self, Binding, Session, SessionLimits},
     settings::Settings,
     source::{DeltaSource, ReadCounters},
@@ -198,7 +202,7 @@ impl Engine {
         let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
         let counters = Arc::new(ReadCounters::default());
         if let RelationKind::Files { .. } = &relation.kind {
-            let source = self.places().files(relation)?;
+            let source = self.places().files(relation)?.as_it_is_known();
             let files = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
             return source.provider(files, schema, &counters);
         }
@@ -229,6 +233,7 @@ impl Engine {
         let mut input = project.clone();
         let mut versions = BTreeMap::new();
         let mut unknown = Vec::new();
+        let mut files = BTreeMap::new();
         let names = GraphRelations::new(&self.resolved.graph, project);
         for reference in references(query, &self.parameters) {
             if let Some((key, relation)) = self.at_version(&reference, project)? {
@@ -240,8 +245,14 @@ impl Engine {
                 && !input.observed.contains_key(&relation.source_id())
             {
                 unknown.push(relation);
+            } else if let Some(relation) = names.inferred(&reference) {
+                let needed = NeededFileSchema { relation, flows: Vec::new() };
+                files.insert(file_schema::key(&needed.relation), needed);
             }
         }
+        let known = &project.file_schemas;
+        let places = FilePlaces { storage: &self.resolved.storage, root: &self.resolved.project.root, forgotten: &BTreeSet::new() };
+        input.file_schemas.extend(observe::file_schemas(places, files.iter().filter(|(key, _)| !known.contains_key(*key))).await);
         let tables = observe::external_tables(&self.resolved.storage, &self.resolved.project.root, &unknown).await;
         input.observed.extend(tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))));
         Ok(Observed { input, versions })

@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod cdc;
 pub mod definition;
 pub mod explain;
+pub mod file_schema;
 pub mod function;
 pub mod graph;
 pub mod information;

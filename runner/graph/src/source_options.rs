@@ -1,12 +1,16 @@
 //! The options of a read, typed: `read_files(…)` and streaming reads of Delta tables. Pure: validation and the runner parse the same way.
 
 mod catalog;
+mod content;
+mod schema;
 
 use std::collections::BTreeMap;
 
 use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
 pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
+pub use content::TextEncoding;
+pub use schema::{EvolutionMode, SchemaReadOptions};
 
 use crate::{
     origin::{Diagnostic, Severity},
@@ -48,7 +52,7 @@ pub enum ParseMode {
 /// Which `k=v` directories give columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PartitionColumns {
-    /// Every one whose name is a column of the schema.
+    /// Every one; of a schema that is given those that it names.
     #[default]
     All,
     /// Only these (none for an empty list).
@@ -145,6 +149,12 @@ pub struct FileReadOptions {
     pub filter: FileFilter,
     /// Columns from the path.
     pub partition_columns: PartitionColumns,
+    /// Columns from the content.
+    pub schema: SchemaReadOptions,
+    /// Of text.
+    pub encoding: TextEncoding,
+    /// Where malformed records and unreadable files are listed; they are left out then.
+    pub bad_records_path: Option<String>,
     /// Unreadable files are skipped as a whole.
     pub ignore_corrupt_files: bool,
     /// Files that are gone are skipped.
@@ -190,7 +200,7 @@ pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnos
     let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
     reader.check_names();
     reader.refuse_later_features();
-    let options = reader.file_options(format);
+    let options = reader.file_options(format, relation);
     if !relation.streaming && options.as_ref().is_some_and(|options| !options.include_existing_files) {
         let text = "`includeExistingFiles => false` has no meaning without STREAM: a batch read takes all files every time";
         reader.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("read the files with STREAM, or leave the option out"));
@@ -273,28 +283,27 @@ impl OptionReader<'_> {
             (!allowed.iter().any(|text| text.eq_ignore_ascii_case(value)))
                 .then(|| Diagnostic::not_supported(&format!("`{} => '{value}'` of read_files", catalog::spelled(key))))
         };
-        let findings = [
-            refused("cleansource", &["off"]),
-            refused("schemaevolutionmode", &["none"]),
-            refused("rescueddatacolumn", &[""]),
-            refused("encoding", &["utf-8", "utf8"]),
-            refused("charset", &["utf-8", "utf8"]),
-        ];
+        let findings = [refused("cleansource", &["off"])];
         self.findings.extend(findings.into_iter().flatten());
     }
 
-    fn file_options(&mut self, format: &str) -> Option<FileReadOptions> {
+    fn file_options(&mut self, format: &str, relation: &Relation) -> Option<FileReadOptions> {
         let format = self.format(format);
+        let bad_records_path = self.text("badrecordspath");
+        let leaves_out = bad_records_path.is_some();
         let options = FileReadOptions {
             format: format.unwrap_or(FileFormat::Json),
-            mode: self.mode(),
+            mode: if leaves_out { ParseMode::DropMalformed } else { self.mode() },
+            bad_records_path,
             corrupt_record_column: self.text("columnnameofcorruptrecord").unwrap_or_else(|| "_corrupt_record".to_string()),
             allow_overwrites: self.flag("allowoverwrites", false),
             include_existing_files: self.flag("includeexistingfiles", true),
             limits: self.limits(),
             filter: self.filter(),
             partition_columns: self.partition_columns(),
-            ignore_corrupt_files: self.flag("ignorecorruptfiles", false),
+            schema: self.schema(relation),
+            encoding: self.encoding(),
+            ignore_corrupt_files: self.flag("ignorecorruptfiles", false) || leaves_out,
             ignore_missing_files: self.flag("ignoremissingfiles", false),
             json: self.json(),
             csv: self.csv(),

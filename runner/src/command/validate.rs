@@ -1,8 +1,13 @@
 //! `floe validate`: everything that can be said about a project without running it.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use floe_graph::{
+    analysis::ddl,
+    file_schema::NOT_OBSERVED,
     graph::ResolvedGraph,
     origin::{Diagnostic, Severity},
     plan::{Change, Selection},
@@ -78,6 +83,7 @@ fn tell(checked: &Checked, shown: &Shown<'_>, terminal: &Terminal) -> u8 {
             "jobs": jobs,
             "lints": checked.lints,
             "changes": checked.changes,
+            "schemas": checked.schemas,
             "skipped": checked.skipped,
         }));
     } else {
@@ -97,6 +103,8 @@ struct Checked {
     jobs: Vec<(String, usize)>,
     lints: Vec<Diagnostic>,
     changes: Vec<Change>,
+    /// Columns that were found in files, by the path of the read.
+    schemas: BTreeMap<String, String>,
     /// What `--offline` left out.
     skipped: Vec<String>,
 }
@@ -130,13 +138,16 @@ fn is_same(one: &Diagnostic, other: &Diagnostic) -> bool {
 }
 
 async fn check_pipeline(settings: &Settings, terminal: &Terminal) -> Result<Checked, Failure> {
-    let resolved = Box::pin(update::resolve(super::load(settings, terminal)?, settings)).await?;
-    let plan = update::plan(&resolved, &Selection::default())?;
-    let skipped = if settings.offline {
-        vec!["schemas of external tables".to_string(), "the comparison with stored tables".to_string()]
-    } else {
-        Vec::new()
+    let project = super::load(settings, terminal)?;
+    let (pipeline, flows) = (project.name.clone(), project.definitions.flows.len());
+    let resolved = match Box::pin(update::resolve(project, settings)).await {
+        Err(failure) if settings.offline => return unseen(failure, pipeline, flows),
+        resolved => resolved?,
     };
+    let plan = update::plan(&resolved, &Selection::default())?;
+    let skipped = if settings.offline { skipped_offline() } else { Vec::new() };
+    let found = resolved.project.input.file_schemas.iter();
+    let found = found.filter_map(|(key, schema)| Some((key.lines().next()?.to_string(), ddl::schema_text(schema.as_ref().ok()?))));
     let ResolvedGraph { datasets, flows, lints, .. } = resolved.graph.as_ref();
     Ok(Checked {
         pipeline: Some(resolved.project.name.clone()),
@@ -144,9 +155,33 @@ async fn check_pipeline(settings: &Settings, terminal: &Terminal) -> Result<Chec
         flows: flows.len(),
         lints: lints.clone(),
         changes: plan.changes,
+        schemas: found.collect(),
         skipped,
         ..Checked::default()
     })
+}
+
+fn skipped_offline() -> Vec<String> {
+    vec!["schemas of external tables".to_string(), "the comparison with stored tables".to_string()]
+}
+
+/// What is left of an offline check if all that is wrong is that nobody has looked into files without a schema.
+fn unseen(failure: Failure, pipeline: String, flows: usize) -> Result<Checked, Failure> {
+    let errors = || failure.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+    let is_unseen = |found: &&Diagnostic| found.class == NOT_OBSERVED;
+    let is_excused = errors().all(|found| is_unseen(&found) || found.class == "UPSTREAM_ANALYSIS_FAILED");
+    if errors().next().is_none() || !is_excused {
+        // What follows from it only hides what is wrong.
+        let hides = |found: &Diagnostic| found.class == NOT_OBSERVED;
+        let (_, diagnostics): (Vec<_>, Vec<_>) = failure.diagnostics.iter().cloned().partition(hides);
+        return Err(if diagnostics.is_empty() { failure } else { invalid(diagnostics) });
+    }
+    let datasets: BTreeSet<String> = errors().filter_map(|found| found.dataset.clone()).collect();
+    let names: Vec<String> = datasets.iter().cloned().collect();
+    let files = format!("the columns of files, and with them {}", names.join(", "));
+    let lints = failure.diagnostics.iter().filter(|found| found.severity == Severity::Lint).cloned().collect();
+    let skipped = skipped_offline().into_iter().chain([files]).collect();
+    Ok(Checked { pipeline: Some(pipeline), datasets: datasets.len(), flows, lints, skipped, ..Checked::default() })
 }
 
 fn print(checked: &Checked, valid: bool, how: &Shown<'_>, terminal: &Terminal) {
@@ -172,6 +207,9 @@ fn print(checked: &Checked, valid: bool, how: &Shown<'_>, terminal: &Terminal) {
     } else {
         let lints = counted(checked.lints.len() as u64, "lint");
         terminal.out(&format!("{} has {lints}, which --strict does not allow: {size}", Paint::Red.on(pipeline, terminal.color_out)));
+    }
+    for (path, columns) in &checked.schemas {
+        terminal.out(&format!("{path} has the columns: {columns}"));
     }
     if !how.offline && checked.pipeline.is_some() {
         terminal.out("the next run will:");

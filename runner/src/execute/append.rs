@@ -2,6 +2,7 @@
 
 mod lateness;
 mod remember;
+mod schemas;
 mod snapshots;
 mod stream_progress;
 mod streams;
@@ -83,7 +84,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     if let Err(failure) = flow.checkpoint.delete_outdated(Utc::now()).await {
         tracing::warn!(flow = run.flow.name, "files of earlier checkpoints were not deleted: {failure}");
     }
-    if run.round != Round::Only {
+    if run.round != Round::Only && flow.result.wider.is_empty() {
         execution.kept.keep(flow.checkpoint);
     }
     Ok(flow.result)
@@ -173,6 +174,9 @@ impl AppendRun<'_> {
         self.forget().await;
         if let Some(pending) = self.checkpoint.pending().cloned() {
             Box::pin(self.finish_pending(&pending)).await?;
+            if self.is_behind() {
+                return Ok(());
+            }
             self.check_state().await?;
         }
         let mut planned = self.plan().await?;
@@ -186,6 +190,9 @@ impl AppendRun<'_> {
             }
             let offsets = self.record(batch).await?;
             Box::pin(self.execute(&offsets, planned.make_contiguous())).await?;
+            if self.is_behind() {
+                return Ok(());
+            }
         }
         if self.has_moved().await? {
             let offsets = self.record(PlannedBatch::default()).await?;
@@ -197,7 +204,12 @@ impl AppendRun<'_> {
         Ok(())
     }
 
-    /// Ends the batch of an earlier process. The target is committed last: if it holds the batch, everything else does too, and the batch is
+    /// True if a file of the batch in hand has more columns than the plan.
+    fn is_behind(&self) -> bool {
+        !self.result.wider.is_empty()
+    }
+
+    /// Ends the batch of an earlier process, or one that waited for wider columns. The target is committed last: if it holds the batch, everything else does too, and the batch is
     /// not executed again. Its input may be gone by now.
     async fn finish_pending(&mut self, offsets: &BatchOffsets) -> Result<(), FlowFailure> {
         let looked_up_to = self.run.target.version();
@@ -226,8 +238,9 @@ impl AppendRun<'_> {
 
     /// The quarantine or the journal of the batch may be committed and its target not. Another query or another rule would then sort the
     /// same rows otherwise: some into both tables, some into none.
-    async fn refuse_mixture(&self, offsets: &BatchOffsets) -> Result<(), Failure> {
-        if offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint) {
+    async fn refuse_mixture(&mut self, offsets: &BatchOffsets) -> Result<(), Failure> {
+        let is_same = offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint);
+        if is_same || self.is_widened_for(offsets.batch).await? {
             return Ok(());
         }
         // The definition of now may have no quarantine.
@@ -328,14 +341,6 @@ impl AppendRun<'_> {
         Ok(source.batches(files).into_iter().map(range).collect())
     }
 
-    /// True if the flow has started a stream that it does not name any more, at a place that may hold the same files.
-    fn is_respelled(&self, id: &SourceId) -> Result<bool, Failure> {
-        let places = self.execution.places();
-        let now = stream_leaves(&self.run.flow.plan).iter().map(|leaf| places.stream_id(leaf)).collect::<Result<Vec<_>, _>>()?;
-        let mut known = self.checkpoint.positions().iter().filter(|(_, position)| matches!(position, SourcePosition::Files));
-        Ok(known.any(|(known, _)| !now.contains(known) && known.may_hold_files_of(id)))
-    }
-
     async fn plan_table(&self, relation: &Relation, id: &SourceId) -> Result<Vec<(SourceRange, u64, u64)>, Failure> {
         let options = delta_stream_options(relation).map_err(invalid_options)?;
         let location = self.execution.places().location(relation)?;
@@ -391,8 +396,16 @@ impl AppendRun<'_> {
         let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
         let beginning = self.beginning(offsets).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, beginning, counters };
+        self.remember_schemas(offsets.batch).await?;
         failpoint::reach("stage::before")?;
-        let mut prepared = Box::pin(self.stage(&batch, offsets)).await?;
+        let mut prepared = match Box::pin(self.stage(&batch, offsets)).await {
+            Ok(prepared) => prepared,
+            Err(failed) => {
+                self.result.wider = self.wider_schemas(&failed.failure, offsets).await?;
+                return if self.is_behind() { Ok(()) } else { Err(failed) };
+            }
+        };
+        batch.counters.write_bad_records(self.execution, &self.run.flow.name, Some(offsets.batch)).await?;
         for file in batch.counters.corrupt_files() {
             self.warn("FAILED_READ_FILE", format!("{file} could not be read and was skipped as a whole (ignoreCorruptFiles)"));
         }

@@ -139,6 +139,7 @@ impl Refresh<'_> {
         let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, beginning: None, counters };
         let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
+        batch.counters.write_bad_records(self.execution, &self.run.flow.name, None).await?;
         self.commit(prepared).await
     }
 

@@ -25,7 +25,7 @@ use crate::{
     session::{self, Binding},
     source::{DeltaSource, ReadCounters, files::listing_fingerprint},
     state::{BatchOffsets, FileEntry, SourceId, SourceRange, StaticVersion},
-    storage::Location,
+    storage::{Location, layout},
 };
 
 /// What the sources of one execution count while they read.
@@ -33,6 +33,8 @@ use crate::{
 pub struct Counters {
     /// The inputs whose rows are the rows of the flow: streams, or all inputs of a batch query.
     main: Vec<Arc<ReadCounters>>,
+    /// Reads that list what they leave out, with the place of the lists.
+    listed: Vec<(String, Arc<ReadCounters>)>,
 }
 
 impl Counters {
@@ -40,6 +42,27 @@ impl Counters {
         let counters = Arc::new(ReadCounters::default());
         self.main.push(Arc::clone(&counters));
         counters
+    }
+
+    /// The lines of what the reads of `relation` leave out go to its `badRecordsPath`, if it has one.
+    fn list_bad(&mut self, relation: &Relation, counters: &Arc<ReadCounters>) {
+        if let (RelationKind::Files { .. }, Some(path)) = (&relation.kind, relation.options.get("badrecordspath")) {
+            self.listed.push((path.clone(), Arc::clone(counters)));
+        }
+    }
+
+    /// Writes the lists of what was left out, for the update and the flow with its micro-batch, over those of an earlier attempt.
+    pub async fn write_bad_records(&self, execution: &Execution, flow: &str, batch: Option<i64>) -> Result<(), Failure> {
+        let mut places: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        for (path, counters) in &self.listed {
+            places.entry(path).or_default().extend(counters.bad_records());
+        }
+        let batch = batch.map(|batch| format!("-{batch}")).unwrap_or_default();
+        let name = format!("{}/{}{batch}.json", execution.update_id, layout::segment(flow));
+        for (path, lines) in places.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+            execution.storage.stores().location_of(path, &execution.project)?.put(&name, lines).await?;
+        }
+        Ok(())
     }
 
     /// The numbers so far.
@@ -194,7 +217,9 @@ pub async fn static_binding(
     let mut counters = Counters::default();
     let mut providers = Vec::new();
     for leaf in session::leaves(&flow.plan) {
-        let provider = static_provider(execution, &leaf, pinned, &counters.start()).await?;
+        let read = counters.start();
+        counters.list_bad(&leaf.relation, &read);
+        let provider = static_provider(execution, &leaf, pinned, &read).await?;
         providers.push((leaf, provider));
     }
     Ok((Binding { providers, clock }, counters))
@@ -216,11 +241,13 @@ pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: 
         let provider = if leaf.relation.streaming {
             let id = execution.places().stream_id(&leaf.relation)?;
             let range = renamed.get(&id).copied().or_else(|| offsets.sources.get(&id));
-            stream_provider(execution, &leaf, range, &counters.start()).await?
-        } else if streams.is_empty() {
-            static_provider(execution, &leaf, &pinned, &counters.start()).await?
+            let read = counters.start();
+            counters.list_bad(&leaf.relation, &read);
+            stream_provider(execution, &leaf, range, &read).await?
         } else {
-            static_provider(execution, &leaf, &pinned, &Arc::new(ReadCounters::default())).await?
+            let read = if streams.is_empty() { counters.start() } else { Arc::default() };
+            counters.list_bad(&leaf.relation, &read);
+            static_provider(execution, &leaf, &pinned, &read).await?
         };
         providers.push((leaf, provider));
     }

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
@@ -67,6 +68,8 @@ pub struct Execution {
     pub tables: Arc<BTreeMap<DatasetName, Arc<TargetTable>>>,
     /// Per source id the Delta table id of each external table, as it was found when the update began.
     pub external_ids: BTreeMap<String, String>,
+    /// The columns that were found in files whose reads declare none, by `file_schema::key`.
+    pub found_schemas: Arc<BTreeMap<String, SchemaRef>>,
     /// The project directory: relative paths of sources begin there.
     pub project: PathBuf,
     /// `spark.sql.session.timeZone`.

@@ -3,6 +3,9 @@
 //! The names of the fields are those of the event log (`flow_progress.metrics`), so that the same value stands in the log and in the
 //! commit that it counts.
 
+use std::collections::BTreeMap;
+
+use datafusion::arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -239,6 +242,9 @@ pub struct FlowResult {
     pub stopped: bool,
     /// A ONCE flow that had completed before.
     pub idle: bool,
+    /// The flow ended before a micro-batch whose files have more columns than it was planned with: those, by the keys of their relations. It
+    /// must be planned with them and run again.
+    pub wider: BTreeMap<String, SchemaRef>,
 }
 
 impl FlowResult {

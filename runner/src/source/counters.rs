@@ -6,6 +6,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use super::files::BadRecords;
+use crate::failure::Failure;
+
 /// The counters of one relation in one micro-batch.
 #[derive(Debug, Default)]
 pub struct ReadCounters {
@@ -22,6 +25,7 @@ pub(super) struct ScanCounters {
     missing_files: AtomicU64,
     files: AtomicU64,
     bytes: AtomicU64,
+    bad: Mutex<BadRecords>,
 }
 
 /// Totals of a read.
@@ -49,6 +53,13 @@ impl ReadCounters {
         let counters = Arc::new(ScanCounters::default());
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counters));
         counters
+    }
+
+    /// The JSON lines of what was left out, if it is listed.
+    pub fn bad_records(&self) -> Vec<u8> {
+        let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = scans.iter().map(|scan| scan.bad.lock().unwrap_or_else(PoisonError::into_inner).lines().to_vec());
+        lines.max_by_key(Vec::len).unwrap_or_default()
     }
 
     /// What was read so far; may be asked at any time.
@@ -93,6 +104,10 @@ impl ScanCounters {
 
     pub(super) fn add_corrupt_file(&self, path: &str) {
         self.corrupt_files.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+    }
+
+    pub(super) fn add_bad(&self, path: &str, record: Option<&[u8]>, reason: &str) -> Result<(), Failure> {
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).push(path, record, reason)
     }
 
     fn totals(&self) -> ReadTotals {

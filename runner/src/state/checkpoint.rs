@@ -17,6 +17,7 @@ use crate::{
         format::{self, BatchCommit, BatchOffsets, BatchState, GenerationMetadata, SourcePosition},
         ledger::{self, Ledger, RecentBatch, SegmentName},
         remembered::{self, Remembered},
+        schemas::{self, FoundSchemas},
     },
     storage::{Location, PutOutcome, Storage, layout},
 };
@@ -55,6 +56,9 @@ pub struct Checkpoint {
     segments: Vec<SegmentName>,
     /// Files of the state.
     remembered: Remembered,
+    /// Numbers of the schemas of files, and the newest one if it was read.
+    schemas: BTreeSet<u64>,
+    found: Option<FoundSchemas>,
     /// Offsets that are in memory already; the ledger reads the others when it needs them.
     recent: BTreeMap<i64, Arc<BatchOffsets>>,
     /// Files of the generations before this one, relative to the directory of the flow.
@@ -70,6 +74,7 @@ struct Listing {
     commits: BTreeSet<i64>,
     segments: Vec<SegmentName>,
     remembered: Remembered,
+    schemas: BTreeSet<u64>,
     /// Paths of all its files, relative to the directory of the flow.
     files: Vec<String>,
 }
@@ -102,6 +107,8 @@ impl Checkpoint {
             commits: listing.commits,
             segments: listing.segments,
             remembered: listing.remembered,
+            schemas: listing.schemas,
+            found: None,
             recent: BTreeMap::new(),
             outdated,
         };
@@ -244,6 +251,8 @@ impl Checkpoint {
         self.commits.clear();
         self.segments.clear();
         self.remembered = Remembered::default();
+        self.schemas.clear();
+        self.found = None;
         self.recent.clear();
         self.begin().await
     }
@@ -272,6 +281,30 @@ impl Checkpoint {
         }
         let directory = self.state_directory();
         self.remembered.write(&directory, state, staged).await
+    }
+
+    /// The columns that were last found in the files of the sources: at most one small read.
+    pub async fn schemas(&mut self) -> Result<Option<&FoundSchemas>, Failure> {
+        if let (None, Some(newest)) = (&self.found, self.schemas.last()) {
+            self.found = read_if(&self.directory, Some(schemas_entry(*newest))).await?;
+        }
+        Ok(self.found.as_ref())
+    }
+
+    /// Records the columns with which the pending batch and all later ones are read, before a row of that batch is staged.
+    pub async fn write_schemas(&mut self, found: FoundSchemas) -> Result<(), Failure> {
+        failpoint::reach("schemas::before")?;
+        let entry = schemas_entry(found.number);
+        if self.directory.put_if_absent(&entry, format::to_json(&found)?).await? == PutOutcome::AlreadyExists {
+            let known = read_if::<FoundSchemas>(&self.directory, Some(entry)).await?;
+            if known.as_ref() != Some(&found) {
+                return Err(concurrent(&self.flow, &format!("schema {} was written by another process", found.number)));
+            }
+        }
+        failpoint::reach("schemas::after")?;
+        self.schemas.insert(found.number);
+        self.found = Some(found);
+        Ok(())
     }
 
     /// Deletes files of the state that no later batch needs.
@@ -361,6 +394,10 @@ fn commit_entry(batch: i64) -> String {
     format!("commits/{batch}.json")
 }
 
+fn schemas_entry(number: u64) -> String {
+    format!("{}/{number}.json", schemas::DIRECTORY)
+}
+
 async fn read_if<T: serde::de::DeserializeOwned>(directory: &Location, entry: Option<String>) -> Result<Option<T>, Failure> {
     let Some(entry) = entry else { return Ok(None) };
     let Some(bytes) = directory.get(&entry).await? else { return Ok(None) };
@@ -396,6 +433,7 @@ impl Listing {
             ["offsets", name] => self.offsets.extend(batch(name)),
             ["commits", name] => self.commits.extend(batch(name)),
             [remembered::DIRECTORY, name] => self.remembered.note(name),
+            [schemas::DIRECTORY, name] => self.schemas.extend(batch(name).and_then(|number| u64::try_from(number).ok())),
             [ledger::DIRECTORY, name] => self.segments.extend(SegmentName::parse(name, bytes)),
             _ => {}
         }

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod lock;
 pub mod remembered;
 pub mod reset;
+mod schemas;
 mod segment;
 mod source_id;
 #[cfg(test)]
@@ -15,4 +16,5 @@ pub mod view;
 
 pub use checkpoint::Checkpoint;
 pub use format::{BatchCommit, BatchOffsets, BatchState, FileEntry, OperatorState, Segment, SourcePosition, SourceRange, StaticVersion};
+pub use schemas::FoundSchemas;
 pub use source_id::SourceId;

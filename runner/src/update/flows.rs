@@ -26,10 +26,11 @@ use super::{
     Resolved,
     continuous::{Rhythm, is_continuous},
     tables::Tables,
+    widen::Widening,
 };
 use crate::{
     commit::transaction::METADATA_CHANGED,
-    event_log::{event::Subject, flows::FlowEvents, message::Retry},
+    event_log::{EventLog, event::Subject, flows::FlowEvents, message::Retry},
     execute::{
         Execution, FlowRun, Round, StopSignal,
         progress::{FlowFailure, FlowNotice, FlowResult, Observer, RefreshType},
@@ -68,7 +69,13 @@ impl Ended {
 }
 
 /// Runs the selected flows of `plan` to their ends.
-pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, events: &Arc<FlowEvents>, settings: &RunSettings) -> Ended {
+pub async fn run(
+    execution: Execution,
+    (resolved, plan): (&Resolved, &UpdatePlan),
+    events: &Arc<FlowEvents>,
+    settings: &RunSettings,
+    log: &EventLog,
+) -> Ended {
     let (tell, told) = unbounded_channel();
     let watch = Watch { events: Arc::clone(events), advanced: tell };
     let execution = Execution { observer: Arc::new(watch), ..execution };
@@ -85,6 +92,7 @@ pub async fn run(execution: Execution, resolved: &Resolved, plan: &UpdatePlan, e
         execution: Arc::new(execution),
         events: Arc::clone(events),
         runs,
+        widening: Widening::new(resolved, plan, log),
         tasks: JoinSet::new(),
         timers: JoinSet::new(),
         rhythm,
@@ -177,6 +185,7 @@ struct Driver {
     execution: Arc<Execution>,
     events: Arc<FlowEvents>,
     runs: BTreeMap<String, Arc<ResolvedFlow>>,
+    widening: Widening,
     tables: Tables,
     tasks: JoinSet<Attempted>,
     timers: JoinSet<Due>,
@@ -205,6 +214,12 @@ struct Attempted {
     reopened: Tables,
 }
 
+impl Attempted {
+    fn is_behind(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|result| !result.wider.is_empty())
+    }
+}
+
 impl Driver {
     async fn run(mut self, mut told: UnboundedReceiver<String>) -> Ended {
         for (name, flow) in &self.runs {
@@ -220,7 +235,10 @@ impl Driver {
                 // A flow says that it works before it ends.
                 biased;
                 Some(flow) = told.recv() => self.schedule.advanced(&flow, FlowState::Running),
-                Some(ended) = self.tasks.join_next() => self.task_ended(ended),
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(ended) if ended.is_behind() => Box::pin(self.widen(ended)).await,
+                    ended => self.task_ended(ended),
+                },
                 Some(Ok(due)) = self.timers.join_next() => match due {
                     Due::Retry(flow) => self.schedule.retry_due(&flow),
                     Due::Look { flow, round } => self.schedule.look_due(&flow, round),
@@ -231,6 +249,32 @@ impl Driver {
         }
         let state = self.finished.unwrap_or(UpdateState::Failed);
         Ended { state, flows: self.flows, tables: self.tables }
+    }
+
+    /// Plans again with the columns that a flow has found, and starts it again. It goes on with the micro-batch that it was planned for.
+    async fn widen(&mut self, mut ended: Attempted) -> Vec<Action> {
+        let Ok(result) = &mut ended.outcome else { return self.task_ended(Ok(ended)) };
+        let wider = std::mem::take(&mut result.wider);
+        self.tables.extend(std::mem::take(&mut ended.reopened));
+        match self.widening.widen(wider, &self.tables).await {
+            Ok(widened) => {
+                let flow = self.flows.entry(ended.flow.clone()).or_default();
+                flow.result = flow.result.followed_by(result);
+                flow.duration += ended.duration;
+                self.tables.extend(widened.tables);
+                let tables = Arc::new(self.tables.clone());
+                let (graph, found_schemas) = (widened.graph, widened.found_schemas);
+                self.runs = graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
+                self.execution = Arc::new(Execution { graph, tables, found_schemas, ..self.execution.as_ref().clone() });
+                self.start(&ended.flow);
+                Vec::new()
+            }
+            Err(failure) => {
+                let done = Box::new(std::mem::take(result));
+                let outcome = Err(FlowFailure { done, ..FlowFailure::from(failure) });
+                self.task_ended(Ok(Attempted { outcome, ..ended }))
+            }
+        }
     }
 
     /// After the stop signal nothing new begins; what still runs when its time is over is given up, as if the process had died.

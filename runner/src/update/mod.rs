@@ -9,6 +9,7 @@ mod reset;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,8 +26,8 @@ use floe_crds::{
 use floe_graph::{
     graph::ResolvedGraph,
     name::DatasetName,
-    plan::{Selection, StoredState, UpdatePlan, plan_update},
-    resolve::{self, needed_observations, sql_settings},
+    plan::{ResetKind, Selection, StoredState, UpdatePlan, plan_update},
+    resolve::{self, needed_file_schemas, needed_observations, sql_settings},
 };
 
 use url::Url;
@@ -41,7 +42,7 @@ use crate::{
     },
     execute::{Execution, KeptCheckpoints, Unsure},
     failure::Failure,
-    observe,
+    observe::{self, FilePlaces},
     project::{Project, invalid},
     remove,
     session::{Session, SessionLimits},
@@ -55,7 +56,7 @@ use crate::{
 };
 
 /// A project that was resolved against its sources and compared with what is stored. Nothing was written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Resolved {
     /// Files, manifest and parameters.
     pub project: Project,
@@ -75,10 +76,11 @@ pub struct Resolved {
 /// What `floe validate`, `graph`, `explain` and `sql` begin with.
 pub async fn resolve(project: Project, settings: &Settings) -> Result<Resolved, Failure> {
     let storage = open_storage(settings, &project)?;
-    Box::pin(resolve_project(project, storage, settings.offline)).await
+    Box::pin(resolve_project(project, storage, settings.offline, &BTreeSet::new())).await
 }
 
-async fn resolve_project(mut project: Project, storage: Storage, offline: bool) -> Result<Resolved, Failure> {
+/// `forgotten` are the flows, in lower case, whose checkpoints will be forgotten.
+async fn resolve_project(mut project: Project, storage: Storage, offline: bool, forgotten: &BTreeSet<String>) -> Result<Resolved, Failure> {
     let needed = needed_observations(&project.definitions, &project.input);
     let mut external_ids = BTreeMap::new();
     if !offline {
@@ -86,6 +88,9 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool) 
         external_ids = tables.iter().filter_map(|(id, table)| Some((id.clone(), table.as_ref().ok()?.table_id.clone()))).collect();
         project.input.observed = tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))).collect();
         project.input.observed.extend(observe::snapshot_directories(&storage, &project.root, &needed).await);
+        let files = needed_file_schemas(&project.definitions, &project.input);
+        let places = FilePlaces { storage: &storage, root: &project.root, forgotten };
+        project.input.file_schemas = observe::file_schemas(places, &files).await;
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
     let catalog = if offline { None } else { Catalog::read(&storage).await? };
@@ -110,6 +115,27 @@ pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Fa
     plan_update(&resolved.graph, selection, &resolved.stored).map_err(invalid)
 }
 
+/// The plan of an update with `selection`. What flows that it refreshes fully have found in their files counts no more: if there is any, the
+/// project is resolved once more.
+async fn plan_anew(resolved: Resolved, selection: &Selection) -> Result<(Resolved, UpdatePlan), Failure> {
+    let needed = needed_file_schemas(&resolved.project.definitions, &resolved.project.input);
+    let knows = |flow: &str| needed.values().any(|needed| needed.flows.iter().any(|known| known.eq_ignore_ascii_case(flow)));
+    let planned = plan(&resolved, selection);
+    let forgotten: BTreeSet<String> = match &planned {
+        Ok(plan) => {
+            plan.resets.iter().filter(|reset| reset.kind == ResetKind::FullRefresh).flat_map(|reset| &reset.flows).cloned().collect()
+        }
+        Err(_) => BTreeSet::new(),
+    };
+    let forgotten: BTreeSet<String> = forgotten.into_iter().filter(|flow| knows(flow)).map(|flow| flow.to_lowercase()).collect();
+    if forgotten.is_empty() {
+        return planned.map(|plan| (resolved, plan));
+    }
+    let resolved = Box::pin(resolve_project(resolved.project, resolved.storage, false, &forgotten)).await?;
+    let plan = plan(&resolved, selection)?;
+    Ok((resolved, plan))
+}
+
 /// One update. A failure that stops it before it is created (locked storage) is the `Err`; everything later is in the report.
 pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummary, Failure> {
     let started = Instant::now();
@@ -122,8 +148,8 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummar
     }
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.
-        let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false)).await?;
-        let plan = plan(&resolved, &settings.selection)?;
+        let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false, &BTreeSet::new())).await?;
+        let (resolved, plan) = Box::pin(plan_anew(resolved, &settings.selection)).await?;
         if settings.dry_run {
             return Ok(outcome::dry_run(&resolved, plan, started));
         }
@@ -205,8 +231,8 @@ impl Update {
         self.enter(UpdateState::Initializing);
         let pipeline = project.name.clone();
         let checked = async {
-            let resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
-            let plan = plan(&resolved, &self.settings.selection)?;
+            let resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
+            let (resolved, plan) = Box::pin(plan_anew(resolved, &self.settings.selection)).await?;
             self.log.set_graph_id(&resolved.graph.id);
             describe::planned(&self.log, &resolved, &plan, false);
             Ok::<_, Failure>(outcome::dry_run(&resolved, plan, self.started))
@@ -226,12 +252,12 @@ impl Update {
     }
 
     async fn phases(&self, project: Project) -> Result<UpdateSummary, Failure> {
-        let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false)).await?;
+        let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
         let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
         if Box::pin(reset::finish_earlier(&resolved, &catalog, self)).await? {
             resolved.stored = observe::stored_state(&self.storage, &resolved.graph, resolved.catalog.as_ref()).await?;
         }
-        let plan = self.plan(&resolved).await?;
+        let (resolved, plan) = self.plan(resolved).await?;
         self.log.set_graph_id(&resolved.graph.id);
         describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
         if !plan.resets.is_empty() {
@@ -247,7 +273,7 @@ impl Update {
         self.enter(UpdateState::Running);
         let events = Arc::new(FlowEvents::new(self.log.clone()));
         let execution = self.execution(&resolved, &catalog, tables, &events)?;
-        let ended = Box::pin(flows::run(execution, &resolved, &plan, &events, &self.settings)).await;
+        let ended = Box::pin(flows::run(execution, (&resolved, &plan), &events, &self.settings, &self.log)).await;
         let sizes = match self.settings.requested {
             Some(_) => Box::pin(tables::measure(&mut catalog, &ended.tables)).await,
             None => false,
@@ -308,13 +334,13 @@ impl Update {
 
     /// The plan of what is left to do: what an earlier process has reset for this update is not reset again, and flows that an earlier
     /// attempt has completed are left out.
-    async fn plan(&self, resolved: &Resolved) -> Result<UpdatePlan, Failure> {
-        let Some(requested) = &self.settings.requested else { return plan(resolved, &self.settings.selection) };
+    async fn plan(&self, resolved: Resolved) -> Result<(Resolved, UpdatePlan), Failure> {
+        let Some(requested) = &self.settings.requested else { return plan_anew(resolved, &self.settings.selection).await };
         let was_reset = reset::is_done(&self.storage, &self.id).await?;
         let selection = if was_reset { self.settings.selection.without_resets() } else { self.settings.selection.clone() };
-        let mut plan = plan(resolved, &selection)?;
+        let (resolved, mut plan) = plan_anew(resolved, &selection).await?;
         plan.selected.retain(|flow| !requested.has_completed(flow));
-        Ok(plan)
+        Ok((resolved, plan))
     }
 
     fn execution(
@@ -344,6 +370,7 @@ impl Update {
             stop: self.settings.stop.clone(),
             tables: Arc::new(tables),
             external_ids: resolved.external_ids.clone(),
+            found_schemas: widen::found_schemas(&resolved.project.input),
             project: resolved.project.root.clone(),
             time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
             sample_records,

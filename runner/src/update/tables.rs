@@ -263,6 +263,33 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
     Ok(table)
 }
 
+/// The tables of a dataset whose columns became more while the update runs, altered. `tables` are those that are open; `sources` are the paths
+/// whose files have more.
+pub async fn widen(
+    resolved: &Resolved,
+    dataset: &ResolvedDataset,
+    tables: &Tables,
+    (sources, log): (&[String], &EventLog),
+) -> Result<Tables, Failure> {
+    let mut altered = Tables::new();
+    let pipeline_id = resolved.catalog.as_ref().map(|catalog| catalog.pipeline_id.clone()).unwrap_or_default();
+    for wanted in wanted(resolved, dataset, &pipeline_id)? {
+        let Some(table) = tables.get(&wanted.name) else { continue };
+        let mut table = table.reopened().await?;
+        if wanted.kind == StoredKind::MaterializedView {
+            table = table.replaced_by(&wanted.spec)?;
+        } else {
+            let added = table.alter(&wanted.spec).await?.added;
+            if !added.is_empty() {
+                let change = SchemaChange { source: Some(sources.join(", ")), ..schema_change(&wanted, &added, &table) };
+                log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), change));
+            }
+        }
+        altered.insert(wanted.name, Arc::new(table));
+    }
+    Ok(altered)
+}
+
 fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
     let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone(), field.is_nullable());
     let columns = |schema: &SchemaRef| schema.fields().iter().map(column).collect::<Vec<_>>();

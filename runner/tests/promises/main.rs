@@ -11,6 +11,7 @@ mod continuous;
 mod event_log;
 mod exactly_once;
 mod expectations;
+mod file_schemas;
 mod files;
 mod harness;
 mod interrupted;

@@ -16,7 +16,8 @@ use datafusion_common::arrow::datatypes::SchemaRef;
 
 use crate::{
     analysis::{FoundRelation, Parameters, RelationReference, Relations, SqlSettings, references},
-    definition::{Dataset, DatasetKind, Definitions, FlowKind},
+    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
+    file_schema::{self, FileSchemas, NeededFileSchema},
     graph::{ResolvedFlow, ResolvedGraph},
     name::{DatasetName, Namespace},
     origin::{Diagnostic, Origin, Severity},
@@ -38,6 +39,8 @@ pub(crate) use schema::same_type;
 pub struct ResolveInput {
     /// By `Relation::source_id` of what `needed_observations` named; an error stands where it is read.
     pub observed: BTreeMap<String, Result<SchemaRef, Diagnostic>>,
+    /// What `needed_file_schemas` named.
+    pub file_schemas: FileSchemas,
     /// Values of `:name`.
     pub parameters: Parameters,
     /// `spec.configuration` with `--conf` over it.
@@ -69,6 +72,7 @@ impl Default for ResolveInput {
     fn default() -> Self {
         Self {
             observed: BTreeMap::new(),
+            file_schemas: BTreeMap::new(),
             parameters: Parameters::default(),
             configuration: BTreeMap::new(),
             properties: BTreeMap::new(),
@@ -99,6 +103,39 @@ pub fn needed_observations(definitions: &Definitions, input: &ResolveInput) -> V
         }
     }
     needed
+}
+
+/// The relations over files whose schema has to be looked up in storage before `resolve`, each once, by `file_schema::key`.
+pub fn needed_file_schemas(definitions: &Definitions, input: &ResolveInput) -> BTreeMap<String, NeededFileSchema> {
+    let names = Names::new(definitions);
+    let mut needed: BTreeMap<String, NeededFileSchema> = BTreeMap::new();
+    for flow in &definitions.flows {
+        let mut relations = Vec::new();
+        collect_inferred(definitions, (flow, &names, input), &mut BTreeSet::new(), &mut relations);
+        for relation in relations {
+            let streams = relation.streaming && flow.kind != FlowKind::View;
+            let known = needed.entry(file_schema::key(&relation)).or_insert(NeededFileSchema { relation, flows: Vec::new() });
+            known.flows.extend(streams.then(|| flow.name.clone()));
+        }
+    }
+    needed
+}
+
+/// What a flow reads without a schema, through views too.
+fn collect_inferred<'a>(
+    definitions: &'a Definitions,
+    (flow, names, input): (&'a Flow, &Names<'a>, &ResolveInput),
+    seen: &mut BTreeSet<&'a str>,
+    relations: &mut Vec<Relation>,
+) {
+    for reference in references(&flow.query, &input.parameters) {
+        relations.extend(relation::inferred(&reference, input));
+        let Some(view) = names.view(&reference) else { continue };
+        let read = definitions.flows.iter().find(|flow| flow.kind == FlowKind::View && flow.target == *view);
+        if let Some(read) = read.filter(|read| seen.insert(&read.name)) {
+            collect_inferred(definitions, (read, names, input), seen, relations);
+        }
+    }
 }
 
 /// The graph without errors, or all errors, roots before dependents. Lints of `definitions` are kept.
@@ -151,6 +188,11 @@ impl<'a> GraphRelations<'a> {
     /// The relation whose schema storage must tell before the reference can be looked up, if it is one.
     pub fn observable(&self, reference: &RelationReference) -> Option<Relation> {
         relation::observable(&self.names, reference, self.input)
+    }
+
+    /// The relation over files whose schema storage must tell, if the reference is one.
+    pub fn inferred(&self, reference: &RelationReference) -> Option<Relation> {
+        relation::inferred(reference, self.input)
     }
 }
 

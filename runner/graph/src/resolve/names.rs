@@ -119,6 +119,14 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// The view that the reference means, if it is one.
+    pub(super) fn view(&self, reference: &RelationReference) -> Option<&DatasetName> {
+        match self.named(reference)? {
+            Found::Dataset(name, DatasetKind::TemporaryView | DatasetKind::View) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The error for a name that means nothing, with near names.
     pub(super) fn unknown(&self, reference: &RelationReference, reader: Option<&str>) -> Diagnostic {
         let text = reference.text();

@@ -12,12 +12,13 @@ use super::{
 use crate::{
     analysis::{FoundRelation, ReferenceKind, RelationReference, ddl, is_streaming},
     definition::DatasetKind,
+    file_schema,
     function::timestamp_type,
     graph::ResolvedDataset,
     name::DatasetName,
     origin::Diagnostic,
     relation::{CHANGE_COLUMNS, CHANGES_FROM_VERSION, Relation, RelationKind, RelationSource},
-    source_options,
+    source_options::{self, SchemaReadOptions},
 };
 
 type Datasets = BTreeMap<DatasetName, ResolvedDataset>;
@@ -236,6 +237,20 @@ fn observed(names: &Names<'_>, reference: &RelationReference, input: &ResolveInp
 }
 
 fn files(reference: &RelationReference, path: &str, input: &ResolveInput) -> Result<FoundRelation, Diagnostic> {
+    let relation = file_relation(reference, path, input)?;
+    let (options, _) = source_options::file_options(&relation).map_err(first)?;
+    let schema = read_schema(reference, &relation, &options.schema, input)?;
+    Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+}
+
+/// The relation over files whose schema storage must tell, if the reference is one and its options are right.
+pub(super) fn inferred(reference: &RelationReference, input: &ResolveInput) -> Option<Relation> {
+    let relation = file_relation(reference, path_of(reference)?, input).ok()?;
+    let is_right = file_schema::is_inferred(&relation) && source_options::file_options(&relation).is_ok();
+    is_right.then_some(relation)
+}
+
+fn file_relation(reference: &RelationReference, path: &str, input: &ResolveInput) -> Result<Relation, Diagnostic> {
     let format = match reference.options.get("format") {
         Some(format) => format.to_lowercase(),
         None if reference.streaming => {
@@ -251,11 +266,8 @@ fn files(reference: &RelationReference, path: &str, input: &ResolveInput) -> Res
     };
     let mut options = reference.options.clone();
     options.remove("format");
-    let kind = RelationKind::Files { path: mapped(path, input), format: format.clone() };
-    let relation = Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) };
-    source_options::file_options(&relation).map_err(first)?;
-    let schema = file_schema(reference, &format)?;
-    Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
+    let kind = RelationKind::Files { path: mapped(path, input), format };
+    Ok(Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) })
 }
 
 /// Lints about the options of a file relation; errors come with `find`.
@@ -268,30 +280,84 @@ pub(super) fn option_lints(found: &FoundRelation) -> Vec<Diagnostic> {
     }
 }
 
-fn file_schema(reference: &RelationReference, format: &str) -> Result<SchemaRef, Diagnostic> {
-    if let Some(text) = reference.options.get("schema") {
-        return match ddl::parse_schema(text) {
-            Ok(schema) if schema.fields().is_empty() => {
-                Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "the schema of read_files has no column").at(&reference.origin))
+/// The columns of the content and the path, and behind them the rescued data column.
+fn read_schema(
+    reference: &RelationReference,
+    relation: &Relation,
+    options: &SchemaReadOptions,
+    input: &ResolveInput,
+) -> Result<SchemaRef, Diagnostic> {
+    let schema = match reference.options.get("schema") {
+        Some(text) => declared(reference, text)?,
+        None if options.inferred => {
+            let found = observed_schema(reference, relation, input)?;
+            let wrong = |message| {
+                let text = format!("option `schemaHints` cannot be read: {message}");
+                Diagnostic::error("INVALID_READ_OPTION", text).at(&reference.origin).help("write it like 'id BIGINT, address.zip STRING'")
+            };
+            match &options.hints {
+                Some(hints) => Arc::new(file_schema::with_hints(&found, hints).map_err(wrong)?),
+                None => found,
             }
-            Ok(schema) => Ok(Arc::new(schema)),
-            Err(error) => Err(Diagnostic::error("PARSE_SYNTAX_ERROR", error.to_string())
-                .at(&reference.origin)
-                .help("a schema is written like 'id BIGINT, name STRING, tags ARRAY<STRING>'")),
-        };
+        }
+        None => own_schema(&relation.kind),
+    };
+    if let Some(name) = &options.rescued_column
+        && let Some(known) = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name))
+        && *known.data_type() != DataType::Utf8
+    {
+        let text = format!("the rescued data column `{name}` must be a STRING, but the schema says {}", ddl::type_text(known.data_type()));
+        return Err(Diagnostic::error("INVALID_READ_OPTION", text).at(&reference.origin).help("give rescuedDataColumn another name"));
     }
-    match format {
-        "text" => Ok(Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]))),
-        "binaryfile" => Ok(Arc::new(Schema::new(vec![
+    Ok(rescuing(&schema, options))
+}
+
+fn observed_schema(reference: &RelationReference, relation: &Relation, input: &ResolveInput) -> Result<SchemaRef, Diagnostic> {
+    match input.file_schemas.get(&file_schema::key(relation)) {
+        Some(Ok(schema)) => Ok(Arc::clone(schema)),
+        Some(Err(finding)) => Err(finding.clone().at(&reference.origin)),
+        None => {
+            let text = format!("nobody has looked at the files of {}, whose schema is not given", relation.source_id());
+            Err(Diagnostic::error(file_schema::NOT_OBSERVED, text).at(&reference.origin).help("give a schema => 'name TYPE, …'"))
+        }
+    }
+}
+
+fn rescuing(schema: &SchemaRef, options: &SchemaReadOptions) -> SchemaRef {
+    match &options.rescued_column {
+        Some(name) if !schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)) => {
+            let rescued = Arc::new(Field::new(name, DataType::Utf8, true));
+            Arc::new(Schema::new(schema.fields().iter().cloned().chain([rescued]).collect::<Vec<_>>()))
+        }
+        _ => Arc::clone(schema),
+    }
+}
+
+fn declared(reference: &RelationReference, text: &str) -> Result<SchemaRef, Diagnostic> {
+    match ddl::parse_schema(text) {
+        Ok(schema) if schema.fields().is_empty() => {
+            Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "the schema of read_files has no column").at(&reference.origin))
+        }
+        Ok(schema) => Ok(Arc::new(schema)),
+        Err(error) => Err(Diagnostic::error("PARSE_SYNTAX_ERROR", error.to_string())
+            .at(&reference.origin)
+            .help("a schema is written like 'id BIGINT, name STRING, tags ARRAY<STRING>'")),
+    }
+}
+
+/// The columns of formats that always have the same.
+fn own_schema(kind: &RelationKind) -> SchemaRef {
+    let is_text = matches!(kind, RelationKind::Files { format, .. } if format == "text");
+    Arc::new(Schema::new(if is_text {
+        vec![Field::new("value", DataType::Utf8, true)]
+    } else {
+        vec![
             Field::new("path", DataType::Utf8, true),
             Field::new("modificationTime", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
             Field::new("length", DataType::Int64, true),
             Field::new("content", DataType::Binary, true),
-        ]))),
-        _ => Err(Diagnostic::not_supported("read_files without a schema (schema inference)")
-            .at(&reference.origin)
-            .help("add schema => 'name TYPE, …' to read_files")),
-    }
+        ]
+    }))
 }
 
 fn format_of_suffix(path: &str) -> Option<String> {

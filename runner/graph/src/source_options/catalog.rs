@@ -34,12 +34,7 @@ const fn ignored(name: &'static str, doc: &'static str) -> ReadOption {
     ReadOption { name, status: OptionStatus::Ignored, formats: "", default: "", doc }
 }
 
-const fn refused(name: &'static str, doc: &'static str) -> ReadOption {
-    ReadOption { name, status: OptionStatus::Refused, formats: "", default: "", doc }
-}
-
 const LISTED: &str = "discovery always lists the directory";
-const NO_INFERENCE: &str = "the schema is always given, never inferred";
 const NO_CLEANING: &str = "files are never moved or deleted";
 
 /// Options of `read_files`, by name.
@@ -51,8 +46,13 @@ pub static READ_FILES: &[ReadOption] = &[
         "true: a file that was read and has changed since (size, modification time or ETag) is read again as a whole",
     ),
     ignored("backfillInterval", "every update lists the whole directory"),
-    refused("badRecordsPath", "corrupt records are counted, and kept in the corrupt-record column"),
-    read("charset", "", "UTF-8", "another name of encoding"),
+    read(
+        "badRecordsPath",
+        "",
+        "",
+        "URI of a folder: malformed records and unreadable files are left out, counted, and listed there in JSON lines; overrides mode and ignoreCorruptFiles",
+    ),
+    read("charset", "json, csv, text", "UTF-8", "another name of encoding"),
     read("cleanSource", "", "OFF", "only OFF; DELETE and MOVE are refused"),
     ignored("cleanSource.moveDestination", NO_CLEANING),
     ignored("cleanSource.retentionDuration", NO_CLEANING),
@@ -65,7 +65,7 @@ pub static READ_FILES: &[ReadOption] = &[
     read("comment", "csv", "", "records that begin with this character are left out"),
     read("dateFormat", "json, csv", "", "Java pattern of DATE columns; without it ISO 8601"),
     read("delimiter", "csv", ",", "another name of sep"),
-    read("encoding", "", "UTF-8", "only UTF-8"),
+    read("encoding", "json, csv, text", "UTF-8", "of the text: UTF-8, UTF-16, UTF-16LE, UTF-16BE, ISO-8859-1, windows-1252 or US-ASCII"),
     read("escape", "csv", "\\", "character before a quote that belongs to the field"),
     ignored("fetchParallelism", LISTED),
     read("fileNamePattern", "", "", "another name of pathGlobFilter"),
@@ -79,8 +79,8 @@ pub static READ_FILES: &[ReadOption] = &[
     read("ignoreCorruptFiles", "", "false", "true: an unreadable file gives no row, is counted (num_corrupt_files) and not read again"),
     read("ignoreMissingFiles", "", "false", "true: a file that vanished between listing and reading is passed over"),
     read("includeExistingFiles", "", "true", "false: a stream reads only files that come after its first start"),
-    ignored("inferColumnTypes", NO_INFERENCE),
-    ignored("inferSchema", NO_INFERENCE),
+    read("inferColumnTypes", "json, csv", "true", "false: every column of an inferred schema is STRING (the default of cloud_files)"),
+    read("inferSchema", "json, csv", "true", "another name of inferColumnTypes"),
     read("maxBytesPerTrigger", "", "", "bytes of one micro-batch (1048576, 512m, 10g); at least one file is read"),
     read("maxFileAge", "", "", "older files are ignored ('30 days'); at least 14 days"),
     read("maxFilesPerTrigger", "", "1000", "files of one micro-batch"),
@@ -98,20 +98,35 @@ pub static READ_FILES: &[ReadOption] = &[
         "partitionColumns",
         "",
         "all",
-        "names of k=v directories that give columns, with commas; '' for none; by default those that the schema names",
+        "names of k=v directories that give columns, with commas; '' for none; of a given schema those that it names",
     ),
     read("path", "", "", "the first argument: directory, file or glob"),
     read("pathGlobFilter", "", "", "glob over the names of files"),
-    read("primitivesAsString", "json", "false", "accepted; it concerns inference only"),
+    read("primitivesAsString", "json", "false", "true: numbers and booleans of an inferred schema are STRING"),
     read("quote", "csv", "\"", "character around fields; '' for none"),
     read("readerCaseSensitive", "json", "true", "false: field names are compared without regard to letter case"),
     read("recursiveFileLookup", "", "true", "false: only files of the directory itself"),
-    read("rescuedDataColumn", "", "", "only ''; rescued data are refused"),
+    read(
+        "rescuedDataColumn",
+        "json, csv, parquet",
+        "_rescued_data",
+        "STRING column that takes what does not fit the schema, as JSON; '' for none, which is the default if the schema is given",
+    ),
     ignored("resourceTag", LISTED),
-    read("schema", "", "", "columns in DDL: 'id BIGINT, tags ARRAY<STRING>'; required for json, csv and parquet"),
-    read("schemaEvolutionMode", "", "none", "only none"),
-    refused("schemaHints", NO_INFERENCE),
-    ignored("schemaLocation", NO_INFERENCE),
+    read("schema", "", "", "columns in DDL: 'id BIGINT, tags ARRAY<STRING>'; without it the files tell them"),
+    read(
+        "schemaEvolutionMode",
+        "json, csv, parquet",
+        "addNewColumns",
+        "fields that the schema lacks: addNewColumns, rescue, failOnNewColumns or none (the default if the schema is given)",
+    ),
+    read(
+        "schemaHints",
+        "json, csv, parquet",
+        "",
+        "types of some inferred columns in DDL, nested ones too: 'id BIGINT, address.zip STRING'",
+    ),
+    ignored("schemaLocation", "an inferred schema is kept in the checkpoint of its flow"),
     read("sep", "csv", ",", "character between fields; \\t for a tabulator"),
     read("skipRows", "csv", "0", "records left out at the beginning of each file, before the header"),
     read("timestampFormat", "json, csv", "", "Java pattern of TIMESTAMP columns; without it ISO 8601"),

@@ -50,11 +50,37 @@ fn unknown_option_names_the_nearest() {
 
 #[test]
 fn later_features_are_refused_by_name_and_all_errors_are_shown() {
-    let read = relation(&[("rescueddatacolumn", "_rescued"), ("cleansource", "DELETE"), ("mode", "x"), ("header", "maybe")]);
+    let read = relation(&[("schemaevolutionmode", "addNewColumnsWithTypeWidening"), ("mode", "x"), ("header", "maybe")]);
     let errors = file_options(&read).unwrap_err();
     let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();
-    assert_eq!(classes, ["FEATURE_NOT_SUPPORTED", "FEATURE_NOT_SUPPORTED", "INVALID_READ_OPTION", "INVALID_READ_OPTION"]);
-    assert!(errors[0].message.contains("cleanSource => 'DELETE'"), "{}", errors[0].message);
+    assert_eq!(classes.iter().filter(|class| **class == "FEATURE_NOT_SUPPORTED").count(), 1, "{classes:?}");
+    assert_eq!(classes.iter().filter(|class| **class == "INVALID_READ_OPTION").count(), 2, "{classes:?}");
+    assert!(errors.iter().any(|error| error.message.contains("addNewColumnsWithTypeWidening")), "{errors:?}");
+}
+
+#[test]
+fn where_the_schema_comes_from_decides_the_defaults() {
+    let schema = |options: &[(&str, &str)]| file_options(&relation(options)).map(|(options, _)| options.schema);
+    let inferred = schema(&[]).unwrap();
+    assert_eq!((inferred.inferred, inferred.evolution, inferred.infer_types), (true, EvolutionMode::AddNewColumns, true));
+    assert_eq!(inferred.rescued_column.as_deref(), Some("_rescued_data"));
+    let given = schema(&[("schema", "a INT")]).unwrap();
+    assert_eq!((given.inferred, given.evolution, given.rescued_column), (false, EvolutionMode::None, None));
+    let rescuing = schema(&[("schema", "a INT"), ("schemaevolutionmode", "RESCUE")]).unwrap();
+    assert_eq!((rescuing.evolution, rescuing.rescued_column.as_deref()), (EvolutionMode::Rescue, Some("_rescued_data")));
+    assert_eq!(schema(&[("rescueddatacolumn", "")]).unwrap().rescued_column, None);
+    let batch = Relation { streaming: false, ..relation(&[]) };
+    assert_eq!(file_options(&batch).unwrap().0.schema.evolution, EvolutionMode::Rescue);
+    for wrong in [
+        vec![("schema", "a INT"), ("schemaevolutionmode", "addNewColumns")],
+        vec![("schema", "a INT"), ("schemahints", "a STRING")],
+        vec![("schemaevolutionmode", "sometimes")],
+    ] {
+        assert_eq!(schema(&wrong).unwrap_err()[0].class, "INVALID_READ_OPTION", "{wrong:?}");
+    }
+    let kind = RelationKind::Files { path: "data".into(), format: "text".into() };
+    let text = Relation { kind, ..relation(&[("rescueddatacolumn", "r")]) };
+    assert!(file_options(&text).unwrap_err()[0].message.contains("rescuedDataColumn"));
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use floe_graph::relation::Relation;
+use floe_graph::{analysis::stream_leaves, relation::Relation};
 
+use super::AppendRun;
 use crate::{
     failure::Failure,
-    state::{FileEntry, SourceId},
+    state::{FileEntry, SourceId, SourcePosition},
 };
 
 /// The streams of a flow as they are planned: no two of them may read the same rows.
@@ -41,6 +42,16 @@ impl Planned {
             }
         }
         Ok(())
+    }
+}
+
+impl AppendRun<'_> {
+    /// True if the flow has started a stream that it does not name any more, at a place that may hold the same files.
+    pub(super) fn is_respelled(&self, id: &SourceId) -> Result<bool, Failure> {
+        let places = self.execution.places();
+        let now = stream_leaves(&self.run.flow.plan).iter().map(|leaf| places.stream_id(leaf)).collect::<Result<Vec<_>, _>>()?;
+        let mut known = self.checkpoint.positions().iter().filter(|(_, position)| matches!(position, SourcePosition::Files));
+        Ok(known.any(|(known, _)| !now.contains(known) && known.may_hold_files_of(id)))
     }
 }
 

@@ -7,9 +7,10 @@ mod column;
 mod nested;
 mod path;
 mod scan;
+mod surprise;
 mod write;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
@@ -20,17 +21,19 @@ use datafusion::arrow::{
 use self::{
     column::{Column, Fit},
     nested::StructColumn,
-    scan::Scanner,
+    surprise::Surprises,
 };
 use crate::functions::temporal::{
     pattern::Pattern,
     zone::{UTC, Zone},
 };
 
+pub use self::write::value_text;
 pub(in crate::functions) use self::write::{WriteOptions, write_value};
 pub use self::{
     path::JsonPath,
-    scan::{MAX_DEPTH, Malformed},
+    scan::{MAX_DEPTH, Malformed, Scanner},
+    surprise::{SurpriseOptions, rescued_json},
 };
 
 /// What happens to a malformed record.
@@ -62,6 +65,8 @@ pub struct DecoderOptions {
     pub case_sensitive: bool,
     /// A record that is an array of objects gives one row per object (files, not `from_json`).
     pub array_as_rows: bool,
+    /// What becomes of fields without a column and of values that do not fit.
+    pub surprises: SurpriseOptions,
 }
 
 impl Default for DecoderOptions {
@@ -74,6 +79,7 @@ impl Default for DecoderOptions {
             date_format: None,
             case_sensitive: true,
             array_as_rows: false,
+            surprises: SurpriseOptions::default(),
         }
     }
 }
@@ -136,6 +142,14 @@ pub struct DecodeCounts {
 struct Reading<'o> {
     options: &'o DecoderOptions,
     misfits: u64,
+    surprises_wanted: bool,
+    surprises: Surprises,
+}
+
+impl<'o> Reading<'o> {
+    fn new(options: &'o DecoderOptions) -> Self {
+        Self { options, misfits: 0, surprises_wanted: options.surprises.are_wanted(), surprises: Surprises::default() }
+    }
 }
 
 /// Bytes that one batch may hold, so that 32-bit offsets cannot overflow.
@@ -148,6 +162,11 @@ pub struct Decoder {
     options: DecoderOptions,
     root: StructColumn,
     corrupt: Option<usize>,
+    rescued: Option<usize>,
+    /// Of the file that is read, for rescued data.
+    file_path: String,
+    new_fields: BTreeSet<String>,
+    malformed: Vec<(Vec<u8>, Malformed)>,
     counts: DecodeCounts,
     line: u64,
     bytes: usize,
@@ -156,9 +175,12 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for the columns of `schema`; fields are made nullable. Pass only the needed columns: all others are skipped fast.
     pub fn new(schema: &Schema, options: DecoderOptions) -> Result<Self, DecoderError> {
-        let root = StructColumn::new(schema.fields(), "", options.case_sensitive)?;
+        let mut root = StructColumn::new(schema.fields(), "", options.case_sensitive)?;
         let corrupt = schema.fields().iter().position(|field| *field.name() == options.corrupt_record_column);
-        if let Some(field) = corrupt.and_then(|index| schema.fields().get(index))
+        let is_rescued = |field: &FieldRef| options.surprises.rescued_column.as_ref() == Some(field.name());
+        let rescued = schema.fields().iter().position(is_rescued);
+        root.leave_out(rescued, &options.surprises.known_fields);
+        if let Some(field) = corrupt.or(rescued).and_then(|index| schema.fields().get(index))
             && *field.data_type() != DataType::Utf8
         {
             let data_type = field.data_type().to_string();
@@ -166,7 +188,19 @@ impl Decoder {
         }
         let fields: Vec<FieldRef> = schema.fields().iter().map(nullable_field).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
-        Ok(Self { schema, options, root, corrupt, counts: DecodeCounts::default(), line: 0, bytes: 0 })
+        Ok(Self {
+            schema,
+            options,
+            root,
+            corrupt,
+            rescued,
+            file_path: String::new(),
+            new_fields: BTreeSet::new(),
+            malformed: Vec::new(),
+            counts: DecodeCounts::default(),
+            line: 0,
+            bytes: 0,
+        })
     }
 
     /// The schema of the batches: that of `new` with nullable fields.
@@ -184,24 +218,38 @@ impl Decoder {
         self.counts
     }
 
-    /// Lines are counted from 1 again.
-    pub fn start_file(&mut self) {
+    /// The file at `path` begins: lines are counted from 1 again.
+    pub fn start_file(&mut self, path: &str) {
         self.line = 0;
+        path.clone_into(&mut self.file_path);
+        self.new_fields.clear();
+    }
+
+    /// Fields of this file that the schema lacks, if they are reported; nested ones with dots.
+    pub fn new_fields(&self) -> &BTreeSet<String> {
+        &self.new_fields
+    }
+
+    /// Malformed records that were left out since the last call, if they are kept.
+    pub fn take_malformed(&mut self) -> Vec<(Vec<u8>, Malformed)> {
+        std::mem::take(&mut self.malformed)
     }
 
     /// Decodes one record, which must be the whole text.
     pub fn decode_record(&mut self, record: &[u8]) -> RecordOutcome {
         let row = self.root.len();
-        let mut reading = Reading { options: &self.options, misfits: 0 };
+        let mut reading = Reading::new(&self.options);
+        let mut surprised = Surprised { rescued: self.rescued, file_path: &self.file_path, bytes: 0, new_fields: BTreeSet::new() };
         let result = if self.bytes.saturating_add(record.len()) > i32::MAX as usize {
             Err(Malformed { offset: 0, reason: "record too large for one batch" })
         } else {
-            decode_root(&mut self.root, record, &mut reading)
+            decode_root(&mut self.root, record, &mut reading, &mut surprised)
         };
-        let misfits = reading.misfits;
+        let (misfits, rescued_bytes, mut new_fields) = (reading.misfits, surprised.bytes, surprised.new_fields);
         match result {
             Ok(()) => {
-                self.bytes += record.len();
+                self.bytes += record.len() + rescued_bytes;
+                self.new_fields.append(&mut new_fields);
                 self.counts.mismatches += misfits;
                 let rows = self.root.len() - row;
                 self.counts.rows += rows as u64;
@@ -210,8 +258,10 @@ impl Decoder {
             Err(cause) => {
                 self.root.truncate(row);
                 self.counts.malformed += 1;
-                if self.options.mode == ParseMode::Permissive {
-                    self.append_corrupt(record);
+                match self.options.mode {
+                    ParseMode::Permissive => self.append_corrupt(record),
+                    _ if self.options.surprises.keep_malformed => self.malformed.push((record.to_vec(), cause)),
+                    _ => {}
                 }
                 RecordOutcome::Malformed(cause)
             }
@@ -268,12 +318,42 @@ impl Decoder {
     }
 }
 
-fn decode_root(root: &mut StructColumn, record: &[u8], reading: &mut Reading<'_>) -> Result<(), Malformed> {
+/// Where surprises of a row go.
+struct Surprised<'a> {
+    rescued: Option<usize>,
+    file_path: &'a str,
+    /// Of rescued data.
+    bytes: usize,
+    new_fields: BTreeSet<String>,
+}
+
+impl Surprised<'_> {
+    /// The row that was read last is complete.
+    fn settle(&mut self, root: &mut StructColumn, reading: &mut Reading<'_>) {
+        if reading.surprises.len() == 0 {
+            return;
+        }
+        if reading.options.surprises.report_new_fields {
+            reading.surprises.name_new_fields(&mut self.new_fields);
+        }
+        let row = root.len() - 1;
+        if let Some(Column::Text(column)) = self.rescued.and_then(|index| root.column_mut(index)) {
+            let json = reading.surprises.take_json(self.file_path);
+            self.bytes += json.len();
+            column.truncate(row);
+            column.push(&json);
+        }
+        reading.surprises.clear();
+    }
+}
+
+fn decode_root(root: &mut StructColumn, record: &[u8], reading: &mut Reading<'_>, surprised: &mut Surprised<'_>) -> Result<(), Malformed> {
     let mut scanner = Scanner::new(record);
     if reading.options.array_as_rows && scanner.take(b'[') {
         let mut more = !scanner.take(b']');
         while more {
             root.decode(&mut scanner, reading)?;
+            surprised.settle(root, reading);
             more = scanner.take(b',');
             if !more {
                 scanner.expect(b']', "expected a comma or the end of the array")?;
@@ -281,6 +361,7 @@ fn decode_root(root: &mut StructColumn, record: &[u8], reading: &mut Reading<'_>
         }
     } else {
         root.decode(&mut scanner, reading)?;
+        surprised.settle(root, reading);
     }
     scanner.end()
 }
@@ -315,7 +396,7 @@ impl ValueDecoder {
             self.root.append_null();
             return RecordOutcome::Rows(1);
         }
-        let mut reading = Reading { options: &self.options, misfits: 0 };
+        let mut reading = Reading::new(&self.options);
         let result = decode_value(&mut self.root, &mut scanner, &mut reading);
         let misfits = reading.misfits;
         match result {

@@ -1,6 +1,9 @@
 //! Columns of structs, arrays and maps. A struct absorbs misfits of its fields; an array or map with a misfit is one itself.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use datafusion::arrow::{
     array::{ArrayRef, ListArray, MapArray, NullBufferBuilder, StructArray},
@@ -19,11 +22,22 @@ use super::{
 /// Keys of one object whose place is remembered for the next one.
 const LEARNED_KEYS: usize = 1_024;
 
-/// Key of the n-th place in the object read before, and the field it means.
+/// What a key of an object means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The column at this index.
+    Column(usize),
+    /// Nothing that anybody wants to know.
+    Nothing,
+    /// A field without a column; a new one unless it only spells the name of a column in another letter case.
+    Unknown { is_new: bool },
+}
+
+/// Key of the n-th place in the object read before, and what it means.
 #[derive(Debug)]
 struct Learned {
     key: Vec<u8>,
-    field: Option<usize>,
+    meaning: Meaning,
 }
 
 /// A struct and its fields.
@@ -32,6 +46,8 @@ pub(super) struct StructColumn {
     fields: Fields,
     columns: Vec<Column>,
     by_name: HashMap<Vec<u8>, usize>,
+    /// Names that are known without a column, in lower case.
+    without_column: HashSet<Vec<u8>>,
     /// Objects of one source repeat their keys in one order, so the place of a key nearly always tells the field.
     learned: Vec<Learned>,
     nulls: NullBufferBuilder,
@@ -48,6 +64,7 @@ impl StructColumn {
             columns: columns.collect::<Result<_, _>>()?,
             by_name: fields.iter().enumerate().rev().map(|(index, field)| (key(field.name()), index)).collect(),
             fields: fields.iter().map(nullable_field).collect(),
+            without_column: HashSet::new(),
             learned: Vec::new(),
             nulls: NullBufferBuilder::new(0),
             length: 0,
@@ -83,51 +100,73 @@ impl StructColumn {
         self.columns.get_mut(index)
     }
 
-    fn look_up(&self, key: &[u8]) -> Option<usize> {
-        if self.ignore_case {
-            let lower = String::from_utf8_lossy(key).to_lowercase();
-            return self.by_name.get(lower.as_bytes()).copied();
-        }
-        self.by_name.get(key).copied()
+    /// No value for this column comes from a key; these keys are known without a column.
+    pub(super) fn leave_out(&mut self, column: Option<usize>, known: &[String]) {
+        self.by_name.retain(|_, index| Some(*index) != column);
+        let rescued = column.and_then(|index| self.fields.get(index)).map(|field| field.name());
+        self.without_column = known.iter().chain(rescued).map(|name| name.to_lowercase().into_bytes()).collect();
     }
 
-    fn field_of(&mut self, key: &Text<'_>, place: usize, scanner: &Scanner<'_>) -> Result<Option<usize>, Malformed> {
+    fn look_up(&self, key: &[u8], surprises_wanted: bool) -> Meaning {
+        let lower = || String::from_utf8_lossy(key).to_lowercase().into_bytes();
+        let found = if self.ignore_case { self.by_name.get(&lower()) } else { self.by_name.get(key) };
+        if let Some(index) = found {
+            return Meaning::Column(*index);
+        }
+        if !surprises_wanted || self.without_column.contains(&lower()) {
+            return Meaning::Nothing;
+        }
+        let is_spelling = |name: &Vec<u8>| String::from_utf8_lossy(name).to_lowercase().into_bytes() == lower();
+        Meaning::Unknown { is_new: !self.by_name.keys().any(is_spelling) }
+    }
+
+    fn meaning_of(&mut self, key: &Text<'_>, place: usize, scanner: &Scanner<'_>, wanted: bool) -> Result<Meaning, Malformed> {
         if key.escaped {
             let mut unescaped = Vec::new();
             key.unescape_into(&mut unescaped).map_err(|reason| scanner.malformed(reason))?;
-            return Ok(self.look_up(&unescaped));
+            return Ok(self.look_up(&unescaped, wanted));
         }
         if let Some(learned) = self.learned.get(place)
             && learned.key == key.raw
         {
-            return Ok(learned.field);
+            return Ok(learned.meaning);
         }
-        let field = self.look_up(key.raw);
+        let meaning = self.look_up(key.raw, wanted);
         if let Some(learned) = self.learned.get_mut(place) {
             learned.key.clear();
             learned.key.extend_from_slice(key.raw);
-            learned.field = field;
+            learned.meaning = meaning;
         } else if place == self.learned.len() && place < LEARNED_KEYS {
-            self.learned.push(Learned { key: key.raw.to_vec(), field });
+            self.learned.push(Learned { key: key.raw.to_vec(), meaning });
         }
-        Ok(field)
+        Ok(meaning)
     }
 
     /// Reads one object. Of a key that comes twice the last value counts.
     pub(super) fn decode(&mut self, scanner: &mut Scanner<'_>, reading: &mut Reading<'_>) -> Result<Fit, Malformed> {
         scanner.expect(b'{', "expected an object")?;
         let row = self.length;
+        let mark = reading.surprises.len();
         let mut filled = 0;
         let mut place = 0;
         let mut more = !scanner.take(b'}');
         while more {
             let key = scanner.string()?;
-            let field = self.field_of(&key, place, scanner)?;
+            let meaning = self.meaning_of(&key, place, scanner, reading.surprises_wanted)?;
             scanner.expect(b':', "expected a colon")?;
-            match field.and_then(|index| self.columns.get_mut(index)) {
-                Some(column) => filled += usize::from(decode_field(column, row, scanner, reading)?),
-                None => {
+            match meaning {
+                Meaning::Column(index) => {
+                    if let Some(column) = self.columns.get_mut(index) {
+                        filled += usize::from(decode_field(column, (row, mark), &key, scanner, reading)?);
+                    }
+                }
+                Meaning::Nothing => {
                     scanner.skip()?;
+                }
+                Meaning::Unknown { is_new } => {
+                    let value = scanner.skip()?;
+                    reading.surprises.forget(mark, &key);
+                    reading.surprises.unknown(&key, value, is_new);
                 }
             }
             place += 1;
@@ -162,15 +201,34 @@ impl StructColumn {
     }
 }
 
-/// Reads the value of a field; true if the field had no value in this row yet.
-fn decode_field(column: &mut Column, row: usize, scanner: &mut Scanner<'_>, reading: &mut Reading<'_>) -> Result<bool, Malformed> {
+/// Reads the value of a field; true if the field had no value in this row yet. `row` is that of the object, `mark` where its surprises begin.
+fn decode_field(
+    column: &mut Column,
+    (row, mark): (usize, usize),
+    key: &Text<'_>,
+    scanner: &mut Scanner<'_>,
+    reading: &mut Reading<'_>,
+) -> Result<bool, Malformed> {
     let first = column.len() == row;
     if !first {
         column.truncate(row);
+        reading.surprises.forget(mark, key);
     }
+    let before = reading.surprises.len();
+    scanner.peek();
+    let start = scanner.position();
     if column.decode(scanner, reading)? == Fit::Misfit {
         column.append_null();
         reading.misfits += 1;
+        if reading.surprises_wanted {
+            reading.surprises.whole(before, key, scanner.since(start));
+        }
+    } else if reading.surprises.len() > before {
+        if matches!(column, Column::Struct(_)) {
+            reading.surprises.below(before, key);
+        } else {
+            reading.surprises.whole(before, key, scanner.since(start));
+        }
     }
     Ok(first)
 }

@@ -111,6 +111,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The text from a place that `position` gave before up to here.
+    pub fn since(&self, position: usize) -> &'a [u8] {
+        self.bytes.get(position..self.at).unwrap_or_default()
+    }
+
     /// Goes to a place that `position` gave before.
     pub fn rewind(&mut self, position: usize) {
         self.at = position;

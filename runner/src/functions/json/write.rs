@@ -10,6 +10,7 @@ use datafusion::{
         util::display::{ArrayFormatter, FormatOptions},
     },
     common::Result,
+    error::DataFusionError,
 };
 
 use super::path::quote_into;
@@ -22,6 +23,20 @@ pub(in crate::functions) struct WriteOptions {
     pub zone: Zone,
     pub timestamp_format: Pattern,
     pub local_format: Pattern,
+}
+
+/// The value of one row, with times as ISO 8601 in UTC. A value of a type that JSON has no form for is its text.
+pub fn value_text(array: &ArrayRef, row: usize) -> Result<String> {
+    let pattern = |text: &str| Pattern::new(text).map_err(|error| DataFusionError::Internal(error.to_string()));
+    let options = WriteOptions {
+        ignore_null_fields: true,
+        zone: crate::functions::temporal::zone::UTC,
+        timestamp_format: pattern("yyyy-MM-dd'T'HH:mm:ss.SSSXXX")?,
+        local_format: pattern("yyyy-MM-dd'T'HH:mm:ss.SSS")?,
+    };
+    let mut text = String::new();
+    write_value(array, row, &options, &mut text)?;
+    Ok(text)
 }
 
 /// Appends the value of one row.

@@ -19,7 +19,7 @@ use crate::{failure::Failure, state::FileEntry, storage::decode};
 /// The hidden column with the facts of the file.
 const METADATA: &str = "_metadata";
 /// Hive's directory name for NULL.
-const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+pub(super) const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The projected columns of a scan.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ pub(super) fn path_columns(file: &FileEntry, wanted: &PartitionColumns, schema: 
 }
 
 /// The `name=value` directories of a URI, decoded.
-fn partition_values(uri: &str) -> Vec<(String, String)> {
+pub(super) fn partition_values(uri: &str) -> Vec<(String, String)> {
     let path = uri.split_once("://").map_or(uri, |(_, path)| path);
     let directories = path.rsplit_once('/').map_or("", |(directories, _)| directories);
     let text = |part: &str| String::from_utf8_lossy(&decode(part)).into_owned();

@@ -1,13 +1,13 @@
 //! CSV files with Spark's rules: fields by position, or by the names of the header; a value of the wrong type is NULL, a record with the
 //! wrong number of fields is malformed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::arrow::{
     array::{RecordBatch, RecordBatchOptions},
-    datatypes::{Schema, SchemaRef},
+    datatypes::SchemaRef,
 };
-use floe_graph::source_options::{CsvReadOptions, ParseMode};
+use floe_graph::source_options::{CsvReadOptions, ParseMode, TextEncoding};
 
 use super::{
     csv_fields::{Dialect, Fields},
@@ -15,20 +15,30 @@ use super::{
     json::{malformed, pattern, zone},
     lines::Window,
     open::{ReadError, SourceFile},
-    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts},
+    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts, ReadColumns},
     scan::FileRead,
+    surprise::{Surprising, new_fields, places},
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, functions::json::rescued_json};
 
 /// Reads CSV files into the needed columns.
 pub(super) struct CsvReader {
-    content: SchemaRef,
-    /// Names of all columns of a file by position, the one for corrupt records left out.
+    decoded: SchemaRef,
+    /// Columns of `decoded` that are needed, if not all are.
+    needed: Option<Vec<usize>>,
+    /// Names of all columns of a file by position; those for corrupt records and rescued data are none.
     positions: Vec<String>,
     corrupt: Option<usize>,
+    rescued: Option<usize>,
+    surprising: Surprising,
+    /// Names that are no new columns.
+    known: Vec<String>,
+    /// Records that were left out, if they are kept.
+    bad: Option<Vec<(Vec<u8>, String)>>,
     columns: Vec<ValueColumn>,
     dialect: Dialect,
     options: CsvReadOptions,
+    encoding: TextEncoding,
     mode: ParseMode,
     window: Window,
     fields: Fields,
@@ -38,27 +48,38 @@ pub(super) struct CsvReader {
 
 /// How the records of one file are laid out.
 struct Layout {
-    /// Per column of the content the position in a record.
+    /// Per decoded column the position in a record.
     fields: Vec<Option<usize>>,
     width: usize,
+    /// Positions with names that the schema lacks.
+    unknown: Vec<(usize, String)>,
 }
 
 impl CsvReader {
-    pub(super) fn new(content: &SchemaRef, file_schema: &Schema, read: &FileRead) -> Result<Self, Failure> {
+    pub(super) fn new(columns: &ReadColumns, read: &FileRead) -> Result<Self, Failure> {
         let options = read.options.csv.clone();
+        let surprising = Surprising::new(columns, &read.options.schema);
+        let decoded = surprising.decoded(columns);
         let is_corrupt = |name: &String| *name == read.options.corrupt_record_column;
+        let rescued_name = read.options.schema.rescued_column.as_deref().unwrap_or_default();
+        let is_own = |name: &String| is_corrupt(name) || name.eq_ignore_ascii_case(rescued_name);
         let format = Arc::new(ValueFormat {
             null_value: options.null_value.clone(),
             time_zone: zone(&read.time_zone)?,
             timestamp_format: options.timestamp_format.as_deref().map(pattern).transpose()?,
             date_format: options.date_format.as_deref().map(pattern).transpose()?,
         });
-        let columns = content.fields().iter().map(|field| ValueColumn::new(field, &format)).collect::<Result<_, _>>()?;
+        let values = decoded.fields().iter().map(|field| ValueColumn::new(field, &format)).collect::<Result<_, _>>()?;
         Ok(Self {
-            content: Arc::clone(content),
-            positions: file_schema.fields().iter().map(|field| field.name().clone()).filter(|name| !is_corrupt(name)).collect(),
-            corrupt: content.fields().iter().position(|field| is_corrupt(field.name())),
-            columns,
+            needed: places(&columns.needed, &decoded),
+            positions: columns.content.fields().iter().map(|field| field.name().clone()).filter(|name| !is_own(name)).collect(),
+            corrupt: decoded.fields().iter().position(|field| is_corrupt(field.name())),
+            rescued: decoded.fields().iter().position(|field| surprising.is_rescued(field.name())),
+            known: columns.known.clone(),
+            bad: read.options.bad_records_path.is_some().then(Vec::new),
+            decoded,
+            surprising,
+            columns: values,
             dialect: Dialect {
                 separator: options.separator,
                 quote: options.quote,
@@ -67,6 +88,7 @@ impl CsvReader {
                 multi_line: options.multi_line,
             },
             options,
+            encoding: read.options.encoding,
             mode: read.options.mode,
             window: Window::default(),
             fields: Fields::default(),
@@ -77,7 +99,7 @@ impl CsvReader {
 
     pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
         self.window.reset();
-        let mut reader = file.reader()?;
+        let mut reader = file.text(self.encoding)?;
         let mut counts = FileCounts::default();
         let mut layout = if self.options.header { None } else { Some(self.by_position()) };
         let mut skip = self.options.skip_rows;
@@ -91,7 +113,7 @@ impl CsvReader {
                 } else if !record.is_blank {
                     self.fields.split(self.window.bytes().get(..record.length).unwrap_or_default(), &self.dialect);
                     match &layout {
-                        None => layout = Some(self.by_name()),
+                        None => layout = Some(self.by_name(file)?),
                         Some(layout) => self.append(file, layout, record.length, line, &mut counts)?,
                     }
                 }
@@ -109,22 +131,78 @@ impl CsvReader {
         }
     }
 
-    fn by_position(&self) -> Layout {
-        let position = |name: &String| self.positions.iter().position(|column| column == name);
-        Layout { fields: self.content.fields().iter().map(|field| position(field.name())).collect(), width: self.positions.len() }
+    /// Records that were left out since the last call, with the reasons, if they are kept.
+    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
+        self.bad.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// By the names of the header that was just split. A header that knows none of the names is only a line to skip.
-    fn by_name(&self) -> Layout {
+    fn by_position(&self) -> Layout {
+        let position = |name: &String| self.positions.iter().position(|column| column == name);
+        let fields = self.decoded.fields().iter().map(|field| position(field.name())).collect();
+        Layout { fields, width: self.positions.len(), unknown: Vec::new() }
+    }
+
+    /// By the names of the header that was just split. A header that knows none of the names is only a line to skip, unless somebody wants to
+    /// know of new columns.
+    fn by_name(&self, file: &SourceFile<'_>) -> Result<Layout, ReadError> {
         let header: Vec<String> = (0..self.fields.len()).map(|n| String::from_utf8_lossy(self.fields.get(n).0).trim().to_owned()).collect();
         let find = |name: &String| {
             let exact = header.iter().position(|column| column == name);
             exact.or_else(|| header.iter().position(|column| column.eq_ignore_ascii_case(name)))
         };
-        if self.positions.iter().all(|name| find(name).is_none()) {
-            return self.by_position();
+        let wants_new = self.surprising.stops || self.rescued.is_some();
+        if !wants_new && self.positions.iter().all(|name| find(name).is_none()) {
+            return Ok(self.by_position());
         }
-        Layout { fields: self.content.fields().iter().map(|field| find(field.name())).collect(), width: header.len() }
+        let is_new = |name: &str| !self.known.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let unknown: Vec<(usize, String)> = header
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (n, if name.is_empty() { format!("_c{n}") } else { name.clone() }))
+            .filter(|(_, name)| wants_new && is_new(name))
+            .collect();
+        if self.surprising.stops && !unknown.is_empty() {
+            let names: BTreeSet<String> = unknown.into_iter().map(|(_, name)| name).collect();
+            return Err(new_fields(&file.entry.path, &names).into());
+        }
+        let find = |name: &String| {
+            find(name).or_else(|| name.strip_prefix("_c")?.parse().ok().filter(|n| header.get(*n).is_some_and(String::is_empty)))
+        };
+        let fields = self.decoded.fields().iter().map(|field| find(field.name())).collect();
+        Ok(Layout { fields, width: header.len(), unknown })
+    }
+
+    /// A record with the right number of fields.
+    fn append_record(&mut self, path: &str, layout: &Layout) {
+        let mut misfits: Vec<(Vec<String>, Vec<u8>)> = Vec::new();
+        let keep = |name: &str, bytes: &[u8]| {
+            let text = serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
+            (vec![name.to_owned()], text.into_bytes())
+        };
+        for (index, (column, field)) in self.columns.iter_mut().zip(&layout.fields).enumerate() {
+            match field {
+                Some(field) if Some(index) != self.corrupt && Some(index) != self.rescued => {
+                    let (bytes, quoted) = self.fields.get(*field);
+                    if !column.append(bytes, quoted) && self.rescued.is_some() {
+                        misfits.push(keep(self.decoded.field(index).name(), bytes));
+                    }
+                }
+                _ if Some(index) == self.rescued => {}
+                _ => column.append_null(),
+            }
+        }
+        let Some(rescued) = self.rescued.and_then(|index| self.columns.get_mut(index)) else { return };
+        for (position, name) in &layout.unknown {
+            let (bytes, quoted) = self.fields.get(*position);
+            if quoted || bytes != self.options.null_value.as_bytes() {
+                misfits.push(keep(name, bytes));
+            }
+        }
+        if misfits.is_empty() {
+            return rescued.append_null();
+        }
+        let values: Vec<(&[String], &[u8])> = misfits.iter().map(|(path, value)| (path.as_slice(), value.as_slice())).collect();
+        rescued.append_text(&rescued_json(&values, path));
     }
 
     fn append(
@@ -137,21 +215,19 @@ impl CsvReader {
     ) -> Result<(), ReadError> {
         counts.rows += 1;
         if self.fields.len() == layout.width && !self.fields.is_broken() {
-            for (index, (column, field)) in self.columns.iter_mut().zip(&layout.fields).enumerate() {
-                match field {
-                    Some(field) if Some(index) != self.corrupt => {
-                        let (bytes, quoted) = self.fields.get(*field);
-                        column.append(bytes, quoted);
-                    }
-                    _ => column.append_null(),
-                }
-            }
+            self.append_record(&file.entry.path, layout);
             self.rows += 1;
             return Ok(());
         }
         counts.corrupt += 1;
         match self.mode {
-            ParseMode::DropMalformed => Ok(()),
+            ParseMode::DropMalformed => {
+                if let Some(bad) = &mut self.bad {
+                    let record = self.window.bytes().get(..length).unwrap_or_default().to_vec();
+                    bad.push((record, format!("{} fields where {} are expected in line {line}", self.fields.len(), layout.width)));
+                }
+                Ok(())
+            }
             ParseMode::FailFast => {
                 let record = self.window.bytes().get(..length).unwrap_or_default();
                 let excerpt: String = String::from_utf8_lossy(record).chars().take(200).collect();
@@ -176,8 +252,12 @@ impl CsvReader {
         }
         let arrays = self.columns.iter_mut().map(ValueColumn::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.content), arrays, &options);
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.decoded), arrays, &options);
         (self.rows, self.bytes) = (0, 0);
+        let batch = batch.and_then(|batch| match &self.needed {
+            Some(needed) => batch.project(needed),
+            None => Ok(batch),
+        });
         emit(batch.map_err(|error| Failure::user("FILE_SCHEMA_NOT_COMPATIBLE", format!("the files do not fit the schema: {error}")))?)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{
-        ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, NullBuilder, PrimitiveBuilder, StringBuilder,
-        TimestampMicrosecondBuilder,
+        ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, NullBuilder, PrimitiveBuilder,
+        StringBuilder, TimestampMicrosecondBuilder,
     },
     compute::kernels::cast_utils::parse_decimal,
     datatypes::{DataType, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit},
@@ -80,16 +80,18 @@ impl ValueColumn {
         Ok(Self { format: Arc::clone(format), builder })
     }
 
-    /// A field. An unquoted one that says `nullValue` is NULL, and an empty one for every type but STRING.
-    pub(super) fn append(&mut self, bytes: &[u8], quoted: bool) {
+    /// A field. An unquoted one that says `nullValue` is NULL, and an empty one for every type but STRING. False if it has a value that does
+    /// not fit the type, which is NULL then.
+    pub(super) fn append(&mut self, bytes: &[u8], quoted: bool) -> bool {
         let null = !quoted && bytes == self.format.null_value.as_bytes();
         let text = if null { None } else { std::str::from_utf8(bytes).ok() };
         match &mut self.builder {
             Builder::Text(builder) if null => builder.append_null(),
             Builder::Text(builder) => builder.append_value(text.map_or_else(|| String::from_utf8_lossy(bytes), Into::into)),
             Builder::Bytes(builder) => builder.append_option((!null).then_some(bytes)),
-            builder => builder.append_parsed(text, &self.format),
+            builder => return builder.append_parsed(text, &self.format) || bytes.trim_ascii().is_empty() || null,
         }
+        true
     }
 
     /// Text as it is: the column for corrupt records.
@@ -104,7 +106,9 @@ impl ValueColumn {
         match &mut self.builder {
             Builder::Text(builder) => builder.append_null(),
             Builder::Bytes(builder) => builder.append_null(),
-            builder => builder.append_parsed(None, &self.format),
+            builder => {
+                builder.append_parsed(None, &self.format);
+            }
         }
     }
 
@@ -128,28 +132,47 @@ impl ValueColumn {
 }
 
 impl Builder {
-    fn append_parsed(&mut self, text: Option<&str>, format: &ValueFormat) {
+    /// True if the text gave a value.
+    fn append_parsed(&mut self, text: Option<&str>, format: &ValueFormat) -> bool {
         let text = text.map(str::trim).filter(|text| !text.is_empty());
         match self {
-            Self::Boolean(builder) => builder.append_option(text.and_then(boolean)),
-            Self::Tiny(builder) => builder.append_option(text.and_then(|text| text.parse().ok())),
-            Self::Small(builder) => builder.append_option(text.and_then(|text| text.parse().ok())),
-            Self::Int(builder) => builder.append_option(text.and_then(|text| text.parse().ok())),
-            Self::Big(builder) => builder.append_option(text.and_then(|text| text.parse().ok())),
-            Self::Float(builder) => builder.append_option(text.and_then(float).map(|value| value as f32)),
-            Self::Double(builder) => builder.append_option(text.and_then(float)),
-            Self::Decimal(builder, precision, scale) => builder.append_option(text.and_then(|text| decimal(text, *precision, *scale))),
-            Self::Date(builder) => builder.append_option(text.and_then(|text| date(text, format))),
-            Self::Instant(builder) => {
-                builder.append_option(text.and_then(|text| timestamp(text, format)).and_then(|time| time.instant(format.time_zone)));
+            Self::Boolean(builder) => {
+                let value = text.and_then(boolean);
+                builder.append_option(value);
+                value.is_some()
             }
-            Self::Local(builder) => builder.append_option(text.and_then(|text| timestamp(text, format)).map(|time| time.local_us)),
-            Self::Null(builder) => builder.append_null(),
+            Self::Tiny(builder) => push(builder, text.and_then(|text| text.parse().ok())),
+            Self::Small(builder) => push(builder, text.and_then(|text| text.parse().ok())),
+            Self::Int(builder) => push(builder, text.and_then(|text| text.parse().ok())),
+            Self::Big(builder) => push(builder, text.and_then(|text| text.parse().ok())),
+            Self::Float(builder) => push(builder, text.and_then(float).map(|value| value as f32)),
+            Self::Double(builder) => push(builder, text.and_then(float)),
+            Self::Decimal(builder, precision, scale) => push(builder, text.and_then(|text| decimal(text, *precision, *scale))),
+            Self::Date(builder) => push(builder, text.and_then(|text| date(text, format))),
+            Self::Instant(builder) => {
+                push(builder, text.and_then(|text| timestamp(text, format)).and_then(|time| time.instant(format.time_zone)))
+            }
+            Self::Local(builder) => push(builder, text.and_then(|text| timestamp(text, format)).map(|time| time.local_us)),
+            Self::Null(builder) => {
+                builder.append_null();
+                true
+            }
             // Both are appended by the caller, who has the bytes.
-            Self::Text(builder) => builder.append_null(),
-            Self::Bytes(builder) => builder.append_null(),
+            Self::Text(builder) => {
+                builder.append_null();
+                true
+            }
+            Self::Bytes(builder) => {
+                builder.append_null();
+                true
+            }
         }
     }
+}
+
+fn push<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>, value: Option<T::Native>) -> bool {
+    builder.append_option(value);
+    value.is_some()
 }
 
 fn boolean(text: &str) -> Option<bool> {

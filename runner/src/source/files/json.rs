@@ -2,20 +2,20 @@
 
 use std::io::Read;
 
-use datafusion::arrow::datatypes::SchemaRef;
-use floe_graph::source_options::ParseMode;
+use floe_graph::source_options::{ParseMode, TextEncoding};
 
 use super::{
     lines::Window,
     location::shown,
     open::{ReadError, SourceFile},
-    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts},
+    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts, ReadColumns},
     scan::FileRead,
+    surprise::{Surprising, new_fields, places},
 };
 use crate::{
     failure::Failure,
     functions::{
-        json::{self, Decoder, DecoderOptions, RecordOutcome},
+        json::{self, Decoder, DecoderOptions, RecordOutcome, SurpriseOptions},
         temporal::{pattern::Pattern, zone::Zone},
     },
 };
@@ -23,14 +23,20 @@ use crate::{
 /// Reads JSON files into the needed columns.
 pub(super) struct JsonReader {
     decoder: Decoder,
+    /// Columns of the decoder that are needed, if not all are.
+    needed: Option<Vec<usize>>,
     window: Window,
+    encoding: TextEncoding,
     multi_line: bool,
     mode: ParseMode,
 }
 
 impl JsonReader {
-    pub(super) fn new(content: &SchemaRef, read: &FileRead) -> Result<Self, Failure> {
+    pub(super) fn new(columns: &ReadColumns, read: &FileRead) -> Result<Self, Failure> {
         let options = &read.options;
+        let surprising = Surprising::new(columns, &options.schema);
+        let decoded = surprising.decoded(columns);
+        let is_decoded = |name: &&String| decoded.fields().iter().any(|field| field.name() == *name);
         let decoder_options = DecoderOptions {
             mode: match options.mode {
                 ParseMode::Permissive => json::ParseMode::Permissive,
@@ -43,29 +49,47 @@ impl JsonReader {
             date_format: options.json.date_format.as_deref().map(pattern).transpose()?,
             case_sensitive: options.json.case_sensitive,
             array_as_rows: true,
+            surprises: SurpriseOptions {
+                known_fields: columns.known.iter().filter(|name| !is_decoded(name)).cloned().collect(),
+                rescued_column: surprising.rescued_column.clone(),
+                report_new_fields: surprising.stops,
+                keep_malformed: options.bad_records_path.is_some(),
+            },
         };
-        let decoder = Decoder::new(content, decoder_options).map_err(|error| {
+        let decoder = Decoder::new(&decoded, decoder_options).map_err(|error| {
             Failure::user("UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE", error.to_string()).help("change the schema of read_files")
         })?;
-        Ok(Self { decoder, window: Window::default(), multi_line: options.json.multi_line, mode: options.mode })
+        Ok(Self {
+            decoder,
+            needed: places(&columns.needed, &decoded),
+            window: Window::default(),
+            encoding: options.encoding,
+            multi_line: options.json.multi_line,
+            mode: options.mode,
+        })
     }
 
     pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
         let before = self.decoder.counts();
-        self.decoder.start_file();
+        self.decoder.start_file(&file.entry.path);
         self.window.reset();
-        let mut reader = file.reader()?;
+        let mut reader = file.text(self.encoding)?;
         if self.multi_line {
             self.read_document(file, reader.as_mut(), emit)?;
         } else {
             self.read_lines(file, reader.as_mut(), emit)?;
         }
-        self.flush(emit)?;
+        self.flush(file, emit)?;
         let counts = self.decoder.counts();
         let corrupt = counts.malformed - before.malformed;
         let rows = counts.rows - before.rows;
         // Dropped records are input too.
         Ok(FileCounts { rows: if self.mode == ParseMode::Permissive { rows } else { rows + corrupt }, corrupt })
+    }
+
+    /// Records that were left out since the last call, with the reasons, if they are kept.
+    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
+        self.decoder.take_malformed().into_iter().map(|(record, cause)| (record, cause.to_string())).collect()
     }
 
     fn read_lines(&mut self, file: &SourceFile<'_>, reader: &mut dyn Read, emit: &mut Emit<'_>) -> Result<(), ReadError> {
@@ -84,7 +108,7 @@ impl JsonReader {
                 if self.decoder.rows() < BATCH_ROWS && undelivered < BATCH_BYTES {
                     break;
                 }
-                self.flush(emit)?;
+                self.flush(file, emit)?;
                 undelivered = 0;
             }
             if last && self.window.bytes().is_empty() {
@@ -105,15 +129,19 @@ impl JsonReader {
             let excerpt: String = String::from_utf8_lossy(document).chars().take(200).collect();
             return Err(malformed(file, &format!("malformed JSON document: {cause}"), &excerpt));
         }
-        self.flush(emit)
+        self.flush(file, emit)
     }
 
-    fn flush(&mut self, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    fn flush(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+        if !self.decoder.new_fields().is_empty() {
+            return Err(new_fields(&file.entry.path, self.decoder.new_fields()).into());
+        }
         if self.decoder.rows() == 0 {
             return Ok(());
         }
         let batch = self.decoder.finish().map_err(|error| Failure::internal(format!("decoded JSON made no batch: {error}")))?;
-        emit(batch)
+        let Some(needed) = &self.needed else { return emit(batch) };
+        emit(batch.project(needed).map_err(|error| Failure::internal(format!("a decoded column is missing: {error}")))?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `read_files`: a directory or glob of JSON, CSV, Parquet, text or binary files, on this machine or in an object store.
 
+mod bad;
 mod batches;
 mod binary;
 mod columns;
@@ -7,7 +8,9 @@ mod csv;
 mod csv_fields;
 mod csv_values;
 mod discover;
+mod encoding;
 mod glob;
+mod infer;
 mod json;
 mod lines;
 mod location;
@@ -16,6 +19,7 @@ mod parquet;
 mod reader;
 mod scan;
 mod snappy;
+mod surprise;
 mod text;
 
 use std::{path::Path, sync::Arc};
@@ -23,7 +27,7 @@ use std::{path::Path, sync::Arc};
 use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use floe_graph::{
     relation::{Relation, RelationKind},
-    source_options::{FileReadOptions, file_options},
+    source_options::{EvolutionMode, FileReadOptions, file_options},
 };
 
 use self::{
@@ -34,8 +38,11 @@ use super::ReadCounters;
 use crate::{failure::Failure, state::FileEntry, storage::Stores};
 
 pub use super::failure::invalid_options;
+pub use bad::BadRecords;
 pub use batches::{listing_fingerprint, split_batches};
 pub use discover::is_read;
+pub use infer::{Found, SampleLimits};
+pub use surprise::NEW_FIELDS;
 
 /// One file relation with its options, ready to be listed and read.
 #[derive(Clone, Debug)]
@@ -113,6 +120,30 @@ impl FileSource {
         split_batches(files, self.options.limits)
     }
 
+    /// The same source, for which new fields are no reason to stop: they are rescued.
+    #[must_use]
+    pub fn as_it_is_known(mut self) -> Self {
+        self.options.schema.evolution = EvolutionMode::Rescue;
+        self
+    }
+
+    /// What the first of `files`, up to `limits`, have for columns.
+    pub async fn infer(&self, files: &[FileEntry], limits: SampleLimits) -> Result<Found, Failure> {
+        let mut files = files.to_vec();
+        self.make_absolute(&mut files);
+        infer::infer(&Arc::new(self.read()), &files, limits).await
+    }
+
+    fn make_absolute(&self, files: &mut [FileEntry]) {
+        for file in files {
+            file.path = location::absolute(&file.path, &self.project);
+        }
+    }
+
+    fn read(&self) -> FileRead {
+        FileRead { root: self.root.clone(), options: self.options.clone(), time_zone: self.time_zone.clone() }
+    }
+
     /// The rows of exactly these files with exactly this schema.
     pub fn provider(
         &self,
@@ -120,11 +151,8 @@ impl FileSource {
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
-        for file in &mut files {
-            file.path = location::absolute(&file.path, &self.project);
-        }
-        let read = FileRead { root: self.root.clone(), options: self.options.clone(), time_zone: self.time_zone.clone() };
-        Ok(Arc::new(FileTable::new(read, files, schema, Arc::clone(counters))))
+        self.make_absolute(&mut files);
+        Ok(Arc::new(FileTable::new(self.read(), files, schema, Arc::clone(counters))))
     }
 }
 

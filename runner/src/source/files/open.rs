@@ -14,11 +14,13 @@ use datafusion::{
         file::reader::{ChunkReader, Length},
     },
 };
+use floe_graph::source_options::TextEncoding;
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, path::Path};
 use tokio::runtime::Handle;
 
 use super::{
+    encoding::recoded,
     location::{FilePlace, shown},
     snappy::SnappyReader,
 };
@@ -69,6 +71,11 @@ impl SourceFile<'_> {
             Some("snappy") => Box::new(SnappyReader::new(BufReader::new(raw))),
             _ => raw,
         })
+    }
+
+    /// The decompressed text as UTF-8.
+    pub(super) fn text(&self, encoding: TextEncoding) -> Result<Box<dyn Read>, ReadError> {
+        Ok(recoded(self.reader()?, encoding))
     }
 
     /// The bytes as they are stored.

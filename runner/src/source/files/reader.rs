@@ -1,9 +1,6 @@
 //! The readers of the formats behind one face: the content of a file as batches of the needed columns.
 
-use datafusion::arrow::{
-    array::RecordBatch,
-    datatypes::{Schema, SchemaRef},
-};
+use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
 use floe_graph::source_options::FileFormat;
 
 use super::{
@@ -32,6 +29,17 @@ pub(super) struct FileCounts {
     pub corrupt: u64,
 }
 
+/// The columns of the files that a reader reads.
+#[derive(Clone, Debug)]
+pub(super) struct ReadColumns {
+    /// Those that are needed.
+    pub needed: SchemaRef,
+    /// All that the content of a file has: CSV columns have a position.
+    pub content: SchemaRef,
+    /// Those of the relation, paths included: no field of these names is a new one.
+    pub known: Vec<String>,
+}
+
 /// The reader of a scan's format; lives for all files of a partition that have the same columns.
 pub(super) enum ContentReader {
     Json(Box<JsonReader>),
@@ -42,15 +50,13 @@ pub(super) enum ContentReader {
 }
 
 impl ContentReader {
-    /// `content` are the needed columns; `file_schema` are all columns that the content of a file has, needed or not: CSV columns have a
-    /// position.
-    pub(super) fn new(read: &FileRead, content: &SchemaRef, file_schema: &Schema) -> Result<Self, Failure> {
+    pub(super) fn new(read: &FileRead, columns: &ReadColumns) -> Result<Self, Failure> {
         Ok(match read.options.format {
-            FileFormat::Json => Self::Json(Box::new(JsonReader::new(content, read)?)),
-            FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(content, file_schema, read)?)),
-            FileFormat::Parquet => Self::Parquet(ParquetReader::new(content)),
-            FileFormat::Text => Self::Text(TextReader::new(content)),
-            FileFormat::BinaryFile => Self::Binary(BinaryReader::new(content)),
+            FileFormat::Json => Self::Json(Box::new(JsonReader::new(columns, read)?)),
+            FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(columns, read)?)),
+            FileFormat::Parquet => Self::Parquet(ParquetReader::new(columns, read)),
+            FileFormat::Text => Self::Text(TextReader::new(&columns.needed, read.options.encoding)),
+            FileFormat::BinaryFile => Self::Binary(BinaryReader::new(&columns.needed)),
         })
     }
 
@@ -62,6 +68,15 @@ impl ContentReader {
             Self::Parquet(reader) => reader.read(file, emit),
             Self::Text(reader) => reader.read(file, emit),
             Self::Binary(reader) => reader.read(file, emit),
+        }
+    }
+
+    /// Records that were left out since the last call, with the reasons, if they are kept.
+    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
+        match self {
+            Self::Json(reader) => reader.take_bad(),
+            Self::Csv(reader) => reader.take_bad(),
+            Self::Parquet(_) | Self::Text(_) | Self::Binary(_) => Vec::new(),
         }
     }
 }

@@ -21,14 +21,14 @@ use datafusion::{
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
-use floe_graph::source_options::{FileFormat, FileReadOptions};
+use floe_graph::source_options::{FileFormat, FileReadOptions, TextEncoding};
 use tokio::{runtime::Handle, sync::mpsc::Sender};
 
 use super::{
     columns::{Columns, content_schema, path_columns},
     location::{FileRoot, shown},
     open::{ReadError, SourceFile},
-    reader::{BATCH_ROWS, ContentReader, FileCounts},
+    reader::{BATCH_ROWS, ContentReader, FileCounts, ReadColumns},
 };
 use crate::{
     failure::Failure,
@@ -215,7 +215,12 @@ impl ScanTask {
     }
 
     fn reader(&self, columns: &Columns, in_path: &[String]) -> Result<ContentReader, Failure> {
-        ContentReader::new(&self.read, columns.content(), &content_schema(&self.relation, in_path))
+        let columns = ReadColumns {
+            needed: Arc::clone(columns.content()),
+            content: Arc::new(content_schema(&self.relation, in_path)),
+            known: self.relation.fields().iter().map(|field| field.name().clone()).collect(),
+        };
+        ContentReader::new(&self.read, &columns)
     }
 
     fn run_file(
@@ -230,20 +235,28 @@ impl ScanTask {
                 Err(ReadError::Corrupt(reason)) => {
                     tracing::warn!(file = %file.entry.path, %reason, "unreadable file skipped");
                     self.counters.add_corrupt_file(&file.entry.path);
+                    if self.read.options.bad_records_path.is_some() {
+                        self.counters.add_bad(&file.entry.path, None, &reason)?;
+                    }
                     layout.reader = self.reader(&layout.columns, &layout.in_path)?;
                     return Ok(FileCounts::default());
                 }
                 checked => checked?,
             };
+            layout.reader.take_bad();
         }
         let Layout { columns, reader, .. } = layout;
         let constants = columns.constants(file.entry)?;
         let mut next = order::first_of_file(index);
-        reader.read(file, &mut |content| {
+        let counts = reader.read(file, &mut |content| {
             let batch = self.numbered(columns.complete(&content, &constants)?, &mut next)?;
             self.counters.pass(batch.num_rows() as u64);
             self.send(batch, target)
-        })
+        });
+        for (record, reason) in reader.take_bad() {
+            self.counters.add_bad(&file.entry.path, Some(&record), &reason)?;
+        }
+        counts
     }
 
     fn send(&self, batch: RecordBatch, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), ReadError> {
@@ -274,7 +287,8 @@ impl ScanTask {
     fn needs_check(&self, file: &SourceFile<'_>) -> bool {
         let compressed = [".gz", ".gzip", ".bz2", ".zst", ".zstd", ".snappy"];
         let path = file.entry.path.to_ascii_lowercase();
-        self.read.options.format == FileFormat::Parquet || compressed.iter().any(|suffix| path.ends_with(suffix))
+        let is_checked = self.read.options.format == FileFormat::Parquet || self.read.options.encoding != TextEncoding::Utf8;
+        is_checked || self.read.options.format == FileFormat::Text || compressed.iter().any(|suffix| path.ends_with(suffix))
     }
 }
 

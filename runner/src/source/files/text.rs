@@ -6,6 +6,7 @@ use datafusion::arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array},
     datatypes::SchemaRef,
 };
+use floe_graph::source_options::TextEncoding;
 
 use super::{
     lines::Window,
@@ -17,6 +18,7 @@ use crate::failure::Failure;
 /// Reads lines.
 pub(super) struct TextReader {
     content: SchemaRef,
+    encoding: TextEncoding,
     window: Window,
     lines: StringBuilder,
     rows: usize,
@@ -24,14 +26,14 @@ pub(super) struct TextReader {
 }
 
 impl TextReader {
-    pub(super) fn new(content: &SchemaRef) -> Self {
-        Self { content: Arc::clone(content), window: Window::default(), lines: StringBuilder::new(), rows: 0, bytes: 0 }
+    pub(super) fn new(content: &SchemaRef, encoding: TextEncoding) -> Self {
+        Self { content: Arc::clone(content), encoding, window: Window::default(), lines: StringBuilder::new(), rows: 0, bytes: 0 }
     }
 
     pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
         let mut counts = FileCounts::default();
         self.window.reset();
-        let mut reader = file.reader()?;
+        let mut reader = file.text(self.encoding)?;
         loop {
             self.window.fill(reader.as_mut()).map_err(|error| file.error(error))?;
             while let Some((line, used)) = next_line(self.window.bytes(), self.window.is_last()) {
