@@ -8,6 +8,7 @@ use std::{
 
 use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
+    file_schema::widened,
     graph::{ResolvedDataset, ResolvedGraph},
     name::DatasetName,
     plan::UpdatePlan,
@@ -48,7 +49,14 @@ impl Widening {
     pub async fn widen(&mut self, wider: BTreeMap<String, SchemaRef>, tables: &Tables) -> Result<Widened, Failure> {
         let sources: Vec<String> = wider.keys().filter_map(|key| key.lines().next()).map(str::to_string).collect();
         let mut project = self.resolved.project.clone();
-        project.input.file_schemas.extend(wider.into_iter().map(|(key, schema)| (key, Ok(schema))));
+        for (key, schema) in wider {
+            // Another flow over the same files may have widened them otherwise meanwhile.
+            let schema = match project.input.file_schemas.get(&key) {
+                Some(Ok(known)) => widened(known, &schema).0,
+                _ => schema,
+            };
+            project.input.file_schemas.insert(key, Ok(schema));
+        }
         let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
         let found_schemas = found_schemas(&project.input);
         let before = Arc::clone(&self.resolved.graph);

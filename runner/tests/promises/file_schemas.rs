@@ -293,3 +293,32 @@ fn p61_parquet_values_that_have_no_place() {
     let inferred = types(&other, "i");
     assert_eq!((inferred[0].as_str(), inferred[1].as_str(), inferred[3].as_str()), ("id BIGINT", "text STRING", "_rescued_data STRING"));
 }
+
+#[test]
+fn p65_bad_records_are_left_out_and_listed() {
+    let options = ", schema => 'id BIGINT', mode => 'FAILFAST', badRecordsPath => 'bad', maxFilesPerTrigger => 10";
+    let project = project(options);
+    project.land("a.json", lines([r#"{"id":1}"#, "{oops", r#"{"id":2}"#]));
+    project.write("landing/cut.json.gz", "no gzip");
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["1", "2"]);
+    let updates: Vec<_> = fs::read_dir(project.path().join("bad")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(updates.len(), 1);
+    let text = fs::read_to_string(updates[0].join("t-0.json")).unwrap();
+    let mut listed: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    listed.sort_by_key(|line| line["path"].as_str().unwrap().to_owned());
+    assert!(listed[0]["path"].as_str().unwrap().ends_with("/landing/a.json") && listed[0]["record"] == "{oops", "{listed:?}");
+    assert!(listed[1]["path"].as_str().unwrap().ends_with("cut.json.gz") && listed[1]["record"].is_null(), "{listed:?}");
+    let totals = project.counted("t");
+    assert_eq!((totals["num_corrupt_records"], totals["num_output_rows"]), (1, 2));
+}
+
+#[test]
+fn other_encodings_are_read_and_inferred() {
+    let sql = "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => 'csv', header => true, encoding => 'ISO-8859-1');";
+    let project = Project::new(&[("t.sql", sql)]);
+    fs::create_dir_all(project.path().join("landing")).unwrap();
+    fs::write(project.path().join("landing/a.csv"), b"id,name\n1,M\xfcller\n").unwrap();
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id, name FROM t"), ["1|Müller"]);
+}
