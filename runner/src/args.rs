@@ -312,16 +312,19 @@ pub enum GraphFormat {
     Json,
 }
 
-/// Show how a dataset is computed
+/// Show how a dataset is computed, or what an error class means
 ///
-/// Logical and physical plan of its queries, sources with their positions, static inputs and expectations. Nothing runs.
+/// Of a dataset: logical and physical plan of its queries, sources with their positions, static inputs and expectations. Nothing runs. Of an error class
+/// or lint: what it means, what to do, and an example; needs no project.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  floe explain orders_per_day shop")]
+  floe explain orders_per_day shop
+  floe explain TABLE_OR_VIEW_NOT_FOUND
+  floe explain W010")]
 pub struct Explain {
-    /// Dataset (or flow) to explain
-    #[arg(value_name = "DATASET")]
+    /// Dataset (or flow) to explain, or class of an error or lint
+    #[arg(value_name = "DATASET|CODE")]
     pub dataset: String,
     #[command(flatten)]
     pub project: Project,

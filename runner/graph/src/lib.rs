@@ -4,6 +4,7 @@
 
 pub mod analysis;
 pub mod cdc;
+pub mod code;
 pub mod definition;
 pub mod explain;
 pub mod file_schema;

@@ -133,7 +133,7 @@ fn help_teaches_the_commands() {
       run       Bring the pipeline's tables up to date
       validate  Check the project without running it
       graph     Show the flow graph
-      explain   Show how a dataset is computed
+      explain   Show how a dataset is computed, or what an error class means
       events    Read the event log
       sql       Query tables, views and the event log
       init      Create a project that runs

@@ -1,7 +1,8 @@
-//! `floe explain`: how a dataset is computed. Nothing runs.
+//! `floe explain`: how a dataset is computed, or what an error class means. Nothing runs.
 
 use datafusion::physical_plan::displayable;
 use floe_graph::{
+    code,
     definition::DatasetKind,
     explain::kind_of_flow,
     graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
@@ -23,6 +24,14 @@ use crate::{
 };
 
 pub(super) async fn explain(explain: &Explain, environment: &Environment, terminal: &Terminal) -> Outcome {
+    if let Some(found) = code::find(&explain.dataset) {
+        if terminal.is_json() {
+            terminal.document(&code::json(&explain.dataset, found));
+        } else {
+            terminal.out(&code::text(&explain.dataset, found));
+        }
+        return Ok(0);
+    }
     let settings = Settings::resolve(&explain.project, environment);
     let resolved = Box::pin(update::resolve(super::load(&settings, terminal)?, &settings)).await?;
     let engine = Engine::new(resolved, &settings)?;
@@ -62,6 +71,7 @@ fn wanted<'a>(engine: &'a Engine, name: &str) -> Result<(DatasetName, &'a Resolv
     let near = names.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let help = match near {
         Some(near) if strsim::jaro_winkler(near, name) > 0.7 => format!("did you mean {near}?"),
+        _ if code::near(name).is_some() => format!("did you mean the error class {}?", code::near(name).unwrap_or_default()),
         _ => format!("the pipeline declares {}", names.join(", ")),
     };
     Err(Failure::user("TABLE_OR_VIEW_NOT_FOUND", format!("{name} is not a dataset or flow of this pipeline")).help(help))

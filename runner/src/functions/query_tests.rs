@@ -1,5 +1,7 @@
 //! SQL text to rows: parsed, analysed, bound and executed, with the values that Spark gives.
 
+mod forms;
+
 use datafusion::{
     arrow::util::display::{ArrayFormatter, FormatOptions},
     prelude::{SessionConfig, SessionContext},

@@ -374,7 +374,7 @@ pub(super) fn list(arguments: &FunctionArguments) -> &[FunctionArg] {
     }
 }
 
-fn unnamed(arg: &FunctionArg) -> Option<&Expr> {
+pub(super) fn unnamed(arg: &FunctionArg) -> Option<&Expr> {
     match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
         _ => None,

@@ -14,6 +14,7 @@ use sqlparser::{
 
 use super::{
     Query,
+    depth::too_deep,
     dialect::DIALECT,
     is_near,
     tokens::{Tokens, name_token},
@@ -149,7 +150,9 @@ impl Cursor {
     pub fn expected<T>(&self, what: &str) -> Result<T, Diagnostic> {
         let error = self.error("PARSE_SYNTAX_ERROR", format!("expected {what}, found {}", self.found()));
         let found = self.unquoted(0).unwrap_or_default();
-        Err(with_meant(error, found, what.split(|c: char| !c.is_ascii_uppercase())))
+        let begins_query: &[&str] = if what.contains("query") { &["SELECT", "WITH", "FROM"] } else { &[] };
+        let keywords = what.split(|c: char| !c.is_ascii_uppercase()).chain(begins_query.iter().copied());
+        Err(with_meant(error, found, keywords))
     }
 
     /// An error at the next token.
@@ -241,6 +244,7 @@ impl Cursor {
     /// An expression with its text.
     pub fn expression(&mut self) -> Result<(ast::Expr, String), Diagnostic> {
         let from = self.at();
+        self.no_deep_calls(from)?;
         let parsed = self.parser.parse_expr();
         let expr = parsed.map_err(|error| self.syntax_error(&error))?;
         Ok((expr, self.text_since(from)))
@@ -249,11 +253,20 @@ impl Cursor {
     /// A query up to the end of the statement.
     pub fn query(&mut self, namespace: &Namespace) -> Result<Query, Diagnostic> {
         let (from, origin) = (self.at(), self.origin());
+        self.no_deep_calls(from)?;
         let parsed = self.parser.parse_query();
         let ast = parsed.map_err(|error| self.with_clause(self.syntax_error(&error)))?;
         self.expect_end().map_err(|error| self.with_clause(error))?;
         self.no_unread_stream(&ast)?;
         Ok(Query { ast, text: self.text_since(from).into(), namespace: namespace.clone(), file: Arc::clone(&self.file), origin })
+    }
+
+    /// Refuses what would keep the parser busy for ever.
+    fn no_deep_calls(&self, from: usize) -> Result<(), Diagnostic> {
+        let Some(place) = too_deep(self.tokens.get(from..).unwrap_or_default()) else { return Ok(()) };
+        let origin = Origin::new(Arc::clone(&self.file), place.line as u32, place.column as u32);
+        let error = Diagnostic::error("EXPRESSION_NESTED_TOO_DEEPLY", "too many calls such as CAST inside each other");
+        Err(error.help("compute the inner ones in a subquery").at(&origin))
     }
 
     /// An error in a query: the word where it is, or the one before, may be a misspelt clause.
@@ -313,6 +326,7 @@ impl Cursor {
         if wraps {
             tokens.push(added(Token::RParen));
         }
+        self.no_deep_calls(from)?;
         let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
         let parsed = parser.parse_query();
         let at_end = matches!(parser.peek_token_ref().token, Token::EOF);

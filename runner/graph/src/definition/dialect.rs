@@ -122,6 +122,10 @@ impl Dialect for FloeDialect {
         true
     }
 
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
     // `INTERVAL '5 minutes'` and `INTERVAL 7 DAYS` are both written.
     fn require_interval_qualifier(&self) -> bool {
         false

@@ -3,6 +3,7 @@
 //! `parse_sql` and `table_manifest` give the same values for the same meaning; nothing after this room knows which it was.
 
 mod cursor;
+mod depth;
 mod dialect;
 mod manifest;
 mod project;

@@ -100,7 +100,7 @@ impl Rewriter<'_, '_> {
         if scope.from && !scope.relation && (self.watermark() || self.version()) {
             return;
         }
-        if self.live_column() || self.within_watermark() || self.lateral_view() {
+        if self.live_column() || self.within_watermark() || self.lateral_view() || self.struct_of_star() {
             return;
         }
         let Some(piece) = self.reader.next() else { return };
@@ -204,6 +204,18 @@ impl Rewriter<'_, '_> {
             self.reader.skip_live();
         }
         is_live && !after_period
+    }
+
+    /// `struct(*)` and `struct(t.*)`: the parser knows a star in the call of a function, but not in a struct literal.
+    fn struct_of_star(&mut self) -> bool {
+        let is = |at: usize, token: &Token| self.reader.peek(at).is_some_and(|piece| piece.token == *token);
+        let has_star = is(2, &Token::Mul) || (is(3, &Token::Period) && is(4, &Token::Mul));
+        let Some(word) = self.reader.peek(0).filter(|piece| piece.is_word("struct") && is(1, &Token::LParen) && has_star).cloned() else {
+            return false;
+        };
+        self.reader.at += 1;
+        self.out.push(Piece { token: name_token("struct"), ..word });
+        true
     }
 
     /// `LATERAL VIEW [OUTER] f(…) AS c`: the parser wants a table alias before AS.

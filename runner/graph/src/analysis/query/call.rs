@@ -15,6 +15,7 @@ use super::{
     Planned, Planner, Scope, Typed,
     literal::{scalar, value_of},
     scope::Role,
+    select::{Item, plain_item},
 };
 use crate::{
     analysis::{ddl::type_text, references::list},
@@ -39,6 +40,9 @@ impl Planner<'_> {
         }
         if let Some(spec) = function::aggregate(&name) {
             return self.aggregate_call(call, spec, scope, span);
+        }
+        if matches!(name.as_str(), "grouping" | "grouping_id") {
+            return self.grouping_call(call, &name, scope, span);
         }
         if name == "count_distinct" {
             let counted =
@@ -77,16 +81,30 @@ impl Planner<'_> {
         self.error("UNRESOLVED_ROUTINE", format!("there is no function {name}{hint}"), span)
     }
 
-    /// Unnamed arguments as values.
+    /// Unnamed arguments as values; `*` stands for all columns.
     pub fn arguments(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Vec<Typed>> {
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
             match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => values.push(self.expr(expr, scope)?),
+                FunctionArg::Unnamed(star) => values.extend(self.star(star, scope, span)?.into_iter().map(|item| item.value)),
                 other => return self.unsupported(&format!("the argument {other}"), span),
             }
         }
         Ok(values)
+    }
+
+    /// The columns that `*`, `t.*` or `* EXCEPT (…)` stands for as an argument.
+    pub fn star(&mut self, star: &FunctionArgExpr, scope: &Scope<'_>, span: Span) -> Planned<Vec<Item>> {
+        let all = || -> Vec<Item> { scope.columns.iter().filter(|column| !column.hidden).map(plain_item).collect() };
+        match star {
+            FunctionArgExpr::Wildcard => Ok(all()),
+            FunctionArgExpr::WildcardWithOptions(options) => self.except(all(), options),
+            FunctionArgExpr::QualifiedWildcard(name) => {
+                self.qualified_wildcard(&ast::SelectItemQualifiedWildcardKind::ObjectName(name.clone()), scope, span)
+            }
+            FunctionArgExpr::Expr(other) => self.unsupported(&format!("the argument {other}"), span),
+        }
     }
 
     /// Functions whose arguments are prepared before the signature sees them.
@@ -132,26 +150,6 @@ impl Planner<'_> {
             "window" => self.window_struct(arguments, span),
             _ => self.stub(spec.name, arguments, span),
         }
-    }
-
-    /// `window(t, size [, slide [, start]])` with interval texts; only tumbling windows.
-    fn window_struct(&self, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
-        let mut arguments = arguments.into_iter();
-        let (Some(time), Some(size)) = (arguments.next(), arguments.next()) else {
-            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "window takes a time, a size, and optionally slide and start", span);
-        };
-        let size = self.microseconds(&size, span)?;
-        let slide = arguments.next().map(|slide| self.microseconds(&slide, span)).transpose()?.unwrap_or(size);
-        let start = arguments.next().map(|start| self.microseconds(&start, span)).transpose()?.unwrap_or(0);
-        if size <= 0 || slide <= 0 || slide > size || start.abs() >= slide {
-            let message = "a window needs a size above 0, a slide of at most the size, and a start below the slide";
-            return self.error("DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION", message, span);
-        }
-        if slide != size {
-            return self.unsupported("a sliding window (slide smaller than size)", span);
-        }
-        let number = |value: i64| scalar(ScalarValue::Int64(Some(value)));
-        self.stub("window", vec![time, number(size), number(start)], span)
     }
 
     fn aggregate_call(&mut self, call: &ast::Function, spec: &'static FunctionSpec, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
@@ -258,10 +256,7 @@ impl Planner<'_> {
                 span,
             );
         }
-        let ast::WindowType::WindowSpec(window) = over else { return self.unsupported("a named window", span) };
-        if window.window_name.is_some() {
-            return self.unsupported("a named window", span);
-        }
+        let window = self.window_of(over, span)?;
         let inner = Scope { windows: false, role: Role::Value, named: scope.named.clone(), ..*scope };
         let (fun, parts) = if let Some(spec) = function::window(name) {
             let mut arguments = self.arguments(list(&call.args), &inner, span)?;
@@ -282,7 +277,7 @@ impl Planner<'_> {
         } else {
             return self.unknown(name, span);
         };
-        let params = self.window_params(window, parts.clone(), &inner, span)?;
+        let params = self.window_params(&window, parts.clone(), &inner, span)?;
         Ok(Typed::new(Expr::from(WindowFunction { fun, params }), parts.returns))
     }
 

@@ -156,7 +156,7 @@ impl Planner<'_> {
     }
 
     /// The keys as columns of the plan; those that are computed get a hidden one.
-    fn key_columns(&mut self, plan: LogicalPlan, keys: Vec<Typed>, span: Span) -> Planned<(LogicalPlan, Vec<Expr>)> {
+    pub fn key_columns(&mut self, plan: LogicalPlan, keys: Vec<Typed>, span: Span) -> Planned<(LogicalPlan, Vec<Expr>)> {
         let mut computed = Vec::new();
         let mut columns = Vec::with_capacity(keys.len());
         for key in keys {

@@ -21,7 +21,13 @@ use super::{
     scope::{Resolved, Role},
     start_of,
 };
-use crate::{analysis::ddl, function};
+use crate::{
+    analysis::{
+        ddl,
+        references::{list, unnamed},
+    },
+    function,
+};
 
 /// Expressions nested deeper are refused: planning is recursive, and its stack must not end first.
 const MAX_DEPTH: usize = 100;
@@ -141,6 +147,10 @@ impl Planner<'_> {
             operator = op;
             values.push(self.expr(right, scope)?);
         }
+        self.balanced(values, operator, span)
+    }
+
+    fn balanced(&self, mut values: Vec<Typed>, operator: &BinaryOperator, span: Span) -> Planned<Typed> {
         while values.len() > 1 {
             let mut halved = Vec::with_capacity(values.len().div_ceil(2));
             let mut pairs = values.into_iter();
@@ -404,13 +414,25 @@ impl Planner<'_> {
 
     fn pattern(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
         match expr {
-            Sql::Like { any: true, .. } | Sql::ILike { any: true, .. } => self.unsupported("LIKE ANY", span),
-            Sql::Like { negated, expr: value, pattern, escape_char, .. }
-            | Sql::ILike { negated, expr: value, pattern, escape_char, .. } => {
-                let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
+            Sql::Like { negated, any, expr: value, pattern, escape_char }
+            | Sql::ILike { negated, any, expr: value, pattern, escape_char } => {
+                let value = self.expr(value, scope)?;
+                let flags = (*negated, matches!(expr, Sql::ILike { .. }));
                 let escape =
                     escape_char.as_ref().and_then(|escape| escape.value.clone().into_string()).and_then(|text| text.chars().next());
-                self.like(value, pattern, (*negated, matches!(expr, Sql::ILike { .. })), escape, span)
+                let Some((patterns, all)) = quantified(*any, pattern) else {
+                    let pattern = self.expr(pattern, scope)?;
+                    return self.like(value, pattern, flags, escape, span);
+                };
+                if patterns.is_empty() || patterns.len() > MAX_CONDITIONS {
+                    return self.error("PARSE_SYNTAX_ERROR", format!("LIKE takes 1 to {MAX_CONDITIONS} patterns"), span);
+                }
+                let mut tests = Vec::with_capacity(patterns.len());
+                for pattern in patterns {
+                    let pattern = self.expr(pattern, scope)?;
+                    tests.push(self.like(value.clone(), pattern, flags, escape, span)?);
+                }
+                self.balanced(tests, if all { &BinaryOperator::And } else { &BinaryOperator::Or }, span)
             }
             Sql::RLike { negated, expr: value, pattern, .. } => {
                 let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
@@ -478,5 +500,19 @@ impl Planner<'_> {
     /// The arrow type of a type as SQL writes it.
     pub fn sql_type(&self, data_type: &ast::DataType, span: Span) -> Planned<DataType> {
         ddl::parse_type(&data_type.to_string()).or_else(|error| self.error("UNSUPPORTED_DATATYPE", error.message, span))
+    }
+}
+
+/// The patterns of `LIKE ANY (…)`, `SOME (…)` and `ALL (…)`, and whether all of them must fit. The parser takes the last two for functions.
+fn quantified(any: bool, pattern: &Sql) -> Option<(Vec<&Sql>, bool)> {
+    match pattern {
+        Sql::Tuple(patterns) if any => Some((patterns.iter().collect(), false)),
+        Sql::Nested(pattern) if any => Some((vec![pattern], false)),
+        Sql::Function(call) => {
+            let name = call.name.to_string().to_lowercase();
+            let patterns = list(&call.args).iter().filter_map(unnamed).collect();
+            matches!(name.as_str(), "any" | "some" | "all").then(|| (patterns, name == "all"))
+        }
+        _ => None,
     }
 }

@@ -1,21 +1,37 @@
 //! Generators: `explode` and its kin become an array column that an `Unnest` turns into rows.
 
-use datafusion_common::{Column as PlanColumn, NullHandling, TableReference, UnnestOptions, arrow::datatypes::DataType};
+use datafusion_common::{Column as PlanColumn, NullHandling, ScalarValue, TableReference, UnnestOptions, arrow::datatypes::DataType};
 use datafusion_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::{
     ast::{self, Spanned, TableFactor},
     tokenizer::Span,
 };
 
-use super::{Column, Planned, Planner, Relation, Scope, Typed};
-use crate::{analysis::references::list, function};
+use super::{
+    Column, Planned, Planner, Relation, Scope, Typed,
+    literal::{text, value_of},
+};
+use crate::{
+    analysis::references::{list, unnamed},
+    function,
+};
 
 /// A call of a generator as it is written.
 pub struct Generator {
-    /// `explode`, `posexplode` or `inline`.
+    /// `explode`, `posexplode`, `inline`, `stack` or `json_tuple`.
     name: &'static str,
-    argument: ast::Expr,
+    arguments: Vec<ast::Expr>,
     /// `…_outer`: an empty or NULL array gives one row of NULLs.
+    pub keeps_empty: bool,
+    pub span: Span,
+}
+
+/// A generator with a value.
+pub struct Source {
+    /// `explode`, `posexplode` or `inline`.
+    pub name: &'static str,
+    pub argument: Typed,
+    /// An empty or NULL array gives one row of NULLs.
     pub keeps_empty: bool,
     pub span: Span,
 }
@@ -49,16 +65,21 @@ impl Planner<'_> {
     fn generator(&self, name: &ast::ObjectName, args: &[ast::FunctionArg]) -> Planned<Option<Generator>> {
         let [ast::ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return Ok(None) };
         let Some(known) = function::generator(&ident.value) else { return Ok(None) };
-        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] = args else {
-            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("{known} takes one argument"), ident.span);
-        };
         let keeps_empty = known.ends_with("_outer");
         let name = match known.trim_end_matches("_outer") {
             "posexplode" => "posexplode",
             "inline" => "inline",
+            "stack" => "stack",
+            "json_tuple" => "json_tuple",
             _ => "explode",
         };
-        Ok(Some(Generator { name, argument: argument.clone(), keeps_empty, span: ident.span }))
+        let arguments: Vec<ast::Expr> = args.iter().filter_map(unnamed).cloned().collect();
+        let takes_one = !matches!(name, "stack" | "json_tuple");
+        if arguments.len() != args.len() || arguments.is_empty() || (arguments.len() == 1) != takes_one {
+            let wanted = if takes_one { "one argument" } else { "two arguments or more" };
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("{known} takes {wanted}"), ident.span);
+        }
+        Ok(Some(Generator { name, arguments, keeps_empty, span: ident.span }))
     }
 
     /// LATERAL VIEW.
@@ -103,13 +124,23 @@ impl Planner<'_> {
         outer: Option<&Scope<'_>>,
     ) -> Planned<Relation> {
         let span = generator.span;
-        let argument = {
-            let scope = Scope::new(&left.columns, outer);
-            self.expr(&generator.argument, &scope)?
+        let scope = Scope::new(&left.columns, outer);
+        let mut arguments: Vec<Typed> = generator.arguments.iter().map(|argument| self.expr(argument, &scope)).collect::<Planned<_>>()?;
+        let first = arguments.remove(0);
+        let (name, argument) = match generator.name {
+            "stack" => ("inline", self.stacked(&first, arguments, span)?),
+            "json_tuple" => ("inline", self.json_fields(&first, arguments, span)?),
+            name => (name, first),
         };
-        let (array, fields) = self.array_to_unnest(generator, argument)?;
+        self.generate_from(left, Source { name, argument, keeps_empty, span }, names)
+    }
+
+    /// The same of an array, map or array of structs that is known.
+    pub fn generate_from(&mut self, left: Relation, source: Source, names: &[String]) -> Planned<Relation> {
+        let Source { name: generator, argument, keeps_empty, span } = source;
+        let (array, fields) = self.array_to_unnest(generator, argument, span)?;
         if !names.is_empty() && names.len() != fields.len() {
-            let message = format!("{} gives {} columns, but {} names are given", generator.name, fields.len(), names.len());
+            let message = format!("{generator} gives {} columns, but {} names are given", fields.len(), names.len());
             return self.error("UDTF_ALIAS_NUMBER_MISMATCH", message, span);
         }
         let number = self.next_number();
@@ -144,11 +175,10 @@ impl Planner<'_> {
 
     /// The array to unnest, and for each output column the field of its elements (none: the element itself) and Spark's name.
     #[expect(clippy::type_complexity, reason = "a private pair of which each half is named in the text above")]
-    fn array_to_unnest(&self, generator: &Generator, argument: Typed) -> Planned<(Typed, Vec<(Option<String>, String)>)> {
-        let span = generator.span;
+    fn array_to_unnest(&self, generator: &str, argument: Typed, span: Span) -> Planned<(Typed, Vec<(Option<String>, String)>)> {
         let own = |name: &str| (Some(name.to_string()), name.to_string());
         let pair = vec![own("key"), own("value")];
-        match (generator.name, argument.data_type.clone()) {
+        match (generator, argument.data_type.clone()) {
             ("explode", DataType::List(_)) => Ok((argument, vec![(None, "col".to_string())])),
             ("explode", DataType::Map(..)) => Ok((self.stub("map_entries", vec![argument], span)?, pair)),
             ("posexplode", DataType::List(_)) => Ok((self.stub("$with_position", vec![argument], span)?, vec![own("pos"), own("col")])),
@@ -166,5 +196,47 @@ impl Planner<'_> {
                 self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span)
             }
         }
+    }
+    /// `stack(n, a, b, …)`: n rows of the values in their order, the last one filled up with NULLs.
+    fn stacked(&self, count: &Typed, values: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let rows = match value_of(&count.expr) {
+            Some(ScalarValue::Int32(Some(rows))) => usize::try_from(*rows).unwrap_or_default(),
+            _ => 0,
+        };
+        if rows == 0 {
+            return self.error("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "the first argument of stack is a number of rows above 0", span);
+        }
+        if rows > values.len() {
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("stack of {rows} rows has {} values", values.len()), span);
+        }
+        let width = values.len().div_ceil(rows);
+        let mut columns: Vec<Vec<Typed>> = Vec::with_capacity(width);
+        for place in 0..width {
+            let column: Vec<Typed> = values.iter().skip(place).step_by(width).cloned().collect();
+            let common = self.common(column.iter().map(|value| value.data_type.clone()).collect::<Vec<_>>(), "a column of stack", span)?;
+            let null = || Typed::new(Expr::Literal(ScalarValue::Null, None), DataType::Null);
+            let filled = column.into_iter().chain(std::iter::repeat_with(null)).take(rows);
+            columns.push(filled.map(|value| self.cast(value, &common)).collect());
+        }
+        let mut structs = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let fields = columns.iter().enumerate().flat_map(|(place, column)| [text(format!("col{place}")), column[row].clone()]);
+            structs.push(self.stub("named_struct", fields.collect(), span)?);
+        }
+        self.stub("array", structs, span)
+    }
+
+    /// `json_tuple(json, 'a', 'b')`: one row of the fields as text.
+    fn json_fields(&self, json: &Typed, names: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let mut fields = Vec::with_capacity(names.len() * 2);
+        for (place, name) in names.into_iter().enumerate() {
+            let Some(ScalarValue::Utf8(Some(name))) = value_of(&name.expr) else {
+                return self.error("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "the fields of json_tuple are text literals", span);
+            };
+            fields.push(text(format!("c{place}")));
+            fields.push(self.stub("$json_path", vec![json.clone(), text(format!("$['{name}']"))], span)?);
+        }
+        let row = self.stub("named_struct", fields, span)?;
+        self.stub("array", vec![row], span)
     }
 }

@@ -5,12 +5,17 @@ mod deduplicate;
 mod expr;
 mod generate;
 mod grouping;
+mod grouping_sets;
+mod lateral;
 mod literal;
 mod name;
+mod named_window;
 mod operator;
+mod pivot;
 mod relation;
 mod scope;
 mod select;
+mod sliding;
 mod syntax;
 
 use std::{
@@ -30,6 +35,7 @@ use sqlparser::{
 
 pub(crate) use literal::parse_interval;
 pub(super) use scope::{Column, Scope};
+use sliding::TimeWindow;
 
 use super::{AnalysedQuery, Parameters, Relations, SqlSettings, ddl, streaming};
 use crate::{
@@ -62,6 +68,17 @@ pub(super) struct Relation {
     pub columns: Vec<Column>,
 }
 
+/// What holds within one SELECT, but not in subqueries of it.
+#[derive(Default)]
+struct Local {
+    /// Windows that the WINDOW clause names, in lower case.
+    named_windows: HashMap<String, ast::WindowSpec>,
+    /// Arguments and type of each `grouping(…)`.
+    groupings: Vec<(Vec<Expr>, DataType)>,
+    /// Sliding windows of GROUP BY, with the column that holds each.
+    sliding: Vec<(TimeWindow, Typed)>,
+}
+
 /// Plans one query; lives as long as that takes.
 pub(super) struct Planner<'a> {
     pub file: Arc<str>,
@@ -77,6 +94,8 @@ pub(super) struct Planner<'a> {
     pub violations: Vec<Diagnostic>,
     /// Errors of select items that did not stop the planning of the others.
     pub errors: Vec<Diagnostic>,
+    /// What the present SELECT has named and computed.
+    local: Local,
     /// Names of relations in the plans, in lower case; each is given once.
     aliases: HashSet<String>,
     counter: usize,
@@ -146,6 +165,7 @@ impl<'a> Planner<'a> {
             lints: Vec::new(),
             violations: Vec::new(),
             errors: Vec::new(),
+            local: Local::default(),
             aliases: HashSet::new(),
             counter: 0,
             depth: 0,

@@ -12,7 +12,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{Column, Planned, Planner, Relation, Scope, Typed, start_of};
+use super::{Column, Planned, Planner, Relation, Scope, Typed, lateral::Lateral, start_of};
 use crate::{
     analysis::{
         FoundRelation, ReferenceKind, RelationReference,
@@ -45,7 +45,7 @@ impl Planner<'_> {
         // `a, b RIGHT JOIN c` joins b and c first. Without such joins the order makes no difference, and LATERAL sees all before it.
         let before = if keeps_right { left.take() } else { None };
         let mut relation = match left {
-            None => self.factor(&table.relation, None, outer)?,
+            None => self.factor(&table.relation, outer)?,
             Some(left) => self.joined(left, &table.relation, &JoinOperator::CrossJoin(JoinConstraint::None), outer)?,
         };
         for join in &table.joins {
@@ -72,11 +72,15 @@ impl Planner<'_> {
             };
             return self.generate_relation(left, &generator, alias.as_ref(), keep_empty, outer);
         }
-        let right = self.factor(factor, Some(&left), outer)?;
+        if let TableFactor::Derived { lateral: true, subquery, alias, .. } = factor {
+            let lateral = Lateral { subquery, alias: alias.as_ref(), join: (join_type, constraint), span };
+            return self.lateral(left, &lateral, outer);
+        }
+        let right = self.factor(factor, outer)?;
         self.join(left, right, (join_type, constraint), span, outer)
     }
 
-    fn join(
+    pub fn join(
         &mut self,
         left: Relation,
         right: Relation,
@@ -85,7 +89,9 @@ impl Planner<'_> {
         outer: Option<&Scope<'_>>,
     ) -> Planned<Relation> {
         self.check_stream_join(&left, &right, join_type, span);
-        let mut columns: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
+        let columns: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
+        let left_count = left.columns.len();
+        let mut shared: Vec<(usize, usize)> = Vec::new();
         let on = match constraint {
             JoinConstraint::None => None,
             JoinConstraint::On(expr) => {
@@ -98,64 +104,98 @@ impl Planner<'_> {
                     .iter()
                     .map(|name| name.0.last().map_or_else(String::new, |part| part.to_string().trim_matches('`').to_string()))
                     .collect();
-                Some(self.using(&names, &mut columns, left.columns.len(), join_type, span)?)
+                shared = self.shared(&names, &columns, left_count, span)?;
+                Some(self.equal(&shared, &columns, span)?)
             }
             JoinConstraint::Natural => {
                 let common =
                     |column: &&Column| right.columns.iter().any(|other| !other.hidden && other.name.eq_ignore_ascii_case(&column.name));
                 let names: Vec<String> =
                     left.columns.iter().filter(|c| !c.hidden).filter(common).map(|column| column.name.clone()).collect();
-                Some(self.using(&names, &mut columns, left.columns.len(), join_type, span)?)
+                shared = self.shared(&names, &columns, left_count, span)?;
+                Some(self.equal(&shared, &columns, span)?)
             }
         };
-        let left_count = left.columns.len();
         let builder = LogicalPlanBuilder::from(left.plan);
         let plan = match (on, join_type) {
             (None, JoinType::Inner) => builder.cross_join(right.plan),
             (on, join_type) => builder.join_on(right.plan, join_type, [on.unwrap_or_else(|| lit(true))]),
         };
         let plan = self.built(plan.and_then(LogicalPlanBuilder::build), span)?;
-        match join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti => columns.truncate(left_count),
-            JoinType::RightSemi | JoinType::RightAnti => columns = columns.split_off(left_count),
-            _ => {}
-        }
-        Ok(Relation { plan, columns })
+        let relation = self.with_shared(Relation { plan, columns }, &shared, join_type, span)?;
+        Ok(match join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti => side_of(relation, |index| index < left_count),
+            JoinType::RightSemi | JoinType::RightAnti => side_of(relation, |index| index >= left_count),
+            _ => relation,
+        })
     }
 
-    /// Equality of the columns of USING; of each pair only one stays visible, first in the output.
-    fn using(
-        &mut self,
-        names: &[String],
-        columns: &mut [Column],
-        left_count: usize,
-        join_type: JoinType,
-        span: Span,
-    ) -> Planned<datafusion_expr::Expr> {
-        if join_type == JoinType::Full {
-            return self.unsupported("FULL JOIN with USING; write ON", span);
-        }
-        let mut condition: Option<datafusion_expr::Expr> = None;
+    /// Where the columns that USING names stand among those of the left and of the right side.
+    fn shared(&self, names: &[String], columns: &[Column], left_count: usize, span: Span) -> Planned<Vec<(usize, usize)>> {
+        let mut shared = Vec::with_capacity(names.len());
         for name in names {
-            let find = |columns: &[Column], range: std::ops::Range<usize>| {
-                range.into_iter().find(|index| !columns[*index].hidden && columns[*index].name.eq_ignore_ascii_case(name))
+            let find = |mut range: std::ops::Range<usize>| {
+                range.find(|index| !columns[*index].hidden && columns[*index].name.eq_ignore_ascii_case(name))
             };
-            let (Some(left), Some(right)) = (find(columns, 0..left_count), find(columns, left_count..columns.len())) else {
+            let (Some(left), Some(right)) = (find(0..left_count), find(left_count..columns.len())) else {
                 return self.error(
                     "UNRESOLVED_USING_COLUMN_FOR_JOIN",
                     format!("column {name} of USING must be on both sides of the join"),
                     span,
                 );
             };
-            let equal = self.compare(columns[left].typed(), &ast::BinaryOperator::Eq, columns[right].typed(), span)?;
+            shared.push((left, right));
+        }
+        Ok(shared)
+    }
+
+    /// Equality of the columns of USING.
+    fn equal(&self, shared: &[(usize, usize)], columns: &[Column], span: Span) -> Planned<datafusion_expr::Expr> {
+        let mut condition: Option<datafusion_expr::Expr> = None;
+        for (left, right) in shared {
+            let equal = self.compare(columns[*left].typed(), &ast::BinaryOperator::Eq, columns[*right].typed(), span)?;
             condition = Some(match condition {
                 None => equal.expr,
                 Some(before) => before.and(equal.expr),
             });
-            let shadowed = if matches!(join_type, JoinType::Right | JoinType::RightSemi | JoinType::RightAnti) { left } else { right };
-            columns[shadowed].hidden = true;
         }
         Ok(condition.unwrap_or_else(|| lit(true)))
+    }
+
+    /// Of each pair of columns of USING only one is visible, before all others: that of the side whose rows are kept, of a FULL JOIN the one
+    /// that is not NULL. Its two sides can still be named with their tables.
+    fn with_shared(&mut self, relation: Relation, shared: &[(usize, usize)], join_type: JoinType, span: Span) -> Planned<Relation> {
+        let Relation { mut plan, mut columns } = relation;
+        let mut computed = Vec::new();
+        let mut first: Vec<Column> = Vec::new();
+        for (left, right) in shared {
+            match join_type {
+                JoinType::Full => {
+                    let value = self.stub("coalesce", vec![columns[*left].typed(), columns[*right].typed()], span)?;
+                    let name = format!("__using#{}", self.next_number());
+                    computed.push(value.expr.alias(&name));
+                    first.push(Column::output(&columns[*left].name, &name, value.data_type));
+                    columns[*left].hidden = true;
+                    columns[*right].hidden = true;
+                }
+                // These have the columns of one side only.
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi | JoinType::RightAnti => {}
+                JoinType::Right => columns[*left].hidden = true,
+                _ => columns[*right].hidden = true,
+            }
+        }
+        if !computed.is_empty() {
+            let exprs: Vec<_> = columns.iter().map(Column::expr).chain(computed).collect();
+            plan = self.built(LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build), span)?;
+        }
+        if !matches!(join_type, JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi | JoinType::RightAnti) {
+            let kept = |(left, right): &(usize, usize)| if join_type == JoinType::Right { *right } else { *left };
+            let leading: Vec<usize> = if join_type == JoinType::Full { Vec::new() } else { shared.iter().map(kept).collect() };
+            first.extend(leading.iter().map(|index| columns[*index].clone()));
+            let others = columns.iter().enumerate().filter(|(index, _)| !leading.contains(index)).map(|(_, column)| column.clone());
+            columns = first.into_iter().chain(others).collect();
+        }
+        Ok(Relation { plan, columns })
     }
 
     /// Stream with stream is for a later release; with a static side, the stream must be the side whose rows are kept.
@@ -176,8 +216,8 @@ impl Planner<'_> {
         self.violations.push(refused.at(&origin));
     }
 
-    /// A relation of FROM that is no generator. `left` is what LATERAL could see.
-    fn factor(&mut self, factor: &TableFactor, left: Option<&Relation>, outer: Option<&Scope<'_>>) -> Planned<Relation> {
+    /// A relation of FROM that sees none of those before it.
+    pub fn factor(&mut self, factor: &TableFactor, outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let span = factor_span(factor);
         if let Some(ignored) = not_read(factor) {
             return self.unsupported(ignored, span);
@@ -190,7 +230,6 @@ impl Planner<'_> {
             };
         }
         match factor {
-            TableFactor::Derived { lateral: true, .. } if left.is_some() => self.unsupported("LATERAL with a subquery", span),
             TableFactor::Derived { subquery, alias, .. } => {
                 let relation = self.query(subquery, outer)?;
                 match alias {
@@ -205,7 +244,8 @@ impl Planner<'_> {
                     None => Ok(relation),
                 }
             }
-            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => self.unsupported("PIVOT", span),
+            TableFactor::Pivot { .. } => self.pivot(factor, outer),
+            TableFactor::Unpivot { .. } => self.unpivot(factor, outer),
             other => match self.generator_of(other)? {
                 Some((generator, alias, is_outer)) => {
                     let one = self.from(&[], None)?;
@@ -354,7 +394,9 @@ pub fn alias_of(factor: &TableFactor) -> Option<&ast::TableAlias> {
         TableFactor::Table { alias, .. }
         | TableFactor::Function { alias, .. }
         | TableFactor::TableFunction { alias, .. }
-        | TableFactor::Derived { alias, .. } => alias.as_ref(),
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::Pivot { alias, .. }
+        | TableFactor::Unpivot { alias, .. } => alias.as_ref(),
         _ => None,
     }
 }
@@ -377,7 +419,13 @@ fn keeps_left_only(operator: &JoinOperator) -> bool {
     join_kind(operator).is_some_and(|(kind, _)| matches!(kind, JoinType::Inner | JoinType::Left))
 }
 
-fn always_true(constraint: &JoinConstraint) -> bool {
+/// The columns of one side of a semi join.
+fn side_of(relation: Relation, keeps: impl Fn(usize) -> bool) -> Relation {
+    let columns = relation.columns.into_iter().enumerate().filter(|(index, _)| keeps(*index)).map(|(_, column)| column).collect();
+    Relation { plan: relation.plan, columns }
+}
+
+pub fn always_true(constraint: &JoinConstraint) -> bool {
     match constraint {
         JoinConstraint::On(ast::Expr::Value(value)) => matches!(value.value, ast::Value::Boolean(true)),
         JoinConstraint::None => true,

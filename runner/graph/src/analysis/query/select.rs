@@ -16,6 +16,7 @@ use super::{
     call::sort_expr,
     deduplicate::{DistinctKeys, Place, is_within_watermark},
     grouping::has_aggregate,
+    grouping_sets::Groups,
     name::{is_named, spark_name},
     scope::{Resolved, Role},
     start_of,
@@ -24,10 +25,10 @@ use crate::{analysis::streaming, function, origin::Diagnostic};
 
 /// One output column of a SELECT.
 #[derive(Clone, Debug)]
-struct Item {
-    name: String,
-    value: Typed,
-    path: Vec<String>,
+pub struct Item {
+    pub name: String,
+    pub value: Typed,
+    pub path: Vec<String>,
 }
 
 /// Index of the select item that is a generator, and its columns.
@@ -36,7 +37,7 @@ type Generated = (usize, Vec<Column>);
 /// What comes after the items, planned in the same scope.
 #[derive(Default)]
 struct Rest {
-    groups: Vec<Typed>,
+    groups: Groups,
     is_grouped: bool,
     having: Option<Typed>,
     qualify: Option<Typed>,
@@ -47,8 +48,16 @@ struct Rest {
 
 impl Planner<'_> {
     pub fn select(&mut self, select: &ast::Select, order_by: Option<&ast::OrderBy>, outer: Option<&Scope<'_>>) -> Planned<Relation> {
+        let around = std::mem::take(&mut self.local);
+        let planned = self.select_alone(select, order_by, outer);
+        self.local = around;
+        planned
+    }
+
+    fn select_alone(&mut self, select: &ast::Select, order_by: Option<&ast::OrderBy>, outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let span = select.select_token.0.span;
         self.refuse_select_clauses(select, span)?;
+        self.name_windows(&select.named_window)?;
         let mut relation = self.from(&select.from, outer)?;
         for view in &select.lateral_views {
             relation = self.lateral_view(relation, view, outer)?;
@@ -61,6 +70,7 @@ impl Planner<'_> {
             relation.plan = self.built(plan, start_of(selection))?;
         }
         let (relation, generated) = self.select_generator(relation, &select.projection, outer)?;
+        let relation = self.slide(relation, &select.group_by, outer)?;
         let windows = self.group_windows(&select.group_by, &relation, outer)?;
         let items = self.items(&select.projection, &relation, (windows, generated), outer)?;
         let rest = self.rest(select, order_by, &relation, &items, outer)?;
@@ -77,7 +87,6 @@ impl Planner<'_> {
             (!select.cluster_by.is_empty(), "CLUSTER BY in a query"),
             (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
             (!select.sort_by.is_empty(), "SORT BY"),
-            (!select.named_window.is_empty(), "WINDOW"),
             (select.value_table_mode.is_some(), "SELECT AS STRUCT"),
             (select.exclude.is_some(), "EXCLUDE; write * EXCEPT (…)"),
             (matches!(select.flavor, ast::SelectFlavor::FromFirstNoSelect), "FROM without SELECT"),
@@ -123,6 +132,21 @@ impl Planner<'_> {
         }
         let columns = relation.columns[known..].to_vec();
         Ok((relation, Some((index, columns))))
+    }
+
+    /// Items over the rows of a relation, as those of a subquery without FROM.
+    pub fn row_items(
+        &mut self,
+        projection: &[SelectItem],
+        relation: Relation,
+        outer: Option<&Scope<'_>>,
+    ) -> Planned<(Relation, Vec<Item>)> {
+        let (relation, generated) = self.select_generator(relation, projection, outer)?;
+        let items = self.items(projection, &relation, (Vec::new(), generated), outer)?;
+        match items.iter().position(|item| has_aggregate(&item.value.expr)) {
+            Some(_) => self.unsupported("an aggregate in a LATERAL subquery without FROM", Span::empty()),
+            None => Ok((relation, items)),
+        }
     }
 
     /// `window(…)` of GROUP BY, which items may call `window`.
@@ -218,7 +242,7 @@ impl Planner<'_> {
     }
 
     /// `t.*` of a relation, or `s.*` of a struct.
-    fn qualified_wildcard(&mut self, kind: &SelectItemQualifiedWildcardKind, scope: &Scope<'_>, span: Span) -> Planned<Vec<Item>> {
+    pub fn qualified_wildcard(&mut self, kind: &SelectItemQualifiedWildcardKind, scope: &Scope<'_>, span: Span) -> Planned<Vec<Item>> {
         let (value, parts) = match kind {
             SelectItemQualifiedWildcardKind::ObjectName(name) => {
                 let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.clone()).collect();
@@ -242,7 +266,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    fn except(&self, mut columns: Vec<Item>, options: &ast::WildcardAdditionalOptions) -> Planned<Vec<Item>> {
+    pub fn except(&self, mut columns: Vec<Item>, options: &ast::WildcardAdditionalOptions) -> Planned<Vec<Item>> {
         let span = options.wildcard_token.0.span;
         if options.opt_ilike.is_some() || options.opt_replace.is_some() || options.opt_rename.is_some() || options.opt_exclude.is_some() {
             return self.unsupported("an option of * other than EXCEPT", span);
@@ -285,7 +309,7 @@ impl Planner<'_> {
             let keys = exprs.iter().filter(|expr| !is_within_watermark(expr));
             rest.distinct_on = keys.map(|expr| self.key(expr, items, &scope)).collect::<Planned<_>>()?;
         }
-        for item in self.order_items(order_by)? {
+        for item in order_items(order_by, items.len()) {
             let key = self.key(&item.expr, items, &scope)?;
             rest.order.push((key, item));
         }
@@ -299,16 +323,8 @@ impl Planner<'_> {
         Ok(rest)
     }
 
-    fn order_items(&self, order_by: Option<&ast::OrderBy>) -> Planned<Vec<ast::OrderByExpr>> {
-        match order_by.map(|order_by| &order_by.kind) {
-            None => Ok(Vec::new()),
-            Some(ast::OrderByKind::Expressions(items)) => Ok(items.clone()),
-            Some(ast::OrderByKind::All(_)) => self.unsupported("ORDER BY ALL", order_by.map_or(Span::empty(), Spanned::span)),
-        }
-    }
-
     /// A key of ORDER BY, DISTINCT ON or GROUP BY: the number of an item, its name, or an expression.
-    fn key(&mut self, expr: &ast::Expr, items: &[Item], scope: &Scope<'_>) -> Planned<Typed> {
+    pub fn key(&mut self, expr: &ast::Expr, items: &[Item], scope: &Scope<'_>) -> Planned<Typed> {
         match expr {
             ast::Expr::Value(value) if matches!(value.value, ast::Value::Number(..)) => {
                 let position = value.value.to_string().parse::<usize>().ok().and_then(|number| items.get(number.checked_sub(1)?));
@@ -325,37 +341,6 @@ impl Planner<'_> {
         }
     }
 
-    fn groups(&mut self, group_by: &GroupByExpr, relation: &Relation, items: &[Item], outer: Option<&Scope<'_>>) -> Planned<Vec<Typed>> {
-        let (exprs, modifiers) = match group_by {
-            GroupByExpr::All(modifiers) => (None, modifiers),
-            GroupByExpr::Expressions(exprs, modifiers) => (Some(exprs), modifiers),
-        };
-        if !modifiers.is_empty() {
-            return self.unsupported("GROUP BY … WITH", group_by.span());
-        }
-        let Some(exprs) = exprs else {
-            return Ok(items.iter().filter(|item| !has_aggregate(&item.value.expr)).map(|item| item.value.clone()).collect());
-        };
-        let named = items.iter().map(|item| (item.name.clone(), item.value.clone())).collect();
-        let scope = Scope { named, ..Scope::new(&relation.columns, outer) };
-        let mut groups = Vec::new();
-        for expr in exprs {
-            let span = start_of(expr);
-            let group = match expr {
-                ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_) => {
-                    return self.unsupported("GROUPING SETS, CUBE and ROLLUP", span);
-                }
-                ast::Expr::Value(_) => self.key(expr, items, &scope)?,
-                _ => self.expr(expr, &scope)?,
-            };
-            if has_aggregate(&group.expr) {
-                return self.error("GROUP_BY_AGGREGATE", format!("{expr} is an aggregate; rows cannot be grouped by it"), span);
-            }
-            groups.push(group);
-        }
-        Ok(groups)
-    }
-
     /// Puts the parts on top of FROM and WHERE.
     fn assemble(
         &mut self,
@@ -367,12 +352,7 @@ impl Planner<'_> {
     ) -> Planned<Relation> {
         let span = select.select_token.0.span;
         if rest.is_grouped {
-            if streaming::is_streaming(&plan) {
-                let text = "streaming aggregation without watermark; use a materialized view";
-                let at = if rest.groups.is_empty() { span } else { select.group_by.span() };
-                let error = Diagnostic::error("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION", text).at(&self.origin(at));
-                self.violations.push(error);
-            }
+            self.refuse_aggregation(&plan, if rest.groups.exprs.is_empty() { span } else { select.group_by.span() });
             let groups = std::mem::take(&mut rest.groups);
             let mut exprs = all_exprs(&mut items, &mut rest);
             plan = self.group(plan, &groups, &mut exprs, span)?;
@@ -417,6 +397,15 @@ impl Planner<'_> {
         }
     }
 
+    /// Notes an aggregation of a stream.
+    pub fn refuse_aggregation(&mut self, plan: &LogicalPlan, span: Span) {
+        if streaming::is_streaming(plan) {
+            let text = "streaming aggregation without watermark; use a materialized view";
+            let error = Diagnostic::error("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION", text).at(&self.origin(span));
+            self.violations.push(error);
+        }
+    }
+
     fn sorted(&self, plan: LogicalPlan, keys: Vec<SortExpr>, span: Span) -> Planned<LogicalPlan> {
         if keys.is_empty() {
             return Ok(plan);
@@ -424,7 +413,7 @@ impl Planner<'_> {
         self.built(LogicalPlanBuilder::from(plan).sort(keys).and_then(LogicalPlanBuilder::build), span)
     }
 
-    fn project(&self, plan: LogicalPlan, items: Vec<Item>, span: Span) -> Planned<Relation> {
+    pub fn project(&self, plan: LogicalPlan, items: Vec<Item>, span: Span) -> Planned<Relation> {
         let mut columns: Vec<Column> = Vec::with_capacity(items.len());
         let mut exprs = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -484,7 +473,7 @@ impl Planner<'_> {
         self.refuse_on_stream(&relation.plan, "ORDER BY", order_by.span());
         let items: Vec<Item> = relation.columns.iter().map(plain_item).collect();
         let mut keys = Vec::new();
-        for item in self.order_items(Some(order_by))? {
+        for item in order_items(Some(order_by), items.len()) {
             let scope = Scope::new(&relation.columns, None);
             let key = self.key(&item.expr, &items, &scope)?;
             keys.push(sort_expr(key.expr, &item));
@@ -493,7 +482,20 @@ impl Planner<'_> {
     }
 }
 
-fn plain_item(column: &Column) -> Item {
+/// The items of ORDER BY; `ALL` is the number of each of the `count` output columns.
+fn order_items(order_by: Option<&ast::OrderBy>, count: usize) -> Vec<ast::OrderByExpr> {
+    let Some(order_by) = order_by else { return Vec::new() };
+    match &order_by.kind {
+        ast::OrderByKind::Expressions(items) => items.clone(),
+        ast::OrderByKind::All(options) => {
+            let number = |position: usize| ast::Expr::Value(ast::Value::Number(position.to_string(), false).with_span(order_by.span()));
+            let item = |position| ast::OrderByExpr { expr: number(position), options: options.clone(), with_fill: None };
+            (1..=count).map(item).collect()
+        }
+    }
+}
+
+pub fn plain_item(column: &Column) -> Item {
     let path = column.qualifier.last().cloned().into_iter().chain([column.name.clone()]).collect();
     Item { name: column.name.clone(), value: column.typed(), path }
 }

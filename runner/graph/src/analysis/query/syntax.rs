@@ -32,10 +32,7 @@ const UNITS: &[(&str, &str)] = &[
 impl Planner<'_> {
     pub fn syntax_call(&mut self, name: &str, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
         match name {
-            "struct" => {
-                let exprs: Vec<ast::Expr> = args.iter().filter_map(expr_of).cloned().collect();
-                return self.structure(&exprs, scope, span);
-            }
+            "struct" => return self.structure_of(args, scope, span),
             "timestampdiff" | "timestampadd" => return self.unit_call(name, args, scope, span),
             "datediff" | "date_diff" if args.len() == 3 => return self.unit_call("timestampdiff", args, scope, span),
             "dateadd" if args.len() == 3 => return self.unit_call("timestampadd", args, scope, span),
@@ -96,17 +93,30 @@ impl Planner<'_> {
 
     /// `struct(a, b AS c, …)`: fields named by alias or column, otherwise `col1`, `col2` …
     pub fn structure(&mut self, values: &[ast::Expr], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
-        let mut arguments = Vec::with_capacity(values.len() * 2);
-        for (index, value) in values.iter().enumerate() {
+        let values: Vec<FunctionArg> = values.iter().map(|value| FunctionArg::Unnamed(value.clone().into())).collect();
+        self.structure_of(&values, scope, span)
+    }
+
+    fn structure_of(&mut self, values: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let mut fields: Vec<(String, Typed)> = Vec::with_capacity(values.len());
+        for value in values {
+            let value = match value {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => value,
+                FunctionArg::Unnamed(star) => {
+                    fields.extend(self.star(star, scope, span)?.into_iter().map(|item| (item.name, item.value)));
+                    continue;
+                }
+                other => return self.unsupported(&format!("the argument {other}"), span),
+            };
             let name = match value {
                 ast::Expr::Named { name, .. } => name.value.clone(),
                 ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::CompoundFieldAccess { .. } => spark_name(value),
-                _ => format!("col{}", index + 1),
+                _ => format!("col{}", fields.len() + 1),
             };
             let inner = if let ast::Expr::Named { expr, .. } = value { expr } else { value };
-            arguments.push(text(name));
-            arguments.push(self.expr(inner, scope)?);
+            fields.push((name, self.expr(inner, scope)?));
         }
+        let arguments = fields.into_iter().flat_map(|(name, value)| [text(name), value]).collect();
         self.stub("named_struct", arguments, span)
     }
 

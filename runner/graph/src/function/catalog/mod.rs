@@ -42,6 +42,13 @@ pub static GENERATORS: &[WrittenFunction] = &[
     written("posexplode_outer", "ARRAY or MAP", "pos, and the columns of explode", "As explode_outer, with the position from 0."),
     written("inline", "ARRAY<STRUCT>", "the fields of the struct", "One row per element, one column per field."),
     written("inline_outer", "ARRAY<STRUCT>", "the fields of the struct", "As inline; one row of NULLs for NULL or an empty array."),
+    written("json_tuple", "STRING, STRING literal, …", "c0, c1 …", "One row with the named fields of a JSON object as text."),
+    written(
+        "stack",
+        "INT literal, T, …",
+        "col0, col1 …",
+        "As many rows as the first argument says, filled with the values in their order.",
+    ),
 ];
 
 /// Functions that planning writes as other expressions; nothing in the runner implements them.
@@ -64,6 +71,8 @@ pub static SYNTAX: &[WrittenFunction] = &[
     written("decimal", "any", "DECIMAL(10,0)", "CAST(x AS DECIMAL)."),
     written("double", "any", "DOUBLE", "CAST(x AS DOUBLE)."),
     written("float", "any", "FLOAT", "CAST(x AS FLOAT)."),
+    written("grouping", "expression of GROUP BY", "TINYINT", "1 in a row that ROLLUP, CUBE or GROUPING SETS does not group by it, else 0."),
+    written("grouping_id", "expressions of GROUP BY", "BIGINT", "grouping of each as the bits of a number; without arguments of all."),
     written("if", "BOOLEAN, T, T", "T", "The second if the first is true, else the third."),
     written("iff", "BOOLEAN, T, T", "T", "As if."),
     written("int", "any", "INT", "CAST(x AS INT)."),
@@ -140,25 +149,10 @@ pub static REFUSED: &[RefusedFunctions] = &[
     RefusedFunctions { reason: "it calls a service that Floe does not have", names: &["predict", "vector_search"] },
     RefusedFunctions {
         reason: "this format inside a column is not there yet; JSON is (from_json, to_json, x:path)",
-        names: &[
-            "from_avro",
-            "from_csv",
-            "from_protobuf",
-            "from_xml",
-            "json_tuple",
-            "parse_json",
-            "to_avro",
-            "to_csv",
-            "to_xml",
-            "variant_get",
-            "xpath",
-        ],
+        names: &["from_avro", "from_csv", "from_protobuf", "from_xml", "parse_json", "to_avro", "to_csv", "to_xml", "variant_get", "xpath"],
     },
     RefusedFunctions { reason: "the event log is read with floe sql: FROM event_log", names: &["event_log"] },
-    RefusedFunctions {
-        reason: "this form of grouping is not there yet",
-        names: &["cube", "grouping", "grouping_id", "session_window", "window_time"],
-    },
+    RefusedFunctions { reason: "this form of grouping is not there yet", names: &["session_window", "window_time"] },
     RefusedFunctions {
         reason: "not there yet",
         names: &[
@@ -185,7 +179,6 @@ pub static REFUSED: &[RefusedFunctions] = &[
             "printf",
             "sin",
             "skewness",
-            "stack",
             "tan",
         ],
     },

@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE MATERIALIZED VIEW a AS SELECT id FROM orders;
+CREATE MATERIALIZED VIEW A AS SELECT at FROM orders;

@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE FLOW f AS INSERT INTO orderz BY NAME SELECT id FROM STREAM(orders);
+CREATE STREAMING TABLE t AS SELECT id FROM STREAM(orders);

@@ -1,0 +1,5 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE STREAMING TABLE a AS SELECT idd FROM STREAM(orders);
+CREATE MATERIALIZED VIEW b AS SELECT cuont(*) AS n FROM orders GROUP BY nope;
+CREATE VIEW c AS SELECT 1 AS x FORM orders;
+DROP TABLE orders;

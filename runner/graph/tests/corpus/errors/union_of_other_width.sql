@@ -1,0 +1,2 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE MATERIALIZED VIEW m AS SELECT id FROM orders UNION ALL SELECT id, at FROM orders;

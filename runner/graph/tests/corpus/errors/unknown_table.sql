@@ -1,0 +1,4 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE STREAMING TABLE orders_silver AS SELECT id FROM STREAM(orders);
+CREATE STREAMING TABLE t AS SELECT id FROM STREAM(orders_sliver);
+CREATE MATERIALIZED VIEW m AS SELECT * FROM t;

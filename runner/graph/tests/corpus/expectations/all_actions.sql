@@ -1,0 +1,7 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE t (
+  CONSTRAINT known_customer EXPECT (customer IS NOT NULL),
+  CONSTRAINT positive EXPECT (amount > 0) ON VIOLATION DROP ROW,
+  CONSTRAINT has_id EXPECT (id IS NOT NULL) ON VIOLATION FAIL UPDATE,
+  CONSTRAINT recent EXPECT (at >= '2020-01-01') ON VIOLATION QUARANTINE ROW
+) AS SELECT id, customer, amount, at FROM STREAM(orders);

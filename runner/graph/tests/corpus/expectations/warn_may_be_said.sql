@@ -1,0 +1,2 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE t (CONSTRAINT positive EXPECT (amount > 0) ON VIOLATION WARN) AS SELECT id, amount FROM STREAM(orders);

@@ -1,0 +1,9 @@
+-- corpus: table customers(customer STRING, email STRING, country STRING, updated TIMESTAMP, op STRING)
+CREATE OR REFRESH STREAMING LIVE TABLE c;
+APPLY CHANGES INTO LIVE.c
+FROM STREAM(customers)
+KEYS (customer)
+APPLY AS DELETE WHEN op = "delete"
+SEQUENCE BY updated
+COLUMNS * EXCEPT (op)
+STORED AS SCD TYPE 2;

@@ -1,0 +1,1 @@
+CREATE STREAMING LIVE TABLE raw AS SELECT value FROM cloud_files("/in/notes", "text");

@@ -1,0 +1,5 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE raw COMMENT "lower case" TBLPROPERTIES ("quality" = "bronze")
+AS SELECT id, amount FROM STREAM(orders) WHERE amount IS NOT NULL;
+CREATE MATERIALIZED VIEW totals (CONSTRAINT ok EXPECT (n > 0) ON VIOLATION FAIL UPDATE)
+AS SELECT count(*) AS n FROM raw GROUP BY ALL;

@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING LIVE TABLE bronze COMMENT "raw" AS SELECT id, amount FROM STREAM(orders);
+CREATE LIVE TABLE gold AS SELECT sum(amount) AS total FROM LIVE.bronze;

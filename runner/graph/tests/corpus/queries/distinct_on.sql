@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT DISTINCT ON (customer) customer, id, at FROM orders ORDER BY customer, at DESC;

@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT customer, id FROM orders ORDER BY ALL DESC NULLS LAST LIMIT 10 OFFSET 2;

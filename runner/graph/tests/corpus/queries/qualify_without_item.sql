@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT id, customer FROM orders QUALIFY row_number() OVER (PARTITION BY customer ORDER BY at DESC, id) = 1;

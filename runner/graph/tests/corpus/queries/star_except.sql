@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT * EXCEPT (items, at), o.* EXCEPT (id, customer, amount) FROM orders o;

@@ -1,0 +1,6 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT id FROM orders WHERE amount > 1 UNION SELECT id FROM orders WHERE amount < 0
+EXCEPT SELECT id FROM orders WHERE customer IS NULL
+UNION ALL (SELECT id FROM orders INTERSECT SELECT 7)
+MINUS SELECT 8;

@@ -1,0 +1,2 @@
+CREATE OR REFRESH MATERIALIZED VIEW m AS
+SELECT code, name FROM VALUES ('de', 'Germany'), ('fr', 'France') AS t(code, name);

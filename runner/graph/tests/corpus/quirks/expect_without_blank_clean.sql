@@ -1,0 +1,5 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE t (
+  CONSTRAINT a EXPECT (id IS NOT NULL) ON VIOLATION DROP ROW,
+  CONSTRAINT `b b` EXPECT (amount>0)
+) AS SELECT id, amount FROM STREAM(orders);

@@ -1,0 +1,4 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE FUNCTION f(x INT) RETURNS INT RETURN x + 1;
+CREATE SCHEMA s;
+CREATE MATERIALIZED VIEW m AS SELECT id FROM orders;

@@ -1,0 +1,2 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_kafka(bootstrapServers => 'b:9092', subscribe => 'orders');

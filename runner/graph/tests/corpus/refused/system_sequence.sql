@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE STREAMING TABLE t;
+CREATE FLOW f AS AUTO CDC INTO t FROM STREAM(orders) KEYS (id) SYSTEM SEQUENCE BY at;

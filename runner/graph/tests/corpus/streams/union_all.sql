@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE t AS
+SELECT id, 'a' AS part FROM STREAM(orders) WHERE amount < 10 UNION ALL SELECT id, 'b' FROM STREAM(orders) WHERE amount >= 10;

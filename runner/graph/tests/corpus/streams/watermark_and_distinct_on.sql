@@ -1,0 +1,3 @@
+-- corpus: table orders(id BIGINT, customer STRING, amount DECIMAL(10,2), at TIMESTAMP, items ARRAY<STRUCT<sku: STRING, n: INT>>)
+CREATE OR REFRESH STREAMING TABLE t AS
+SELECT DISTINCT ON (id, at) id, at, amount FROM STREAM(orders) WATERMARK at DELAY OF INTERVAL 7 DAYS;
