@@ -125,6 +125,21 @@ fn inner(name: &str) -> Option<(Arc<AggregateUDF>, Input)> {
         "collect_set" => (datafusion_spark::function::aggregate::collect_set(), Input::AsIs),
         "bool_and" => (builtin::bool_and_or::bool_and_udaf(), Input::AsIs),
         "bool_or" => (builtin::bool_and_or::bool_or_udaf(), Input::AsIs),
+        "bit_and" => (builtin::bit_and_or_xor::bit_and_udaf(), Input::AsIs),
+        "bit_or" => (builtin::bit_and_or_xor::bit_or_udaf(), Input::AsIs),
+        "bit_xor" => (builtin::bit_and_or_xor::bit_xor_udaf(), Input::AsIs),
+        "corr" => (builtin::correlation::corr_udaf(), Input::AsIs),
+        "covar_pop" => (builtin::covariance::covar_pop_udaf(), Input::AsIs),
+        "covar_samp" => (builtin::covariance::covar_samp_udaf(), Input::AsIs),
+        "regr_avgx" => (builtin::regr::regr_avgx_udaf(), Input::AsIs),
+        "regr_avgy" => (builtin::regr::regr_avgy_udaf(), Input::AsIs),
+        "regr_count" => (builtin::regr::regr_count_udaf(), Input::AsIs),
+        "regr_intercept" => (builtin::regr::regr_intercept_udaf(), Input::AsIs),
+        "regr_r2" => (builtin::regr::regr_r2_udaf(), Input::AsIs),
+        "regr_slope" => (builtin::regr::regr_slope_udaf(), Input::AsIs),
+        "regr_sxx" => (builtin::regr::regr_sxx_udaf(), Input::AsIs),
+        "regr_sxy" => (builtin::regr::regr_sxy_udaf(), Input::AsIs),
+        "regr_syy" => (builtin::regr::regr_syy_udaf(), Input::AsIs),
         "nth_value" => (builtin::nth_value::nth_value_udaf(), Input::AsIs),
         own => (Arc::new(AggregateUDF::new_from_impl(OwnAggregate::new(own)?)), Input::AsIs),
     })
@@ -232,7 +247,7 @@ impl AggregateUDFImpl for AggregateImplementation {
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
         match self.spec.name {
-            "count" | "count_if" | "approx_count_distinct" => Ok(ScalarValue::Int64(Some(0))),
+            "count" | "count_if" | "approx_count_distinct" | "regr_count" => Ok(ScalarValue::Int64(Some(0))),
             _ => ScalarValue::try_from(data_type),
         }
     }

@@ -34,6 +34,7 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("try_add", |call| binary(call, Operation::Add, OnOverflow::Null)),
     ("try_subtract", |call| binary(call, Operation::Subtract, OnOverflow::Null)),
     ("try_multiply", |call| binary(call, Operation::Multiply, OnOverflow::Null)),
+    ("try_mod", |call| binary(call, Operation::Remainder, OnOverflow::Null)),
     ("try_divide", |call| binary(call, Operation::Divide, OnOverflow::Null)),
 ];
 

@@ -7,15 +7,18 @@ use datafusion::{
         DataFusionError, Result,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction},
+    logical_expr::{
+        AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction,
+    },
 };
-use floe_graph::function::{AggregateStub, FunctionSpec, ScalarStub, SqlSettings, WindowStub};
+use floe_graph::function::{AggregateStub, FunctionSpec, LambdaStub, ScalarStub, SqlSettings, WindowStub};
 
 use super::{
     KERNEL_GROUPS,
     aggregate::AggregateImplementation,
     call::{Kernel, Settings},
     error::FunctionError,
+    lambda::LambdaImplementation,
     scalar::ScalarImplementation,
     temporal::zone::Zone,
     window::WindowImplementation,
@@ -82,6 +85,15 @@ impl Binder {
                     function.fun = bound;
                 }
                 Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
+            }
+            Expr::HigherOrderFunction(mut function) => {
+                let inner: &dyn std::any::Any = function.func.inner().as_ref();
+                let bound = inner.downcast_ref::<LambdaStub>().map(|stub| LambdaImplementation::new(stub.call.clone()));
+                let changed = bound.is_some();
+                if let Some(bound) = bound {
+                    function.func = Arc::new(HigherOrderUDF::new_from_impl(bound));
+                }
+                Ok(Transformed::new_transformed(Expr::HigherOrderFunction(function), changed))
             }
             other => Ok(Transformed::no(other)),
         })

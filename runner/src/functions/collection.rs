@@ -40,6 +40,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("arrays_overlap", arrays_overlap),
     ("array_append", |call| with_value(call, false)),
     ("array_prepend", |call| with_value(call, true)),
+    ("array_insert", array_insert),
+    ("$arrays_zip", arrays_zip),
     ("array_remove", array_remove),
     ("array_compact", |call| select(call, |values, range| Ok(range.filter(|item| values.is_valid(*item)).collect()))),
     ("array_repeat", array_repeat),
@@ -91,7 +93,7 @@ impl Lists {
     }
 
     /// `count`, if a list of so many elements may be made from a number. Such lists are not in the memory pool.
-    fn room_for(&self, count: i128) -> Result<i64> {
+    pub fn room_for(&self, count: i128) -> Result<i64> {
         match i64::try_from(count) {
             Ok(count) if count <= MAX_ELEMENTS && self.items.len() as i64 + count <= MAX_BATCH_ELEMENTS => Ok(count),
             _ => {
@@ -338,6 +340,68 @@ fn with_value(call: &Call<'_>, first: bool) -> Answer {
         if first { lists.push(added.chain(own)) } else { lists.push(own.chain(added)) }
     }
     lists.finish(&values, call.returns)
+}
+
+fn array_insert(call: &Call<'_>) -> Answer {
+    let (array, position) = (call.array(0)?, call.int(1)?);
+    let items = array.as_list::<i32>().values();
+    let values = joined(&[Arc::clone(items), cast(&call.array(2)?, items.data_type())?])?;
+    let ranges = ranges(&array)?;
+    let mut lists = Lists::new(call.rows);
+    for row in 0..call.rows {
+        let (Some(range), Some(position)) = (ranges(row), position.at(row)) else {
+            lists.push_null();
+            continue;
+        };
+        if position == 0 {
+            return Err(FunctionError::new("INVALID_INDEX_OF_ZERO", "array_insert counts from 1 or -1, not from 0").into());
+        }
+        let total = range.len() as i64;
+        let mut kept: Vec<Option<u64>> = range.map(|item| Some(item as u64)).collect();
+        // From the end: -1 is behind the last element.
+        let place = if position > 0 { i64::from(position) - 1 } else { total + i64::from(position) + 1 };
+        let missing = lists.room_for(i128::from((place - total).max(-place).max(0)))? as usize;
+        if place >= 0 {
+            kept.resize(kept.len() + missing, None);
+        } else {
+            kept.splice(0..0, std::iter::repeat_n(None, missing));
+        }
+        kept.insert(place.max(0) as usize, Some((items.len() + row) as u64));
+        lists.push(kept);
+    }
+    lists.finish(&values, call.returns)
+}
+
+/// Names and arrays take turns; each position becomes a struct.
+fn arrays_zip(call: &Call<'_>) -> Answer {
+    let arrays = (0..call.args.len() / 2).map(|index| call.array(index * 2 + 1)).collect::<Result<Vec<_>>>()?;
+    let DataType::List(item) = call.returns else { return Err(unexpected(call.name)) };
+    let DataType::Struct(fields) = item.data_type() else { return Err(unexpected(call.name)) };
+    let all_ranges = arrays.iter().map(|array| if array.data_type().is_null() { Ok(None) } else { ranges(array).map(Some) });
+    let all_ranges = all_ranges.collect::<Result<Vec<_>>>()?;
+    let mut lists = Lists::new(call.rows);
+    let mut places: Vec<Vec<Option<u64>>> = vec![Vec::new(); arrays.len()];
+    let mut count = 0u64;
+    for row in 0..call.rows {
+        let sides: Option<Vec<Range<usize>>> = all_ranges.iter().map(|ranges| ranges.as_ref().and_then(|ranges| ranges(row))).collect();
+        let Some(sides) = sides else {
+            lists.push_null();
+            continue;
+        };
+        let length = sides.iter().map(Range::len).max().unwrap_or(0);
+        for (places, side) in places.iter_mut().zip(&sides) {
+            places.extend((0..length).map(|position| (position < side.len()).then(|| (side.start + position) as u64)));
+        }
+        lists.push((count..count + length as u64).map(Some));
+        count += length as u64;
+    }
+    let columns = arrays.iter().zip(places).zip(fields).map(|((array, places), field)| match array.data_type() {
+        DataType::List(_) => Ok(cast(&gather(array.as_list::<i32>().values(), places)?, field.data_type())?),
+        _ => Ok(datafusion::arrow::array::new_null_array(field.data_type(), places.len())),
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let structs: ArrayRef = Arc::new(StructArray::try_new_with_length(fields.clone(), columns, None, count as usize)?);
+    lists.finish(&structs, call.returns)
 }
 
 fn array_repeat(call: &Call<'_>) -> Answer {

@@ -99,7 +99,7 @@ fn hex(call: &Call<'_>) -> Answer {
     }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let padded: Cow<'_, str> = if text.len() % 2 == 1 { format!("0{text}").into() } else { text.into() };
     let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
     padded.as_bytes().chunks(2).map(|pair| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?)).collect()

@@ -38,17 +38,17 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
 ];
 
 /// Maps that are built as places in an array of keys and one of values.
-struct Maps {
+pub(super) struct Maps {
     keys: Lists,
     values: Vec<Option<u64>>,
 }
 
 impl Maps {
-    fn new(rows: usize) -> Self {
+    pub fn new(rows: usize) -> Self {
         Self { keys: Lists::new(rows), values: Vec::with_capacity(rows) }
     }
 
-    fn push(&mut self, entries: impl IntoIterator<Item = (u64, u64)>) {
+    pub fn push(&mut self, entries: impl IntoIterator<Item = (u64, u64)>) {
         let values = &mut self.values;
         self.keys.push(entries.into_iter().map(|(key, value)| {
             values.push(Some(value));
@@ -56,12 +56,12 @@ impl Maps {
         }));
     }
 
-    fn push_null(&mut self) {
+    pub fn push_null(&mut self) {
         self.keys.push_null();
     }
 
     /// Gathers keys and values; a NULL key and a key that comes twice are errors.
-    fn finish(self, keys: &ArrayRef, values: &ArrayRef, returns: &DataType) -> Answer {
+    pub fn finish(self, keys: &ArrayRef, values: &ArrayRef, returns: &DataType) -> Answer {
         let DataType::Map(entries_field, sorted) = returns else { return Err(unexpected("a function on maps")) };
         let DataType::Struct(fields) = entries_field.data_type() else { return Err(unexpected("a function on maps")) };
         let [key_field, value_field] = fields.as_ref() else { return Err(unexpected("a function on maps")) };

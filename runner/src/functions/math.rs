@@ -54,7 +54,7 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("width_bucket", width_bucket),
 ];
 
-fn unary(call: &Call<'_>, value: impl Fn(f64) -> Option<f64>) -> Answer {
+pub(super) fn unary(call: &Call<'_>, value: impl Fn(f64) -> Option<f64>) -> Answer {
     let given = call.double(0)?;
     call.doubles(|row| value(given.at(row)?))
 }

@@ -9,19 +9,25 @@ mod bind;
 mod call;
 mod cast;
 mod collection;
+mod curves;
 mod encoding;
 mod error;
+mod hash;
+mod intervals;
 pub mod json;
 mod json_functions;
+mod lambda;
 mod map_functions;
 mod math;
 mod moving;
 mod number;
+mod number_text;
 mod own_aggregate;
 mod pattern_text;
 mod scalar;
 pub mod temporal;
 mod text;
+mod text_edit;
 mod time_functions;
 mod time_text;
 mod window;
@@ -42,8 +48,15 @@ static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
     collection::KERNELS,
     map_functions::KERNELS,
     json_functions::KERNELS,
+    curves::KERNELS,
+    number_text::KERNELS,
+    text_edit::KERNELS,
+    hash::KERNELS,
+    intervals::KERNELS,
 ];
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod plan_tests;
 #[cfg(test)]

@@ -23,7 +23,11 @@ use super::{aggregate::unexpected, error::FunctionError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Percentile,
+    PercentileDisc,
     PercentileApprox,
+    Mode,
+    Skewness,
+    Kurtosis,
     Listagg,
     MaxBy,
     MinBy,
@@ -40,7 +44,11 @@ pub(super) struct OwnAggregate {
 impl OwnAggregate {
     pub fn new(name: &str) -> Option<Self> {
         let kind = match name {
-            "percentile" => Kind::Percentile,
+            "percentile" | "percentile_cont" => Kind::Percentile,
+            "percentile_disc" => Kind::PercentileDisc,
+            "mode" => Kind::Mode,
+            "skewness" => Kind::Skewness,
+            "kurtosis" => Kind::Kurtosis,
             "percentile_approx" => Kind::PercentileApprox,
             "listagg" => Kind::Listagg,
             "max_by" => Kind::MaxBy,
@@ -90,16 +98,20 @@ impl AggregateUDFImpl for OwnAggregate {
             Some(expr) => constant(expr.evaluate(&RecordBatch::new_empty(Arc::new(args.schema.clone())))?)?,
             None => None,
         };
-        let finish = if self.kind == Kind::Listagg {
-            Finish::Join(parameter.and_then(|text| text.try_as_str().flatten().map(str::to_string)).unwrap_or_default())
-        } else {
-            let many = matches!(given(1), DataType::List(_));
-            Finish::Percentiles { fractions: fractions(parameter)?, many, interpolate: self.kind == Kind::Percentile }
+        let finish = match self.kind {
+            Kind::Listagg => Finish::Join(parameter.and_then(|text| text.try_as_str().flatten().map(str::to_string)).unwrap_or_default()),
+            Kind::Mode => Finish::Mode,
+            Kind::Skewness | Kind::Kurtosis => Finish::Shape { kurtosis: self.kind == Kind::Kurtosis },
+            _ => {
+                let many = matches!(given(1), DataType::List(_));
+                Finish::Percentiles { fractions: fractions(parameter)?, many, interpolate: self.kind == Kind::Percentile }
+            }
         };
         Ok(Box::new(Collected { data_type: given(0), arrays: Vec::new(), distinct: args.is_distinct, finish }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        // Only listagg has an order, and planning writes that as a sorted array.
         AggregateOrderSensitivity::Insensitive
     }
 }
@@ -131,7 +143,16 @@ fn fractions(parameter: Option<ScalarValue>) -> Result<Vec<f64>> {
 #[derive(Debug)]
 enum Finish {
     Join(String),
-    Percentiles { fractions: Vec<f64>, many: bool, interpolate: bool },
+    Percentiles {
+        fractions: Vec<f64>,
+        many: bool,
+        interpolate: bool,
+    },
+    Mode,
+    /// Skewness or kurtosis.
+    Shape {
+        kurtosis: bool,
+    },
 }
 
 /// All values of a group, used at its end.
@@ -183,6 +204,8 @@ impl Accumulator for Collected {
                 let texts: Vec<&str> = all.as_string::<i32>().iter().flatten().collect();
                 Ok(ScalarValue::from(texts.join(delimiter)))
             }
+            Finish::Mode => most_frequent(&all),
+            Finish::Shape { kurtosis } => Ok(ScalarValue::Float64(shape(all.as_primitive::<Float64Type>(), *kurtosis))),
             Finish::Percentiles { fractions, many, interpolate } => percentiles(&all, fractions, (*many, *interpolate)),
         }
     }
@@ -202,6 +225,32 @@ impl Accumulator for Collected {
         }
         Ok(())
     }
+}
+
+/// The value that comes most often, of several the least.
+fn most_frequent(all: &ArrayRef) -> Result<ScalarValue> {
+    let rows = RowConverter::new(vec![SortField::new(all.data_type().clone())])?.convert_columns(&[Arc::clone(all)])?;
+    let mut counts = std::collections::BTreeMap::new();
+    for row in 0..all.len() {
+        counts.entry(rows.row(row)).or_insert((0_usize, row)).0 += 1;
+    }
+    let most = counts.values().rev().max_by_key(|(count, _)| *count);
+    match most {
+        Some((_, row)) => ScalarValue::try_from_array(all, *row),
+        None => ScalarValue::try_from(all.data_type()),
+    }
+}
+
+/// The third or fourth moment of a population, by its standard deviation.
+fn shape(all: &Float64Array, kurtosis: bool) -> Option<f64> {
+    let count = all.len() as f64;
+    let mean = all.values().iter().sum::<f64>() / count;
+    let moment = |power: i32| all.values().iter().map(|value| (value - mean).powi(power)).sum::<f64>();
+    let second = moment(2);
+    if all.is_empty() || second == 0.0 {
+        return None;
+    }
+    Some(if kurtosis { count * moment(4) / (second * second) - 3.0 } else { count.sqrt() * moment(3) / (second * second * second).sqrt() })
 }
 
 fn list_of(values: ArrayRef) -> ScalarValue {

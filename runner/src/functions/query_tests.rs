@@ -15,7 +15,7 @@ use floe_graph::{
 
 use super::{BatchClock, bind_functions};
 
-struct NoRelations;
+pub(super) struct NoRelations;
 
 impl Relations for NoRelations {
     fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {

@@ -1,7 +1,7 @@
 //! Functions on dates and times, in the session's time zone.
 
 use datafusion::{
-    arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType},
+    arrow::datatypes::{DataType, Date32Type, Decimal128Type, TimestampMicrosecondType},
     common::Result,
 };
 
@@ -32,6 +32,12 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("weekday", |call| field(call, |local| i64::from(iso_weekday(day(local))) - 1)),
     ("dayofyear", |call| field(call, |local| day(local) - days_from_civil(civil_from_days(day(local)).0, 1, 1) + 1)),
     ("weekofyear", |call| field(call, |local| iso_week(day(local)))),
+    ("$iso_weekday", |call| field(call, |local| i64::from(iso_weekday(day(local))))),
+    ("$iso_year", |call| field(call, |local| iso_year(day(local)))),
+    ("$second_fraction", |call| {
+        let local = local_times(call, 0)?;
+        call.numbers::<Decimal128Type>(|row| Some(i128::from(within(local(row)?) % (60 * SECOND_US))))
+    }),
     ("hour", |call| field(call, |local| within(local) / (3_600 * SECOND_US))),
     ("minute", |call| field(call, |local| within(local) / (60 * SECOND_US) % 60)),
     ("second", |call| field(call, |local| within(local) / SECOND_US % 60)),
@@ -99,7 +105,9 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("next_day", next_day),
     ("make_date", make_date),
-    ("make_timestamp", make_timestamp),
+    ("make_timestamp", |call| make_timestamp(call, call.settings.ansi)),
+    ("try_make_timestamp", |call| make_timestamp(call, false)),
+    ("convert_timezone", convert_timezone),
     ("window", window),
 ];
 
@@ -138,6 +146,21 @@ fn field(call: &Call<'_>, value: impl Fn(i64) -> i64) -> Answer {
 fn named(call: &Call<'_>, value: impl Fn(i64) -> Option<&'static str>) -> Answer {
     let local = local_times(call, 0)?;
     call.texts(|row| value(local(row)?))
+}
+
+/// The year of the Thursday of the same week.
+fn iso_year(days: i64) -> i64 {
+    civil_from_days(days - i64::from(iso_weekday(days)) + 4).0
+}
+
+fn convert_timezone(call: &Call<'_>) -> Answer {
+    let (from, to) = (call.text(0)?, call.text(1)?);
+    let time = local_times(call, 2)?;
+    call.try_numbers::<TimestampMicrosecondType>(|row| {
+        let (Some(from), Some(to), Some(time)) = (from.at(row), to.at(row), time(row)) else { return Ok(None) };
+        let instant = zone_of(from)?.to_instant(time);
+        instant.map(|instant| zone_of(to).map(|zone| zone.to_local(instant))).transpose()
+    })
 }
 
 /// The ISO week: that of the Thursday of the same week.
@@ -262,7 +285,7 @@ fn unknown_unit(unit: &str) -> FunctionError {
     FunctionError::new("INVALID_PARAMETER_VALUE.DATETIME_UNIT", format!("'{unit}' is no unit of time"))
 }
 
-fn plus_months(local_us: i64, months: i64) -> Option<i64> {
+pub(super) fn plus_months(local_us: i64, months: i64) -> Option<i64> {
     let months = (-6_000_000..6_000_000).contains(&months).then_some(months)?;
     add_months(day(local_us), months).checked_mul(DAY_US)?.checked_add(within(local_us))
 }
@@ -360,7 +383,7 @@ fn make_date(call: &Call<'_>) -> Answer {
     })
 }
 
-fn make_timestamp(call: &Call<'_>) -> Answer {
+fn make_timestamp(call: &Call<'_>, strict: bool) -> Answer {
     let part = |index: usize| call.int(index);
     let (year, month, day, hour, minute) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
     let second = call.double(5)?;
@@ -376,7 +399,7 @@ fn make_timestamp(call: &Call<'_>) -> Answer {
         let (Some(year), Some(month), Some(day)) = (year.at(row), month.at(row), day.at(row)) else { return Ok(None) };
         let (Some(hour), Some(minute), Some(second)) = (hour.at(row), minute.at(row), second.at(row)) else { return Ok(None) };
         let instant = local_of((year, month, day), (hour, minute, second)).and_then(|local| zone.to_instant(local));
-        if instant.is_none() && call.settings.ansi { Err(bad_field(call).into()) } else { Ok(instant) }
+        if instant.is_none() && strict { Err(bad_field(call).into()) } else { Ok(instant) }
     })
 }
 

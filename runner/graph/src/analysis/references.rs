@@ -43,6 +43,7 @@ pub(super) fn names_metadata(query: &ast::Query) -> bool {
             match expr {
                 Expr::Identifier(ident) if is_metadata(ident) => ControlFlow::Break(()),
                 Expr::CompoundIdentifier(parts) if parts.iter().any(is_metadata) => ControlFlow::Break(()),
+                Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("input_file_name") => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
         }

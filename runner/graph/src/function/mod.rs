@@ -5,10 +5,16 @@
 
 mod catalog;
 pub mod coercion;
+mod lambda;
 mod signature;
 mod stub;
 
-pub use catalog::{AGGREGATES, GENERATORS, REFUSED, RefusedFunctions, SCALAR_GROUPS, SYNTAX, WINDOWS, WrittenFunction};
+pub use catalog::{
+    AGGREGATES, GENERATORS, LAMBDAS, LambdaKind, LambdaSpec, REFUSED, RefusedFunctions, SCALAR_GROUPS, SORT_BY_LAMBDA, SYNTAX, WINDOWS,
+    WrittenFunction,
+};
+pub(crate) use catalog::{map_type as map_of, map_types};
+pub use lambda::{LambdaCall, LambdaStub, higher_order, lambda_stub};
 pub use signature::{Param, Returns, SignatureError, Typing};
 pub(crate) use signature::{array_of, timestamp as timestamp_type};
 pub use stub::{AggregateStub, ScalarStub, WindowStub, aggregate_stub, scalar_stub, window_stub};
@@ -174,7 +180,9 @@ pub fn near_names(name: &str) -> Vec<&'static str> {
     let wanted = name.to_lowercase();
     let specs = scalars().chain(AGGREGATES).chain(WINDOWS);
     let names = specs.flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
-    let names = names.filter(|known| !known.starts_with('$')).chain(SYNTAX.iter().chain(GENERATORS).map(|written| written.name));
+    let lambdas = LAMBDAS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    let written = SYNTAX.iter().chain(GENERATORS).map(|written| written.name);
+    let names = names.filter(|known| !known.starts_with('$')).chain(written).chain(lambdas);
     let mut near: Vec<(usize, &'static str)> =
         names.map(|known| (strsim::osa_distance(&wanted, known), known)).filter(|(d, known)| *d <= 2.max(known.len() / 3)).collect();
     near.sort_unstable();

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use datafusion_common::{
     ScalarValue,
-    arrow::datatypes::{DataType, Field, TimeUnit},
+    arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit},
 };
 
 use super::{FunctionSpec, coercion};
@@ -309,6 +309,7 @@ fn wanted_type(param: Param, given: &DataType) -> Option<DataType> {
         Param::Date => Some(D::Date32),
         Param::Timestamp | Param::DateOrTimestamp => Some(timestamp()),
         Param::Array | Param::Collection if given.is_null() => Some(array_of(D::Null)),
+        Param::Interval if given.is_null() => Some(D::Interval(IntervalUnit::MonthDayNano)),
         Param::Array | Param::Collection | Param::Map | Param::Struct | Param::Interval | Param::Same | Param::Element | Param::Any => None,
     }
 }

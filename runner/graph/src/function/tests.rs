@@ -15,6 +15,7 @@ fn names_are_unique_and_lower_case() {
     let specs: Vec<_> = scalars().chain(AGGREGATES).chain(WINDOWS).collect();
     let mut names: Vec<&str> = specs.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied())).collect();
     names.extend(SYNTAX.iter().chain(GENERATORS).map(|written| written.name));
+    names.extend(LAMBDAS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied())));
     names.extend(REFUSED.iter().flat_map(|refused| refused.names));
     let count = names.len();
     assert!(names.iter().all(|name| *name == name.to_lowercase()));

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::cell;
-use crate::function::{self, AGGREGATES, Determinism, FunctionSpec, GENERATORS, Param, REFUSED, Returns, SYNTAX, WINDOWS, WrittenFunction};
+use crate::function::{
+    self, AGGREGATES, Determinism, FunctionSpec, GENERATORS, LAMBDAS, LambdaSpec, Param, REFUSED, Returns, SORT_BY_LAMBDA, SYNTAX, WINDOWS,
+    WrittenFunction,
+};
 
 const INTRODUCTION: &str = "\
 # Functions
@@ -28,6 +31,7 @@ pub(super) fn page() -> String {
     for (title, group) in titles.iter().zip(function::SCALAR_GROUPS) {
         section(&mut out, title, group);
     }
+    lambdas(&mut out);
     section(&mut out, "Aggregates", AGGREGATES);
     out.push_str("\nAggregates take `DISTINCT`, `FILTER (WHERE …)` and `OVER (…)`.\n");
     section(&mut out, "Window functions, with OVER only", WINDOWS);
@@ -52,6 +56,15 @@ fn written(out: &mut String, title: &str, functions: &[WrittenFunction]) {
     for function in functions {
         let WrittenFunction { name, arguments, returns, doc } = function;
         let _ = writeln!(out, "| `{name}({arguments})` | {} | {} |", cell(returns), cell(doc));
+    }
+}
+
+fn lambdas(out: &mut String) {
+    head(out, "Functions that take functions");
+    for spec in LAMBDAS.iter().chain([&SORT_BY_LAMBDA]) {
+        let LambdaSpec { name, aliases, arguments, returns, doc, .. } = spec;
+        let aliases = aliases.iter().fold(String::new(), |text, alias| format!("{text} Also `{alias}`."));
+        let _ = writeln!(out, "| `{name}({arguments})` | {} | {}{aliases} |", cell(returns), cell(doc));
     }
 }
 

@@ -1,6 +1,9 @@
 //! Calls of functions: scalar, aggregate, window.
 
-use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
+use datafusion_common::{
+    ScalarValue,
+    arrow::datatypes::{DataType, IntervalMonthDayNano},
+};
 use datafusion_expr::{
     Expr, SortExpr, WindowFrame, WindowFunctionDefinition,
     expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams},
@@ -13,7 +16,8 @@ use sqlparser::{
 
 use super::{
     Planned, Planner, Scope, Typed,
-    literal::{scalar, value_of},
+    lambda::has_lambda,
+    literal::{scalar, text, value_of},
     scope::Role,
     select::{Item, plain_item},
 };
@@ -28,8 +32,8 @@ impl Planner<'_> {
         let written = call.name.to_string().replace('`', "");
         let name = written.to_lowercase();
         let span = if span.start.line == 0 { call.name.span() } else { span };
-        if !call.within_group.is_empty() {
-            return self.unsupported("WITHIN GROUP", span);
+        if !call.within_group.is_empty() || name == "listagg" || name == "string_agg" {
+            return self.within_group(call, &name, scope, span);
         }
         if function::generator(&name).is_some() {
             let message = format!("{name} must stand alone as an item of SELECT, or in FROM with LATERAL");
@@ -55,6 +59,14 @@ impl Planner<'_> {
                 format!("{name} is no aggregate: FILTER and IGNORE NULLS mean nothing"),
                 span,
             );
+        }
+        let with_lambda = has_lambda(list(&call.args));
+        if let Some(spec) = function::higher_order(&name, with_lambda) {
+            return self.lambda_call(spec, list(&call.args), scope, span);
+        }
+        if with_lambda {
+            let message = format!("{name} takes no lambda; functions that do are transform, filter, exists, forall, aggregate …");
+            return self.error("INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION", message, span);
         }
         if let Some(known) = function::syntax(&name) {
             return self.syntax_call(known, list(&call.args), scope, span);
@@ -148,8 +160,45 @@ impl Planner<'_> {
                 self.explicit_cast(value, &function::timestamp_type(), spec.name.starts_with("try"), span)
             }
             "window" => self.window_struct(arguments, span),
+            "decode" if arguments.len() > 2 => self.decoded(arguments, span),
+            "sequence" if arguments.first().is_some_and(|start| matches!(start.data_type, DataType::Date32 | DataType::Timestamp(..))) => {
+                self.time_sequence(arguments, span)
+            }
+            "convert_timezone" if arguments.len() == 2 => {
+                let own = text(self.settings.time_zone.clone());
+                self.stub("convert_timezone", std::iter::once(own).chain(arguments).collect(), span)
+            }
             _ => self.stub(spec.name, arguments, span),
         }
+    }
+
+    /// `decode(value, key, result, …[, otherwise])`: the result of the first key that is equal, NULLs being equal to each other.
+    fn decoded(&self, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let mut arguments = arguments.into_iter();
+        let Some(value) = arguments.next() else { return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "decode takes a value", span) };
+        let mut rest: Vec<Typed> = arguments.collect();
+        let otherwise = if rest.len() % 2 == 1 { rest.pop() } else { None };
+        let mut branches = Vec::with_capacity(rest.len() / 2);
+        for pair in rest.chunks(2) {
+            branches.push((self.compare(value.clone(), &ast::BinaryOperator::Spaceship, pair[0].clone(), span)?, pair[1].clone()));
+        }
+        self.case_of(branches, otherwise, span)
+    }
+
+    /// `sequence(start, stop[, step])` of times; the step is one day, forwards or backwards.
+    fn time_sequence(&self, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        if arguments.len() < 2 || arguments.len() > 3 {
+            return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "sequence takes start, stop and optionally a step", span);
+        }
+        if arguments.len() == 2 {
+            let one = |days: i32| scalar(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(0, days, 0))));
+            let backwards = self.compare(arguments[0].clone(), &ast::BinaryOperator::Gt, arguments[1].clone(), span)?;
+            arguments.push(self.case_of(vec![(backwards, one(-1))], Some(one(1)), span)?);
+        }
+        let common = self.common(arguments[..2].iter().map(|time| time.data_type.clone()), "sequence", span)?;
+        let step = arguments.pop();
+        let ends = arguments.into_iter().map(|time| self.cast(time, &common));
+        self.stub("$time_sequence", ends.chain(step).collect(), span)
     }
 
     fn aggregate_call(&mut self, call: &ast::Function, spec: &'static FunctionSpec, scope: &Scope<'_>, span: Span) -> Planned<Typed> {

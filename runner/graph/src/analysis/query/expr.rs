@@ -197,6 +197,13 @@ impl Planner<'_> {
                 }
                 self.stub("substring", arguments, span)
             }
+            Sql::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut arguments = vec![self.expr(expr, scope)?, self.expr(overlay_what, scope)?, self.expr(overlay_from, scope)?];
+                if let Some(length) = overlay_for {
+                    arguments.push(self.expr(length, scope)?);
+                }
+                self.stub("overlay", arguments, span)
+            }
             Sql::Trim { trim_where, trim_what, expr, trim_characters } => {
                 let name = match trim_where {
                     Some(ast::TrimWhereField::Leading) => "ltrim",
@@ -216,7 +223,9 @@ impl Planner<'_> {
                 let values = array.elem.iter().map(|value| self.expr(value, scope)).collect::<Planned<_>>()?;
                 self.stub("array", values, span)
             }
-            Sql::Lambda(_) => self.unsupported("a lambda function", span),
+            Sql::Lambda(_) => {
+                self.error("PARSE_SYNTAX_ERROR", "a lambda (x -> …) stands only among the arguments of a function that takes it", span)
+            }
             other => self.unsupported(&format!("the expression {other}"), span),
         }
     }

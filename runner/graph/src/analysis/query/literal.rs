@@ -90,9 +90,6 @@ impl Planner<'_> {
 
     /// `INTERVAL 7 DAYS``, `INTERVAL '10 minutes'`, `INTERVAL '3' DAY`, `INTERVAL '1 day 2 hours'`.
     pub fn interval(&self, interval: &ast::Interval, span: Span) -> Planned<Typed> {
-        if interval.last_field.is_some() {
-            return self.unsupported("INTERVAL … TO …", span);
-        }
         let amount = match interval.value.as_ref() {
             ast::Expr::Value(value) => match &value.value {
                 ast::Value::Number(text, _) => text.clone(),
@@ -101,14 +98,25 @@ impl Planner<'_> {
             ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => format!("-{expr}"),
             other => return self.unsupported(&format!("INTERVAL of {other}"), other.span()),
         };
+        if let (Some(first), Some(last)) = (&interval.leading_field, &interval.last_field) {
+            let range = (unit_name(first), unit_name(last));
+            return match parse_interval_range(&amount, &range.0, &range.1) {
+                Some(value) => Ok(interval_literal(value)),
+                None => {
+                    let message = format!(
+                        "'{amount}' is not an interval {} TO {}; write for example INTERVAL '1 02:03' DAY TO MINUTE",
+                        range.0, range.1
+                    );
+                    self.error("INVALID_INTERVAL_FORMAT", message, span)
+                }
+            };
+        }
         let whole = match &interval.leading_field {
             Some(field) => format!("{amount} {}", unit_name(field)),
             None => amount,
         };
         match parse_interval(&whole) {
-            Some(value) => {
-                Ok(Typed::new(lit(ScalarValue::IntervalMonthDayNano(Some(value))), DataType::Interval(IntervalUnit::MonthDayNano)))
-            }
+            Some(value) => Ok(interval_literal(value)),
             None => self.error("INVALID_INTERVAL_FORMAT", format!("{whole} is not an interval; write for example INTERVAL 7 DAYS"), span),
         }
     }
@@ -138,6 +146,47 @@ impl Planner<'_> {
 pub fn unit_name(field: &DateTimeField) -> String {
     let name = field.to_string().to_uppercase();
     name.strip_suffix('S').map(str::to_string).unwrap_or(name)
+}
+
+fn interval_literal(value: IntervalMonthDayNano) -> Typed {
+    Typed::new(lit(ScalarValue::IntervalMonthDayNano(Some(value))), DataType::Interval(IntervalUnit::MonthDayNano))
+}
+
+/// `y-m`, or `d h:m:s.f` from one field to another, with a sign before it.
+fn parse_interval_range(text: &str, first: &str, last: &str) -> Option<IntervalMonthDayNano> {
+    const FIELDS: [&str; 4] = ["DAY", "HOUR", "MINUTE", "SECOND"];
+    const SECONDS: [i64; 4] = [86_400, 3_600, 60, 1];
+    let text = text.trim();
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    if (first, last) == ("YEAR", "MONTH") {
+        let (years, months) = text.trim_start_matches('+').split_once('-')?;
+        let months = months.parse::<i32>().ok().filter(|months| (0..12).contains(months))?;
+        let total = years.parse::<i32>().ok()?.checked_mul(12)?.checked_add(months)?;
+        return Some(IntervalMonthDayNano::new(sign * total, 0, 0));
+    }
+    let place = |unit: &str| FIELDS.iter().position(|field| *field == unit);
+    let (from, to) = (place(first)?, place(last)?);
+    let parts: Vec<&str> = text.trim_start_matches('+').split([' ', ':']).collect();
+    if from >= to || parts.len() != to - from + 1 || (from == 0 && !text.contains(' ')) {
+        return None;
+    }
+    let (mut days, mut micros) = (0_i64, 0_i64);
+    for (field, part) in (from..=to).zip(parts) {
+        let (whole, fraction) = if field == 3 { part.split_once('.').unwrap_or((part, "")) } else { (part, "") };
+        let amount = whole.parse::<i64>().ok().filter(|amount| *amount >= 0)?;
+        let fits = field == from || amount < [i64::MAX, 24, 60, 60][field];
+        let fraction = format!("{fraction:0<6}").get(..6)?.parse::<i64>().ok().filter(|_| fits)?;
+        if field == 0 {
+            days = amount;
+        } else {
+            micros = micros.checked_add(amount.checked_mul(SECONDS[field] * MICROS_PER_SECOND)?)?.checked_add(fraction)?;
+        }
+    }
+    Some(IntervalMonthDayNano::new(0, i32::try_from(sign_of(sign, days)).ok()?, sign_of(sign, micros).checked_mul(NANOS_PER_MICRO)?))
+}
+
+fn sign_of(sign: i32, amount: i64) -> i64 {
+    i64::from(sign) * amount
 }
 
 /// `n unit [n unit …]`; units from microseconds to years, singular or plural.

@@ -7,6 +7,7 @@ mod generate;
 mod grouping;
 mod grouping_sets;
 mod lateral;
+mod lambda;
 mod literal;
 mod name;
 mod named_window;
@@ -17,6 +18,7 @@ mod scope;
 mod select;
 mod sliding;
 mod syntax;
+mod within;
 
 use std::{
     collections::{HashMap, HashSet},

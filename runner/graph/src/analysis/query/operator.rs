@@ -70,6 +70,7 @@ impl Planner<'_> {
             }
             UnaryOperator::Plus => Ok(value),
             UnaryOperator::Minus => self.negated(value, span),
+            UnaryOperator::BitwiseNot => self.stub("$bit_not", vec![value], span),
             other => self.unsupported(&format!("the operator {other}"), span),
         }
     }
@@ -91,7 +92,7 @@ impl Planner<'_> {
             return Ok(scalar(literal));
         }
         match &value.data_type {
-            DataType::Interval(_) => self.unsupported("the negation of an interval that is not a literal", span),
+            DataType::Interval(_) => self.interval_times(value, scalar(ScalarValue::Float64(Some(-1.0))), span),
             t if t.is_integer() => {
                 let zero = self.cast(scalar(ScalarValue::Int32(Some(0))), t);
                 self.stub("$subtract", vec![zero, value], span)
@@ -115,6 +116,13 @@ impl Planner<'_> {
             B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq | B::Spaceship => self.compare(left, operator, right, span),
             B::Custom(text) if text == "==" => self.compare(left, &B::Eq, right, span),
             B::Plus | B::Minus => self.plus_minus(left, matches!(operator, B::Minus), right, span),
+            B::Multiply if matches!(left.data_type, DataType::Interval(_)) => self.interval_times(left, right, span),
+            B::Multiply if matches!(right.data_type, DataType::Interval(_)) => self.interval_times(right, left, span),
+            B::Divide if matches!(left.data_type, DataType::Interval(_)) => {
+                let one = scalar(ScalarValue::Float64(Some(1.0)));
+                let factor = self.divide(one, right, span)?;
+                self.interval_times(left, factor, span)
+            }
             B::Multiply => self.arithmetic("$multiply", Operator::Multiply, left, right, span),
             B::Divide => self.divide(left, right, span),
             B::Modulo => {
@@ -151,6 +159,11 @@ impl Planner<'_> {
             B::Spaceship => Operator::IsNotDistinctFrom,
             other => return self.unsupported(&format!("the comparison {other}"), span),
         };
+        if matches!((&left.data_type, &right.data_type), (DataType::Interval(_), DataType::Interval(_))) {
+            // Months and days have no fixed length, so bits of intervals are not compared.
+            let order = self.stub("$interval_compare", vec![left, right], span)?;
+            return Ok(Typed::new(binary(order.expr, op, lit(0_i32)), DataType::Boolean));
+        }
         let common = match coercion::comparison_type(&left.data_type, &right.data_type) {
             Some(common) if !matches!(common, DataType::Map(..)) => common,
             _ => {
@@ -170,9 +183,8 @@ impl Planner<'_> {
         let sign = if minus { "-" } else { "+" };
         match (&left.data_type, &right.data_type) {
             (D::Interval(_), D::Interval(_)) => {
-                let op = if minus { Operator::Minus } else { Operator::Plus };
-                let data_type = left.data_type.clone();
-                Ok(Typed::new(binary(left.expr, op, right.expr), data_type))
+                let right = if minus { self.negated(right, span)? } else { right };
+                self.stub("$interval_add", vec![left, right], span)
             }
             (_, D::Interval(_)) => {
                 let right = if minus { self.negated(right, span)? } else { right };
@@ -181,12 +193,27 @@ impl Planner<'_> {
             (D::Interval(_), _) if !minus => self.stub("$add_interval", vec![right, left], span),
             (D::Date32, other) if other.is_integer() => self.stub(if minus { "date_sub" } else { "date_add" }, vec![left, right], span),
             (other, D::Date32) if other.is_integer() && !minus => self.stub("date_add", vec![right, left], span),
-            (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) if minus => {
-                self.unsupported("the difference of two times as an interval; use datediff or timestampdiff", span)
+            (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) if minus => self.stub("$between_times", vec![left, right], span),
+            (D::Utf8, D::Date32 | D::Timestamp(..)) if minus => {
+                let left = self.cast(left, &right.data_type);
+                self.stub("$between_times", vec![left, right], span)
+            }
+            (D::Date32 | D::Timestamp(..), D::Utf8) if minus => {
+                let right = self.cast(right, &left.data_type);
+                self.stub("$between_times", vec![left, right], span)
             }
             (D::Date32 | D::Timestamp(..), _) => self.mismatch(sign, &right.data_type, "an INTERVAL", span),
             _ if minus => self.arithmetic("$subtract", Operator::Minus, left, right, span),
             _ => self.arithmetic("$add", Operator::Plus, left, right, span),
+        }
+    }
+
+    fn interval_times(&self, interval: Typed, factor: Typed, span: Span) -> Planned<Typed> {
+        match &factor.data_type {
+            t if t.is_numeric() || matches!(t, DataType::Utf8 | DataType::Null) => {
+                self.stub("$interval_times", vec![interval, factor], span)
+            }
+            other => self.mismatch("*", &other.clone(), "a number", span),
         }
     }
 

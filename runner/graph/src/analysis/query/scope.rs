@@ -3,7 +3,7 @@
 use datafusion_common::{Column as PlanColumn, TableReference, arrow::datatypes::DataType};
 use datafusion_expr::Expr;
 
-use super::Typed;
+use super::{Typed, lambda::Variables};
 
 /// A column that can be named.
 #[expect(clippy::struct_field_names, reason = "it is the column of the plan")]
@@ -77,6 +77,8 @@ pub(in crate::analysis) struct Scope<'a> {
     pub named_first: bool,
     /// Columns by the dotted path that selected them: expectations may say `o.total` for the output column `total`.
     pub paths: &'a [(Vec<String>, Column)],
+    /// Parameters of lambdas around the expression; they are asked first.
+    pub variables: Option<&'a Variables<'a>>,
     /// The scope around a subquery.
     pub outer: Option<&'a Scope<'a>>,
     /// Aggregates are allowed.
@@ -105,11 +107,26 @@ pub(super) enum Resolved<'p> {
 
 impl<'a> Scope<'a> {
     pub fn new(columns: &'a [Column], outer: Option<&'a Scope<'a>>) -> Self {
-        Self { columns, named: Vec::new(), named_first: false, paths: &[], outer, aggregates: false, windows: false, role: Role::Value }
+        Self {
+            columns,
+            named: Vec::new(),
+            named_first: false,
+            paths: &[],
+            variables: None,
+            outer,
+            aggregates: false,
+            windows: false,
+            role: Role::Value,
+        }
     }
 
     /// Takes the name apart: the longest qualifier first, then a plain column with fields, then aliases, then the scope around.
     pub(super) fn resolve<'p>(&self, parts: &'p [String]) -> Resolved<'p> {
+        if let (Some(variables), Some((name, fields))) = (self.variables, parts.split_first())
+            && let Some(value) = variables.find(name)
+        {
+            return Resolved::Named { value: value.clone(), fields };
+        }
         if self.named_first
             && let Some(found) = self.by_alias(parts)
         {

@@ -1,15 +1,18 @@
 //! Functions that are other expressions in disguise: casts by name, conditions, structs, differences of times.
 
-use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
+use datafusion_common::{
+    ScalarValue,
+    arrow::datatypes::{DataType, TimeUnit},
+};
 use datafusion_expr::Expr;
 use sqlparser::{
-    ast::{self, BinaryOperator, FunctionArg, FunctionArgExpr, Spanned},
+    ast::{self, BinaryOperator, FunctionArg, FunctionArgExpr, Spanned, UnaryOperator},
     tokenizer::Span,
 };
 
 use super::{
     Planned, Planner, Scope, Typed,
-    literal::{text, value_of},
+    literal::{scalar, text, value_of},
     name::spark_name,
 };
 use crate::analysis::ddl;
@@ -36,11 +39,15 @@ impl Planner<'_> {
             "timestampdiff" | "timestampadd" => return self.unit_call(name, args, scope, span),
             "datediff" | "date_diff" if args.len() == 3 => return self.unit_call("timestampdiff", args, scope, span),
             "dateadd" if args.len() == 3 => return self.unit_call("timestampadd", args, scope, span),
+            "arrays_zip" => return self.zipped(args, scope, span),
+            "input_file_name" if args.is_empty() => {
+                return self.identifier(&["_metadata".to_string(), "file_path".to_string()], scope, span);
+            }
             _ => {}
         }
         let arguments = self.arguments(args, scope, span)?;
         match (name, arguments.as_slice()) {
-            ("date_part", [field, value]) => match value_of(&field.expr) {
+            ("date_part" | "datepart", [field, value]) => match value_of(&field.expr) {
                 Some(ScalarValue::Utf8(Some(field))) => self.extract(field, value.clone(), span),
                 _ => self.error("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "the first argument of date_part must be a text literal", span),
             },
@@ -56,6 +63,21 @@ impl Planner<'_> {
             ("nvl2", [value, yes, no]) => {
                 let present = Typed::new(value.expr.clone().is_not_null(), DataType::Boolean);
                 self.case_of(vec![(present, yes.clone())], Some(no.clone()), span)
+            }
+            ("negative", [value]) => self.unary(UnaryOperator::Minus, value.clone(), span),
+            ("positive", [value]) => Ok(value.clone()),
+            ("equal_null", [left, right]) => self.compare(left.clone(), &BinaryOperator::Spaceship, right.clone(), span),
+            ("zeroifnull", [value]) => self.stub("coalesce", vec![value.clone(), zero()], span),
+            ("nullifzero", [value]) => {
+                let is_zero = self.compare(value.clone(), &BinaryOperator::Eq, zero(), span)?;
+                let null = Typed::new(Expr::Literal(ScalarValue::Null, None), DataType::Null);
+                self.case_of(vec![(is_zero, null)], Some(value.clone()), span)
+            }
+            ("to_timestamp_ntz", [value]) => self.explicit_cast(value.clone(), &timestamp_ntz(), false, span),
+            ("to_timestamp_ntz", [value, pattern]) => {
+                // Read and shown in the same zone: the wall clock of the text.
+                let instant = self.stub("to_timestamp", vec![value.clone(), pattern.clone()], span)?;
+                self.explicit_cast(instant, &timestamp_ntz(), false, span)
             }
             ("isnull", [value]) => Ok(Typed::new(value.expr.clone().is_null(), DataType::Boolean)),
             ("isnotnull", [value]) => Ok(Typed::new(value.expr.clone().is_not_null(), DataType::Boolean)),
@@ -91,6 +113,20 @@ impl Planner<'_> {
         self.stub(known, vec![text(*unit_name), first, second], span)
     }
 
+    /// `arrays_zip(a, b, …)`: fields named by alias or column, otherwise `0`, `1` …
+    fn zipped(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        let mut arguments = Vec::with_capacity(args.len() * 2);
+        for (index, value) in args.iter().filter_map(expr_of).enumerate() {
+            let name = match value {
+                ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::CompoundFieldAccess { .. } => spark_name(value),
+                _ => index.to_string(),
+            };
+            arguments.push(text(name));
+            arguments.push(self.expr(value, scope)?);
+        }
+        self.stub("$arrays_zip", arguments, span)
+    }
+
     /// `struct(a, b AS c, …)`: fields named by alias or column, otherwise `col1`, `col2` …
     pub fn structure(&mut self, values: &[ast::Expr], scope: &Scope<'_>, span: Span) -> Planned<Typed> {
         let values: Vec<FunctionArg> = values.iter().map(|value| FunctionArg::Unnamed(value.clone().into())).collect();
@@ -122,21 +158,55 @@ impl Planner<'_> {
 
     /// `EXTRACT(field FROM x)` and `date_part`.
     pub fn extract(&self, field: &str, value: Typed, span: Span) -> Planned<Typed> {
-        let name = match field.to_lowercase().trim_end_matches('s') {
-            "year" => "year",
-            "quarter" => "quarter",
-            "month" => "month",
-            "week" => "weekofyear",
-            "day" => "day",
+        let lower = field.to_lowercase();
+        if matches!(value.data_type, DataType::Interval(_)) {
+            return self.extract_of_interval(&lower, value, span);
+        }
+        let name = match lower.as_str() {
+            "y" | "yr" | "yrs" | "year" | "years" => "year",
+            "yearofweek" | "isoyear" => "$iso_year",
+            "qtr" | "quarter" | "quarters" => "quarter",
+            "mon" | "mons" | "month" | "months" => "month",
+            "w" | "week" | "weeks" => "weekofyear",
+            "d" | "day" | "days" => "day",
             "dow" | "dayofweek" => "dayofweek",
+            "dow_iso" | "dayofweek_iso" => "$iso_weekday",
             "doy" | "dayofyear" => "dayofyear",
-            "hour" => "hour",
-            "minute" => "minute",
-            "second" => "second",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "hour",
+            "m" | "min" | "mins" | "minute" | "minutes" => "minute",
+            "s" | "sec" | "secs" | "second" | "seconds" => "$second_fraction",
             _ => return self.unsupported(&format!("EXTRACT({field} FROM …)"), span),
         };
         self.stub(name, vec![value], span)
     }
+
+    /// A field of an interval: years and months of its months, the others of the rest.
+    fn extract_of_interval(&self, field: &str, value: Typed, span: Span) -> Planned<Typed> {
+        let (part, target) = match field {
+            "y" | "yr" | "yrs" | "year" | "years" => ("year", DataType::Int32),
+            "mon" | "mons" | "month" | "months" => ("month", DataType::Int8),
+            "d" | "day" | "days" => ("day", DataType::Int32),
+            "h" | "hr" | "hrs" | "hour" | "hours" => ("hour", DataType::Int8),
+            "m" | "min" | "mins" | "minute" | "minutes" => ("minute", DataType::Int8),
+            "s" | "sec" | "secs" | "second" | "seconds" => ("microsecond", DataType::Decimal128(8, 6)),
+            _ => return self.unsupported(&format!("EXTRACT({field} FROM an interval)"), span),
+        };
+        let whole = self.stub("$interval_part", vec![text(part), value], span)?;
+        if part != "microsecond" {
+            return Ok(self.cast(whole, &target));
+        }
+        let million = Typed::new(Expr::Literal(ScalarValue::Decimal128(Some(1_000_000), 7, 0), None), DataType::Decimal128(7, 0));
+        let seconds = self.stub("$divide", vec![self.cast(whole, &DataType::Decimal128(20, 0)), million], span)?;
+        Ok(self.cast(seconds, &target))
+    }
+}
+
+fn zero() -> Typed {
+    scalar(ScalarValue::Int32(Some(0)))
+}
+
+fn timestamp_ntz() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 
 fn expr_of(arg: &FunctionArg) -> Option<&ast::Expr> {

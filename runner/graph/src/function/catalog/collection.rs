@@ -87,6 +87,19 @@ pub static COLLECTIONS: &[FunctionSpec] = &[
     ),
     FunctionSpec::scalar("array_append", &[P::Array, P::Element], R::Argument(0), "With the value at the end."),
     FunctionSpec::scalar("array_prepend", &[P::Array, P::Element], R::Argument(0), "With the value at the start."),
+    FunctionSpec::scalar(
+        "array_insert",
+        &[P::Array, P::Int, P::Element],
+        R::Argument(0),
+        "With the value at a position (1 = first, negative from the end), NULLs between it and the old end; 0 is [INVALID_INDEX_OF_ZERO].",
+    ),
+    FunctionSpec::scalar(
+        "$arrays_zip",
+        &[P::Any],
+        R::Custom(arrays_zip),
+        "arrays_zip: one struct per position; planning puts the name of the field before each array. Shorter arrays are filled up with NULL.",
+    )
+    .variadic(),
     FunctionSpec::scalar("array_remove", &[P::Array, P::Element], R::Argument(0), "Without the elements equal to the value."),
     FunctionSpec::scalar("array_compact", &[P::Array], R::Argument(0), "Without NULL elements."),
     FunctionSpec::scalar("array_repeat", &[P::Any, P::Int], R::ArrayOf(0), "The value n times; a NULL value is repeated too."),
@@ -201,6 +214,16 @@ fn named_struct(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<
         fields.push(Field::new(name, pair[1].clone(), true));
     }
     Ok(DataType::Struct(fields.into()))
+}
+
+fn arrays_zip(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    let DataType::Struct(fields) = named_struct(types, literals)? else { return Err(mismatch("arrays_zip takes arrays")) };
+    let items = fields.iter().map(|field| match field.data_type() {
+        DataType::List(item) => Ok(Field::new(field.name(), item.data_type().clone(), true)),
+        DataType::Null => Ok(Field::new(field.name(), DataType::Null, true)),
+        other => Err(mismatch(format!("arrays_zip takes arrays, not {}", ddl::type_text(other)))),
+    });
+    Ok(array_of(DataType::Struct(items.collect::<Result<Vec<_>, _>>()?.into())))
 }
 
 fn map_of_arrays(types: &[DataType], _literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {

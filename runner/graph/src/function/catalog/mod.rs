@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod collection;
+mod lambda;
 mod number;
 mod operator;
 mod text;
@@ -12,6 +13,9 @@ mod time;
 
 use super::FunctionSpec;
 pub use aggregate::{AGGREGATES, WINDOWS};
+pub use collection::map_type;
+pub use lambda::{LAMBDAS, LambdaKind, LambdaSpec, SORT_BY_LAMBDA};
+pub use operator::map_types;
 
 /// Scalar functions by subject.
 pub static SCALAR_GROUPS: &[&[FunctionSpec]] =
@@ -91,6 +95,20 @@ pub static SYNTAX: &[WrittenFunction] = &[
         "timestampadd(UNIT, n, t): t plus n units; MICROSECOND … WEEK, MONTH, QUARTER, YEAR.",
     ),
     written("timestampdiff", "unit, TIMESTAMP, TIMESTAMP", "BIGINT", "timestampdiff(UNIT, start, end): whole units, cut towards zero."),
+    written(
+        "arrays_zip",
+        "ARRAY, …",
+        "ARRAY<STRUCT>",
+        "One struct per position; the fields are named by alias or column, otherwise 0, 1 …",
+    ),
+    written("datepart", "STRING literal, DATE or TIMESTAMP", "INT", "As date_part."),
+    written("equal_null", "T, T", "BOOLEAN", "As a <=> b."),
+    written("negative", "number or INTERVAL", "as the argument", "As -x."),
+    written("nullifzero", "number", "as the argument", "NULL for 0."),
+    written("positive", "number or INTERVAL", "as the argument", "As +x."),
+    written("zeroifnull", "number", "as the argument", "0 for NULL."),
+    written("to_timestamp_ntz", "STRING[, STRING]", "TIMESTAMP_NTZ", "Wall clock of text, read as to_timestamp does."),
+    written("input_file_name", "", "STRING", "_metadata.file_path of the files that are read."),
     written("tinyint", "any", "TINYINT", "CAST(x AS TINYINT)."),
     written("typeof", "any", "STRING", "Name of the type in lower case."),
 ];
@@ -107,27 +125,12 @@ pub struct RefusedFunctions {
 /// Functions of Databricks that are known and refused. Names with the prefix `ai_` are refused as well.
 pub static REFUSED: &[RefusedFunctions] = &[
     RefusedFunctions {
-        reason: "functions that take a function (x -> …) are not there yet; explode the array and aggregate",
-        names: &[
-            "aggregate",
-            "exists",
-            "filter",
-            "forall",
-            "map_filter",
-            "reduce",
-            "transform",
-            "transform_keys",
-            "transform_values",
-            "zip_with",
-        ],
-    },
-    RefusedFunctions {
         reason: "it differs from one execution of the same rows to the next",
-        names: &["monotonically_increasing_id", "rand", "randn", "random", "shuffle"],
+        names: &["monotonically_increasing_id", "rand", "randn", "random", "randstr", "shuffle", "uniform"],
     },
     RefusedFunctions {
         reason: "use the column _metadata of the file: _metadata.file_path, file_name, file_block_start",
-        names: &["input_file_block_length", "input_file_block_start", "input_file_name"],
+        names: &["input_file_block_length", "input_file_block_start"],
     },
     RefusedFunctions {
         reason: "use a parameter (:name) that comes from a Secret or from FLOE_PARAM_<NAME>",
@@ -154,32 +157,33 @@ pub static REFUSED: &[RefusedFunctions] = &[
     RefusedFunctions { reason: "the event log is read with floe sql: FROM event_log", names: &["event_log"] },
     RefusedFunctions { reason: "this form of grouping is not there yet", names: &["session_window", "window_time"] },
     RefusedFunctions {
-        reason: "not there yet",
+        reason: "pictures of numbers are not there yet; format_number, format_string, CAST and regexp_replace are",
+        names: &["to_char", "to_number", "to_varchar", "try_to_number"],
+    },
+    RefusedFunctions {
+        reason: "sketches and estimated frequencies are not there; approx_count_distinct, percentile_approx and count … GROUP BY are",
         names: &[
-            "acos",
-            "aes_decrypt",
-            "aes_encrypt",
-            "array_agg_distinct",
-            "asin",
-            "atan",
-            "atan2",
-            "conv",
-            "corr",
-            "cos",
-            "covar_pop",
-            "covar_samp",
-            "format_number",
-            "format_string",
-            "h3_longlatash3",
-            "hash",
-            "kurtosis",
-            "parse_url",
-            "percentile_cont",
-            "percentile_disc",
-            "printf",
-            "sin",
-            "skewness",
-            "tan",
+            "approx_top_k",
+            "bitmap_and_agg",
+            "bitmap_bit_position",
+            "bitmap_bucket_number",
+            "bitmap_construct_agg",
+            "bitmap_count",
+            "bitmap_or_agg",
+            "count_min_sketch",
+            "histogram_numeric",
+            "hll_sketch_agg",
+            "hll_sketch_estimate",
+            "hll_union",
+            "hll_union_agg",
         ],
+    },
+    RefusedFunctions {
+        reason: "encryption needs a key in the text of a query; encrypt where the data comes from",
+        names: &["aes_decrypt", "aes_encrypt", "try_aes_decrypt"],
+    },
+    RefusedFunctions {
+        reason: "not there yet",
+        names: &["array_agg_distinct", "h3_longlatash3", "java_method", "reflect", "sentences", "try_reflect"],
     },
 ];

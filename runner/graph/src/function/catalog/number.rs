@@ -56,6 +56,56 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar("try_subtract", &[P::Same, P::Same], R::Argument(0), "a - b of one numeric type, NULL on overflow."),
     FunctionSpec::scalar("try_multiply", &[P::Same, P::Same], R::Argument(0), "a * b of one numeric type, NULL on overflow."),
     FunctionSpec::scalar("try_divide", &[P::Double, P::Double], R::Double, "a / b, NULL for a zero divisor."),
+    FunctionSpec::scalar("sin", &[P::Double], R::Double, "Sine of radians."),
+    FunctionSpec::scalar("cos", &[P::Double], R::Double, "Cosine of radians."),
+    FunctionSpec::scalar("tan", &[P::Double], R::Double, "Tangent of radians."),
+    FunctionSpec::scalar("cot", &[P::Double], R::Double, "Cotangent of radians."),
+    FunctionSpec::scalar("sec", &[P::Double], R::Double, "Secant of radians."),
+    FunctionSpec::scalar("csc", &[P::Double], R::Double, "Cosecant of radians."),
+    FunctionSpec::scalar("asin", &[P::Double], R::Double, "Arc sine; NaN outside of -1 to 1."),
+    FunctionSpec::scalar("acos", &[P::Double], R::Double, "Arc cosine; NaN outside of -1 to 1."),
+    FunctionSpec::scalar("atan", &[P::Double], R::Double, "Arc tangent."),
+    FunctionSpec::scalar("sinh", &[P::Double], R::Double, "Hyperbolic sine."),
+    FunctionSpec::scalar("cosh", &[P::Double], R::Double, "Hyperbolic cosine."),
+    FunctionSpec::scalar("tanh", &[P::Double], R::Double, "Hyperbolic tangent."),
+    FunctionSpec::scalar("asinh", &[P::Double], R::Double, "Inverse hyperbolic sine."),
+    FunctionSpec::scalar("acosh", &[P::Double], R::Double, "Inverse hyperbolic cosine."),
+    FunctionSpec::scalar("atanh", &[P::Double], R::Double, "Inverse hyperbolic tangent."),
+    FunctionSpec::scalar("degrees", &[P::Double], R::Double, "Radians as degrees."),
+    FunctionSpec::scalar("radians", &[P::Double], R::Double, "Degrees as radians."),
+    FunctionSpec::scalar("expm1", &[P::Double], R::Double, "exp(x) - 1, exact near 0."),
+    FunctionSpec::scalar("log1p", &[P::Double], R::Double, "ln(1 + x), exact near 0; NULL for x <= -1."),
+    FunctionSpec::scalar("rint", &[P::Double], R::Double, "Nearest whole number as DOUBLE, half to even."),
+    FunctionSpec::scalar("e", &[], R::Double, "The number e."),
+    FunctionSpec::scalar("atan2", &[P::Double, P::Double], R::Double, "Angle of the point (second, first)."),
+    FunctionSpec::scalar("hypot", &[P::Double, P::Double], R::Double, "Square root of the sum of the squares."),
+    FunctionSpec::scalar("factorial", &[P::Int], R::Long, "n!; NULL outside of 0 to 20."),
+    FunctionSpec::scalar("shiftleft", &[P::Integer, P::Int], R::OfTypes(shifted), "Bits moved to the left; INT, or BIGINT for a BIGINT."),
+    FunctionSpec::scalar("shiftright", &[P::Integer, P::Int], R::OfTypes(shifted), "Bits moved to the right, the sign kept."),
+    FunctionSpec::scalar("shiftrightunsigned", &[P::Integer, P::Int], R::OfTypes(shifted), "Bits moved to the right, zeros come in."),
+    FunctionSpec::scalar("bit_count", &[P::Any], R::Int, "Number of bits that are 1, of an integer or BOOLEAN."),
+    FunctionSpec::scalar(
+        "getbit",
+        &[P::Integer, P::Int],
+        R::OfTypes(|_| DataType::Int8),
+        "Bit at a place from 0 (the lowest); another place is [INVALID_PARAMETER_VALUE].",
+    )
+    .aliases(&["bit_get"]),
+    FunctionSpec::scalar("bin", &[P::Long], R::Text, "The digits of a BIGINT to base 2."),
+    FunctionSpec::scalar(
+        "conv",
+        &[P::Text, P::Int, P::Int],
+        R::Text,
+        "Digits of one base written in another, 2 to 36; a negative base gives a signed number.",
+    ),
+    FunctionSpec::scalar(
+        "format_number",
+        &[P::Number, P::Int],
+        R::Text,
+        "Text with groups of three digits and n places, rounded half to even; NULL for n < 0.",
+    ),
+    FunctionSpec::scalar("luhn_check", &[P::Text], R::Boolean, "The digits end in a right check digit (Luhn)."),
+    FunctionSpec::scalar("try_mod", &[P::Same, P::Same], R::Argument(0), "a % b, NULL for a zero divisor."),
     FunctionSpec::scalar(
         "width_bucket",
         &[P::Double, P::Double, P::Double, P::Long],
@@ -63,6 +113,10 @@ pub static NUMBERS: &[FunctionSpec] = &[
         "Bucket number of a value among n equal buckets between two bounds; 0 below, n + 1 above.",
     ),
 ];
+
+fn shifted(types: &[DataType]) -> DataType {
+    if types.first() == Some(&DataType::Int64) { DataType::Int64 } else { DataType::Int32 }
+}
 
 fn whole(types: &[DataType]) -> DataType {
     match types.first() {

@@ -93,6 +93,7 @@ pub static OPERATORS: &[FunctionSpec] = &[
     ),
     FunctionSpec::scalar("rlike", &[P::Text, P::Text], R::Boolean, "text contains a match of the (Java) regular expression; a pattern literal is compiled once. An invalid pattern is [INVALID_PARAMETER_VALUE.PATTERN].")
         .aliases(&["regexp_like", "regexp"]),
+    FunctionSpec::scalar("$bit_not", &[P::Integer], R::Argument(0), "~a: every bit the other way."),
     FunctionSpec::scalar(
         "$with_position",
         &[P::Collection],

@@ -106,5 +106,38 @@ pub static TEXT: &[FunctionSpec] = &[
     FunctionSpec::scalar("sha2", &[P::Binary, P::Int], R::Text, "Lower-case hexadecimal SHA-2 with 224, 256, 384, 512 bits, 0 = 256; other lengths give NULL."),
     FunctionSpec::scalar("crc32", &[P::Binary], R::Long, "CRC-32 of the bytes."),
     FunctionSpec::scalar("xxhash64", &[P::Any], R::Long, "64-bit xxHash of all arguments with seed 42, NULLs skipped (never NULL), as Spark computes it.").variadic(),
+    FunctionSpec::scalar("bit_length", &[P::TextOrBinary], R::Int, "Bits of the UTF-8 text or the binary."),
+    FunctionSpec::scalar("find_in_set", &[P::Text, P::Text], R::Int, "Position of a text in a list with commas, from 1; 0 if it is not there or has a comma."),
+    FunctionSpec::scalar("overlay", &[P::Text, P::Text, P::Int, P::Int], R::Text, "overlay(text, new, position[, length]): new in the place of length characters (default: as many as new has).")
+        .optional(1),
+    FunctionSpec::scalar("elt", &[P::Int, P::Text], R::Text, "The n-th of the texts that follow; out of range NULL, with ANSI on [INVALID_ARRAY_INDEX].").variadic(),
+    FunctionSpec::scalar(
+        "mask",
+        &[P::Text, P::Text, P::Text, P::Text, P::Text],
+        R::Text,
+        "Upper-case letters as X, lower-case as x, digits as n; further arguments replace those, and other characters; NULL keeps a kind.",
+    )
+    .optional(4),
+    FunctionSpec::scalar("soundex", &[P::Text], R::Text, "The Soundex code of an English word."),
+    FunctionSpec::scalar("quote", &[P::Text], R::Text, "Text in single quotes, those inside with a backslash."),
+    FunctionSpec::scalar("url_encode", &[P::Text], R::Text, "Text as it is written in forms of addresses: %xx, blanks as +."),
+    FunctionSpec::scalar("url_decode", &[P::Text], R::Text, "The reverse of url_encode; a broken %xx is [CANNOT_DECODE_URL]."),
+    FunctionSpec::scalar("try_url_decode", &[P::Text], R::Text, "As url_decode, NULL for broken text."),
+    FunctionSpec::scalar(
+        "parse_url",
+        &[P::Text, P::Text, P::Text],
+        R::Text,
+        "Part of an address: HOST, PATH, QUERY, REF, PROTOCOL, FILE, AUTHORITY, USERINFO; with QUERY a third argument names a key. NULL if there is none.",
+    )
+    .optional(1),
+    FunctionSpec::scalar("to_binary", &[P::Text, P::Text], R::Binary, "Bytes of text in hex (default), base64 or utf-8; other text is [CONVERSION_INVALID_INPUT].").optional(1),
+    FunctionSpec::scalar("try_to_binary", &[P::Text, P::Text], R::Binary, "As to_binary, NULL for other text.").optional(1),
+    FunctionSpec::scalar("regexp_instr", &[P::Text, P::Text], R::Int, "Position of the first match, 0 without one."),
+    FunctionSpec::scalar("regexp_substr", &[P::Text, P::Text], R::Text, "The first match, NULL without one."),
+    FunctionSpec::scalar("format_string", &[P::Text, P::Any], R::Text, "Text by a pattern of printf: %d %s %f %x %e %c with flags, widths, precision and n$.").optional(1).variadic().aliases(&["printf"]),
+    FunctionSpec::scalar("hash", &[P::Any], R::Int, "32-bit Murmur3 of all arguments with seed 42, NULLs skipped (never NULL), as Spark computes it.").variadic(),
+    FunctionSpec::scalar("raise_error", &[P::Text], R::OfTypes(|_| datafusion_common::arrow::datatypes::DataType::Null), "Fails the query with [USER_RAISED_EXCEPTION] and the text."),
+    FunctionSpec::scalar("assert_true", &[P::Boolean, P::Text], R::OfTypes(|_| datafusion_common::arrow::datatypes::DataType::Null), "NULL if true, else the query fails with [USER_RAISED_EXCEPTION] and the text.")
+        .optional(1),
     FunctionSpec::scalar("uuid", &[], R::Text, "A random UUID (version 4).").determinism(Determinism::Random),
 ];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::arrow::datatypes::{DataType, Field};
+use datafusion_common::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 use crate::function::{Determinism, FunctionSpec, Param as P, Returns as R, signature::timestamp};
 
@@ -108,6 +108,42 @@ pub static TIMES: &[FunctionSpec] = &[
         "TIMESTAMP of year, month, day, hour, minute, second (with fraction) and zone (default: session); invalid as make_date.",
     )
     .optional(1),
+    FunctionSpec::scalar("$between_times", &[P::DateOrTimestamp, P::DateOrTimestamp], R::OfTypes(interval), "a - b of two times: days for two DATEs, else the time that passed."),
+    FunctionSpec::scalar("$interval_times", &[P::Interval, P::Double], R::Argument(0), "An interval times a number, rounded half up to months and microseconds."),
+    FunctionSpec::scalar("$interval_add", &[P::Interval, P::Interval], R::Argument(0), "The sum of two intervals."),
+    FunctionSpec::scalar("$interval_compare", &[P::Interval, P::Interval], R::Int, "-1, 0 or 1; days have 24 hours. Months against days is [DATATYPE_MISMATCH]."),
+    FunctionSpec::scalar("$interval_part", &[P::TextLiteral, P::Interval], R::Long, "year, month, day, hour, minute, second or microsecond (of the minute) of an interval."),
+    FunctionSpec::scalar(
+        "$time_sequence",
+        &[P::DateOrTimestamp, P::DateOrTimestamp, P::Interval],
+        R::ArrayOf(0),
+        "sequence of DATEs or TIMESTAMPs, both ends of one type, the start plus 0, 1, 2 … steps.",
+    ),
+    FunctionSpec::scalar("$iso_weekday", &[P::DateOrTimestamp], R::Int, "Day of the week, 1 = Monday to 7 = Sunday."),
+    FunctionSpec::scalar("$iso_year", &[P::DateOrTimestamp], R::Int, "The year that the ISO week belongs to."),
+    FunctionSpec::scalar("$second_fraction", &[P::DateOrTimestamp], R::OfTypes(|_| DataType::Decimal128(8, 6)), "Second with its fraction, as EXTRACT gives it."),
+    FunctionSpec::scalar(
+        "make_interval",
+        &[P::Int, P::Int, P::Int, P::Int, P::Int, P::Int, P::Double],
+        R::OfTypes(interval),
+        "INTERVAL of years, months, weeks, days, hours, minutes, seconds; what is left out is 0.",
+    )
+    .optional(7),
+    FunctionSpec::scalar("make_dt_interval", &[P::Int, P::Int, P::Int, P::Double], R::OfTypes(interval), "INTERVAL of days, hours, minutes, seconds.").optional(4),
+    FunctionSpec::scalar("make_ym_interval", &[P::Int, P::Int], R::OfTypes(interval), "INTERVAL of years and months.").optional(2),
+    FunctionSpec::scalar(
+        "convert_timezone",
+        &[P::Text, P::Text, P::Any],
+        R::OfTypes(|_| timestamp_ntz()),
+        "convert_timezone([from, ]to, t): the wall clock t of one zone (default: the session's) as that of another, TIMESTAMP_NTZ.",
+    ),
+    FunctionSpec::scalar(
+        "try_make_timestamp",
+        &[P::Int, P::Int, P::Int, P::Int, P::Int, P::Double, P::Text],
+        R::Timestamp,
+        "As make_timestamp, invalid is always NULL.",
+    )
+    .optional(1),
     FunctionSpec::scalar(
         "window",
         &[P::Timestamp, P::Long, P::Long],
@@ -116,6 +152,19 @@ pub static TIMES: &[FunctionSpec] = &[
          the interval texts into microseconds of size and start; windows are [start, end), aligned to the epoch + start. NULL for a NULL time.",
     ),
 ];
+
+/// INTERVAL of months, days and time.
+pub fn interval_type() -> DataType {
+    DataType::Interval(IntervalUnit::MonthDayNano)
+}
+
+fn interval(_types: &[DataType]) -> DataType {
+    interval_type()
+}
+
+fn timestamp_ntz() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
 
 /// STRUCT<start: TIMESTAMP, end: TIMESTAMP>.
 pub fn window_type() -> DataType {
