@@ -414,7 +414,7 @@ fn map_zip_with(input: &Input<'_>) -> Answer {
     let values = input.evaluate(0, &items.rows, &arguments)?;
     let DataType::Map(field, sorted) = input.returns else { return Err(unexpected(input.name)) };
     let DataType::Struct(fields) = field.data_type() else { return Err(unexpected(input.name)) };
-    let columns = [keys, values].iter().zip(fields).map(|(column, field)| cast(column, field.data_type()));
+    let columns = [keys, values].into_iter().zip(fields).map(|(column, field)| cast(&column, field.data_type()));
     let entries = StructArray::try_new(fields.clone(), columns.collect::<std::result::Result<Vec<_>, _>>()?, None)?;
     Ok(Arc::new(MapArray::try_new(Arc::clone(field), items.offsets(), entries, items.nulls(), *sorted)?))
 }
