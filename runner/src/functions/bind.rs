@@ -8,7 +8,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
-        AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction,
+        AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction,
     },
 };
 use floe_graph::function::{AggregateStub, FunctionSpec, LambdaStub, ScalarStub, SqlSettings, WindowStub};
@@ -60,7 +60,13 @@ impl Binder {
                     function.func = self.scalar(stub)?;
                     Ok(Transformed::yes(Expr::ScalarFunction(function)))
                 }
-                None => Ok(Transformed::no(Expr::ScalarFunction(function))),
+                None => match function.func.inner().downcast_ref::<LambdaStub>() {
+                    Some(stub) => {
+                        function.func = self.lambda(stub)?;
+                        Ok(Transformed::yes(Expr::ScalarFunction(function)))
+                    }
+                    None => Ok(Transformed::no(Expr::ScalarFunction(function))),
+                },
             },
             Expr::AggregateFunction(AggregateFunction { func, params }) => match func.inner().downcast_ref::<AggregateStub>() {
                 Some(stub) => {
@@ -86,15 +92,6 @@ impl Binder {
                 }
                 Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
             }
-            Expr::HigherOrderFunction(mut function) => {
-                let inner: &dyn std::any::Any = function.func.inner().as_ref();
-                let bound = inner.downcast_ref::<LambdaStub>().map(|stub| LambdaImplementation::new(stub.call.clone()));
-                let changed = bound.is_some();
-                if let Some(bound) = bound {
-                    function.func = Arc::new(HigherOrderUDF::new_from_impl(bound));
-                }
-                Ok(Transformed::new_transformed(Expr::HigherOrderFunction(function), changed))
-            }
             other => Ok(Transformed::no(other)),
         })
     }
@@ -116,6 +113,15 @@ impl Binder {
         let kernel = KERNELS.get(stub.spec.name).copied().ok_or_else(|| missing(stub.spec))?;
         let settings = self.settings(&stub.settings)?;
         Ok(Arc::new(ScalarUDF::new_from_impl(ScalarImplementation::new(stub.spec, settings, kernel))))
+    }
+
+    /// A function that takes functions; those in its lambdas are bound too.
+    fn lambda(&mut self, stub: &LambdaStub) -> Result<Arc<ScalarUDF>> {
+        let mut call = stub.call.clone();
+        for lambda in &mut call.bodies {
+            lambda.body = self.bind(std::mem::take(&mut lambda.body))?.data;
+        }
+        Ok(Arc::new(ScalarUDF::new_from_impl(LambdaImplementation::new(call))))
     }
 }
 

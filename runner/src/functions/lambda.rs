@@ -1,21 +1,29 @@
-//! Functions that take functions, as DataFusion calls them: the lambda is evaluated once for the items of all rows.
+//! Functions that take functions: a lambda is evaluated once for the items of all rows, over a table of its parameters and what it captures.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::{Arc, OnceLock},
+};
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StructArray, UInt64Array},
+        array::{
+            Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, UInt64Array,
+            new_empty_array,
+        },
         buffer::{NullBuffer, OffsetBuffer},
         compute::{cast, concat, take},
-        datatypes::{DataType, FieldRef, Int32Type},
+        datatypes::{DataType, Field, FieldRef, Int32Type, Schema, SchemaRef},
     },
-    common::{Result, internal_datafusion_err},
+    common::{DFSchema, Result, internal_datafusion_err},
     logical_expr::{
-        ColumnarValue, HigherOrderFunctionArgs, HigherOrderReturnFieldArgs, HigherOrderSignature, HigherOrderUDFImpl, LambdaArgument,
-        LambdaParametersProgress, ValueOrLambda, Volatility,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, execution_props::ExecutionProps,
+        physical_planning_context::PhysicalPlanningContext, simplify::SimplifyContext,
     },
+    optimizer::simplify_expressions::ExprSimplifier,
+    physical_expr::{PhysicalExpr, create_physical_expr},
 };
-use floe_graph::function::{LambdaCall, LambdaKind as Kind};
+use floe_graph::function::{LambdaBody, LambdaCall, LambdaKind as Kind, capture_name};
 
 use super::{
     aggregate::unexpected,
@@ -23,58 +31,119 @@ use super::{
     collection::{Lists, comparable, ranges},
     error::FunctionError,
     map_functions::Maps,
+    scalar::plain_value,
 };
 
 /// A function that takes functions; its lambdas carry the settings that they need.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(super) struct LambdaImplementation {
     call: LambdaCall,
-    signature: HigherOrderSignature,
+    plan_name: String,
+    signature: Signature,
+    /// The lambdas, made when the types of what they capture are known.
+    ready: Arc<OnceLock<Vec<ReadyLambda>>>,
+}
+
+impl PartialEq for LambdaImplementation {
+    fn eq(&self, other: &Self) -> bool {
+        self.call == other.call
+    }
+}
+
+impl Eq for LambdaImplementation {}
+
+impl Hash for LambdaImplementation {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.call.hash(state);
+    }
 }
 
 impl LambdaImplementation {
     pub fn new(call: LambdaCall) -> Self {
-        Self { call, signature: HigherOrderSignature::variadic_any(Volatility::Immutable) }
+        // Time is that of the batch, so it is as constant as a literal.
+        let volatility = if call.volatility() == Volatility::Volatile { Volatility::Volatile } else { Volatility::Immutable };
+        let (plan_name, signature) = (call.plan_name(), Signature::user_defined(volatility));
+        Self { call, plan_name, signature, ready: Arc::default() }
+    }
+
+    fn lambdas(&self, captured: &[Vec<ArrayRef>]) -> Result<&[ReadyLambda]> {
+        if let Some(ready) = self.ready.get() {
+            return Ok(ready);
+        }
+        let parts = self.call.bodies.iter().zip(&self.call.parameters).zip(captured);
+        let made = parts.map(|((lambda, types), captured)| ReadyLambda::new(lambda, types, captured)).collect::<Result<Vec<_>>>()?;
+        Ok(self.ready.get_or_init(|| made))
     }
 }
 
-impl HigherOrderUDFImpl for LambdaImplementation {
-    fn name(&self) -> &str {
-        self.call.name
+/// A lambda that can be evaluated, and the columns that it wants: those that it captures, then its parameters.
+#[derive(Debug)]
+struct ReadyLambda {
+    schema: SchemaRef,
+    body: Arc<dyn PhysicalExpr>,
+}
+
+impl ReadyLambda {
+    fn new(lambda: &LambdaBody, parameters: &[DataType], captured: &[ArrayRef]) -> Result<Self> {
+        let captured = captured.iter().enumerate().map(|(index, column)| Field::new(capture_name(index), column.data_type().clone(), true));
+        let own = lambda.parameters.iter().zip(parameters).map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+        let schema = Arc::new(Schema::new(captured.chain(own).collect::<Vec<_>>()));
+        let table = Arc::new(DFSchema::try_from(Arc::clone(&schema))?);
+        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(&table)).build());
+        let body = simplifier.simplify(simplifier.coerce(lambda.body.clone(), &table)?)?;
+        let body = create_physical_expr(&body, &table, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+        Ok(Self { schema, body })
     }
 
-    fn signature(&self) -> &HigherOrderSignature {
+    fn evaluate(&self, columns: impl Iterator<Item = Answer>, rows: usize) -> Answer {
+        if rows == 0 {
+            // Without items there is nothing that may fail.
+            return Ok(new_empty_array(&self.body.data_type(&self.schema)?));
+        }
+        let fitted = columns.zip(self.schema.fields()).map(|(column, field)| {
+            let column = column?;
+            Ok(if column.data_type() == field.data_type() { column } else { cast(&column, field.data_type())? })
+        });
+        let columns = fitted.collect::<Result<Vec<_>>>()?;
+        let count = RecordBatchOptions::new().with_row_count(Some(rows));
+        self.body.evaluate(&RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &count)?)?.into_array(rows)
+    }
+}
+
+impl ScalarUDFImpl for LambdaImplementation {
+    fn name(&self) -> &str {
+        &self.plan_name
+    }
+
+    fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    fn lambda_parameters(&self, _step: usize, _fields: &[ValueOrLambda<FieldRef, Option<FieldRef>>]) -> Result<LambdaParametersProgress> {
-        Ok(self.call.lambda_parameters())
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        // Planning has cast all arguments already.
+        Ok(types.to_vec())
     }
 
-    fn return_field_from_args(&self, _args: HigherOrderReturnFieldArgs) -> Result<FieldRef> {
-        Ok(self.call.return_field())
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(self.call.returns.clone())
     }
 
-    fn clear_null_values(&self) -> bool {
-        // The items below a NULL are never looked at.
-        false
+    fn return_field_from_args(&self, _args: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(self.call.name, self.call.returns.clone(), true)))
     }
 
-    fn short_circuits(&self) -> bool {
-        // A lambda is not evaluated for an empty array.
-        true
-    }
-
-    fn invoke_with_args(&self, args: HigherOrderFunctionArgs) -> Result<ColumnarValue> {
-        let mut values = Vec::new();
-        let mut lambdas = Vec::new();
-        for arg in &args.args {
-            match arg {
-                ValueOrLambda::Value(value) => values.push(value.to_array(args.number_rows)?),
-                ValueOrLambda::Lambda(lambda) => lambdas.push(lambda),
-            }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let plain = args.args.into_iter().map(|value| plain_value(value)?.into_array(rows));
+        let mut values = plain.collect::<Result<Vec<_>>>()?;
+        let mut rest = values.split_off(self.call.values.min(values.len()));
+        let mut captured = Vec::with_capacity(self.call.bodies.len());
+        for lambda in &self.call.bodies {
+            let behind = rest.split_off(lambda.captures.min(rest.len()));
+            captured.push(std::mem::replace(&mut rest, behind));
         }
-        let input = Input { name: self.call.name, values, lambdas, rows: args.number_rows, returns: &self.call.returns };
+        let lambdas = self.lambdas(&captured)?;
+        let input = Input { name: self.call.name, values, captured, lambdas, rows, returns: &self.call.returns };
         let answer = match self.call.kind {
             Kind::Transform => transform(&input),
             Kind::Filter => filter(&input),
@@ -94,7 +163,9 @@ impl HigherOrderUDFImpl for LambdaImplementation {
 struct Input<'a> {
     name: &'static str,
     values: Vec<ArrayRef>,
-    lambdas: Vec<&'a LambdaArgument>,
+    /// What each lambda captures, for all rows.
+    captured: Vec<Vec<ArrayRef>>,
+    lambdas: &'a [ReadyLambda],
     rows: usize,
     returns: &'a DataType,
 }
@@ -163,12 +234,11 @@ impl Input<'_> {
 
     /// What a lambda gives for the items; columns that it captures come from the item's row.
     fn evaluate(&self, lambda: usize, rows: &UInt64Array, arguments: &[ArrayRef]) -> Answer {
-        let lambda = self.lambdas.get(lambda).ok_or_else(|| internal_datafusion_err!("{} lacks its lambda", self.name))?;
-        let given: Vec<_> = arguments.iter().map(|argument| move || -> Result<ArrayRef> { Ok(Arc::clone(argument)) }).collect();
-        let given: Vec<&dyn Fn() -> Result<ArrayRef>> = given.iter().map(|argument| argument as _).collect();
-        let spread =
-            |captured: &[ArrayRef]| -> Result<Vec<ArrayRef>> { captured.iter().map(|column| Ok(take(column, rows, None)?)).collect() };
-        lambda.evaluate(&given, spread)?.into_array(rows.len())
+        let (Some(ready), Some(captured)) = (self.lambdas.get(lambda), self.captured.get(lambda)) else {
+            return Err(internal_datafusion_err!("{} lacks its lambda", self.name));
+        };
+        let captured = captured.iter().map(|column| Ok(take(column, rows, None)?));
+        ready.evaluate(captured.chain(arguments.iter().map(|argument| Ok(Arc::clone(argument)))), rows.len())
     }
 
     fn list(&self, items: &Items, values: ArrayRef) -> Answer {

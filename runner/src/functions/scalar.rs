@@ -70,7 +70,7 @@ pub(super) fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
-fn plain_value(value: ColumnarValue) -> Result<ColumnarValue> {
+pub(super) fn plain_value(value: ColumnarValue) -> Result<ColumnarValue> {
     let data_type = value.data_type();
     let plain = plain_type(&data_type);
     if plain == data_type { Ok(value) } else { value.cast_to(&plain, None) }

@@ -3,7 +3,7 @@
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::{Expr, LogicalPlan};
 
-use crate::function::{self, Determinism};
+use crate::function::{self, Determinism, LambdaStub};
 
 /// Facts about a plan that decide how a materialized view may be refreshed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl Facts {
         use datafusion_common::tree_node::TreeNode;
         let visited = expr.apply(|node| {
             if let Expr::ScalarFunction(call) = node
+                && let Some(stub) = call.func.inner().downcast_ref::<LambdaStub>()
+            {
+                stub.call.bodies.iter().for_each(|lambda| self.add(&lambda.body));
+            } else if let Expr::ScalarFunction(call) = node
                 && let Some(spec) = function::scalar(call.func.name())
             {
                 // With arguments, unix_timestamp reads no clock.

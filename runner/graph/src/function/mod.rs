@@ -14,7 +14,7 @@ pub use catalog::{
     WrittenFunction,
 };
 pub(crate) use catalog::{map_type as map_of, map_types};
-pub use lambda::{LambdaCall, LambdaStub, higher_order, lambda_stub};
+pub use lambda::{LambdaBody, LambdaCall, LambdaStub, capture_name, higher_order, lambda_stub};
 pub use signature::{Param, Returns, SignatureError, Typing};
 pub(crate) use signature::{array_of, timestamp as timestamp_type};
 pub use stub::{AggregateStub, ScalarStub, WindowStub, aggregate_stub, scalar_stub, window_stub};

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion_common::arrow::datatypes::{DataType, Field};
+use datafusion_common::{
+    Column as PlanColumn,
+    arrow::datatypes::{DataType, Field},
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{
     Expr,
-    expr::{HigherOrderFunction, Lambda, LambdaVariable},
+    expr::{LambdaVariable, ScalarFunction},
 };
 use sqlparser::{
     ast::{self, FunctionArg, FunctionArgExpr, Spanned},
@@ -15,7 +19,7 @@ use sqlparser::{
 use super::{Planned, Planner, Scope, Typed, scope::Role};
 use crate::{
     analysis::ddl::type_text,
-    function::{LambdaCall, LambdaKind as Kind, LambdaSpec, array_of, coercion, lambda_stub, map_of, map_types},
+    function::{LambdaBody, LambdaCall, LambdaKind as Kind, LambdaSpec, array_of, capture_name, coercion, lambda_stub, map_of, map_types},
 };
 
 /// The parameters of the lambdas around an expression, the nearest first.
@@ -34,7 +38,52 @@ impl Variables<'_> {
 
 /// A lambda whose body is planned.
 struct Planted {
-    lambda: Lambda,
+    parameters: Vec<String>,
+    body: Expr,
+    returns: DataType,
+}
+
+impl Planted {
+    /// The lambda on its own, and what it captures: columns, parameters of lambdas around it, and whatever is computed before the row is made.
+    /// Nothing if it asks a subquery.
+    fn closed(self) -> Option<(LambdaBody, Vec<Expr>)> {
+        let (mut captured, mut asks): (Vec<Expr>, bool) = (Vec::new(), false);
+        let closed = self.body.transform_down(|node| {
+            let captures = match &node {
+                Expr::LambdaVariable(variable) if self.parameters.contains(&variable.name) => {
+                    let column = Expr::Column(PlanColumn::new_unqualified(variable.name.clone()));
+                    return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
+                }
+                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
+                    asks = true;
+                    false
+                }
+                Expr::LambdaVariable(_)
+                | Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_) => true,
+                _ => false,
+            };
+            if !captures {
+                return Ok(Transformed::no(node));
+            }
+            let index = captured.iter().position(|known| *known == node).unwrap_or_else(|| {
+                captured.push(node);
+                captured.len() - 1
+            });
+            let column = Expr::Column(PlanColumn::new_unqualified(capture_name(index)));
+            Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+        });
+        let body = closed.ok().filter(|_| !asks)?.data;
+        Some((LambdaBody { parameters: self.parameters, captures: captured.len(), body }, captured))
+    }
+}
+
+/// A call but for its arguments.
+struct LambdaTyping {
+    spec: &'static LambdaSpec,
+    parameters: Vec<Vec<DataType>>,
     returns: DataType,
 }
 
@@ -84,7 +133,8 @@ impl Planner<'_> {
             _ => planted,
         };
         let returns = returned(spec.kind, &values, &parameters, &planted.returns);
-        Ok(self.higher_order(spec, values, vec![planted.lambda], vec![parameters], returns))
+        let parameters = vec![parameters];
+        self.higher_order(LambdaTyping { spec, parameters, returns }, values, vec![planted], span)
     }
 
     /// The arguments before the lambda, which are arrays or maps.
@@ -128,28 +178,31 @@ impl Planner<'_> {
         let sum = start.data_type.clone();
         let merge = self.lambda(lambdas[0], &[sum.clone(), element.clone()], 2, scope)?;
         let merge = self.lambda_as(merge, &sum, spec, span)?;
-        let (mut planted, mut parameters, mut returns) = (vec![merge.lambda], vec![vec![sum.clone(), element]], sum.clone());
+        let (mut planted, mut parameters, mut returns) = (vec![merge], vec![vec![sum.clone(), element]], sum.clone());
         if let Some(finish) = lambdas.get(1) {
             let finish = self.lambda(finish, std::slice::from_ref(&sum), 1, scope)?;
-            returns = finish.returns;
-            planted.push(finish.lambda);
+            returns = finish.returns.clone();
+            planted.push(finish);
             parameters.push(vec![sum]);
         }
         collections.push(start);
-        Ok(self.higher_order(spec, collections, planted, parameters, returns))
+        self.higher_order(LambdaTyping { spec, parameters, returns }, collections, planted, span)
     }
 
-    fn higher_order(
-        &self,
-        spec: &'static LambdaSpec,
-        values: Vec<Typed>,
-        lambdas: Vec<Lambda>,
-        parameters: Vec<Vec<DataType>>,
-        returns: DataType,
-    ) -> Typed {
-        let call = LambdaCall { name: spec.name, kind: spec.kind, parameters, returns: returns.clone() };
-        let args = values.into_iter().map(|value| value.expr).chain(lambdas.into_iter().map(Expr::Lambda)).collect();
-        Typed::new(Expr::HigherOrderFunction(HigherOrderFunction::new(lambda_stub(call, self.settings), args)), returns)
+    fn higher_order(&self, typing: LambdaTyping, values: Vec<Typed>, lambdas: Vec<Planted>, span: Span) -> Planned<Typed> {
+        let LambdaTyping { spec, parameters, returns } = typing;
+        let mut args: Vec<Expr> = values.into_iter().map(|value| value.expr).collect();
+        let values = args.len();
+        let mut bodies = Vec::with_capacity(lambdas.len());
+        for lambda in lambdas {
+            let Some((body, captured)) = lambda.closed() else {
+                return self.unsupported("a subquery in a lambda function", span);
+            };
+            bodies.push(body);
+            args.extend(captured);
+        }
+        let call = LambdaCall { name: spec.name, kind: spec.kind, values, parameters, bodies, returns: returns.clone() };
+        Ok(Typed::new(Expr::ScalarFunction(ScalarFunction::new_udf(lambda_stub(call), args)), returns))
     }
 
     /// A lambda over parameters of these types, of which it names at least `fewest`.
@@ -184,7 +237,7 @@ impl Planner<'_> {
             ..*scope
         };
         let body = self.expr(&lambda.body, &inner)?;
-        Ok(Planted { lambda: Lambda::new(params, body.expr), returns: body.data_type })
+        Ok(Planted { parameters: params, body: body.expr, returns: body.data_type })
     }
 
     /// The lambda with its result cast, if Spark does that by itself.
@@ -198,8 +251,8 @@ impl Planner<'_> {
                 format!("the lambda of {} must give {}, but it gives {}", spec.name, type_text(wanted), type_text(&planted.returns));
             return self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span);
         }
-        let body = self.cast(Typed::new(*planted.lambda.body, planted.returns), wanted);
-        Ok(Planted { lambda: Lambda::new(planted.lambda.params, body.expr), returns: wanted.clone() })
+        let body = self.cast(Typed::new(planted.body, planted.returns), wanted);
+        Ok(Planted { parameters: planted.parameters, body: body.expr, returns: wanted.clone() })
     }
 }
 
