@@ -150,6 +150,10 @@ fn inner_type(input: Input, given: &DataType) -> DataType {
         (Input::Wide, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => DataType::Decimal128(38, 0),
         (Input::Wide, DataType::Decimal128(precision, scale)) if *precision <= 28 => DataType::Decimal128(38, *scale),
         (Input::Wide, DataType::Decimal128(_, scale)) => DataType::Decimal256(76, *scale),
+        // The engine cuts the average off; with one digit more it can be rounded half up on the way out.
+        (Input::Double, DataType::Decimal128(precision, scale)) if *precision <= 28 && *scale >= 0 => {
+            DataType::Decimal128(*precision + 1, *scale + 1)
+        }
         (Input::Double, DataType::Decimal128(..)) => given.clone(),
         (Input::Wide | Input::Double, _) => DataType::Float64,
         (Input::Hashable, DataType::Float32 | DataType::Float64) => DataType::Utf8,

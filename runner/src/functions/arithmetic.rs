@@ -29,6 +29,7 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("$multiply", |call| binary(call, Operation::Multiply, OnOverflow::Fail)),
     ("$divide", |call| binary(call, Operation::Divide, OnOverflow::Fail)),
     ("$remainder", |call| binary(call, Operation::Remainder, OnOverflow::Fail)),
+    ("mod", |call| binary(call, Operation::Remainder, OnOverflow::Fail)),
     ("pmod", |call| binary(call, Operation::PositiveRemainder, OnOverflow::Fail)),
     ("$int_divide", int_divide),
     ("try_add", |call| binary(call, Operation::Add, OnOverflow::Null)),

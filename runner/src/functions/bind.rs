@@ -7,9 +7,7 @@ use datafusion::{
         DataFusionError, Result,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{
-        AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction,
-    },
+    logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowFunctionDefinition, WindowUDF, expr::AggregateFunction},
 };
 use floe_graph::function::{AggregateStub, FunctionSpec, LambdaStub, ScalarStub, SqlSettings, WindowStub};
 

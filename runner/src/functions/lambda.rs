@@ -8,8 +8,8 @@ use std::{
 use datafusion::{
     arrow::{
         array::{
-            Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, UInt64Array,
-            new_empty_array,
+            Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray,
+            UInt64Array, new_empty_array,
         },
         buffer::{NullBuffer, OffsetBuffer},
         compute::{cast, concat, take},

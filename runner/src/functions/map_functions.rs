@@ -68,7 +68,7 @@ impl Maps {
         let (places, offsets, nulls) = self.keys.parts()?;
         let keys = cast(&gather(keys, places)?, key_field.data_type())?;
         let values = cast(&gather(values, self.values)?, value_field.data_type())?;
-        if keys.null_count() > 0 {
+        if keys.logical_null_count() > 0 {
             return Err(FunctionError::new("NULL_MAP_KEY", "a key of a map must not be NULL").into());
         }
         let rows = comparable(&[&keys])?.into_iter().next().ok_or_else(|| unexpected("a function on maps"))?;

@@ -22,8 +22,49 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("conv", conv),
     ("format_number", format_number),
-    ("format_string", |call| delegate(call, &datafusion_spark::function::string::format_string())),
+    ("format_string", format_string),
 ];
+
+/// A DECIMAL that `%s` asks for is handed in as text.
+fn format_string(call: &Call<'_>) -> Answer {
+    let function = datafusion_spark::function::string::format_string();
+    let is_decimal = |index: &usize| matches!(call.data_type(*index), DataType::Decimal128(..));
+    if !(1..call.args.len()).any(|index| is_decimal(&index)) {
+        return delegate(call, &function);
+    }
+    let Some(pattern) = call.literal(0) else {
+        let message = "format_string of a DECIMAL needs a pattern that is a literal; cast the number";
+        return Err(FunctionError::new("FEATURE_NOT_SUPPORTED", message).into());
+    };
+    let mut args = call.args.to_vec();
+    for index in texts_of(pattern).into_iter().filter(|index| *index < call.args.len()).filter(is_decimal) {
+        if let Some(arg) = args.get_mut(index) {
+            *arg = arg.cast_to(&DataType::Utf8, None)?;
+        }
+    }
+    delegate(&Call { name: call.name, args: &args, rows: call.rows, settings: call.settings, returns: call.returns }, &function)
+}
+
+/// The arguments that a pattern of `printf` shows by `%s`, from 1.
+fn texts_of(pattern: &str) -> Vec<usize> {
+    let (mut found, mut next) = (Vec::new(), 1);
+    for part in pattern.replace("%%", "").split('%').skip(1) {
+        let Some(end) = part.find(|letter: char| letter.is_ascii_alphabetic()) else { continue };
+        let (flags, conversion) = part.split_at(end);
+        let index = match flags.split_once('$') {
+            Some((number, _)) => number.parse().unwrap_or(0),
+            None if conversion.starts_with('n') => continue,
+            None => {
+                next += 1;
+                next - 1
+            }
+        };
+        if conversion.starts_with(['s', 'S']) {
+            found.push(index);
+        }
+    }
+    found
+}
 
 /// Reads digits of a base as long as there are any; more than 64 bits are all ones.
 fn read(text: &str, base: u32) -> (bool, u64, bool) {

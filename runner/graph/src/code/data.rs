@@ -17,7 +17,7 @@ pub(super) const DATA: &[Code] = &[
         "`try_cast`, `try_to_timestamp`.",
     ),
     code(
-        &["ARITHMETIC_OVERFLOW", "DIVIDE_BY_ZERO", "REMAINDER_BY_ZERO"],
+        &["ARITHMETIC_OVERFLOW", "INTERVAL_ARITHMETIC_OVERFLOW", "DIVIDE_BY_ZERO", "REMAINDER_BY_ZERO"],
         "Overflow in both modes, the others with ANSI on.",
         "A wider type, `try_add`, `try_divide`.",
     ),
@@ -25,6 +25,15 @@ pub(super) const DATA: &[Code] = &[
     code(&["INVALID_ARRAY_INDEX_IN_ELEMENT_AT"], "With ANSI on, `element_at` of an index outside of the array.", "Use `try_element_at`."),
     code(&["INVALID_INDEX_OF_ZERO"], "`element_at` counts from 1.", "Use 1 for the first element, or `array[0]`."),
     code(&["NULL_MAP_KEY"], "A key of a map is NULL.", "Filter or replace such keys."),
+    code(
+        &["COMPARATOR_RETURNS_NULL"],
+        "The lambda of `array_sort` gave NULL for two items.",
+        "Give a number for each pair, also for NULLs.",
+    )
+    .example("SELECT array_sort(array(2, 1), (a, b) -> NULL) AS s FROM orders"),
+    code(&["CANNOT_DECODE_URL"], "Text that is no encoded address.", "Use `try_url_decode`."),
+    code(&["USER_RAISED_EXCEPTION"], "`raise_error` or `assert_true` of the query.", "Correct the data or the query.")
+        .example("SELECT raise_error('no orders') AS e FROM orders"),
     code(&["DUPLICATED_MAP_KEY"], "A map has one key twice.", "De-duplicate before."),
     code(
         &["COLLECTION_SIZE_LIMIT_EXCEEDED"],
@@ -35,6 +44,7 @@ pub(super) const DATA: &[Code] = &[
     code(&["INVALID_TIMEZONE"], "A time zone that does not exist.", "An IANA name such as `Europe/Berlin`, or `+02:00`."),
     code(
         &[
+            "INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE",
             "INVALID_PARAMETER_VALUE.CHARSET",
             "INVALID_PARAMETER_VALUE.DATETIME_UNIT",
             "INVALID_PARAMETER_VALUE.LENGTH",

@@ -60,5 +60,5 @@ fn near_names_are_found() {
     assert_eq!(near_names("dat_trunc").first(), Some(&"date_trunc"));
     assert!(near_names("xqzwvvv").is_empty());
     assert!(refusal("ai_query").is_some() && refusal("AI_classify").is_some() && refusal("upper").is_none());
-    assert!(refusal("Input_File_Name").unwrap().contains("_metadata"));
+    assert!(refusal("AES_encrypt").unwrap().contains("key"));
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use datafusion::{
     arrow::{
         array::{
-            Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray, StructArray,
-            new_null_array,
+            Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray,
+            StructArray, new_null_array,
         },
         compute::{CastOptions, cast_with_options},
         datatypes::{
@@ -55,6 +55,17 @@ fn run(call: &Call<'_>, rules: &Rules) -> Answer {
     cast_array(&value, call.returns, rules)
 }
 
+/// Integers as their bytes, the most significant first.
+fn bytes_of(array: &ArrayRef, rules: &Rules) -> Answer {
+    let width = array.data_type().primitive_width().unwrap_or(size_of::<i64>());
+    let longs = plain(array, &DataType::Int64, rules)?;
+    let bytes = longs.as_primitive::<Int64Type>().iter().map(|value| {
+        let bytes = value?.to_be_bytes();
+        bytes.get(bytes.len() - width..).map(<[u8]>::to_vec)
+    });
+    Ok(Arc::new(bytes.collect::<BinaryArray>()))
+}
+
 /// The values of `array` as values of type `to`.
 pub(super) fn cast_array(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answer {
     use DataType as D;
@@ -64,6 +75,7 @@ pub(super) fn cast_array(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answ
         (D::Null, to) => Ok(new_null_array(to, array.len())),
         (_, D::Utf8) => to_text::text_of(array, rules),
         (D::Utf8, to) if !matches!(to, D::Binary) => from_text::parse(array, to, rules),
+        (D::Int8 | D::Int16 | D::Int32 | D::Int64, D::Binary) => bytes_of(array, rules),
         (D::Boolean, D::Decimal128(..) | D::Timestamp(..)) => cast_array(&plain(array, &D::Int64, rules)?, to, rules),
         (D::Decimal128(..), D::Boolean) => {
             let values = array.as_primitive::<Decimal128Type>();

@@ -206,6 +206,10 @@ impl Planner<'_> {
             let message = format!("{} is an aggregate; it cannot stand here (WHERE, ON, GROUP BY, inside another aggregate)", spec.name);
             return self.error("INVALID_AGGREGATE", message, span);
         }
+        // The values of collect_set are the different ones of collect_list.
+        let distinct =
+            matches!(&call.args, ast::FunctionArguments::List(list) if list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct));
+        let spec = if distinct && spec.name == "collect_list" { function::aggregate("collect_set").unwrap_or(spec) } else { spec };
         let inner =
             Scope { aggregates: false, windows: false, role: Role::Value, named_first: false, named: scope.named.clone(), ..*scope };
         let parts = self.aggregate_parts(call, spec, &inner, span)?;
@@ -322,6 +326,9 @@ impl Planner<'_> {
             (WindowFunctionDefinition::WindowUDF(function::window_stub(spec, self.settings)), parts)
         } else if let Some(spec) = function::aggregate(name) {
             let parts = self.aggregate_parts(call, spec, &inner, span)?;
+            if spec.name == "nth_value" && !matches!(parts.arguments.get(1).and_then(value_of), Some(ScalarValue::Int32(Some(1)))) {
+                return self.unsupported("nth_value OVER of another row than the first; number the rows with row_number", span);
+            }
             (WindowFunctionDefinition::AggregateUDF(function::aggregate_stub(spec, self.settings)), parts)
         } else {
             return self.unknown(name, span);

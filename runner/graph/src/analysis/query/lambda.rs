@@ -49,7 +49,7 @@ impl Planted {
     fn closed(self) -> Option<(LambdaBody, Vec<Expr>)> {
         let (mut captured, mut asks): (Vec<Expr>, bool) = (Vec::new(), false);
         let closed = self.body.transform_down(|node| {
-            let captures = match &node {
+            let taken_along = match &node {
                 Expr::LambdaVariable(variable) if self.parameters.contains(&variable.name) => {
                     let column = Expr::Column(PlanColumn::new_unqualified(variable.name.clone()));
                     return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
@@ -65,7 +65,7 @@ impl Planted {
                 | Expr::WindowFunction(_) => true,
                 _ => false,
             };
-            if !captures {
+            if !taken_along {
                 return Ok(Transformed::no(node));
             }
             let index = captured.iter().position(|known| *known == node).unwrap_or_else(|| {

@@ -100,16 +100,12 @@ impl Planner<'_> {
         };
         if let (Some(first), Some(last)) = (&interval.leading_field, &interval.last_field) {
             let range = (unit_name(first), unit_name(last));
-            return match parse_interval_range(&amount, &range.0, &range.1) {
-                Some(value) => Ok(interval_literal(value)),
-                None => {
-                    let message = format!(
-                        "'{amount}' is not an interval {} TO {}; write for example INTERVAL '1 02:03' DAY TO MINUTE",
-                        range.0, range.1
-                    );
-                    self.error("INVALID_INTERVAL_FORMAT", message, span)
-                }
-            };
+            if let Some(value) = parse_interval_range(&amount, &range.0, &range.1) {
+                return Ok(interval_literal(value));
+            }
+            let message =
+                format!("'{amount}' is not an interval {} TO {}; write for example INTERVAL '1 02:03' DAY TO MINUTE", range.0, range.1);
+            return self.error("INVALID_INTERVAL_FORMAT", message, span);
         }
         let whole = match &interval.leading_field {
             Some(field) => format!("{amount} {}", unit_name(field)),

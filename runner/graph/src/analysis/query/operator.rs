@@ -129,6 +129,9 @@ impl Planner<'_> {
                 let common = self.number_type("%", &left, &right, span)?;
                 self.stub("$remainder", vec![self.cast(left, &common), self.cast(right, &common)], span)
             }
+            B::DuckIntegerDivide | B::MyIntegerDivide if has_fraction(&left.data_type) || has_fraction(&right.data_type) => {
+                self.unsupported("DIV of numbers with a fraction; write CAST(a / b AS BIGINT)", span)
+            }
             B::DuckIntegerDivide | B::MyIntegerDivide => self.stub("$int_divide", vec![left, right], span),
             B::StringConcat => self.concat(vec![left, right], span),
             B::BitwiseAnd | B::BitwiseOr | B::BitwiseXor => self.bitwise(left, operator, right, span),
@@ -432,4 +435,9 @@ fn castable(from: &DataType, to: &DataType) -> bool {
         }
         _ => false,
     }
+}
+
+/// True for numbers that may not be whole.
+fn has_fraction(data_type: &DataType) -> bool {
+    data_type.is_floating() || matches!(data_type, DataType::Decimal128(_, scale) if *scale > 0)
 }

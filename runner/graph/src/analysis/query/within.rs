@@ -61,7 +61,13 @@ impl Planner<'_> {
         if !matches!(value_of(&delimiter.expr), Some(ScalarValue::Utf8(_) | ScalarValue::Null)) {
             return self.error("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "the delimiter of listagg must be a text literal", span);
         }
+        let distinct =
+            matches!(&call.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct));
         let array = match order {
+            [] if distinct => {
+                let array = self.plain(call, "collect_list", vec![value.clone()], scope, span)?;
+                self.stub("sort_array", vec![array], span)?
+            }
             [] => self.plain(call, "collect_list", vec![value.clone()], scope, span)?,
             order => self.sorted_values(call, value, order, scope, span)?,
         };

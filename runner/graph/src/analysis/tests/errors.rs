@@ -26,7 +26,7 @@ fn errors_have_class_and_place() {
         ("SELECT items.b FROM orders", "FIELD_NOT_FOUND", 8),
         ("SELECT id FROM dim UNION ALL SELECT id, name FROM dim", "NUM_COLUMNS_MISMATCH", 30),
         ("SELECT 1 + explode(items) FROM orders", "UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS", 12),
-        ("SELECT transform(items, x -> x.a) FROM orders", "FEATURE_NOT_SUPPORTED", 8),
+        ("SELECT transform(items, x -> (SELECT max(id) FROM dim)) FROM orders", "FEATURE_NOT_SUPPORTED", 8),
         ("SELECT * FROM dim EXCEPT ALL SELECT * FROM nowhere", "TABLE_OR_VIEW_NOT_FOUND", 44),
     ] {
         let error = known().error(sql);

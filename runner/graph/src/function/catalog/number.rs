@@ -51,6 +51,7 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar("log10", &[P::Double], R::Double, "Logarithm to base 10; NULL for numbers <= 0."),
     FunctionSpec::scalar("pow", &[P::Double, P::Double], R::Double, "Power.").aliases(&["power"]),
     FunctionSpec::scalar("pi", &[], R::Double, "The number pi."),
+    FunctionSpec::scalar("mod", &[P::Same, P::Same], R::Argument(0), "a % b."),
     FunctionSpec::scalar("pmod", &[P::Same, P::Same], R::Argument(0), "Remainder with the sign of the divisor; zero divisor as for %."),
     FunctionSpec::scalar("try_add", &[P::Same, P::Same], R::Argument(0), "a + b of one numeric type, NULL on overflow."),
     FunctionSpec::scalar("try_subtract", &[P::Same, P::Same], R::Argument(0), "a - b of one numeric type, NULL on overflow."),
