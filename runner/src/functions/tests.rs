@@ -58,7 +58,10 @@ fn evaluate(spec: &'static FunctionSpec, args: &[ScalarValue], settings: &Arc<Se
     // Literal parameters stay literals in a plan, all others may be columns.
     let columns = args.iter().enumerate().map(|(index, arg)| -> Result<ColumnarValue, DataFusionError> {
         let literal = spec.params.get(index.min(spec.params.len().saturating_sub(1))) == Some(&Param::TextLiteral);
-        let keep = literal || spec.name == "round" || spec.name == "bround" || (spec.name == "named_struct" && index % 2 == 0);
+        let keep = literal
+            || spec.name == "round"
+            || spec.name == "bround"
+            || (matches!(spec.name, "named_struct" | "$arrays_zip") && index % 2 == 0);
         Ok(if keep { ColumnarValue::Scalar(arg.clone()) } else { ColumnarValue::Array(arg.to_array_of_size(2)?) })
     });
     let column = invoke(columns.collect::<Result<Vec<_>, _>>()?, 2)?.into_array(2)?;
@@ -186,6 +189,7 @@ fn samples(spec: &FunctionSpec) -> Vec<ScalarValue> {
         "map_from_arrays" => vec![list(&[s("a")]), list(&[i(1)])],
         "map_from_entries" => vec![list(&[evaluate_struct()])],
         "named_struct" => vec![s("a"), i(1)],
+        "$arrays_zip" => vec![s("a"), list(&[i(1)])],
         "flatten" => vec![list(&[list(&[i(1)])])],
         "make_timestamp" | "try_make_timestamp" => vec![i(2020), i(1), i(2), i(3), i(4), d(5.5), s("UTC")],
         "from_utc_timestamp" | "to_utc_timestamp" => vec![ts("2020-01-01"), s("Europe/Paris")],
@@ -217,7 +221,7 @@ fn every_function_gives_the_specified_type() {
         let result = evaluate(spec, &args, &settings(true, "UTC"));
         assert!(result.is_ok(), "{}: {:?}", spec.name, result);
         // NULL arguments never make a function fail.
-        if !matches!(spec.name, "map" | "$cast" | "$try_cast" | "named_struct" | "assert_true") {
+        if !matches!(spec.name, "map" | "$cast" | "$try_cast" | "named_struct" | "$arrays_zip" | "assert_true") {
             let nulls: Vec<ScalarValue> = args
                 .iter()
                 .enumerate()
