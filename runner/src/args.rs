@@ -53,6 +53,7 @@ pub enum Command {
     Events(Events),
     Sql(Sql),
     Init(Init),
+    Test(Test),
     Maintain(Maintain),
     Job(Box<job::JobCommands>),
     #[command(hide = true)]
@@ -63,8 +64,6 @@ pub enum Command {
     TaskReport(Requested),
     #[command(hide = true)]
     Watch(Requested),
-    #[command(hide = true)]
-    Test(Later),
 }
 
 /// A command that is refused by name.
@@ -415,6 +414,28 @@ pub struct Init {
     pub template: String,
     #[command(flatten)]
     pub display: Display,
+}
+
+/// Test the SQL of the project on a few rows
+///
+/// Each folder tests/<name> gives rows of some datasets (input/<dataset>.json or .csv, with .1, .2 … one file per micro-batch) and says what
+/// comes out (expected/<dataset>.json or .csv). Tables are made in memory, no source is read. Ends with 10 if a test fails.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe test shop
+  floe test shop --filter visits           only tests with visits in their names
+  floe test shop --update-expected         what comes out is what is expected: look at the difference in Git
+  floe test shop --output json             one document for CI")]
+pub struct Test {
+    /// Only tests whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Write what comes out into the expected files; without any, into one for each dataset
+    #[arg(long)]
+    pub update_expected: bool,
+    #[command(flatten)]
+    pub project: Project,
 }
 
 /// Compact tables and delete what is old

@@ -28,5 +28,6 @@ pub mod state;
 pub mod storage;
 pub mod summary;
 pub mod task;
+pub mod testing;
 pub mod update;
 pub mod watch;

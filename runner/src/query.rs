@@ -56,6 +56,8 @@ pub struct Engine {
     parameters: Parameters,
     /// Tables that are no datasets of the project and can be read by their full names.
     visible: BTreeMap<String, VisibleTable>,
+    /// What the clock of queries says.
+    now: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// A query that can be executed.
@@ -88,7 +90,7 @@ impl Engine {
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory, parallelism: settings.parallelism };
         let time_zone = sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone;
         let parameters = resolved.project.input.parameters.clone();
-        Ok(Self { resolved, session: Session::new(&limits)?, time_zone, parameters, visible: BTreeMap::new() })
+        Ok(Self { resolved, session: Session::new(&limits)?, time_zone, parameters, visible: BTreeMap::new(), now: settings.now })
     }
 
     /// The same engine, whose queries read these values of `:name` first, and these tables by their full names.
@@ -190,7 +192,7 @@ impl Engine {
             let provider = self.provider(&leaf).await?;
             providers.push((leaf, provider));
         }
-        let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
+        let clock = BatchClock { timestamp_us: self.now.unwrap_or_else(chrono::Utc::now).timestamp_micros() };
         let bound = session::bind(plan, &Binding { providers, clock })?;
         let state = self.session.state(Arc::new(ExpectPlanner::default()));
         let (physical, _) = session::physical_plan(&state, &bound).await.map_err(engine_error)?;

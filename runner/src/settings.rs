@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use floe_crds::{pipeline_update::UpdateType, request::RESERVED_PREFIX, state::Cause};
 use floe_graph::plan::Selection;
 
@@ -17,7 +18,7 @@ use crate::{
     event_log::Observer,
     execute::StopSignal,
     request::{GivenPipeline, Requested},
-    storage::is_store_option,
+    storage::{Stores, is_store_option},
 };
 
 /// What every command works on.
@@ -50,6 +51,10 @@ pub struct Settings {
     pub given: Option<Arc<GivenPipeline>>,
     /// Where data are spilled that do not fit into memory; `None`: the system's temporary folder.
     pub scratch: Option<PathBuf>,
+    /// Stores that are open already, the memory of a test among them; `None`: opened from `store_options` and the manifest.
+    pub stores: Option<Stores>,
+    /// What the clock of queries says; `None`: the time when a micro-batch or refresh begins.
+    pub now: Option<DateTime<Utc>>,
 }
 
 /// One update.
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_environment_gives_parameters_and_store_options_only() {
-        let variables = [("FLOE_PARAM_SALT", "BEANS"), ("AWS_REGION", "eu-1"), ("HOME", "/root"), ("TERM", "dumb"), ("USER", "ada")];
+        let variables = [("FLOE_PARAM_SALT", "BEANS"), ("AWS_REGION", "eu-1"), ("PATH", "/bin"), ("TERM", "dumb"), ("USER", "ada")];
         let environment = Environment::new(variables.map(|(key, value)| (key.to_string(), value.to_string())));
         assert_eq!(environment.parameters, BTreeMap::from([("SALT".to_string(), "BEANS".to_string())]));
         assert_eq!(environment.store_options, [("AWS_REGION".to_string(), "eu-1".to_string())]);

@@ -10,6 +10,7 @@ mod lint;
 mod project;
 mod query;
 mod storage;
+mod testing;
 
 use std::fmt::Write;
 
@@ -75,6 +76,7 @@ pub static SECTIONS: &[Section] = &[
     Section { title: "Selections and changes", codes: change::CHANGES },
     Section { title: "Data", codes: data::DATA },
     Section { title: "Delta tables", codes: delta::DELTA },
+    Section { title: "Tests of a project", codes: testing::TESTS },
     Section { title: "Storage and process", codes: storage::STORAGE },
     Section { title: "Commands for Jobs in a cluster", codes: cluster::CLUSTER },
     Section { title: "Lints", codes: lint::LINTS },

@@ -14,6 +14,7 @@ use floe_crds::state::ExpectationAction;
 pub(crate) use cdc::cdc_source_kind;
 pub(crate) use dataset::stored_schema;
 pub(crate) use flow::{query_type, reference};
+pub(crate) use given::unread;
 
 use crate::{
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},

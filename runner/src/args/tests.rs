@@ -62,6 +62,8 @@ fn the_path_is_the_current_directory_if_there_is_none() {
     assert_eq!((explain.dataset.as_str(), explain.project.path.as_path()), ("orders", Path::new(".")));
     let Command::Events(events) = parse("floe events shop --level warn --type a,b -f").unwrap() else { panic!("not events") };
     assert_eq!((events.filter.level, events.filter.update.as_str(), events.follow), (EventLevel::Warn, "latest", true));
+    let Command::Test(test) = parse("floe test shop --filter x --update-expected").unwrap() else { panic!("not a test") };
+    assert_eq!((test.filter.as_deref(), test.update_expected), (Some("x"), true));
     let Command::Init(init) = parse("floe init shop").unwrap() else { panic!("not an init") };
     assert_eq!((init.template.as_str(), init.display.output), ("empty", OutputFormat::Text));
 }
@@ -76,7 +78,6 @@ fn wrong_usage_is_refused_with_code_2() {
 
 #[test]
 fn commands_of_later_releases_are_recognised() {
-    assert!(matches!(parse("floe test --filter x"), Ok(Command::Test(_))));
     let Command::Job(job) = parse("floe job import bundle.yml --any").unwrap() else { panic!("not a job command") };
     assert!(matches!(job.command, JobCommand::Import(_)));
 }
@@ -137,6 +138,7 @@ fn help_teaches_the_commands() {
       events    Read the event log
       sql       Query tables, views and the event log
       init      Create a project that runs
+      test      Test the SQL of the project on a few rows
       maintain  Compact tables and delete what is old
       job       Run Jobs in a cluster and look after their runs
 

@@ -1,4 +1,4 @@
-//! `floe init`: a project that passes `floe validate` and `floe run` at once.
+//! `floe init`: a project that passes `floe validate`, `floe run` and `floe test` at once.
 
 use std::{fs, path::Path};
 
@@ -14,6 +14,8 @@ const EMPTY: &[TemplateFile] = &[
     ("pipeline.yaml", include_bytes!("init/pipeline.yaml")),
     ("transformations/visits.sql", include_bytes!("init/visits.sql")),
     ("data/visits/first.json", include_bytes!("init/first.json")),
+    ("tests/visits_are_counted/input/visits.csv", include_bytes!("init/visits_input.csv")),
+    ("tests/visits_are_counted/expected/visits_per_page.csv", include_bytes!("init/visits_per_page_expected.csv")),
     (".gitignore", b"/lake/\n"),
 ];
 
@@ -42,6 +44,37 @@ const BOOKSTORE: &[TemplateFile] = bookstore![
     "data/landing/kafka-raw-etl/sample-0003.json",
     "data/staging/staged-0001.json",
     "data/staging/staged-0002.json",
+    "tests/an_impossible_total_stops_the_sales/expected/books_sales.json",
+    "tests/an_impossible_total_stops_the_sales/input/current_books.csv",
+    "tests/an_impossible_total_stops_the_sales/input/orders_silver.json",
+    "tests/an_impossible_total_stops_the_sales/test.yaml",
+    "tests/authors_have_windows_of_five_minutes/expected/authors_stats.csv",
+    "tests/authors_have_windows_of_five_minutes/input/books_sales.csv",
+    "tests/books_have_a_history/expected/books_silver.csv",
+    "tests/books_have_a_history/expected/current_books.csv",
+    "tests/books_have_a_history/input/books_raw.1.csv",
+    "tests/books_have_a_history/input/books_raw.2.csv",
+    "tests/countries_count_their_orders/expected/countries_stats.csv",
+    "tests/countries_count_their_orders/input/customers_silver.csv",
+    "tests/countries_count_their_orders/input/orders_silver.csv",
+    "tests/customers_change/expected/customers_silver.csv",
+    "tests/customers_change/input/customers_cdc.1.csv",
+    "tests/customers_change/input/customers_cdc.2.csv",
+    "tests/orders_are_there_once/expected/orders_quarantine.csv",
+    "tests/orders_are_there_once/expected/orders_silver.csv",
+    "tests/orders_are_there_once/input/orders_raw.1.json",
+    "tests/orders_are_there_once/input/orders_raw.2.json",
+    "tests/orders_are_there_once/input/orders_raw.3.json",
+    "tests/records_are_decoded/expected/books_raw.csv",
+    "tests/records_are_decoded/expected/customers_cdc.csv",
+    "tests/records_are_decoded/expected/orders_raw.json",
+    "tests/records_are_decoded/input/bronze.json",
+    "tests/records_are_decoded/input/country_lookup.csv",
+    "tests/sales_have_the_price_of_their_day/expected/books_sales.csv",
+    "tests/sales_have_the_price_of_their_day/input/current_books.1.csv",
+    "tests/sales_have_the_price_of_their_day/input/current_books.2.csv",
+    "tests/sales_have_the_price_of_their_day/input/orders_silver.1.json",
+    "tests/sales_have_the_price_of_their_day/input/orders_silver.2.json",
 ];
 
 pub(super) fn init(init: &Init, terminal: &Terminal) -> Outcome {
@@ -53,7 +86,7 @@ pub(super) fn init(init: &Init, terminal: &Terminal) -> Outcome {
         terminal.document(&json!({"directory": directory.to_string(), "template": init.template, "files": files}));
     } else {
         let files: Vec<String> = template.iter().map(|(path, _)| format!("  {directory}/{path}")).collect();
-        terminal.out(&format!("created\n{}\nnow: floe run {directory}", files.join("\n")));
+        terminal.out(&format!("created\n{}\nnow: floe run {directory}, and floe test {directory}", files.join("\n")));
     }
     Ok(0)
 }
@@ -148,7 +181,17 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("My Shop_1");
         create(&directory, EMPTY).unwrap();
-        assert_eq!(files_below(&directory), [".gitignore", "data/visits/first.json", "pipeline.yaml", "transformations/visits.sql"]);
+        assert_eq!(
+            files_below(&directory),
+            [
+                ".gitignore",
+                "data/visits/first.json",
+                "pipeline.yaml",
+                "tests/visits_are_counted/expected/visits_per_page.csv",
+                "tests/visits_are_counted/input/visits.csv",
+                "transformations/visits.sql"
+            ]
+        );
         let manifest = fs::read_to_string(directory.join("pipeline.yaml")).unwrap();
         assert!(manifest.contains("name: my-shop\n") && !manifest.contains("{name}"), "{manifest}");
         fs::write(directory.join("pipeline.yaml"), "mine").unwrap();

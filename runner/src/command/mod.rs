@@ -12,6 +12,7 @@ mod run;
 mod signals;
 mod sql;
 mod task;
+mod test;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -89,7 +90,7 @@ async fn dispatch(command: Command, environment: &Environment, terminal: &Termin
         Command::Events(events) => Box::pin(events::events(&events, environment, terminal)).await,
         Command::Sql(sql) => Box::pin(sql::sql(&sql, environment, terminal)).await,
         Command::Init(init) => init::init(&init, terminal),
-        Command::Test(_) => Err(not_supported("floe test")),
+        Command::Test(test) => Box::pin(test::test(&test, environment, terminal)).await,
         Command::Maintain(maintain) => Box::pin(maintain::maintain(&maintain, environment, terminal)).await,
         Command::Cleanup(cleanup) => Box::pin(cleanup::cleanup(&cleanup, environment, terminal)).await,
         Command::Task(task) => Box::pin(task::task(&task, environment, terminal)).await,
@@ -141,7 +142,7 @@ fn display(command: &Command) -> Display {
         Command::Cleanup(command) => command.display,
         Command::Task(command) | Command::TaskReport(command) | Command::Watch(command) => command.display,
         Command::Job(job) => job.command.display(),
-        Command::Test(_) => Display::default(),
+        Command::Test(command) => command.project.common.display,
     }
 }
 
@@ -156,11 +157,12 @@ fn project(command: &Command) -> &Path {
         Command::Sql(command) => &command.project.path,
         Command::Init(command) => &command.directory,
         Command::Maintain(command) => &command.project.path,
+        Command::Test(command) => &command.project.path,
         Command::Job(command) => match &command.command {
             JobCommand::Lint(lint) => &lint.path,
             _ => Path::new("."),
         },
-        Command::Cleanup(_) | Command::Task(_) | Command::TaskReport(_) | Command::Watch(_) | Command::Test(_) => Path::new("."),
+        Command::Cleanup(_) | Command::Task(_) | Command::TaskReport(_) | Command::Watch(_) => Path::new("."),
     }
 }
 

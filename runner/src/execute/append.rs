@@ -373,7 +373,7 @@ impl AppendRun<'_> {
         };
         self.known = pinned.versions();
         let PinnedInputs { files, .. } = pinned;
-        let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), Utc::now().timestamp_micros(), batch.sources);
+        let mut offsets = BatchOffsets::new(self.checkpoint.next_batch(), self.execution.batch_time_us(), batch.sources);
         offsets.fingerprint = Some(self.run.flow.fingerprint.clone());
         let root = self.execution.storage.root().to_string();
         let place = self.run.quarantine.as_ref().map(|table| table.location().to_string());

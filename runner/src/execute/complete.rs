@@ -135,7 +135,7 @@ struct Refresh<'a> {
 
 impl Refresh<'_> {
     async fn recompute(&self, pinned: &PinnedInputs) -> Result<FlowResult, FlowFailure> {
-        let clock = BatchClock { timestamp_us: chrono::Utc::now().timestamp_micros() };
+        let clock = BatchClock { timestamp_us: self.execution.batch_time_us() };
         let (binding, counters) = inputs::static_binding(self.execution, &self.run.flow, pinned, clock).await?;
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, beginning: None, counters };
         let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;

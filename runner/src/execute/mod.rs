@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
     graph::{ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
@@ -72,6 +73,8 @@ pub struct Execution {
     pub found_schemas: Arc<BTreeMap<String, SchemaRef>>,
     /// The project directory: relative paths of sources begin there.
     pub project: PathBuf,
+    /// What the clock of queries says; `None`: the time when a micro-batch or refresh begins.
+    pub now: Option<DateTime<Utc>>,
     /// `spark.sql.session.timeZone`.
     pub time_zone: String,
     /// False: failure messages show `***` instead of a record.
@@ -80,6 +83,13 @@ pub struct Execution {
     pub unsure: Unsure,
     /// Positions of flows that look for new data again and again.
     pub kept: KeptCheckpoints,
+}
+
+impl Execution {
+    /// The time of a micro-batch or refresh that begins now, in microseconds.
+    pub fn batch_time_us(&self) -> i64 {
+        self.now.unwrap_or_else(Utc::now).timestamp_micros()
+    }
 }
 
 /// One flow with its tables, which exist.

@@ -7,6 +7,7 @@ pub mod live;
 pub mod report;
 pub mod rows;
 pub mod runs;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 //! A [`Location`] is a directory in some object store. All paths given to it are relative to that directory, in the raw form of
 //! `object_store::path::Path` (what stands on the disk or in the bucket, not percent-encoded once more).
 
+mod credentials;
 mod error;
 pub mod layout;
 mod percent;

@@ -17,7 +17,11 @@ use object_store::{
 };
 use url::Url;
 
-use super::{Location, store_failure};
+use super::{
+    Location,
+    credentials::{self, HOME, Options, ReadText},
+    store_failure,
+};
 use crate::failure::Failure;
 
 /// Schemes that delta-rs does not know by itself.
@@ -32,6 +36,13 @@ struct Inner {
     open: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
+impl PartialEq for Stores {
+    /// Equal if they are the same ones.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl fmt::Debug for Stores {
     /// Options hold credentials and are never shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +53,8 @@ impl fmt::Debug for Stores {
 /// True for a variable of the environment that configures a store: `main` hands those to [`Stores::new`].
 pub fn is_store_option(key: &str) -> bool {
     let begins = |prefix: &&str| key.len() > prefix.len() && key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
-    ["AWS_", "AZURE_", "GOOGLE_"].iter().any(begins)
+    // The files that tools of AWS share are in the user's folder.
+    key.eq_ignore_ascii_case(HOME) || ["AWS_", "AZURE_", "GOOGLE_"].iter().any(begins)
 }
 
 impl Stores {
@@ -91,13 +103,17 @@ impl Stores {
 
     fn build(&self, url: &Url, scheme: &ObjectStoreScheme) -> Result<Arc<dyn ObjectStore>, Failure> {
         let failure = |error| store_failure("open", &super::error::shown(url), error);
-        let options = || self.0.options.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        let options = |resolve: fn(&Options, ReadText<'_>) -> Result<Options, Failure>| {
+            let place =
+                |failure: Failure| Failure { message: format!("cannot open {}: {}", super::error::shown(url), failure.message), ..failure };
+            resolve(&self.0.options, &|path| std::fs::read_to_string(path)).map_err(place)
+        };
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new()),
             ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
             ObjectStoreScheme::AmazonS3 => {
                 let start = AmazonS3Builder::new().with_url(url.as_str());
-                let builder = options().fold(start, |builder, (key, value)| match key.parse() {
+                let builder = options(credentials::s3)?.into_iter().fold(start, |builder, (key, value)| match key.parse() {
                     Ok(key) => builder.with_config(key, value),
                     Err(_) => builder,
                 });
@@ -105,7 +121,7 @@ impl Stores {
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let start = GoogleCloudStorageBuilder::new().with_url(url.as_str());
-                let builder = options().fold(start, |builder, (key, value)| match key.parse() {
+                let builder = options(credentials::google)?.into_iter().fold(start, |builder, (key, value)| match key.parse() {
                     Ok(key) => builder.with_config(key, value),
                     Err(_) => builder,
                 });
@@ -113,7 +129,7 @@ impl Stores {
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let start = MicrosoftAzureBuilder::new().with_url(url.as_str());
-                let builder = options().fold(start, |builder, (key, value)| match key.parse() {
+                let builder = options(credentials::azure)?.into_iter().fold(start, |builder, (key, value)| match key.parse() {
                     Ok(key) => builder.with_config(key, value),
                     Err(_) => builder,
                 });

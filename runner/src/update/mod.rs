@@ -100,7 +100,11 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool, 
 
 /// The storage of the project.
 pub fn open_storage(settings: &Settings, project: &Project) -> Result<Storage, Failure> {
-    storage_of(&settings.store_options, &project.spec, &parse_uri(&project.storage, &project.root)?)
+    let uri = parse_uri(&project.storage, &project.root)?;
+    match &settings.stores {
+        Some(stores) => Storage::open(&uri, stores),
+        None => storage_of(&settings.store_options, &project.spec, &uri),
+    }
 }
 
 /// The storage at `uri`, with the options of the environment and those of `spec`.
@@ -372,6 +376,7 @@ impl Update {
             external_ids: resolved.external_ids.clone(),
             found_schemas: widen::found_schemas(&resolved.project.input),
             project: resolved.project.root.clone(),
+            now: self.settings.settings.now,
             time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
             sample_records,
             unsure: Unsure::default(),

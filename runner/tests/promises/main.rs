@@ -18,6 +18,7 @@ mod interrupted;
 mod jobs;
 mod maintenance;
 mod object_store;
+mod project_tests;
 mod redefined;
 mod refresh;
 mod removal;

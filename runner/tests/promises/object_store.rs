@@ -247,3 +247,65 @@ fn a_missing_bucket_is_a_failure_of_storage() {
     assert_eq!(ended.code, Some(12), "{}", ended.stderr);
     assert!(ended.stderr.contains("BUCKET_NOT_FOUND") && ended.stderr.contains("s3://nowhere/in"), "{}", ended.stderr);
 }
+
+#[test]
+fn several_runners_at_once_lose_and_double_no_row() {
+    let (server, project) = started();
+    for round in 0..3 {
+        let running: Vec<Child> =
+            (0..4).map(|_| server.floe(&project, "run", &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).collect();
+        let ended: Vec<Ended> = running.into_iter().map(|process| process.wait_with_output().unwrap().into()).collect();
+        for runner in &ended {
+            let is_refused = runner.code == Some(10) && runner.stderr.contains("CONCURRENT_UPDATE");
+            let may_pass = runner.code == Some(20);
+            assert!(runner.code == Some(0) || is_refused || may_pass, "round {round}: {runner:?}");
+        }
+    }
+    server.run(&project, &[]);
+    all_rows_once(&server, &project);
+}
+
+#[test]
+fn credentials_come_from_shared_files() {
+    let (server, project) = started();
+    let [_, _, region, endpoint, http] = server.variables();
+    let keys = format!("[work]\naws_access_key_id = test\naws_secret_access_key = {CANARY}\n");
+    project.write("aws/credentials", &keys);
+    project.write("aws/config", &format!("[profile work]\nregion = {}\nendpoint_url = {}\n", region.1, endpoint.1));
+    let run = |profile: &str| -> Ended {
+        let mut floe = project.floe("run", &["--storage", STORAGE]);
+        floe.env("AWS_SHARED_CREDENTIALS_FILE", project.path().join("aws/credentials"));
+        floe.env("AWS_CONFIG_FILE", project.path().join("aws/config")).env("AWS_PROFILE", profile).env(&http.0, &http.1);
+        floe.output().unwrap().into()
+    };
+    let unknown = run("wrok");
+    assert_eq!(unknown.code, Some(12), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("STORAGE_CREDENTIALS_MISSING") && unknown.stderr.contains("AWS_PROFILE is wrok"), "{}", unknown.stderr);
+    let ended = run("work");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(CANARY) && !ended.stdout.contains(CANARY));
+    all_rows_once(&server, &project);
+}
+
+#[test]
+fn refused_credentials_and_a_missing_lake_are_failures_of_storage() {
+    let (server, project) = started();
+    let missing: Ended = project.floe("run", &["--storage", "s3://nolake/shop"]).envs(server.variables()).output().unwrap().into();
+    assert_eq!(missing.code, Some(12), "{}", missing.stderr);
+    assert!(missing.stderr.contains("BUCKET_NOT_FOUND"), "{}", missing.stderr);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        use std::io::{Read, Write};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = "<Error><Code>InvalidAccessKeyId</Code><Message>not known</Message></Error>";
+            let _ = write!(stream, "HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        }
+    });
+    let denied: Ended = server.floe(&project, "run", &[]).env("AWS_ENDPOINT_URL", format!("http://{address}")).output().unwrap().into();
+    assert_eq!(denied.code, Some(12), "{}", denied.stderr);
+    assert!(denied.stderr.contains("STORAGE_ACCESS_DENIED"), "{}", denied.stderr);
+}

@@ -80,6 +80,12 @@ impl<'a> Resolver<'a> {
         (self.datasets, self.resolved_flows, self.findings)
     }
 
+    /// The columns of all datasets that could be resolved; temporary views apart.
+    pub(super) fn schemas(self) -> BTreeMap<(DatasetName, bool), SchemaRef> {
+        let of = |temporary: bool| move |(name, dataset): (DatasetName, ResolvedDataset)| ((name, temporary), dataset.schema);
+        self.datasets.into_iter().map(of(false)).chain(self.temporary.into_iter().map(of(true))).collect()
+    }
+
     /// Marks a dataset as failed without a further error.
     pub(super) fn break_dataset(&mut self, dataset: &'a Dataset) {
         self.fail(dataset, dataset.name.name.clone());

@@ -3,6 +3,7 @@
 mod cdc;
 mod fingerprint;
 mod flow;
+pub mod given;
 mod names;
 mod order;
 mod relation;

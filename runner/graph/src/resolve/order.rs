@@ -59,7 +59,7 @@ pub(super) fn order<'a>(definitions: &'a Definitions, names: &Names<'_>, paramet
 }
 
 /// Per dataset the datasets that its flows read.
-fn inputs(definitions: &Definitions, names: &Names<'_>, parameters: &Parameters) -> Vec<BTreeSet<usize>> {
+pub(super) fn inputs(definitions: &Definitions, names: &Names<'_>, parameters: &Parameters) -> Vec<BTreeSet<usize>> {
     let mut index = BTreeMap::new();
     for (at, dataset) in definitions.datasets.iter().enumerate() {
         index.entry((&dataset.name, is_temporary(dataset.kind))).or_insert(at);

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// UNKNOWN_SQL_PARAMETER and UNKNOWN_CONFIGURATION_KEY: values that no query reads.
-pub(super) fn unread(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
+pub(crate) fn unread(definitions: &Definitions, input: &ResolveInput) -> Vec<Diagnostic> {
     let mut errors = unread_configuration(definitions, input);
     // What a statement with an error reads is not known.
     let is_complete = definitions.incomplete.is_empty() && !definitions.diagnostics.iter().any(|found| found.severity == Severity::Error);

@@ -29,7 +29,7 @@ use crate::functions::temporal::{
 };
 
 pub use self::write::value_text;
-pub(in crate::functions) use self::write::{WriteOptions, write_value};
+pub(crate) use self::write::{WriteOptions, write_value};
 pub use self::{
     path::JsonPath,
     scan::{MAX_DEPTH, Malformed, Scanner},

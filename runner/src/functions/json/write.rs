@@ -18,7 +18,7 @@ use crate::functions::temporal::{pattern::Pattern, zone::Zone};
 
 /// How values are written.
 #[derive(Clone, Debug)]
-pub(in crate::functions) struct WriteOptions {
+pub(crate) struct WriteOptions {
     pub ignore_null_fields: bool,
     pub zone: Zone,
     pub timestamp_format: Pattern,
@@ -40,7 +40,7 @@ pub fn value_text(array: &ArrayRef, row: usize) -> Result<String> {
 }
 
 /// Appends the value of one row.
-pub(in crate::functions) fn write_value(array: &ArrayRef, row: usize, options: &WriteOptions, text: &mut String) -> Result<()> {
+pub(crate) fn write_value(array: &ArrayRef, row: usize, options: &WriteOptions, text: &mut String) -> Result<()> {
     if array.is_null(row) || array.data_type().is_null() {
         text.push_str("null");
         return Ok(());

@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 /// The characters of a CSV dialect.
 #[derive(Clone, Debug)]
-pub(super) struct Dialect {
+pub(crate) struct Dialect {
     pub separator: u8,
     pub quote: Option<u8>,
     pub escape: Option<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Dialect {
 
 /// One record of the text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Bytes without the line end.
     pub length: usize,
     /// Bytes to consume.
@@ -27,7 +27,7 @@ pub(super) struct Record {
 
 impl Dialect {
     /// The first record of `bytes`; `None` if it is not complete or there is none.
-    pub(super) fn next_record(&self, bytes: &[u8], last: bool) -> Option<Record> {
+    pub(crate) fn next_record(&self, bytes: &[u8], last: bool) -> Option<Record> {
         let (end, used) = match self.end_of_record(bytes) {
             Some(end) => (end, end + 1),
             None if last && !bytes.is_empty() => (bytes.len(), bytes.len()),
@@ -64,7 +64,7 @@ impl Dialect {
 
 /// The fields of one record.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     text: Vec<u8>,
     /// End of each field in `text`, and whether it was quoted.
     ends: Vec<(usize, bool)>,
@@ -72,17 +72,17 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// A quote was opened and never closed.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
     /// The bytes of field `index`, and whether it was quoted.
-    pub(super) fn get(&self, index: usize) -> (&[u8], bool) {
+    pub(crate) fn get(&self, index: usize) -> (&[u8], bool) {
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
         match self.ends.get(index) {
             Some((end, quoted)) => (self.text.get(start..*end).unwrap_or_default(), *quoted),
@@ -91,7 +91,7 @@ impl Fields {
     }
 
     /// Splits `record`.
-    pub(super) fn split(&mut self, record: &[u8], dialect: &Dialect) {
+    pub(crate) fn split(&mut self, record: &[u8], dialect: &Dialect) {
         self.text.clear();
         self.ends.clear();
         self.broken = false;

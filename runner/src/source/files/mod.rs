@@ -5,7 +5,7 @@ mod batches;
 mod binary;
 mod columns;
 mod csv;
-mod csv_fields;
+pub(crate) mod csv_fields;
 mod csv_values;
 mod discover;
 mod encoding;
