@@ -183,6 +183,7 @@ async fn stored_table(
         version: table.version(),
         schema: table.schema().clone(),
         partition_by: table.partition_columns().to_vec(),
+        comment: table.comment().map(str::to_string),
         properties: table.properties().clone(),
     };
     Ok(Some((name.clone(), stored)))

@@ -145,10 +145,6 @@ pub(super) fn table(spec: &TableSpec, document: &Document) -> Vec<Finding> {
             check_auto_cdc(cdc, &format!("{pointer}/autoCdc"), &mut check);
         }
     }
-    check.refuse(spec.constraints.as_ref().is_some_and(|all| !all.checks.is_empty()), "/spec/constraints/checks", "constraints.checks");
-    for (index, column) in spec.columns.iter().enumerate() {
-        check.refuse(column.generated_as.is_some(), &format!("/spec/columns/{index}/generatedAs"), "columns[].generatedAs");
-    }
     check.findings
 }
 

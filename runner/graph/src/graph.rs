@@ -46,6 +46,8 @@ pub struct ResolvedDataset {
     pub auto_cdc: Option<Arc<ResolvedAutoCdc>>,
     /// Typed predicates over `checked_schema`, in the order of the statement.
     pub expectations: Vec<ResolvedExpectation>,
+    /// What every stored row keeps.
+    pub rules: RowRules,
     /// Where violating rows of `QUARANTINE ROW` expectations go.
     pub quarantine: Option<DatasetName>,
     /// The analysed query of a view, expectations included: what stands where it is read.
@@ -106,6 +108,37 @@ impl ResolvedDataset {
     pub fn sample_records(&self) -> Option<bool> {
         self.property("pipelines.expectations.sampleRecords").map(|value| !value.eq_ignore_ascii_case("false"))
     }
+}
+
+/// What every row of a table keeps, typed over its columns (unqualified references).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RowRules {
+    /// Columns whose value the table computes.
+    pub generated: Vec<GeneratedColumn>,
+    /// Predicates of which no row makes one FALSE.
+    pub checks: Vec<ResolvedCheck>,
+}
+
+/// A column whose value follows from the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GeneratedColumn {
+    /// As in the schema of the table.
+    pub name: String,
+    /// The expression as the user wrote it.
+    pub text: String,
+    /// Its value, of the type of the column.
+    pub value: Expr,
+}
+
+/// A `CHECK` constraint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResolvedCheck {
+    /// Unique in its table.
+    pub name: String,
+    /// The predicate as the user wrote it.
+    pub text: String,
+    /// FALSE breaks it; NULL does not.
+    pub predicate: Expr,
 }
 
 /// An expectation whose predicate is typed over the output columns of its dataset (unqualified column references).

@@ -1,6 +1,7 @@
 //! The plan of one update: which flows run, what is reset, what changes in storage. Complete before the first write.
 
 mod changes;
+mod metadata;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::{analysis::state::StatefulOperator, definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, origin::Diagnostic};
 
 pub use changes::state_help;
+pub use metadata::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION, rule_properties};
 
 /// What the user asked to bring up to date; all empty means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct StoredTable {
     pub schema: SchemaRef,
     /// Partition columns in their order.
     pub partition_by: Vec<String>,
+    /// Comment of the table.
+    pub comment: Option<String>,
     /// All properties of the table, Floe's own included.
     pub properties: BTreeMap<String, String>,
 }
@@ -96,6 +100,8 @@ pub struct UpdatePlan {
     pub resets: Vec<Reset>,
     /// What changes in storage, in the order of the graph.
     pub changes: Vec<Change>,
+    /// What the stored rows of tables have to keep from now on: to be asked before anything is written.
+    pub new_rules: Vec<NewRules>,
     /// Told to the user: protected tables that a full refresh of everything spares, for example.
     pub notes: Vec<String>,
 }
@@ -132,8 +138,8 @@ pub enum Change {
     Evolve { dataset: String, added: Vec<String> },
     /// The table has a column that its queries give no more; new rows hold NULL there.
     ColumnNoLongerProduced { dataset: String, columns: Vec<String> },
-    /// Comment or properties are changed by a metadata commit.
-    Properties { dataset: String },
+    /// A metadata commit changes `what`: comments, properties, clustering, rules of rows.
+    Properties { dataset: String, what: Vec<String> },
     /// A materialized view is computed in full, with the reason.
     Recompute { dataset: String, reason: String },
     /// A dataset is emptied or its checkpoint forgotten.
@@ -142,17 +148,30 @@ pub enum Change {
     Inactive { dataset: String },
 }
 
+/// Rules that a table gets although it may hold rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRules {
+    /// The table.
+    pub dataset: DatasetName,
+    /// The version whose rows count.
+    pub version: i64,
+    /// Names of checks.
+    pub checks: Vec<String>,
+    /// Columns that hold no NULL from now on.
+    pub not_null: Vec<String>,
+}
+
 /// Either the plan, or every reason why the update must not start.
 pub type PlanResult = Result<UpdatePlan, Vec<Diagnostic>>;
 
 /// What `selection` does to what is `stored`: complete before anything is written.
 pub fn plan_update(graph: &ResolvedGraph, selection: &Selection, stored: &StoredState) -> PlanResult {
     let chosen = selection::choose(graph, selection, stored)?;
-    let (changes, mut errors) = changes::changes(graph, &chosen, stored);
+    let changes::Found { changes, new_rules, mut errors } = changes::changes(graph, &chosen, stored);
     errors.extend(selection::broken_streams(graph, &chosen, stored));
     if !errors.is_empty() {
         return Err(errors);
     }
     let selected = graph.flows.iter().map(|flow| flow.name.clone()).filter(|name| chosen.flows.contains(&name.to_lowercase())).collect();
-    Ok(UpdatePlan { selected, resets: chosen.resets, changes, notes: chosen.notes })
+    Ok(UpdatePlan { selected, resets: chosen.resets, changes, new_rules, notes: chosen.notes })
 }

@@ -63,7 +63,9 @@ pub(crate) fn definitions(definitions: &Definitions, input: &ResolveInput) -> Ve
         findings.extend(dataset::without_flow(declared, flows));
         findings.extend(dataset::several_queries(declared, flows));
         findings.extend(dataset::expectations(declared));
-        findings.extend(dataset::layout(declared));
+        findings.extend(dataset::layout(declared, flows));
+        findings.extend(dataset::row_rules(declared, flows));
+        findings.extend(dataset::other_order(declared, flows));
         findings.extend(dataset::refresh_policy(declared));
         findings.extend(property::table(declared, input));
         findings.extend(cdc::other_flows(declared, flows));

@@ -144,7 +144,7 @@ async fn check_pipeline(settings: &Settings, terminal: &Terminal) -> Result<Chec
         Err(failure) if settings.offline => return unseen(failure, pipeline, flows),
         resolved => resolved?,
     };
-    let plan = update::plan(&resolved, &Selection::default())?;
+    let plan = update::plan(&resolved, settings, &Selection::default()).await?;
     let skipped = if settings.offline { skipped_offline() } else { Vec::new() };
     let found = resolved.project.input.file_schemas.iter();
     let found = found.filter_map(|(key, schema)| Some((key.lines().next()?.to_string(), ddl::schema_text(schema.as_ref().ok()?))));

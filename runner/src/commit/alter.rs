@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
+use floe_graph::plan::GENERATION_EXPRESSION;
 
 use crate::{
     commit::{
         action::{Action, MetaData, Protocol},
         files, partition, properties, schema,
         table::{TableSpec, TargetTable},
+        transaction::METADATA_CHANGED,
     },
     failure::Failure,
 };
@@ -56,16 +58,21 @@ pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option
     }
     let mut merge = Merge::default();
     let fields = merge.fields(table.schema().fields(), spec.schema.fields(), "")?;
+    let configuration = properties::kept(&current.configuration, properties::stored(spec));
+    let is_verified = spec.verified == Some(table.version());
+    if properties::has_new_checks(&current.configuration, &configuration) && !is_verified {
+        let text = format!("the rows of {} were not looked at since version {}", spec.dataset, table.version());
+        return Err(Failure::transient(METADATA_CHANGED, text).help("another program has written the table meanwhile; run again"));
+    }
     for column in &merge.tightened {
-        if !files::holds_no_null(table, column).await? {
+        if !is_verified && !files::holds_no_null(table, column).await? {
             let text = format!("column `{column}` becomes NOT NULL but holds NULL, or its statistics do not tell");
             return Err(Failure::user("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", text)
                 .help("keep the column nullable, or run a full refresh of the table"));
         }
     }
     let wanted_schema = Schema::new(fields);
-    let configuration = properties::kept(&current.configuration, properties::stored(spec));
-    let protocol = properties::raised(&table.head.protocol, &properties::protocol(&wanted_schema, &configuration));
+    let protocol = properties::raised(&table.head.protocol, &wanted_schema, &configuration);
     let metadata =
         MetaData { schema_string: schema::to_delta(&wanted_schema)?, configuration, description: spec.comment.clone(), ..current.clone() };
     // The text of another engine may order keys differently: compare what it says.
@@ -105,7 +112,7 @@ impl Merge {
             match wanted.iter().find(|other| other.name().eq_ignore_ascii_case(field.name())) {
                 Some(other) => merged.push(Arc::new(self.field(field, other, path)?)),
                 // No query gives the column any more: it stays, and new rows are NULL there.
-                None => merged.push(Arc::new(field.as_ref().clone().with_nullable(true))),
+                None => merged.push(Arc::new(unproduced(field))),
             }
         }
         for field in wanted {
@@ -131,13 +138,15 @@ impl Merge {
             self.tightened.push(path.clone());
         }
         let mut metadata = current.metadata().clone();
-        let comment = wanted.metadata().get("comment");
-        if comment != metadata.get("comment") {
-            self.comments_changed = true;
-            match comment {
-                Some(comment) => metadata.insert("comment".to_owned(), comment.clone()),
-                None => metadata.remove("comment"),
-            };
+        for key in ["comment", GENERATION_EXPRESSION] {
+            let value = wanted.metadata().get(key);
+            if value != metadata.get(key) {
+                self.comments_changed = true;
+                match value {
+                    Some(value) => metadata.insert(key.to_owned(), value.clone()),
+                    None => metadata.remove(key),
+                };
+            }
         }
         Ok(Field::new(current.name(), data_type, wanted.is_nullable()).with_metadata(metadata))
     }
@@ -161,6 +170,13 @@ impl Merge {
             ))),
         }
     }
+}
+
+/// A column without a query: it may be NULL and is computed no more.
+fn unproduced(field: &Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.remove(GENERATION_EXPRESSION);
+    field.clone().with_nullable(true).with_metadata(metadata)
 }
 
 fn shown(data_type: &DataType) -> Result<String, Failure> {

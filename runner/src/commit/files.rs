@@ -94,7 +94,12 @@ async fn replayed(location: &Location, version: i64) -> Result<Vec<Add>, Failure
 
 /// True if the statistics of all files prove that `column` (a path with dots) holds no NULL.
 pub(super) async fn holds_no_null(table: &TargetTable, column: &str) -> Result<bool, Failure> {
-    let files = active(table.location(), table.version()).await?;
+    proven_without_null(table.location(), table.version(), column).await
+}
+
+/// The same at `version` of the table at `location`.
+pub async fn proven_without_null(location: &Location, version: i64, column: &str) -> Result<bool, Failure> {
+    let files = active(location, version).await?;
     let none = |file: &Add| {
         let stats: Option<Value> = file.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok());
         let count = stats.as_ref().and_then(|stats| {

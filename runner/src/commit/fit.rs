@@ -42,6 +42,11 @@ fn extra_column<'a>(given: &'a Fields, wanted: &Fields) -> Option<&'a str> {
     given.iter().map(|field| field.name().as_str()).find(|name| !known(name))
 }
 
+/// `array` as a column of a table.
+pub(super) fn fit_column(array: &ArrayRef, field: &Field) -> Result<ArrayRef, Failure> {
+    fit_array(array, field, field.name())
+}
+
 /// `array` with the type of `field`; `path` is its name for messages.
 fn fit_array(array: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef, Failure> {
     if array.data_type() == field.data_type() && !has_required_parts(field.data_type()) {

@@ -134,7 +134,9 @@ async fn listed_newest(location: &Location, after: Option<i64>) -> Result<Option
 /// The version of a commit or of a checkpoint by its file name.
 fn version_of(name: &str) -> Option<i64> {
     let (digits, rest) = name.split_at_checked(20)?;
-    if rest == ".json" || (rest.starts_with(".checkpoint") && rest.ends_with(".parquet")) { digits.parse().ok() } else { None }
+    // The top of a checkpoint with parts beside it may be JSON.
+    let is_checkpoint = rest.starts_with(".checkpoint") && (rest.ends_with(".parquet") || rest.ends_with(".json"));
+    if rest == ".json" || is_checkpoint { digits.parse().ok() } else { None }
 }
 
 /// The version of the newest checkpoint of the log, by its hint.

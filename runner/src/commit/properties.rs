@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::Schema;
 
+use floe_graph::plan::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION};
+
 use crate::commit::{action::Protocol, schema::has_timestamp_ntz, table::TableSpec};
 
 /// Marks every table that Floe creates with the id of its pipeline.
@@ -45,26 +47,37 @@ pub(super) fn stored(spec: &TableSpec) -> BTreeMap<String, String> {
     stored
 }
 
-/// `wanted` and what of `current` was not set by a user's definition: our marks and the constraints of other engines.
+/// `wanted` and what of `current` no definition says: the marks of a refresh.
 pub(super) fn kept(current: &BTreeMap<String, String>, wanted: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let own = current.iter().filter(|(key, _)| key.starts_with("floe.") || key.starts_with("delta.constraints."));
+    let own = current.iter().filter(|(key, _)| key.starts_with("floe.") && ![CHECKS, CLUSTER_COLUMNS].contains(&key.as_str()));
     let mut merged: BTreeMap<String, String> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
     merged.extend(wanted);
     merged
 }
 
+/// What these columns and properties ask of writers beyond version 2, by the version that first had it.
+fn asked(schema: &Schema, properties: &BTreeMap<String, String>) -> Vec<(i32, &'static str)> {
+    let generates = schema.fields().iter().any(|field| field.metadata().contains_key(GENERATION_EXPRESSION));
+    let asked = [
+        (!constraints(properties).is_empty(), (3, "checkConstraints")),
+        (is_true(properties, "delta.enableChangeDataFeed"), (4, "changeDataFeed")),
+        (generates, (4, "generatedColumns")),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, feature)| feature).collect()
+}
+
 /// The lowest protocol for these columns and properties.
 pub(super) fn protocol(schema: &Schema, properties: &BTreeMap<String, String>) -> Protocol {
-    let change_feed = is_true(properties, "delta.enableChangeDataFeed");
+    let asked = asked(schema, properties);
     let has_times = schema.fields().iter().any(|field| has_timestamp_ntz(field.data_type()));
     let needed = [(has_times, "timestampNtz"), (is_true(properties, DELETION_VECTORS), DELETION_VECTORS_FEATURE)];
     let reader: Vec<String> = needed.iter().filter(|(needed, _)| *needed).map(|(_, feature)| (*feature).to_owned()).collect();
     if reader.is_empty() {
-        let min_writer_version = if change_feed { 4 } else { 2 };
+        let min_writer_version = asked.iter().map(|(version, _)| *version).max().unwrap_or(2);
         return Protocol { min_reader_version: 1, min_writer_version, reader_features: None, writer_features: None };
     }
-    let mut writer = features_of(if change_feed { 4 } else { 2 });
-    writer.extend(reader.iter().cloned());
+    let asked = asked.into_iter().map(|(_, feature)| feature.to_owned());
+    let writer = features_of(2).into_iter().chain(asked).chain(reader.iter().cloned()).collect();
     Protocol { min_reader_version: 3, min_writer_version: 7, reader_features: Some(reader), writer_features: Some(writer) }
 }
 
@@ -74,21 +87,22 @@ fn features_of(writer_version: i32) -> Vec<String> {
     features.iter().filter(|(since, _)| writer_version >= *since).map(|(_, feature)| (*feature).to_owned()).collect()
 }
 
-/// `current`, raised where `needed` asks for more; `None` if it suffices.
-pub(super) fn raised(current: &Protocol, needed: &Protocol) -> Option<Protocol> {
+/// `current`, raised where these columns and properties ask for more; `None` if it suffices.
+pub(super) fn raised(current: &Protocol, schema: &Schema, properties: &BTreeMap<String, String>) -> Option<Protocol> {
+    let needed = protocol(schema, properties);
     let both = |a: &[String], b: &[String]| -> Vec<String> {
         let more = b.iter().filter(|feature| !a.contains(feature));
         a.iter().chain(more).cloned().collect()
     };
-    // What the table has by its version, it keeps by name. What is asked for by version beyond that is the change feed only.
+    // What the table has by its version, it keeps by name; what is asked for by version is asked for by name too.
     let had = current.writer_features.clone().unwrap_or_else(|| features_of(current.min_writer_version));
-    let by_version = || features_of(needed.min_writer_version).into_iter().filter(|feature| feature == "changeDataFeed").collect();
+    let by_version = || asked(schema, properties).into_iter().map(|(_, feature)| feature.to_owned()).collect();
     let asked = needed.writer_features.clone().unwrap_or_else(by_version);
     let reader = |protocol: &Protocol| protocol.reader_features.clone().unwrap_or_default();
     if current.min_writer_version < 7 && needed.min_writer_version < 7 {
-        return (needed.min_writer_version > current.min_writer_version).then(|| needed.clone());
+        return (needed.min_writer_version > current.min_writer_version).then_some(needed);
     }
-    let (reader_features, writer_features) = (both(&reader(current), &reader(needed)), both(&had, &asked));
+    let (reader_features, writer_features) = (both(&reader(current), &reader(&needed)), both(&had, &asked));
     let next = Protocol {
         min_reader_version: if reader_features.is_empty() { current.min_reader_version } else { 3 },
         min_writer_version: 7,
@@ -96,6 +110,29 @@ pub(super) fn raised(current: &Protocol, needed: &Protocol) -> Option<Protocol> 
         writer_features: Some(writer_features),
     };
     (next != *current).then_some(next)
+}
+
+/// The checks of a table with these properties: texts by names in lower case.
+pub(super) fn constraints(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let named = properties.iter().filter_map(|(key, text)| Some((key.strip_prefix(CONSTRAINT_PREFIX)?.to_lowercase(), text.clone())));
+    named.collect()
+}
+
+/// True if `wanted` has a check that `current` lacks.
+pub(super) fn has_new_checks(current: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    let stored = constraints(current);
+    constraints(wanted).iter().any(|(name, text)| stored.get(name) != Some(text))
+}
+
+/// A check that no definition gave the table, with another program's name for it.
+pub(super) fn foreign_check(properties: &BTreeMap<String, String>) -> Option<String> {
+    let ours: Vec<String> = properties.get(CHECKS).and_then(|names| serde_json::from_str(names).ok()).unwrap_or_default();
+    constraints(properties).into_keys().find(|name| !ours.contains(name))
+}
+
+/// The columns that `CLUSTER BY` of its definition gave a table with these properties.
+pub(super) fn cluster_columns(properties: &BTreeMap<String, String>) -> Vec<String> {
+    properties.get(CLUSTER_COLUMNS).and_then(|columns| serde_json::from_str(columns).ok()).unwrap_or_default()
 }
 
 /// The columns by which the files of a table with these properties are sorted.

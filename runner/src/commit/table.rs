@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use chrono::Utc;
@@ -12,10 +15,12 @@ use uuid::Uuid;
 
 use crate::{
     commit::{
-        action::{Action, Format, MetaData, Protocol},
+        action::{Action, Format, MetaData},
         alter,
         log::{self, KnownTable, VersionActions},
-        partition, properties, schema,
+        partition, properties,
+        row_rules::RowRules,
+        schema,
         transaction::{self, Attempt, CommitRequest},
     },
     failpoint,
@@ -40,6 +45,10 @@ pub struct TableSpec {
     pub comment: Option<String>,
     /// Whose table it is.
     pub pipeline_id: String,
+    /// What every row keeps. `properties` and `schema` say the same in Delta's words.
+    pub rules: Arc<RowRules>,
+    /// The version whose rows were found to keep new rules.
+    pub verified: Option<i64>,
 }
 
 /// A table that exists. Flows that write it at once share one value.
@@ -54,6 +63,7 @@ pub struct TargetTable {
     pub(super) metadata: MetaData,
     /// The newest version seen, never behind `head.version`.
     newest: AtomicI64,
+    rules: Arc<RowRules>,
     is_new: bool,
 }
 
@@ -93,7 +103,7 @@ impl TargetTable {
         failpoint::reach("create::after")?;
         if attempt == Attempt::Created {
             let head = KnownTable { version: 0, protocol, metadata, entry_tag: None };
-            return Ok(Self { dataset: spec.dataset.clone(), is_new: true, ..Self::of(&spec.location, head)? });
+            return Ok(Self { is_new: true, ..Self::with(spec, head)? });
         }
         match log::head(&spec.location, None).await? {
             Some(head) => Self::ours(spec, head),
@@ -120,13 +130,13 @@ impl TargetTable {
             failpoint::reach("metadata::before")?;
             if transaction::attempt(&self.location, version, &request, false, &change.actions()).await? == Attempt::Created {
                 let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
-                *self = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+                *self = Self { is_new: self.is_new, ..Self::with(spec, head)? };
                 transaction::checkpoint_if_due(self, version).await;
                 return Ok(Altered { version: Some(version), ..change.altered });
             }
             // Someone else wrote that version: what has to change is decided again on what is there now.
             if let Some(head) = log::head(&self.location, Some(self.head.clone())).await? {
-                *self = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+                *self = Self { is_new: self.is_new, ..Self::with(spec, head)? };
             }
         }
         Err(transaction::too_many_conflicts(self))
@@ -151,6 +161,7 @@ impl TargetTable {
             head: self.head.clone(),
             metadata,
             newest: AtomicI64::new(self.version()),
+            rules: Arc::clone(&spec.rules),
             is_new: self.is_new,
         })
     }
@@ -159,7 +170,8 @@ impl TargetTable {
     pub async fn reopened(&self) -> Result<Self, Failure> {
         let head = log::head(&self.location, Some(self.head.clone())).await?;
         let head = head.ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", self.location)))?;
-        let now = Self { dataset: self.dataset.clone(), is_new: self.is_new, ..Self::of(&self.location, head)? };
+        let (dataset, rules) = (self.dataset.clone(), Arc::clone(&self.rules));
+        let now = Self { dataset, rules, is_new: self.is_new, ..Self::of(&self.location, head)? };
         if self.metadata == self.head.metadata {
             return Ok(now);
         }
@@ -193,6 +205,16 @@ impl TargetTable {
         &self.metadata.partition_columns
     }
 
+    /// Comment of the table.
+    pub fn comment(&self) -> Option<&str> {
+        self.metadata.description.as_deref()
+    }
+
+    /// What every row that is written from now on keeps.
+    pub fn rules(&self) -> &Arc<RowRules> {
+        &self.rules
+    }
+
     /// All properties, ours too.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.metadata.configuration
@@ -201,6 +223,11 @@ impl TargetTable {
     /// Columns by which rows of the table are looked up and its files are sorted; none if it is no table by key.
     pub fn key_columns(&self) -> Vec<String> {
         properties::key_columns(self.properties())
+    }
+
+    /// Columns by which the rows of every file are sorted, by `CLUSTER BY`; none for a table by key.
+    pub fn cluster_columns(&self) -> Vec<String> {
+        properties::cluster_columns(self.properties())
     }
 
     /// True if rows are taken out of files by deletion vectors.
@@ -241,7 +268,7 @@ impl TargetTable {
     }
 
     fn of(location: &Location, head: KnownTable) -> Result<Self, Failure> {
-        supported(location, &head.protocol)?;
+        supported(location, &head)?;
         Ok(Self {
             location: location.clone(),
             dataset: location.to_string(),
@@ -249,14 +276,19 @@ impl TargetTable {
             metadata: head.metadata.clone(),
             newest: AtomicI64::new(head.version),
             head,
+            rules: Arc::default(),
             is_new: false,
         })
+    }
+
+    fn with(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
+        Ok(Self { dataset: spec.dataset.clone(), rules: Arc::clone(&spec.rules), ..Self::of(&spec.location, head)? })
     }
 
     fn ours(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
         let owner = head.metadata.configuration.get(properties::PIPELINE_ID);
         if owner == Some(&spec.pipeline_id) {
-            return Ok(Self { dataset: spec.dataset.clone(), ..Self::of(&spec.location, head)? });
+            return Self::with(spec, head);
         }
         let whose = owner.map_or_else(|| "was not made by Floe".to_owned(), |id| format!("belongs to the pipeline with id {id}"));
         Err(Failure::user("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", format!("the Delta table at {} {whose}", spec.location))
@@ -311,9 +343,11 @@ fn new_metadata(spec: &TableSpec) -> Result<MetaData, Failure> {
 }
 
 /// Features that Floe's own commits keep true.
-const WRITER_FEATURES: [&str; 7] = [
+const WRITER_FEATURES: [&str; 9] = [
     "appendOnly",
     "invariants",
+    "checkConstraints",
+    "generatedColumns",
     "timestampNtz",
     "changeDataFeed",
     "v2Checkpoint",
@@ -322,21 +356,22 @@ const WRITER_FEATURES: [&str; 7] = [
 ];
 
 /// A table that another engine gave a feature which our commits would break is refused before anything is written.
-fn supported(location: &Location, protocol: &Protocol) -> Result<(), Failure> {
+fn supported(location: &Location, head: &KnownTable) -> Result<(), Failure> {
+    let protocol = &head.protocol;
     let unknown = protocol.writer_features.iter().flatten().find(|feature| !WRITER_FEATURES.contains(&feature.as_str()));
     let feature = match unknown {
         Some(feature) => format!("table feature {feature}"),
-        None if (3..=6).contains(&protocol.min_writer_version) && protocol.min_writer_version != 4 => {
+        None if matches!(protocol.min_writer_version, 5 | 6 | 8..) || protocol.min_reader_version > 3 => {
             format!("writer version {}", protocol.min_writer_version)
         }
-        None if protocol.min_writer_version > 7 || protocol.min_reader_version > 3 => {
-            format!("writer version {}", protocol.min_writer_version)
-        }
-        None => return Ok(()),
+        None => match properties::foreign_check(&head.metadata.configuration) {
+            Some(name) => format!("the check {name}, which its definition lacks"),
+            None => return Ok(()),
+        },
     };
     Err(Failure::user(
         "DELTA_UNSUPPORTED_FEATURES_FOR_WRITE",
-        format!("the Delta table at {location} has {feature}, which Floe does not write"),
+        format!("the Delta table at {location} has {feature}: Floe does not write it"),
     )
-    .help("another program has changed the table; drop the feature there"))
+    .help("another program has changed the table; drop the feature or the check there, or declare the check in the definition"))
 }

@@ -43,6 +43,8 @@ pub(super) fn spec(storage: &Storage, name: &str) -> TableSpec {
         properties: BTreeMap::from([("quality".to_owned(), "bronze".to_owned())]),
         comment: Some("raw rows".to_owned()),
         pipeline_id: "p1".to_owned(),
+        rules: Arc::default(),
+        verified: None,
     }
 }
 

@@ -304,8 +304,8 @@ async fn actions(
         .collect();
     if let Mode::Replace = mode {
         if table.metadata != table.head.metadata {
-            let needed = properties::protocol(table.schema(), &table.metadata.configuration);
-            actions.extend(properties::raised(&table.head.protocol, &needed).map(Action::Protocol));
+            let raised = properties::raised(&table.head.protocol, table.schema(), &table.metadata.configuration);
+            actions.extend(raised.map(Action::Protocol));
             actions.push(Action::MetaData(table.metadata.clone()));
         }
         let active = files::active(table.location(), base).await?;

@@ -1,13 +1,6 @@
 //! Writes rows as Parquet files beside a table. They belong to it only when a commit names them.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -34,7 +27,14 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use crate::{
-    commit::{action::Add, fit, partition, stats, table::TargetTable},
+    commit::{
+        action::Add,
+        memory::{HeldMemory, WriterMemory},
+        partition,
+        row_rules::RowRules,
+        stats,
+        table::TargetTable,
+    },
     failure::Failure,
     storage::{Location, store_failure},
 };
@@ -69,6 +69,8 @@ pub struct WriterOptions {
     pub memory_bytes: u64,
     /// What this writer shares with all others.
     pub shared: WriterMemory,
+    /// Stands in the names of files whose rows are in an order that maintenance made.
+    pub order_mark: Option<String>,
 }
 
 impl Default for WriterOptions {
@@ -80,6 +82,7 @@ impl Default for WriterOptions {
             dictionary_bytes: 1 << 20,
             memory_bytes: 64 << 20,
             shared: WriterMemory::default(),
+            order_mark: None,
         }
     }
 }
@@ -101,75 +104,6 @@ impl WriterOptions {
             shared,
             ..Self::default()
         }
-    }
-}
-
-/// The memory that all writers of a process share. Clones are the same memory.
-///
-/// When it is used up, each writer that goes on gives back what it holds beyond an equal share. A writer holds less than before only when it
-/// is written to, so that for a moment all together may hold up to twice as much.
-#[derive(Clone, Debug)]
-pub struct WriterMemory(Arc<SharedMemory>);
-
-#[derive(Debug)]
-struct SharedMemory {
-    limit_bytes: u64,
-    held_bytes: AtomicU64,
-    writers: AtomicU64,
-}
-
-impl Default for WriterMemory {
-    fn default() -> Self {
-        Self::new(None)
-    }
-}
-
-impl WriterMemory {
-    /// Memory of `limit_bytes`, or without a limit.
-    pub fn new(limit_bytes: Option<u64>) -> Self {
-        let limit_bytes = limit_bytes.unwrap_or(u64::MAX);
-        Self(Arc::new(SharedMemory { limit_bytes, held_bytes: AtomicU64::new(0), writers: AtomicU64::new(0) }))
-    }
-
-    /// What all writers hold now.
-    pub fn held_bytes(&self) -> u64 {
-        self.0.held_bytes.load(Ordering::Relaxed)
-    }
-
-    fn join(&self) -> HeldMemory {
-        self.0.writers.fetch_add(1, Ordering::Relaxed);
-        HeldMemory { shared: self.clone(), bytes: 0 }
-    }
-}
-
-/// What one writer holds of the shared memory; given back with the value.
-struct HeldMemory {
-    shared: WriterMemory,
-    bytes: u64,
-}
-
-impl HeldMemory {
-    fn set(&mut self, bytes: u64) {
-        let held = &self.shared.0.held_bytes;
-        if bytes >= self.bytes {
-            held.fetch_add(bytes - self.bytes, Ordering::Relaxed);
-        } else {
-            held.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-        }
-        self.bytes = bytes;
-    }
-
-    /// What this writer may hold now.
-    fn allowed(&self) -> u64 {
-        let limit = self.shared.0.limit_bytes;
-        if self.shared.held_bytes() <= limit { limit } else { limit / self.shared.0.writers.load(Ordering::Relaxed).max(1) }
-    }
-}
-
-impl Drop for HeldMemory {
-    fn drop(&mut self) {
-        self.set(0);
-        self.shared.0.writers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -225,6 +159,8 @@ pub struct TableWriter {
     /// Below the table; empty for the files of the table itself.
     directory: &'static str,
     schema: SchemaRef,
+    /// What every row keeps.
+    rules: Arc<RowRules>,
     /// The columns that stand in the files: all but the partition columns.
     file_schema: SchemaRef,
     file_columns: Vec<usize>,
@@ -308,7 +244,7 @@ impl AsyncFileWriter for Upload {
 impl TableWriter {
     /// A writer for `table`. Nothing is written before the first row.
     pub fn new(table: &TargetTable, options: WriterOptions) -> Result<Self, Failure> {
-        Self::within(table, options, table.schema(), "")
+        Ok(Self { rules: Arc::clone(table.rules()), ..Self::within(table, options, table.schema(), "")? })
     }
 
     /// A writer for files in `directory` that are partitioned like the table but have the columns of `schema`.
@@ -347,7 +283,7 @@ impl TableWriter {
             .set_data_page_row_count_limit(options.page_rows)
             .set_dictionary_page_size_limit(options.dictionary_bytes)
             .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some((options.memory_bytes.min(options.shared.0.limit_bytes) / 2).max(1) as usize))
+            .set_max_row_group_bytes(Some((options.memory_bytes.min(options.shared.limit_bytes()) / 2).max(1) as usize))
             .build();
         Self {
             location: location.clone(),
@@ -358,6 +294,7 @@ impl TableWriter {
             directory: shape.directory,
             partitions: shape.partitions,
             schema,
+            rules: Arc::default(),
             file_schema,
             file_columns,
             floating,
@@ -369,12 +306,12 @@ impl TableWriter {
         }
     }
 
-    /// Fits `batch` to the table (see [`fit`]) and writes it. After a failure the writer must be aborted.
+    /// Fits `batch` to the table and its rules (see [`RowRules::applied`]) and writes it. After a failure the writer must be aborted.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = fit::fit(batch, &self.schema)?;
+        let batch = self.rules.applied(batch, &self.schema)?;
         let Some(partitions) = &self.partitions else { return self.write_part(None, Vec::new(), &batch).await };
         for part in partitions.split(&batch)? {
             self.write_part(Some(part.key), part.values, &part.rows).await?;
@@ -443,7 +380,8 @@ impl TableWriter {
     fn start(&mut self, values: Vec<(String, Option<String>)>) -> Result<OpenFile, Failure> {
         let directories: Vec<String> = values.iter().map(|(name, value)| partition::directory(name, value.as_deref())).collect();
         let kind = if self.directory.is_empty() { "part" } else { "cdc" };
-        let name = format!("{kind}-{:05}-{}.{}", self.started, self.run, self.extension);
+        let mark = self.options.order_mark.as_ref().map(|mark| format!(".{mark}")).unwrap_or_default();
+        let name = format!("{kind}-{:05}-{}{mark}.{}", self.started, self.run, self.extension);
         let top = (!self.directory.is_empty()).then(|| self.directory.to_owned());
         let path = top.into_iter().chain(directories).chain([name]).collect::<Vec<_>>().join("/");
         let part_bytes = if self.location.local_path().is_some() { LOCAL_PART_BYTES } else { UPLOAD_PART_BYTES };

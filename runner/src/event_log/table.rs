@@ -1,6 +1,6 @@
 //! The Delta table of the event log: one append commit per flush, with a note of what the flush reports.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,8 @@ impl DeltaLog {
             properties: BTreeMap::from([("delta.appendOnly".to_string(), "false".to_string())]),
             comment: Some("Everything that this pipeline did".to_string()),
             pipeline_id: self.pipeline_id.clone(),
+            rules: Arc::default(),
+            verified: None,
         }
     }
 }

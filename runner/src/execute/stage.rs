@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{batch::Query, expectation::Evaluator, progress::FlowMetrics};
 use crate::{
-    commit::{StagedFiles, TableWriter, TargetTable, WriterOptions},
+    commit::{StagedFiles, TableWriter, TargetTable, WriterOptions, clustered},
     engine_failure::engine_error,
     failure::Failure,
 };
@@ -123,6 +123,7 @@ pub async fn stage(
     destination: &Destination,
     counter: &Arc<RowCounter>,
 ) -> Result<Staged, Failure> {
+    let plan = &clustered(Arc::clone(plan), &destination.target);
     let mut partitions = JoinSet::new();
     let (stop, stopped) = watch::channel(());
     for partition in 0..plan.output_partitioning().partition_count() {

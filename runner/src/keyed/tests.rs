@@ -58,6 +58,8 @@ impl Fixture {
             properties: BTreeMap::new(),
             comment: None,
             pipeline_id: "p1".to_owned(),
+            rules: Arc::default(),
+            verified: None,
         };
         let table = TargetTable::open_or_create(&spec, None).await.unwrap();
         Self { _directory: directory, spec, table }

@@ -12,6 +12,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 mod vacuum;
+mod zorder;
 
 use std::collections::{BTreeMap, BTreeSet};
 

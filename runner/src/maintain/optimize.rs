@@ -1,11 +1,12 @@
 //! Compaction: small files of a partition become files of the usual size, and files of which many rows are gone are written again without
-//! them. The rows of the table stay, and streams see no change.
+//! them. Tables with columns to order by have their rows ordered along a Z-curve instead. The rows of the table stay, and streams see no change.
 
 use std::collections::BTreeMap;
 
+use floe_graph::definition::z_order_columns;
 use serde_json::{Map, Value};
 
-use super::{Done, rewrite::Rewriter};
+use super::{Done, rewrite::Rewriter, zorder};
 use crate::{
     commit::{CommitRequest, StagedFiles, TargetTable, WriterMemory, WriterOptions, action::Add, files, transaction},
     failure::Failure,
@@ -14,16 +15,40 @@ use crate::{
 /// A file is written again when its deletion vector marks more than this part of its rows.
 const MOST_MARKED_PERCENT: u64 = 30;
 
-/// Compacts `table`: one commit for all that is small.
+/// Ordered files of a partition are ordered again together with new ones until they are so large; then they rest.
+const LARGEST_ORDERED_BYTES: i64 = 4 << 30;
+
+/// The columns by which maintenance orders the rows of `table`: those of `CLUSTER BY`, else of `zOrderCols`; a table by key keeps its order.
+pub fn order_columns(table: &TargetTable) -> Vec<String> {
+    if !table.key_columns().is_empty() {
+        return Vec::new();
+    }
+    let clustered = table.cluster_columns();
+    let wanted = if clustered.is_empty() { z_order_columns(table.properties()) } else { clustered };
+    let spelt = |name: &String| table.schema().fields().iter().map(|field| field.name()).find(|column| column.eq_ignore_ascii_case(name));
+    wanted.iter().filter_map(spelt).filter(|name| !table.partition_columns().contains(name)).cloned().collect()
+}
+
+/// Compacts `table`, or orders its rows: one commit for all that is small or new.
 pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failure> {
     let active = files::active(table.location(), table.version()).await?;
-    let bins = bins(active, WriterOptions::of(table, WriterMemory::default()).target_file_bytes as i64);
+    let columns = order_columns(table);
+    let bins = if columns.is_empty() {
+        bins(active, WriterOptions::of(table, WriterMemory::default()).target_file_bytes as i64)
+    } else {
+        unordered(active, &zorder::mark(&columns))
+    };
     if bins.is_empty() {
         return Ok(Done::new());
     }
     let mut staged = StagedFiles::none(table.location());
     for bin in &bins {
-        match rewriter.rewritten(table, bin.clone(), &|batch| Ok(batch.clone())).await {
+        let written = if columns.is_empty() {
+            Box::pin(rewriter.rewritten(table, bin.clone(), &|batch| Ok(batch.clone()))).await
+        } else {
+            Box::pin(rewriter.z_ordered(table, bin.clone(), &columns)).await
+        };
+        match written {
             Ok(files) => staged = staged.and(files),
             Err(failure) => {
                 staged.discard().await?;
@@ -40,7 +65,10 @@ pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failu
     ]);
     let request = CommitRequest {
         operation: "OPTIMIZE",
-        parameters: Map::from_iter([("predicate".to_string(), Value::from("[]"))]),
+        parameters: Map::from_iter([
+            ("predicate".to_string(), Value::from("[]")),
+            ("zOrderBy".to_string(), Value::from(serde_json::json!(columns).to_string())),
+        ]),
         step: Some("optimize"),
         ..CommitRequest::default()
     };
@@ -75,6 +103,23 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
     }
     bins.retain(|bin| bin.len() > 1 || bin.iter().any(is_worn));
     bins
+}
+
+/// Per partition that has files without `mark` these and, as long as they are not too large, the ones with it.
+fn unordered(files: Vec<Add>, mark: &str) -> Vec<Vec<Add>> {
+    let mut partitions: BTreeMap<BTreeMap<String, Option<String>>, (Vec<Add>, Vec<Add>)> = BTreeMap::new();
+    for file in files.into_iter().filter(|file| !file.path.contains("://")) {
+        let (fresh, ordered) = partitions.entry(file.partition_values.clone()).or_default();
+        let is_ordered = zorder::is_marked(&file.path, mark) && !is_worn(&file);
+        if is_ordered { ordered } else { fresh }.push(file);
+    }
+    let with_ordered = |(mut fresh, ordered): (Vec<Add>, Vec<Add>)| {
+        if !fresh.is_empty() && ordered.iter().map(live_bytes).sum::<i64>() < LARGEST_ORDERED_BYTES {
+            fresh.extend(ordered);
+        }
+        fresh
+    };
+    partitions.into_values().map(with_ordered).filter(|files| !files.is_empty()).collect()
 }
 
 fn is_worn(file: &Add) -> bool {
@@ -135,6 +180,18 @@ mod tests {
         ];
         assert_eq!(names(bins(files, 100)), [vec!["a", "b"], vec!["d", "f"]]);
         assert!(bins(vec![file("a", "1", 1)], 100).is_empty());
+    }
+
+    #[test]
+    fn new_files_are_ordered_with_the_ordered_ones_of_their_partition() {
+        let mark = zorder::mark(&["id".to_string()]);
+        let ordered = |name: &str, day, size| file(&format!("part-00000-{name}.{mark}.snappy.parquet"), day, size);
+        let all = vec![ordered("a", "1", 10), file("part-00000-b.snappy.parquet", "1", 10), ordered("c", "2", 10)];
+        assert_eq!(names(unordered(all, &mark)).concat(), ["part-00000-b.snappy.parquet", ordered("a", "1", 10).path.as_str()]);
+        assert!(unordered(vec![ordered("a", "1", 10), ordered("c", "2", 10)], &mark).is_empty(), "nothing is new");
+        assert_eq!(unordered(vec![ordered("a", "1", 10)], &zorder::mark(&["other".to_string()])).len(), 1, "other columns, another order");
+        let large = vec![ordered("a", "1", LARGEST_ORDERED_BYTES), file("part-00000-b.snappy.parquet", "1", 10)];
+        assert_eq!(names(unordered(large, &mark)), [vec!["part-00000-b.snappy.parquet"]], "what is large rests");
     }
 
     #[test]

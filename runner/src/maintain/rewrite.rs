@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::array::RecordBatch,
     error::Result as EngineResult,
+    execution::SessionState,
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col},
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
@@ -13,6 +14,7 @@ use datafusion::{
 };
 use futures::StreamExt;
 
+use super::zorder;
 use crate::{
     commit::{StagedFiles, TableWriter, TargetTable, WriterMemory, WriterOptions, action::Add},
     engine_failure::engine_error,
@@ -39,11 +41,51 @@ impl Rewriter {
 
     /// Files with the rows of `files` that `keep` leaves, sorted if those of the table are. After a failure nothing is left behind.
     pub async fn rewritten(&self, table: &TargetTable, files: Vec<Add>, keep: Keep<'_>) -> Result<StagedFiles, Failure> {
+        let state = self.state();
+        let rows = self.rows(table, files, None, &state).await?;
+        let keys = table.key_columns();
+        let order = if keys.is_empty() { table.cluster_columns() } else { keys };
+        let plan = sorted(rows, &order).map_err(engine_error)?;
+        self.written(table, &plan, &state, WriterOptions::of(table, self.writers.clone()), keep).await
+    }
+
+    /// Files with the rows of `files` along a Z-curve through `columns`. After a failure nothing is left behind.
+    pub async fn z_ordered(&self, table: &TargetTable, files: Vec<Add>, columns: &[String]) -> Result<StagedFiles, Failure> {
+        let state = self.state();
+        let at = columns.iter().filter_map(|name| table.schema().index_of(name).ok()).collect();
+        let sampled = self.rows(table, files.clone(), Some(at), &state).await?;
+        let ranges = zorder::Ranges::of(&sampled, &state).await?;
+        let rows = self.rows(table, files, None, &state).await?;
+        let plan = ranges.numbered(rows).and_then(|rows| sorted(rows, &[zorder::NUMBER.to_owned()])).map_err(engine_error)?;
+        let options = WriterOptions { order_mark: Some(zorder::mark(columns)), ..WriterOptions::of(table, self.writers.clone()) };
+        self.written(table, &plan, &state, options, &zorder::without_number).await
+    }
+
+    fn state(&self) -> SessionState {
+        self.session.state(Arc::new(ExpectPlanner::new(Arc::new(ViewTallies::default()))))
+    }
+
+    async fn rows(
+        &self,
+        table: &TargetTable,
+        files: Vec<Add>,
+        columns: Option<Vec<usize>>,
+        state: &SessionState,
+    ) -> Result<Arc<dyn ExecutionPlan>, Failure> {
         let source = DeltaSource::new(table.dataset(), table.location().clone()).managed();
         let rows = source.rows_of(files, table.schema(), &Arc::new(ReadCounters::default()))?;
-        let state = self.session.state(Arc::new(ExpectPlanner::new(Arc::new(ViewTallies::default()))));
-        let plan = rows.scan(&state, None, &[], None).await.and_then(|plan| sorted(plan, &table.key_columns())).map_err(engine_error)?;
-        let mut writer = TableWriter::new(table, WriterOptions::of(table, self.writers.clone()))?;
+        rows.scan(state, columns.as_ref(), &[], None).await.map_err(engine_error)
+    }
+
+    async fn written(
+        &self,
+        table: &TargetTable,
+        plan: &Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+        options: WriterOptions,
+        keep: Keep<'_>,
+    ) -> Result<StagedFiles, Failure> {
+        let mut writer = TableWriter::new(table, options)?;
         for partition in 0..plan.output_partitioning().partition_count() {
             let mut batches = plan.execute(partition, state.task_ctx()).map_err(engine_error)?;
             while let Some(batch) = batches.next().await {

@@ -52,6 +52,8 @@ impl Fixture {
             properties,
             comment: None,
             pipeline_id: "p1".to_owned(),
+            rules: Arc::default(),
+            verified: None,
         };
         Self { table: TargetTable::open_or_create(&spec, None).await.unwrap(), directory }
     }

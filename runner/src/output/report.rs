@@ -153,7 +153,7 @@ pub fn change_text(change: &Change) -> String {
         Change::ColumnNoLongerProduced { dataset, columns } => {
             format!("no longer produced in {dataset}, new rows hold NULL: {}", columns.join(", "))
         }
-        Change::Properties { dataset } => format!("change comment or properties of {dataset}"),
+        Change::Properties { dataset, what } => format!("change in place in {dataset}: {}", what.join(", ")),
         Change::Recompute { dataset, reason } => format!("recompute {dataset}: {reason}"),
         Change::Reset { dataset, kind: ResetKind::FullRefresh } => format!("empty {dataset} and process everything again"),
         Change::Reset { dataset, kind: ResetKind::CheckpointReset } => {

@@ -5,13 +5,15 @@ use floe_crds::{
     run_report::{DatasetReport, Finding, GraphFlow, GraphReport},
     state::{ExpectationAction, FlowType},
     table::{
-        AutoCdcSpec, ColumnSpec, ColumnsSpec, ExpectationSpec, OnViolation, RefreshPolicy as PolicySpec, TableFlow, TableSpec, TableType,
+        AutoCdcSpec, CheckSpec, ColumnSpec, ColumnsSpec, ConstraintsSpec, ExpectationSpec, OnViolation, RefreshPolicy as PolicySpec,
+        TableFlow, TableSpec, TableType,
     },
     text::cut,
 };
 use floe_graph::{
     definition::{
         AutoCdc, ClauseExpr, Column, ColumnName, ColumnSelection, Dataset, DatasetKind, Expectation, Flow, FlowKind, RefreshPolicy,
+        TableCheck,
     },
     graph::{ResolvedDataset, ResolvedFlow, ResolvedKind},
     name::Namespace,
@@ -105,7 +107,7 @@ fn table_spec(resolved: &Resolved, definition: &Dataset, table_type: TableType) 
         auto_cdc,
         expectations: definition.expectations.iter().map(expectation).collect(),
         columns: definition.columns.iter().flatten().map(column).collect(),
-        constraints: None,
+        constraints: checks(definition),
         partition_by: definition.partition_by.clone(),
         cluster_by: definition.cluster_by.clone(),
         comment: definition.comment.clone(),
@@ -193,13 +195,20 @@ fn expectation(expectation: &Expectation) -> ExpectationSpec {
     }
 }
 
+/// Keys are for information, and were read and forgotten.
+fn checks(definition: &Dataset) -> Option<ConstraintsSpec> {
+    let check = |check: &TableCheck| CheckSpec { name: check.name.clone(), expr: check.predicate.text.clone() };
+    let checks: Vec<CheckSpec> = definition.checks.iter().map(check).collect();
+    (!checks.is_empty()).then(|| ConstraintsSpec { checks, ..ConstraintsSpec::default() })
+}
+
 fn column(column: &Column) -> ColumnSpec {
     ColumnSpec {
         name: column.name.clone(),
         data_type: column.data_type.clone(),
         nullable: column.nullable,
         comment: column.comment.clone(),
-        generated_as: None,
+        generated_as: column.generated.as_ref().map(|clause| clause.text.clone()),
     }
 }
 

@@ -6,6 +6,7 @@ mod flows;
 mod maintenance;
 mod outcome;
 mod reset;
+mod stored_rows;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -114,29 +115,43 @@ pub fn storage_of(store_options: &[(String, String)], spec: &PipelineSpec, uri: 
     Storage::open(uri, &Stores::new(options))
 }
 
-/// The plan of an update with `selection`: all reasons against it are in the failure's `diagnostics`.
-pub fn plan(resolved: &Resolved, selection: &Selection) -> Result<UpdatePlan, Failure> {
-    plan_update(&resolved.graph, selection, &resolved.stored).map_err(invalid)
+/// The plan of an update with `selection`: all reasons against it, rows that break new rules included, are in the failure's `diagnostics`.
+pub async fn plan(resolved: &Resolved, settings: &Settings, selection: &Selection) -> Result<UpdatePlan, Failure> {
+    let plan = plan_update(&resolved.graph, selection, &resolved.stored).map_err(invalid)?;
+    Box::pin(stored_rows::verify(resolved, &plan, &limits(settings))).await?;
+    Ok(plan)
+}
+
+fn limits(settings: &Settings) -> SessionLimits {
+    SessionLimits { memory_bytes: settings.memory_bytes, spill_directory: settings.scratch.clone(), parallelism: settings.parallelism }
+}
+
+/// True if messages may show values of a record, as far as the pipeline says.
+fn sample_records(resolved: &Resolved) -> bool {
+    let hides = |(key, value): (&String, &String)| {
+        key.eq_ignore_ascii_case("pipelines.expectations.sampleRecords") && value.eq_ignore_ascii_case("false")
+    };
+    !resolved.project.input.configuration.iter().any(hides)
 }
 
 /// The plan of an update with `selection`. What flows that it refreshes fully have found in their files counts no more: if there is any, the
 /// project is resolved once more.
-async fn plan_anew(resolved: Resolved, selection: &Selection) -> Result<(Resolved, UpdatePlan), Failure> {
+async fn plan_anew(resolved: Resolved, settings: &Settings, selection: &Selection) -> Result<(Resolved, UpdatePlan), Failure> {
     let needed = needed_file_schemas(&resolved.project.definitions, &resolved.project.input);
     let knows = |flow: &str| needed.values().any(|needed| needed.flows.iter().any(|known| known.eq_ignore_ascii_case(flow)));
-    let planned = plan(&resolved, selection);
-    let forgotten: BTreeSet<String> = match &planned {
+    let forgotten: BTreeSet<String> = match plan_update(&resolved.graph, selection, &resolved.stored) {
         Ok(plan) => {
             plan.resets.iter().filter(|reset| reset.kind == ResetKind::FullRefresh).flat_map(|reset| &reset.flows).cloned().collect()
         }
         Err(_) => BTreeSet::new(),
     };
     let forgotten: BTreeSet<String> = forgotten.into_iter().filter(|flow| knows(flow)).map(|flow| flow.to_lowercase()).collect();
-    if forgotten.is_empty() {
-        return planned.map(|plan| (resolved, plan));
-    }
-    let resolved = Box::pin(resolve_project(resolved.project, resolved.storage, false, &forgotten)).await?;
-    let plan = plan(&resolved, selection)?;
+    let resolved = if forgotten.is_empty() {
+        resolved
+    } else {
+        Box::pin(resolve_project(resolved.project, resolved.storage, false, &forgotten)).await?
+    };
+    let plan = plan(&resolved, settings, selection).await?;
     Ok((resolved, plan))
 }
 
@@ -153,7 +168,7 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummar
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.
         let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false, &BTreeSet::new())).await?;
-        let (resolved, plan) = Box::pin(plan_anew(resolved, &settings.selection)).await?;
+        let (resolved, plan) = Box::pin(plan_anew(resolved, &settings.settings, &settings.selection)).await?;
         if settings.dry_run {
             return Ok(outcome::dry_run(&resolved, plan, started));
         }
@@ -236,7 +251,7 @@ impl Update {
         let pipeline = project.name.clone();
         let checked = async {
             let resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
-            let (resolved, plan) = Box::pin(plan_anew(resolved, &self.settings.selection)).await?;
+            let (resolved, plan) = Box::pin(plan_anew(resolved, &self.settings.settings, &self.settings.selection)).await?;
             self.log.set_graph_id(&resolved.graph.id);
             describe::planned(&self.log, &resolved, &plan, false);
             Ok::<_, Failure>(outcome::dry_run(&resolved, plan, self.started))
@@ -339,10 +354,12 @@ impl Update {
     /// The plan of what is left to do: what an earlier process has reset for this update is not reset again, and flows that an earlier
     /// attempt has completed are left out.
     async fn plan(&self, resolved: Resolved) -> Result<(Resolved, UpdatePlan), Failure> {
-        let Some(requested) = &self.settings.requested else { return plan_anew(resolved, &self.settings.selection).await };
+        let Some(requested) = &self.settings.requested else {
+            return plan_anew(resolved, &self.settings.settings, &self.settings.selection).await;
+        };
         let was_reset = reset::is_done(&self.storage, &self.id).await?;
         let selection = if was_reset { self.settings.selection.without_resets() } else { self.settings.selection.clone() };
-        let (resolved, mut plan) = plan_anew(resolved, &selection).await?;
+        let (resolved, mut plan) = plan_anew(resolved, &self.settings.settings, &selection).await?;
         plan.selected.retain(|flow| !requested.has_completed(flow));
         Ok((resolved, plan))
     }
@@ -354,15 +371,7 @@ impl Update {
         tables: tables::Tables,
         events: &Arc<FlowEvents>,
     ) -> Result<Execution, Failure> {
-        let limits = SessionLimits {
-            memory_bytes: self.settings.settings.memory_bytes,
-            spill_directory: self.settings.settings.scratch.clone(),
-            parallelism: self.settings.settings.parallelism,
-        };
-        let sample_records =
-            !resolved.project.input.configuration.iter().any(|(key, value)| {
-                key.eq_ignore_ascii_case("pipelines.expectations.sampleRecords") && value.eq_ignore_ascii_case("false")
-            });
+        let limits = limits(&self.settings.settings);
         Ok(Execution {
             session: Session::new(&limits)?,
             writers: WriterOptions { shared: WriterMemory::new(limits.writer_bytes()), ..WriterOptions::default() },
@@ -378,7 +387,7 @@ impl Update {
             project: resolved.project.root.clone(),
             now: self.settings.settings.now,
             time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
-            sample_records,
+            sample_records: sample_records(resolved),
             unsure: Unsure::default(),
             kept: KeptCheckpoints::default(),
         })

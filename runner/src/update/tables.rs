@@ -9,14 +9,14 @@ use floe_graph::{
     definition::DatasetKind,
     graph::ResolvedDataset,
     name::DatasetName,
-    plan::{ResetKind, UpdatePlan},
+    plan::{CONSTRAINT_PREFIX, GENERATION_EXPRESSION, ResetKind, UpdatePlan, rule_properties},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::Resolved;
+use super::{Resolved, sample_records, stored_rows};
 use crate::{
     commit::{
-        TableSpec, TargetTable,
+        RowRules, TableSpec, TargetTable,
         properties::{DELETION_VECTORS, KEY_COLUMNS},
         size, table,
     },
@@ -24,9 +24,11 @@ use crate::{
         EventLog,
         event::{AddedColumn, Event, SchemaChange, Subject},
     },
-    execute::{cdc::Definition, expectation::quarantine_schema},
+    execute::{cdc::Definition, expectation::quarantine_schema, view_expectation::ExpectPlanner},
     failure::Failure,
+    functions::BatchClock,
     observe::{CONCURRENT_READS, is_stored, known},
+    session::{self, Session, SessionLimits},
     state::catalog::{Catalog, CatalogEntry, StoredKind},
     storage::layout,
     summary::TableFacts,
@@ -62,6 +64,8 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         properties: applied(&definition.properties),
         comment: definition.comment.clone(),
         pipeline_id: pipeline_id.to_string(),
+        rules: Arc::default(),
+        verified: None,
     };
     let schema = stored_schema(dataset, &dataset.schema);
     let checked = stored_schema(dataset, &dataset.checked_schema);
@@ -71,6 +75,8 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         private: definition.private,
         spec: TableSpec {
             comment: Some(format!("Rows kept out of {}", definition.name)),
+            // Rows that are kept out lack what only the table computes.
+            partition_by: given_columns(&definition.partition_by, &checked),
             ..spec(name, quarantine_schema(&nullable(&checked)))
         },
         flows: Vec::new(),
@@ -81,11 +87,14 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         Some(cdc) => definition.properties.clone().into_iter().chain([key_columns(cdc)]).collect(),
         None => applied(&definition.properties),
     };
+    let properties: BTreeMap<String, String> =
+        properties.into_iter().chain(rule_properties(&dataset.rules, &definition.cluster_by)).collect();
+    let rules = bound_rules(resolved, dataset, &schema)?;
     let own = Wanted {
         name: definition.name.clone(),
         kind,
         private: definition.private,
-        spec: TableSpec { properties, ..spec(&definition.name, schema.clone()) },
+        spec: TableSpec { properties, rules, ..spec(&definition.name, schema.clone()) },
         flows,
         stateful,
         part_of: None,
@@ -107,6 +116,8 @@ fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) ->
         properties: cdc::properties(cdc).into_iter().chain([key_columns(cdc)]).collect(),
         comment: Some(format!("What Auto CDC knows of the keys of {}", definition.name)),
         pipeline_id: pipeline_id.to_string(),
+        rules: Arc::default(),
+        verified: None,
     };
     let part_of = Some(definition.name.key());
     Ok(Some(Wanted {
@@ -118,6 +129,25 @@ fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) ->
         stateful: Vec::new(),
         part_of,
     }))
+}
+
+/// The rules of the rows of a table with the columns of `schema`, ready to be applied.
+fn bound_rules(resolved: &Resolved, dataset: &ResolvedDataset, schema: &SchemaRef) -> Result<Arc<RowRules>, Failure> {
+    let rules = &dataset.rules;
+    if rules.checks.is_empty() && rules.generated.is_empty() {
+        return Ok(Arc::default());
+    }
+    let session = Session::new(&SessionLimits { memory_bytes: None, spill_directory: None, parallelism: 1 })?;
+    let state = session.state(Arc::new(ExpectPlanner::default()));
+    // No rule reads the clock.
+    let clock = BatchClock { timestamp_us: 0 };
+    let bind = |expressions| session::bind_predicates(&state, expressions, schema, clock);
+    let generated = bind(rules.generated.iter().map(|column| column.value.clone()).collect())?;
+    let checks = bind(rules.checks.iter().map(|check| check.predicate.clone()).collect())?;
+    let shows_values = dataset.sample_records().unwrap_or_else(|| sample_records(resolved));
+    let bound = RowRules::new(!shows_values);
+    let bound = rules.generated.iter().zip(generated).fold(bound, |all, (column, value)| all.generated(&column.name, &column.text, value));
+    Ok(Arc::new(rules.checks.iter().zip(checks).fold(bound, |all, (check, predicate)| all.check(&check.name, &check.text, predicate))))
 }
 
 /// Nothing but Auto CDC takes rows out of files: elsewhere a table needs no feature for deletion vectors, and stays readable by everyone.
@@ -137,16 +167,28 @@ fn stored_schema(dataset: &ResolvedDataset, schema: &SchemaRef) -> SchemaRef {
     let field = |field: &FieldRef| {
         let declared = columns.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
         let stored = optional(field).with_nullable(declared.is_none_or(|column| column.nullable));
-        match declared.and_then(|column| column.comment.clone()) {
-            Some(comment) => stored.with_metadata([("comment".to_string(), comment)].into()),
-            None => stored,
-        }
+        let comment = declared.and_then(|column| column.comment.clone()).map(|comment| ("comment".to_string(), comment));
+        let generated = dataset.rules.generated.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
+        let generated = generated.map(|column| (GENERATION_EXPRESSION.to_string(), column.text.clone()));
+        stored.with_metadata(comment.into_iter().chain(generated).collect())
     };
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
+/// Those of `names` that are columns of `schema`.
+fn given_columns(names: &[String], schema: &SchemaRef) -> Vec<String> {
+    let is_given = |name: &&String| schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    names.iter().filter(is_given).cloned().collect()
+}
+
+/// The columns without rules: rows that are kept out may break them.
 fn nullable(schema: &SchemaRef) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()))
+    let plain = |field: &FieldRef| {
+        let mut metadata = field.metadata().clone();
+        metadata.remove(GENERATION_EXPRESSION);
+        field.as_ref().clone().with_nullable(true).with_metadata(metadata)
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
 /// The field without promises about NULL, at any depth.
@@ -163,16 +205,18 @@ fn optional(field: &FieldRef) -> Field {
 /// Creates or evolves the tables of all selected datasets, opens the others, and writes the catalog before the first row.
 pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalog, log: &EventLog) -> Result<Tables, Failure> {
     let before = catalog.clone();
+    let verified = stored_rows::verified(plan);
     let selected =
         |name: &DatasetName| resolved.graph.flows_into(name).any(|flow| plan.selected.iter().any(|s| s.eq_ignore_ascii_case(&flow.name)));
     let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
     let looks = stream::iter(stored).map(|dataset| {
-        let (before, selected) = (&before, selected(&dataset.definition.name));
+        let (before, verified, selected) = (&before, &verified, selected(&dataset.definition.name));
         async move {
             let mut opened = Vec::new();
             let placed =
                 |failure: Failure| Failure { origin: failure.origin.or_else(|| Some(dataset.definition.origin.clone())), ..failure };
-            for wanted in wanted(resolved, dataset, &before.pipeline_id)? {
+            for mut wanted in wanted(resolved, dataset, &before.pipeline_id)? {
+                wanted.spec.verified = verified.get(&wanted.name.key()).copied();
                 let table = if selected {
                     Some(Box::pin(set_up_table(&wanted, plan, before, log)).await.map_err(placed)?)
                 } else {
@@ -293,7 +337,18 @@ pub async fn widen(
 fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
     let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone(), field.is_nullable());
     let columns = |schema: &SchemaRef| schema.fields().iter().map(column).collect::<Vec<_>>();
-    table.partition_columns() == spec.partition_by && columns(table.schema()) == columns(&spec.schema)
+    let computed = |schema: &SchemaRef| {
+        let of = |field: &FieldRef| field.metadata().get(GENERATION_EXPRESSION).cloned();
+        schema.fields().iter().map(of).collect::<Vec<_>>()
+    };
+    let checks = |properties: &BTreeMap<String, String>| {
+        let is_check = |(key, _): &(&String, &String)| key.starts_with(CONSTRAINT_PREFIX);
+        properties.iter().filter(is_check).map(|(key, text)| (key.clone(), text.clone())).collect::<Vec<_>>()
+    };
+    table.partition_columns() == spec.partition_by
+        && columns(table.schema()) == columns(&spec.schema)
+        && computed(table.schema()) == computed(&spec.schema)
+        && checks(table.properties()) == checks(&spec.properties)
 }
 
 fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> SchemaChange {

@@ -164,3 +164,109 @@ fn a_table_can_be_left_alone() {
     maintain(&project);
     assert_eq!(data_files(&project.path().join("lake/s/a")), 3);
 }
+
+/// Rows of every active data file of a table in their order, file by file.
+fn rows_in_order(project: &Project, table: &str) -> Vec<Vec<(i64, i64)>> {
+    use datafusion::{arrow::array::AsArray, arrow::datatypes::Int64Type, prelude::*};
+    let root = project.table(table);
+    let delta = url::Url::from_directory_path(&root).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let files: Vec<String> = deltalake::open_table(delta).await.unwrap().get_file_uris().unwrap().collect();
+        let mut found = Vec::new();
+        for file in files {
+            let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+            let rows = context.read_parquet(file, ParquetReadOptions::default()).await.unwrap().select_columns(&["x", "y"]).unwrap();
+            let batches = rows.collect().await.unwrap();
+            let pairs = batches.iter().flat_map(|batch| {
+                let column = |at: usize| batch.column(at).as_primitive::<Int64Type>().values().to_vec();
+                column(0).into_iter().zip(column(1)).collect::<Vec<_>>()
+            });
+            found.push(pairs.collect());
+        }
+        found
+    })
+}
+
+const GRID: &str = "
+CREATE OR REFRESH STREAMING TABLE a LAYOUT
+  AS SELECT id, id % 32 AS x, CAST(floor(id / 32) AS BIGINT) AS y, id % 2 AS odd FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT');
+CREATE OR REFRESH STREAMING TABLE b AS SELECT id FROM STREAM(a);";
+
+/// Numbers from 0 to 1023 in no order: the places of a grid of 32 by 32.
+fn land_grid(project: &Project, file: &str) {
+    project.land(file, (0..1024).map(|n: u64| format!(r#"{{"id":{}}}"#, (n * 389 + 77) % 1024)));
+}
+
+#[test]
+fn clustering_sorts_rows_at_write_and_orders_them_along_a_curve_in_maintenance() {
+    let layout = "CLUSTER BY (x, y) TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 1 millisecond')";
+    let project = Project::new(&[("t.sql", &GRID.replace("LAYOUT", layout))]);
+    land_grid(&project, "1.json");
+    project.run(&[]);
+    for rows in rows_in_order(&project, "a") {
+        assert!(rows.is_sorted(), "each file holds its rows in order: {rows:?}");
+    }
+    maintain(&project);
+    let [rows] = <[_; 1]>::try_from(rows_in_order(&project, "a")).unwrap();
+    let corner = |rows: &[(i64, i64)]| (rows.iter().map(|row| row.0).max(), rows.iter().map(|row| row.1).max());
+    assert_eq!((rows.len(), corner(&rows[..256])), (1024, (Some(15), Some(15))), "a quarter of the rows is a quarter of the grid");
+    assert_eq!(corner(&rows[..64]), (Some(7), Some(7)), "and so on");
+    let commit = newest_commit(&project.table("a"));
+    assert!(commit.iter().filter_map(|action| action.get("add").or(action.get("remove"))).all(|action| action["dataChange"] == false));
+    assert_eq!(commit[0]["commitInfo"]["operationParameters"]["zOrderBy"], r#"["x","y"]"#);
+    // What is in order stays, and streams see nothing.
+    let version = project.version("a");
+    maintain(&project);
+    assert_eq!(project.version("a"), version, "there was nothing to do");
+    assert!(project.run(&[]).stdout.contains("nothing new"));
+    // New rows come in between.
+    project.land("2.json", (1024..1056).map(|id| format!(r#"{{"id":{id}}}"#)));
+    project.run(&[]);
+    assert_eq!(rows_in_order(&project, "a").len(), 1 + 1);
+    maintain(&project);
+    assert_eq!(rows_in_order(&project, "a").concat().len(), 1056);
+    assert_eq!(rows_in_order(&project, "a").len(), 1);
+    assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["1056|557040|1056"]);
+    // Without clustering it is a table like others.
+    project.write("transformations/t.sql", &GRID.replace("LAYOUT", "CLUSTER BY NONE"));
+    project.run(&[]);
+    let version = project.version("a");
+    maintain(&project);
+    assert_eq!(project.version("a"), version);
+}
+
+#[test]
+fn z_order_columns_of_a_partitioned_table_order_each_partition() {
+    let layout = "PARTITIONED BY (odd) TBLPROPERTIES ('pipelines.autoOptimize.zOrderCols' = 'Y, x')";
+    let project = Project::new(&[("t.sql", &GRID.replace("LAYOUT", layout))]);
+    land_grid(&project, "1.json");
+    project.run(&[]);
+    maintain(&project);
+    let files = rows_in_order(&project, "a");
+    assert_eq!(files.iter().map(Vec::len).collect::<Vec<_>>(), [512, 512]);
+    for rows in files {
+        let quarter = &rows[..128];
+        assert_eq!((quarter.iter().map(|row| row.0 / 16).max(), quarter.iter().map(|row| row.1).max()), (Some(0), Some(15)));
+    }
+}
+
+#[test]
+fn p104_maintenance_spares_readers() {
+    let layout = "CLUSTER BY (y, x) TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 1 millisecond',
+        'delta.logRetentionDuration' = 'interval 1 millisecond', 'delta.checkpointInterval' = '2')";
+    let project = Project::new(&[("t.sql", &GRID.replace("LAYOUT", layout))]);
+    land_grid(&project, "1.json");
+    project.run(&[]);
+    // From here on b stands still while a grows and is put in order again and again.
+    for round in 0..4 {
+        project.land(&format!("{}.json", round + 2), (0..32).map(|n| format!(r#"{{"id":{}}}"#, 1024 + round * 32 + n)));
+        project.run(&["--refresh", "a"]);
+        maintain(&project);
+    }
+    assert_eq!(rows_in_order(&project, "a").len(), 1);
+    project.run(&[]);
+    assert_eq!(project.rows("b", "SELECT count(*), sum(id), count(DISTINCT id) FROM t"), ["1152|662976|1152"]);
+    maintain(&project);
+    assert_eq!(data_files(&project.table("a")), 1, "now nobody needs the others");
+}

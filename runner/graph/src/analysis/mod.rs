@@ -12,6 +12,7 @@ mod identifier;
 mod parameter;
 mod query;
 mod references;
+mod row_rule;
 pub mod state;
 mod streaming;
 
@@ -34,6 +35,7 @@ pub use expectation::analyse_expectation;
 pub use parameter::{Parameter, Parameters};
 pub(crate) use query::parse_interval;
 pub use references::references;
+pub use row_rule::analyse_row_rules;
 pub use streaming::{check_streaming, is_streaming, stream_leaves};
 
 /// One relation that a query names, as far as its text tells.

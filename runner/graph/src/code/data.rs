@@ -59,6 +59,11 @@ pub(super) const DATA: &[Code] = &[
         "A value as the message says.",
     ),
     code(&["DELTA_NOT_NULL_CONSTRAINT_VIOLATED"], "NULL in a `NOT NULL` column.", "An expectation that drops such rows."),
+    code(
+        &["DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"],
+        "A row breaks a `CHECK`, or the query gives a generated column another value.",
+        "An expectation that drops such rows, or another query.",
+    ),
     code(&["MALFORMED_RECORD_IN_PARSING"], "`FAILFAST`.", "Correct the record, or another mode."),
     code(
         &[

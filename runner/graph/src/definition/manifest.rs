@@ -17,7 +17,7 @@ use sqlparser::ast;
 
 use super::{
     AutoCdc, ClauseExpr, Column, ColumnName, ColumnSelection, Configuration, Dataset, DatasetKind, Definitions, Expectation, Flow,
-    FlowKind, Query, RefreshPolicy,
+    FlowKind, Query, RefreshPolicy, TableCheck,
     cursor::WrittenName,
     properties,
     relations::Versions,
@@ -76,6 +76,7 @@ impl ManifestReader<'_> {
         let spec = &self.manifest.spec;
         let expectations = self.expectations();
         let columns = self.columns();
+        let checks = self.checks();
         self.properties();
         let named = if spec.name.is_some() { "/spec/name" } else { "/metadata/name" };
         self.draft.datasets.push(Dataset {
@@ -84,6 +85,7 @@ impl ManifestReader<'_> {
             private: spec.private,
             columns: (!columns.is_empty()).then_some(columns),
             expectations,
+            checks,
             partition_by: spec.partition_by.clone(),
             cluster_by: spec.cluster_by.clone(),
             comment: spec.comment.clone(),
@@ -120,13 +122,24 @@ impl ManifestReader<'_> {
         let mut out = Vec::new();
         for (index, spec) in self.manifest.spec.columns.iter().enumerate() {
             let origin = self.origin(&format!("/spec/columns/{index}"));
+            let generated = spec.generated_as.as_ref().and_then(|text| self.clause(&format!("/spec/columns/{index}/generatedAs"), text));
             out.push(Column {
                 name: spec.name.clone(),
                 data_type: spec.data_type.clone(),
                 nullable: spec.nullable,
                 comment: spec.comment.clone(),
+                generated,
                 origin,
             });
+        }
+        out
+    }
+
+    fn checks(&mut self) -> Vec<TableCheck> {
+        let mut out = Vec::new();
+        for (index, spec) in self.manifest.spec.constraints.iter().flat_map(|all| &all.checks).enumerate() {
+            let Some(predicate) = self.clause(&format!("/spec/constraints/checks/{index}/expr"), &spec.expr) else { continue };
+            out.push(TableCheck { name: spec.name.clone(), predicate });
         }
         out
     }
@@ -186,10 +199,7 @@ impl ManifestReader<'_> {
     fn auto_cdc_flow(&mut self, pointer: &str, spec: &AutoCdcSpec, once: bool) {
         let query = self.source(&format!("{pointer}/source"), &spec.source, !once && !spec.snapshot);
         let place = |field: &str| format!("{pointer}/{field}");
-        let mut clause = |field: &str, text: &Option<String>| {
-            let (expr, text) = self.expression(&place(field), text.as_ref()?)?;
-            Some(ClauseExpr { expr, text, origin: self.origin(&place(field)) })
-        };
+        let mut clause = |field: &str, text: &Option<String>| self.clause(&place(field), text.as_ref()?);
         let sequence_by = clause("sequenceBy", &spec.sequence_by);
         let apply_as_delete_when = clause("applyAsDeleteWhen", &spec.apply_as_delete_when);
         let apply_as_truncate_when = clause("applyAsTruncateWhen", &spec.apply_as_truncate_when);
@@ -241,6 +251,11 @@ impl ManifestReader<'_> {
     fn query(&mut self, pointer: &str, text: &str) -> Option<Query> {
         let defaults = self.defaults;
         self.parse(pointer, text, |placed, lookup, findings| query_of(placed, Versions::Refused, defaults, lookup, findings))
+    }
+
+    fn clause(&mut self, pointer: &str, text: &str) -> Option<ClauseExpr> {
+        let (expr, text) = self.expression(pointer, text)?;
+        Some(ClauseExpr { expr, text, origin: self.origin(pointer) })
     }
 
     fn expression(&mut self, pointer: &str, text: &str) -> Option<(sqlparser::ast::Expr, String)> {

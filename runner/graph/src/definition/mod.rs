@@ -44,7 +44,7 @@ pub(crate) const WITHIN_WATERMARK: &str = "__floe_within_watermark";
 pub use dialect::{DIALECT, FloeDialect};
 pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
-pub use properties::length_of_time;
+pub use properties::{length_of_time, z_order_columns};
 pub use reading::{Reading, ReadingKind, ReadingStatements, ShowTables};
 pub(crate) use statement::misspelt::is_near;
 pub use statement::{parse_expression, parse_query, parse_sql};
@@ -93,6 +93,8 @@ pub struct Dataset {
     pub columns: Option<Vec<Column>>,
     /// In the order of the statement.
     pub expectations: Vec<Expectation>,
+    /// `CHECK` constraints, in the order of the statement.
+    pub checks: Vec<TableCheck>,
     /// Column names as written; empty if the table is not partitioned.
     pub partition_by: Vec<String>,
     /// Column names as written; excludes `partition_by`.
@@ -120,6 +122,8 @@ pub struct Column {
     pub nullable: bool,
     /// `COMMENT` of the column.
     pub comment: Option<String>,
+    /// `GENERATED ALWAYS AS`: what its value is.
+    pub generated: Option<ClauseExpr>,
     /// Where the column is declared.
     pub origin: Origin,
 }
@@ -139,6 +143,20 @@ pub struct Expectation {
     pub quarantine_into: Option<DatasetName>,
     /// Where the constraint begins.
     pub origin: Origin,
+}
+
+/// `CONSTRAINT name CHECK (expr)`: a rule that no stored row breaks.
+#[derive(Clone, Debug)]
+pub struct TableCheck {
+    /// The name in the table; given one by its place if the statement has none.
+    pub name: String,
+    /// The predicate; NULL breaks nothing.
+    pub predicate: ClauseExpr,
+}
+
+/// The name of a check without one, the first of which is number 1.
+pub(crate) fn check_name(number: usize) -> String {
+    format!("check_{number}")
 }
 
 /// `REFRESH POLICY` of a materialized view.

@@ -2,6 +2,8 @@
 
 mod value;
 
+use std::collections::BTreeMap;
+
 pub use value::length_of_time;
 use value::{MOST, Values};
 
@@ -35,17 +37,15 @@ const PIPELINES: [Key; 12] = [
     key("pipelines.expectations.sampleRecords", true, false, Values::Boolean),
     key("pipelines.incremental.maxChangePercent", true, false, Values::Whole(0, 100, "")),
     key("pipelines.autoOptimize.managed", true, false, Values::Boolean),
-    key("pipelines.autoOptimize.zOrderCols", true, false, Values::Text),
+    key(Z_ORDER_COLUMNS, true, false, Values::Text),
     key("pipelines.clusterShutdown.delay", false, false, Values::Text),
 ];
 
 /// Keys with a place to stand whose feature this release does not have.
-const NOT_YET: [&str; 4] = [
-    "pipelines.numUpdateRetryAttempts",
-    "pipelines.incremental.maxChangePercent",
-    "pipelines.autoOptimize.managed",
-    "pipelines.autoOptimize.zOrderCols",
-];
+const NOT_YET: [&str; 2] = ["pipelines.numUpdateRetryAttempts", "pipelines.incremental.maxChangePercent"];
+
+/// Columns by which maintenance orders the rows of a table, separated by commas.
+const Z_ORDER_COLUMNS: &str = "pipelines.autoOptimize.zOrderCols";
 
 /// Settings of the session that a flow honours.
 const SESSION: [(&str, Values); 2] = [("spark.sql.session.timeZone", Values::TimeZone), ("spark.sql.ansi.enabled", Values::Boolean)];
@@ -142,6 +142,12 @@ pub(crate) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<
                 .help("leave it out: exactly-once rests on the transaction ids that it would remove"),
         ];
     }
+    if has_prefix(name, "delta.constraints.") {
+        return vec![
+            Diagnostic::error("PROPERTY_NOT_ALLOWED", format!("{name} is not allowed as a property"))
+                .help("write CONSTRAINT name CHECK (…) among the columns, or constraints.checks in a manifest"),
+        ];
+    }
     if name.eq_ignore_ascii_case("delta.appendOnly") && value.eq_ignore_ascii_case("true") && kind == DatasetKind::MaterializedView {
         return vec![
             Diagnostic::error("APPEND_ONLY_NOT_ALLOWED", "delta.appendOnly is not allowed on a materialized view")
@@ -155,6 +161,13 @@ pub(crate) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<
     }
     let known = DELTA.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     known.and_then(|(name, values)| refused_value(name, *values, value)).into_iter().collect()
+}
+
+/// The columns that `pipelines.autoOptimize.zOrderCols` names, as written.
+pub fn z_order_columns(properties: &BTreeMap<String, String>) -> Vec<String> {
+    let given = properties.iter().find(|(key, _)| key.eq_ignore_ascii_case(Z_ORDER_COLUMNS)).map(|(_, value)| value.as_str());
+    let names = given.into_iter().flat_map(|names| names.split(',')).map(|name| name.trim().trim_matches('`').to_string());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// INVALID_PROPERTY_VALUE: a value that would silently not do what it says.
@@ -194,8 +207,12 @@ mod tests {
         let found = table_property("pipelines.reset.alowed", "false", DatasetKind::StreamingTable);
         assert_eq!((found[0].class.as_str(), found[0].help.as_deref()), ("W005", Some("did you mean pipelines.reset.allowed?")));
         assert!(table_property("PIPELINES.reset.ALLOWED", "false", DatasetKind::StreamingTable).is_empty());
-        let found = table_property("PIPELINES.autooptimize.ZORDERCOLS", "a", DatasetKind::StreamingTable);
-        assert_eq!(found[0].message, "pipelines.autoOptimize.zOrderCols has no effect in this release");
+        assert!(table_property("PIPELINES.autooptimize.ZORDERCOLS", "a", DatasetKind::StreamingTable).is_empty());
+        let found = table_property("pipelines.incremental.MAXchangePercent", "30", DatasetKind::MaterializedView);
+        assert_eq!(found[0].message, "pipelines.incremental.maxChangePercent has no effect in this release");
+        let columns = BTreeMap::from([("pipelines.autooptimize.zOrdercols".to_string(), "a, `b c` ,".to_string())]);
+        assert_eq!(z_order_columns(&columns), ["a", "b c"]);
+        assert_eq!(table_property("delta.constraints.positive", "id > 0", DatasetKind::StreamingTable)[0].class, "PROPERTY_NOT_ALLOWED");
         assert!(table_property("quality", "bronze", DatasetKind::StreamingTable).is_empty());
         assert_eq!(table_property("delta.feature.x", "y", DatasetKind::StreamingTable)[0].class, "W008");
         assert!(table_property("delta.feature.timestampNtz", "supported", DatasetKind::StreamingTable).is_empty());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion_common::arrow::datatypes::{DataType, SchemaRef};
 
-use super::{Change, ResetKind, StoredState, StoredTable, selection::Chosen};
+use super::{Change, NewRules, ResetKind, StoredState, StoredTable, metadata, selection::Chosen};
 use crate::{
     analysis::{
         ddl,
@@ -18,19 +18,28 @@ use crate::{
     resolve::{quarantine_schema, same_type},
 };
 
-/// Keys that Floe writes into every table itself.
-const OWN_PREFIX: &str = "floe.";
+/// What an update changes.
+pub(super) struct Found {
+    /// In the order of the graph.
+    pub changes: Vec<Change>,
+    /// What stored rows have to keep.
+    pub new_rules: Vec<NewRules>,
+    /// Every reason against it.
+    pub errors: Vec<Diagnostic>,
+}
 
-/// The plan of changes in the order of the graph, and every reason against it.
-pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredState) -> (Vec<Change>, Vec<Diagnostic>) {
+/// The plan of changes, and every reason against it.
+pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredState) -> Found {
     let mut changes: Vec<Change> =
         chosen.resets.iter().map(|reset| Change::Reset { dataset: reset.dataset.clone(), kind: reset.kind }).collect();
     let mut errors = Vec::new();
+    let mut new_rules = Vec::new();
     let mut seen: BTreeSet<&DatasetName> = BTreeSet::new();
     for flow in graph.flows.iter().filter(|flow| chosen.flows.contains(&flow.name.to_lowercase())) {
         let Some(dataset) = graph.datasets.get(&flow.target) else { continue };
         if seen.insert(&flow.target) {
-            let mut comparison = Comparison { dataset, chosen, stored, changes: &mut changes, errors: &mut errors };
+            let mut comparison =
+                Comparison { dataset, chosen, stored, changes: &mut changes, new_rules: &mut new_rules, errors: &mut errors };
             if let Some(error) = comparison.journal() {
                 comparison.errors.push(error);
                 continue;
@@ -45,7 +54,7 @@ pub(super) fn changes(graph: &ResolvedGraph, chosen: &Chosen, stored: &StoredSta
         changes.extend(recompute(flow, dataset, chosen, stored));
     }
     changes.extend(stored.inactive.iter().map(|name| Change::Inactive { dataset: name.to_string() }));
-    (changes, errors)
+    Found { changes, new_rules, errors }
 }
 
 struct Comparison<'a> {
@@ -53,6 +62,7 @@ struct Comparison<'a> {
     chosen: &'a Chosen,
     stored: &'a StoredState,
     changes: &'a mut Vec<Change>,
+    new_rules: &'a mut Vec<NewRules>,
     errors: &'a mut Vec<Diagnostic>,
 }
 
@@ -93,8 +103,17 @@ impl Comparison<'_> {
             let (from, to) = (table.partition_by.join(", "), definition.partition_by.join(", "));
             self.errors.push(needs_full_refresh(definition, name, &format!("its partition columns were ({from}) and are now ({to})")));
         }
-        if properties_differ(definition, table) {
-            self.changes.push(Change::Properties { dataset: name.to_string() });
+        // A quarantine table only follows the columns of its dataset.
+        let is_own = *name == definition.name;
+        let mut what = if is_own { metadata::changes(self.dataset, table) } else { Vec::new() };
+        if is_own && !is_replaced {
+            self.errors.extend(metadata::generated(self.dataset, table));
+            let rules = metadata::new_rules(self.dataset, table);
+            what.extend(metadata::rule_changes(self.dataset, table));
+            self.new_rules.extend(Some(rules).filter(|rules| !rules.checks.is_empty() || !rules.not_null.is_empty()));
+        }
+        if !what.is_empty() {
+            self.changes.push(Change::Properties { dataset: name.to_string(), what });
         }
     }
 
@@ -150,7 +169,7 @@ impl Comparison<'_> {
     }
 }
 
-fn needs_full_refresh(definition: &Dataset, name: &DatasetName, what: &str) -> Diagnostic {
+pub(super) fn needs_full_refresh(definition: &Dataset, name: &DatasetName, what: &str) -> Diagnostic {
     Diagnostic::error("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", format!("{} does not fit any more: {what}", name.name))
         .at(&definition.origin)
         .about(name.to_string())
@@ -176,14 +195,6 @@ fn fits(stored: &DataType, new: &DataType, path: &str, added: &mut Vec<String>) 
 
 fn same_columns(left: &[String], right: &[String]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
-}
-
-/// True if a declared property is stored with another value or not at all.
-fn properties_differ(definition: &Dataset, table: &StoredTable) -> bool {
-    definition.properties.iter().filter(|(key, _)| !key.to_lowercase().starts_with(OWN_PREFIX)).any(|(key, value)| {
-        let stored = table.properties.iter().find(|(stored, _)| stored.eq_ignore_ascii_case(key));
-        stored.is_none_or(|(_, stored)| stored != value)
-    })
 }
 
 /// STATE_STORE_INCOMPATIBLE: what the flow remembers of earlier micro-batches was made for other keys.

@@ -43,7 +43,11 @@ fn stored(graph: &ResolvedGraph) -> StoredState {
             version: 1,
             schema,
             partition_by: dataset.definition.partition_by.clone(),
-            properties: dataset.definition.properties.clone(),
+            comment: dataset.definition.comment.clone(),
+            properties: {
+                let rules = rule_properties(&dataset.rules, &dataset.definition.cluster_by);
+                dataset.definition.properties.clone().into_iter().chain(rules).collect()
+            },
         };
         state.tables.insert(name.clone(), table(Arc::clone(&dataset.schema)));
         if let Some(quarantine) = &dataset.quarantine {
@@ -289,4 +293,49 @@ fn p86_p93_inactive_tables_and_changed_views_are_listed() {
             Change::Inactive { dataset: "main.default.old".to_string() },
         ]
     );
+}
+
+#[test]
+fn rules_of_rows_are_asked_of_stored_rows_or_need_a_full_refresh() {
+    let graph = graph(
+        "CREATE STREAMING TABLE t (id BIGINT NOT NULL COMMENT 'key', twice BIGINT GENERATED ALWAYS AS (id * 2), CONSTRAINT Small CHECK (id < 10))
+           CLUSTER BY (id) COMMENT 'numbers' TBLPROPERTIES ('quality' = 'gold', 'delta.enableRowTracking' = 'true')
+           AS SELECT id FROM STREAM read_files('in', format => 'json', schema => 'id BIGINT');",
+    );
+    let generated = |text: Option<&str>| {
+        let mut state = stored(&graph);
+        let table = table(&mut state, "t");
+        let fields = table.schema.fields().iter().map(|field| match (field.name().as_str(), text) {
+            ("twice", Some(text)) => {
+                Arc::new(field.as_ref().clone().with_metadata([(GENERATION_EXPRESSION.to_string(), text.to_string())].into()))
+            }
+            _ => Arc::clone(field),
+        });
+        table.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        state
+    };
+    let state = generated(Some("id * 2"));
+    let plan = plan_update(&graph, &Selection::default(), &state).unwrap();
+    assert_eq!((plan.changes, plan.new_rules), (Vec::new(), Vec::new()), "all is as it is declared");
+
+    let mut state = generated(Some("id * 2"));
+    let stored_table = table(&mut state, "t");
+    stored_table.comment = None;
+    stored_table.properties =
+        [("delta.constraints.old".to_string(), "id > 1".to_string()), (CHECKS.to_string(), r#"["old"]"#.to_string())].into();
+    let loose = stored_table.schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    stored_table.schema = Arc::new(Schema::new(loose.collect::<Vec<_>>()));
+    let plan = plan_update(&graph, &Selection::default(), &state).unwrap();
+    let what = ["comment", "property quality = gold", "clustering by id", "check Small", "no check old", "column id NOT NULL"];
+    let dataset = graph.datasets.keys().next().unwrap();
+    assert_eq!(plan.changes, [Change::Properties { dataset: dataset.to_string(), what: names(&what) }]);
+    let rules = NewRules { dataset: dataset.clone(), version: 1, checks: names(&["Small"]), not_null: names(&["id"]) };
+    assert_eq!(plan.new_rules, [rules]);
+
+    for text in [None, Some("id * 3")] {
+        let errors = plan_update(&graph, &Selection::default(), &generated(text)).unwrap_err();
+        assert_eq!((errors.len(), errors[0].class.as_str()), (1, "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH"), "{text:?}");
+        let refresh = Selection { full_refresh: names(&["t"]), ..Selection::default() };
+        assert!(plan_update(&graph, &refresh, &generated(text)).unwrap().new_rules.is_empty());
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     analysis::{Expect, Parameters, SqlSettings, ddl},
     cdc::{CdcSource, ResolvedAutoCdc},
     explain::kind_of_flow as kind_word,
-    graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedGraph},
+    graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedGraph, RowRules},
     relation::Relation,
 };
 
@@ -35,8 +35,12 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
     // Writing to a String cannot fail.
     let definition = &target.definition;
     let columns = ddl::schema_text(&target.schema);
-    let _ = write!(text, "\n{}\n{columns}\n{:?} {:?}\n", leaves.join("\n"), definition.partition_by, definition.cluster_by);
+    // The order of rows in files decides no result; the brackets are those of a format that had it here.
+    let _ = write!(text, "\n{}\n{columns}\n{:?} []\n", leaves.join("\n"), definition.partition_by);
     text.push_str(&expectations_text(&target.expectations));
+    text.push_str(&rules_text(&target.rules));
+    let required = definition.columns.iter().flatten().filter(|column| !column.nullable);
+    required.for_each(|column| text.push_str(&format!("{} NOT NULL\n", column.name.to_lowercase())));
     if let Some(cdc) = flow.kind.auto_cdc() {
         text.push_str(&cdc_text(cdc));
     }
@@ -92,6 +96,12 @@ fn expectations_text(expectations: &[ResolvedExpectation]) -> String {
     })
 }
 
+fn rules_text(rules: &RowRules) -> String {
+    let checks = rules.checks.iter().map(|check| format!("check {} {}\n", check.name, check.predicate));
+    let generated = rules.generated.iter().map(|column| format!("generated {} {}\n", column.name, column.value));
+    checks.chain(generated).collect()
+}
+
 /// The clauses of Auto CDC: what the journal is made for, and the expressions.
 fn cdc_text(cdc: &ResolvedAutoCdc) -> String {
     let mut text = format!("{:?}\n{}\n", crate::cdc::properties(cdc), cdc.columns.join(", "));
@@ -141,6 +151,7 @@ pub(super) fn graph_id(graph: &ResolvedGraph) -> String {
             dataset.quarantine.as_ref().map(crate::name::DatasetName::key),
         );
         text.push_str(&expectations_text(&dataset.expectations));
+        text.push_str(&rules_text(&dataset.rules));
         if let Some(view) = &dataset.view {
             text.push_str(&whole_text(view));
         }

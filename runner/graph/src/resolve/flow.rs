@@ -20,11 +20,11 @@ use super::{
 use crate::{
     analysis::{
         AnalysedQuery, FoundRelation, ReferenceKind, RelationReference, Relations, analyse_auto_cdc, analyse_expectation, analyse_query,
-        check_streaming, references, state::with_state_order, with_expectations, with_source_order,
+        analyse_row_rules, check_streaming, references, state::with_state_order, with_expectations, with_source_order,
     },
     cdc::ResolvedAutoCdc,
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind},
-    graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedKind},
+    graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedKind, RowRules},
     name::DatasetName,
     origin::{Diagnostic, Severity},
     validate,
@@ -109,6 +109,7 @@ impl<'a> Resolver<'a> {
                 checked_schema: self.external_schema(dataset),
                 auto_cdc: None,
                 expectations: Vec::new(),
+                rules: RowRules::default(),
                 quarantine: None,
                 view: None,
                 reads: BTreeSet::new(),
@@ -234,6 +235,7 @@ impl<'a> Resolver<'a> {
             schema,
             auto_cdc: None,
             expectations,
+            rules: RowRules::default(),
             quarantine: None,
             view,
             reads,
@@ -250,16 +252,19 @@ impl<'a> Resolver<'a> {
                 return self.break_dataset(dataset);
             }
         };
-        let first = over_table(&analysed[0], &schema);
+        let Some(rules) = self.rules(dataset, &schema) else { return self.break_dataset(dataset) };
+        let checked_schema = schema::given(&schema, &rules, analysed.iter().map(|query| &query.schema));
+        let first = over_table(&analysed[0], &checked_schema);
         let Some(expectations) = self.expectations(dataset, flows[0], &first) else { return self.break_dataset(dataset) };
         let quarantine = validate::quarantine_name(dataset);
         let reads = self.reads(flows);
         let resolved = ResolvedDataset {
             definition: Arc::new(dataset.clone()),
-            checked_schema: Arc::clone(&schema),
+            checked_schema,
             schema,
             auto_cdc: None,
             expectations,
+            rules,
             quarantine,
             view: None,
             reads,
@@ -339,10 +344,12 @@ impl<'a> Resolver<'a> {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let rules = self.rules(dataset, &schema).ok_or_else(Vec::new)?;
         let flows: Vec<&Flow> = changes.iter().map(|change| change.flow).collect();
         let resolved = ResolvedDataset {
             definition: Arc::new(dataset.clone()),
             schema,
+            rules,
             checked_schema,
             auto_cdc: Some(Arc::new(first.clauses.clone())),
             expectations,
@@ -394,6 +401,17 @@ impl<'a> Resolver<'a> {
         };
         resolved.fingerprint = fingerprint::flow(&resolved, target, &settings, &self.input.parameters);
         resolved
+    }
+
+    /// The bound rules of stored rows; `None` after errors were noted.
+    fn rules(&mut self, dataset: &Dataset, schema: &SchemaRef) -> Option<RowRules> {
+        match analyse_row_rules(dataset, schema, &sql_settings(self.input, &BTreeMap::new())) {
+            Ok(rules) => Some(rules),
+            Err(errors) => {
+                self.note(dataset, errors);
+                None
+            }
+        }
     }
 
     /// The bound expectations; `None` after errors were noted.

@@ -7,7 +7,7 @@ use datafusion_common::arrow::datatypes::{DataType, Field, FieldRef, Schema, Sch
 use crate::{
     analysis::ddl,
     definition::{Column, Dataset},
-    graph::quarantine_field,
+    graph::{RowRules, quarantine_field},
     origin::Diagnostic,
 };
 
@@ -97,6 +97,12 @@ pub(super) fn declared(dataset: &Dataset, columns: &[Column], inferred: &SchemaR
             }
         };
         match (given, declared) {
+            (None, Some(declared)) if column.generated.is_some() => fields.push(Arc::new(field(column, declared))),
+            (None, None) if column.generated.is_some() => {
+                let message = format!("generated column {} of {} has no type", column.name, dataset.name.name);
+                let error = Diagnostic::error("DELTA_GENERATED_COLUMN_WITHOUT_TYPE", message).at(&column.origin);
+                errors.push(error.about(dataset.name.to_string()).help("write its type behind its name"));
+            }
             (None, _) => {
                 errors.push(not_compatible(dataset, inferred, &format!("its queries give no column {}", column.name)).at(&column.origin));
             }
@@ -113,6 +119,15 @@ pub(super) fn declared(dataset: &Dataset, columns: &[Column], inferred: &SchemaR
         errors.push(not_compatible(dataset, inferred, &format!("its queries give column {}, which is not declared", extra.name())));
     }
     if errors.is_empty() { Ok(Arc::new(Schema::new(fields))) } else { Err(errors) }
+}
+
+/// The columns of a table that its queries give: all but those that only the table computes.
+pub(super) fn given<'a>(schema: &SchemaRef, rules: &RowRules, outputs: impl Iterator<Item = &'a SchemaRef> + Clone) -> SchemaRef {
+    let has = |output: &SchemaRef, name: &str| output.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    let is_given = |name: &str| outputs.clone().all(|output| has(output, name));
+    let is_generated = |name: &str| rules.generated.iter().any(|generated| generated.name.eq_ignore_ascii_case(name));
+    let fields = schema.fields().iter().filter(|field| !is_generated(field.name()) || is_given(field.name()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
 }
 
 fn field(column: &Column, data_type: DataType) -> Field {

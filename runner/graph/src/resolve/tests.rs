@@ -262,7 +262,7 @@ fn p105_what_is_not_there_yet_is_refused_by_name() {
             "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'xml', schema => 'a INT');",
             "format `xml`",
         ),
-        ("CREATE OR REFRESH STREAMING TABLE t CLUSTER BY (id) AS SELECT * FROM STREAM(bronze);", "CLUSTER BY"),
+        ("CREATE STREAMING TABLE t CLUSTER BY (id) FLOW AUTO CDC FROM STREAM(bronze) KEYS (id) SEQUENCE BY id;", "CLUSTER BY"),
     ];
     for (sql, feature) in cases {
         let found = errors(&format!("{BRONZE} {sql}"));

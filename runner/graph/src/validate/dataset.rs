@@ -7,12 +7,15 @@ use floe_crds::state::ExpectationAction;
 
 use super::quarantine_name;
 use crate::{
-    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind, RefreshPolicy},
+    definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind, RefreshPolicy, z_order_columns},
     explain::kind_text,
     name::DatasetName,
     origin::{Diagnostic, Origin},
     resolve::{ResolveInput, near_names},
 };
+
+/// What messages call `pipelines.autoOptimize.zOrderCols`.
+const Z_ORDER: &str = "zOrderCols";
 
 /// What a column of a table must not have in its name.
 const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
@@ -132,18 +135,57 @@ pub(super) fn expectations(dataset: &Dataset) -> Vec<Diagnostic> {
     errors
 }
 
-/// CLUSTER BY: not together with PARTITIONED BY, and not at all while files are not sorted.
-pub(super) fn layout(dataset: &Dataset) -> Option<Diagnostic> {
+/// CLUSTER BY: not together with PARTITIONED BY, and not for targets of Auto CDC, whose files are sorted by their keys.
+pub(super) fn layout(dataset: &Dataset, flows: &[&Flow]) -> Option<Diagnostic> {
     if dataset.cluster_by.is_empty() {
         return None;
     }
     if dataset.partition_by.is_empty() {
-        let refusal = Diagnostic::not_supported("CLUSTER BY").at(&dataset.origin).about(dataset.name.to_string());
-        return Some(refusal.help("leave it out, or use PARTITIONED BY for columns with few values"));
+        let target = flows.iter().any(|flow| matches!(flow.kind, FlowKind::AutoCdc(_)));
+        let refusal = Diagnostic::not_supported("CLUSTER BY of a target of Auto CDC").at(&dataset.origin).about(dataset.name.to_string());
+        return target.then(|| refusal.help("leave it out: files of such a table are sorted by its keys"));
     }
     let message = format!("{} has PARTITIONED BY and CLUSTER BY", dataset.name.name);
     let error = Diagnostic::error("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", message).at(&dataset.origin);
     Some(error.about(dataset.name.to_string()).help("keep one of them"))
+}
+
+/// W007: `zOrderCols` where another order counts.
+pub(super) fn other_order(dataset: &Dataset, flows: &[&Flow]) -> Option<Diagnostic> {
+    if z_order_columns(&dataset.properties).is_empty() {
+        return None;
+    }
+    let why = if flows.iter().any(|flow| matches!(flow.kind, FlowKind::AutoCdc(_))) {
+        "files of a target of Auto CDC are sorted by its keys"
+    } else if dataset.cluster_by.is_empty() {
+        return None;
+    } else {
+        "CLUSTER BY counts"
+    };
+    let lint = Diagnostic::lint("W007", format!("pipelines.autoOptimize.zOrderCols of {} has no effect: {why}", dataset.name.name));
+    Some(lint.at(&dataset.origin).about(dataset.name.to_string()))
+}
+
+/// DELTA_CONSTRAINT_ALREADY_EXISTS, and generated columns in a target of Auto CDC.
+pub(super) fn row_rules(dataset: &Dataset, flows: &[&Flow]) -> Vec<Diagnostic> {
+    let about = |error: Diagnostic| error.about(dataset.name.to_string());
+    let mut errors = Vec::new();
+    let mut seen = HashSet::new();
+    for check in &dataset.checks {
+        if !seen.insert(check.name.to_lowercase()) {
+            let message = format!("two checks of {} are named {}", dataset.name.name, check.name);
+            let error = Diagnostic::error("DELTA_CONSTRAINT_ALREADY_EXISTS", message).at(&check.predicate.origin);
+            errors.push(about(error.help("give one of them another name")));
+        }
+    }
+    let is_target = flows.iter().any(|flow| matches!(flow.kind, FlowKind::AutoCdc(_)));
+    for column in dataset.columns.iter().flatten().filter(|column| column.generated.is_some()) {
+        if is_target {
+            let refusal = Diagnostic::not_supported("GENERATED ALWAYS AS in a target of Auto CDC").at(&column.origin);
+            errors.push(about(refusal.help("compute the column in the source of the changes")));
+        }
+    }
+    errors
 }
 
 /// `REFRESH POLICY INCREMENTAL` needs incremental maintenance.
@@ -208,7 +250,14 @@ fn layout_columns(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
     };
     let columns = dataset.partition_by.iter().map(|name| (name, "PARTITIONED BY", "DELTA_PARTITION_COLUMN_NOT_FOUND"));
     let columns = columns.chain(dataset.cluster_by.iter().map(|name| (name, "CLUSTER BY", "DELTA_CLUSTERING_COLUMN_MISSING")));
+    let ordered = z_order_columns(&dataset.properties);
+    let columns = columns.chain(ordered.iter().map(|name| (name, Z_ORDER, "DELTA_ZORDERING_COLUMN_DOES_NOT_EXIST")));
     for (name, clause, missing) in columns {
+        if clause == Z_ORDER && dataset.partition_by.iter().any(|column| column.eq_ignore_ascii_case(name)) {
+            let message = format!("{clause} of {} names {name}, which is a partition column", dataset.name.name);
+            error("DELTA_ZORDERING_ON_PARTITION_COLUMN", message, "all rows of a file have one value there: leave it out".to_string());
+            continue;
+        }
         let Some(field) = find(name) else {
             let near = near_names(name, schema.fields().iter().map(|field| field.name().clone()));
             let help =
@@ -219,10 +268,10 @@ fn layout_columns(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
         let simple = !field.data_type().is_nested() && !matches!(field.data_type(), DataType::Binary);
         let sortable = simple && (clause == "PARTITIONED BY" || *field.data_type() != DataType::Boolean);
         if !sortable {
-            let class = if clause == "CLUSTER BY" {
-                "DELTA_CLUSTERING_COLUMNS_DATATYPE_NOT_SUPPORTED"
-            } else {
+            let class = if clause == "PARTITIONED BY" {
                 "INVALID_PARTITION_COLUMN_DATA_TYPE"
+            } else {
+                "DELTA_CLUSTERING_COLUMNS_DATATYPE_NOT_SUPPORTED"
             };
             let message =
                 format!("{clause} of {} names {name} of type {}", dataset.name.name, crate::analysis::ddl::type_text(field.data_type()));

@@ -36,6 +36,8 @@ async fn place() -> Place {
         properties: std::collections::BTreeMap::new(),
         comment: None,
         pipeline_id: "p1".to_string(),
+        rules: std::sync::Arc::default(),
+        verified: None,
     };
     let table = TargetTable::open_or_create(&spec, None).await.unwrap();
     let entry = CatalogEntry {

@@ -21,6 +21,8 @@ pub(super) struct DataFile {
     pub rows: Option<u64>,
     /// Says which of them are gone.
     pub vector: Option<DeletionVector>,
+    /// Says which of them count at all; `None`: all do.
+    pub only: Option<DeletionVector>,
 }
 
 /// The effect of one commit.
@@ -84,11 +86,22 @@ impl DataFile {
             size: add.size.max(0) as u64,
             partition_values: add.partition_values,
             vector: add.deletion_vector,
+            only: None,
         }
     }
 
     /// How many of the rows are gone.
     pub(super) fn gone(&self) -> u64 {
-        self.vector.as_ref().map_or(0, |vector| vector.cardinality.max(0) as u64)
+        cardinality(self.vector.as_ref())
     }
+
+    /// How many of the rows are left of `rows` in the file. Of the rows that only count, those that were gone before are a part.
+    pub(super) fn left(&self, rows: u64) -> u64 {
+        let counted = if self.only.is_some() { cardinality(self.only.as_ref()) } else { rows };
+        counted.saturating_sub(self.gone())
+    }
+}
+
+fn cardinality(vector: Option<&DeletionVector>) -> u64 {
+    vector.map_or(0, |vector| vector.cardinality.max(0) as u64)
 }

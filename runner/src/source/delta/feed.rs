@@ -17,6 +17,7 @@ use floe_graph::relation::CHANGE_COLUMNS;
 use super::{
     DeltaSource,
     changes::DataFile,
+    renamed::{self, Renamed},
     scan::DataFiles,
     stream::{COMMITS_AT_ONCE, commit_time, commits},
 };
@@ -57,6 +58,7 @@ impl FeedCommit {
                     partition_values: file.partition_values,
                     rows: None,
                     vector: None,
+                    only: None,
                 }),
                 Action::Add(add) if add.data_change => added.push(add),
                 Action::Remove(remove) if remove.data_change => removed.push(remove),
@@ -84,7 +86,8 @@ impl FeedCommit {
     }
 }
 
-/// The rows of removed files are deleted, those of added files inserted.
+/// The rows of removed files are deleted, those of added files inserted. Of a file that leaves and comes again with another vector it is
+/// the rows in which the two differ.
 fn followed(
     source: &DeltaSource,
     version: i64,
@@ -95,15 +98,31 @@ fn followed(
         let text = format!("version {version} of {} {what} without change data, which is not supported in this release", source.name);
         Failure::user("FEATURE_NOT_SUPPORTED", text).help("begin with a later version, or let the writer of the table record change data")
     };
-    if removed.iter().any(|remove| added.iter().any(|add| add.path == remove.path)) {
-        return Err(unsupported("marks rows in deletion vectors"));
-    }
     let mut files = Vec::with_capacity(added.len() + removed.len());
+    let mut added = added;
     for remove in removed {
+        if let Some(at) = added.iter().position(|add| add.path == remove.path) {
+            let now = DataFile::of(added.remove(at));
+            let (before, after) = (remove.deletion_vector, now.vector.clone());
+            if after.is_some() {
+                files.push((DataFile { vector: before.clone(), only: after.clone(), ..now.clone() }, Some("delete")));
+            }
+            if before.is_some() {
+                files.push((DataFile { vector: after, only: before, ..now }, Some("insert")));
+            }
+            continue;
+        }
         let (Some(size), Some(partition_values)) = (remove.size, remove.partition_values) else {
             return Err(unsupported("removes files without their size"));
         };
-        let file = DataFile { path: remove.path, size: size.max(0) as u64, partition_values, rows: None, vector: remove.deletion_vector };
+        let file = DataFile {
+            path: remove.path,
+            size: size.max(0) as u64,
+            partition_values,
+            rows: None,
+            vector: remove.deletion_vector,
+            only: None,
+        };
         files.push((file, Some("delete")));
     }
     files.extend(added.into_iter().map(|add| (DataFile::of(add), Some("insert"))));
@@ -129,15 +148,18 @@ pub(super) async fn provider(
         }
         at = end;
     }
-    let table = |files| DataFiles::numbered(&source.location, files, schema, Arc::clone(&counters)).map(Arc::new);
-    if recorded.is_empty() {
-        return Ok(table(followed)?);
-    }
-    if followed.is_empty() {
-        return Ok(table(recorded)?);
-    }
-    let parts = vec![table(followed)?, table(recorded)?];
-    Ok(Arc::new(Feed { schema: parts[0].schema(), parts }))
+    let mapping = source.mapping().await?;
+    let physical = mapping.as_ref().map_or_else(|| Arc::clone(schema), |mapping| renamed::physical(schema, mapping));
+    let table = |files| DataFiles::numbered(&source.location, files, &physical, Arc::clone(&counters)).map(Arc::new);
+    let feed: Arc<dyn TableProvider> = match (followed.is_empty(), recorded.is_empty()) {
+        (_, true) => table(followed)?,
+        (true, false) => table(recorded)?,
+        (false, false) => {
+            let parts = vec![table(followed)?, table(recorded)?];
+            Arc::new(Feed { schema: parts[0].schema(), parts })
+        }
+    };
+    if mapping.is_some() { Ok(Arc::new(Renamed::new(feed, schema))) } else { Ok(feed) }
 }
 
 /// Files that say what happened to their rows, and files that do not.

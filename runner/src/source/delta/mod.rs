@@ -2,8 +2,8 @@
 
 mod changes;
 mod feed;
-mod mapped;
 mod observe;
+mod renamed;
 mod scan;
 mod snapshot;
 mod stream;
@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use floe_graph::source_options::DeltaStreamOptions;
+use tokio::sync::OnceCell;
 
+use self::renamed::Renamed;
 use super::ReadCounters;
 use crate::{
     commit::action::Add,
@@ -32,6 +34,8 @@ pub struct DeltaSource {
     location: Location,
     /// Written by Floe: it has no column mapping.
     managed: bool,
+    /// What data files call the columns, once somebody has looked; `None` inside if they have the names of the table.
+    mapping: Arc<OnceCell<Option<SchemaRef>>>,
     /// The Delta table id, if somebody has looked already.
     id: Option<String>,
 }
@@ -70,7 +74,7 @@ pub struct SkippedCommit {
 impl DeltaSource {
     /// The table at `location`. Reads nothing.
     pub fn new(name: impl Into<String>, location: Location) -> Self {
-        Self { name: name.into(), location, managed: false, id: None }
+        Self { name: name.into(), location, managed: false, mapping: Arc::default(), id: None }
     }
 
     /// The same table, known to be a dataset of this pipeline: spares a look at its metadata.
@@ -104,7 +108,7 @@ impl DeltaSource {
             return feed::provider(self, (from, to), &schema, Arc::clone(counters)).await;
         }
         let files = stream::appended_files(self, options, from, to).await?;
-        Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?))
+        self.files(files, &schema, counters).await
     }
 
     /// The rows of some files of `version`, counted in the order of the snapshot.
@@ -115,11 +119,11 @@ impl DeltaSource {
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
-        let files = stream::snapshot_files(self, version).await?;
+        let files = snapshot::active_files(self, version).await?;
         let part = files
             .get(from as usize..to as usize)
             .ok_or_else(|| Failure::internal(format!("version {version} of {} has {} files, not {to}", self.name, files.len())))?;
-        Ok(Arc::new(scan::DataFiles::new(&self.location, part.to_vec(), &schema, Arc::clone(counters))?))
+        self.files(part.to_vec(), &schema, counters).await
     }
 
     /// All rows of `version`.
@@ -129,13 +133,38 @@ impl DeltaSource {
         schema: SchemaRef,
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
-        match snapshot::active_files(self, version).await? {
-            snapshot::Snapshot::Plain(files) => Ok(Arc::new(scan::DataFiles::new(&self.location, files, &schema, Arc::clone(counters))?)),
-            snapshot::Snapshot::Mapped => Ok(Arc::new(mapped::MappedTable::open(self, version, schema, Arc::clone(counters)).await?)),
+        self.files(snapshot::active_files(self, version).await?, &schema, counters).await
+    }
+
+    /// Data files as a table with the columns of `schema`.
+    async fn files(
+        &self,
+        files: Vec<changes::DataFile>,
+        schema: &SchemaRef,
+        counters: &Arc<ReadCounters>,
+    ) -> Result<Arc<dyn TableProvider>, Failure> {
+        let open = |schema: &SchemaRef| scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters));
+        match self.mapping().await? {
+            None => Ok(Arc::new(open(schema)?)),
+            Some(mapping) => Ok(Arc::new(Renamed::new(Arc::new(open(&renamed::physical(schema, &mapping))?), schema))),
         }
     }
 
-    /// The rows of some data files of the table, in no order.
+    /// The columns of the table with what files call them, if that is not the same.
+    async fn mapping(&self) -> Result<Option<SchemaRef>, Failure> {
+        if self.managed {
+            return Ok(None);
+        }
+        let looked = self.mapping.get_or_try_init(|| async {
+            match observe::look(self).await? {
+                Some(table) => renamed::mapping(&table),
+                None => Ok(None),
+            }
+        });
+        looked.await.cloned()
+    }
+
+    /// The rows of some data files of a table that Floe writes, in no order.
     pub fn rows_of(&self, files: Vec<Add>, schema: &SchemaRef, counters: &Arc<ReadCounters>) -> Result<Arc<dyn TableProvider>, Failure> {
         let files = files.into_iter().map(changes::DataFile::of).collect();
         Ok(Arc::new(scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters))?))

@@ -132,19 +132,28 @@ impl DataFiles {
     /// All files, each with the rows of it that are in the table.
     async fn partitioned_files(&self) -> EngineResult<Vec<PartitionedFile>> {
         let vectors: Vec<_> = self.files.iter().map(|file| file.vector.as_ref()).collect();
-        let gone = deletion_vector::read(&self.location, &vectors).await.map_err(|failure| DataFusionError::External(Box::new(failure)))?;
+        let counted: Vec<_> = self.files.iter().map(|file| file.only.as_ref()).collect();
+        let failed = |failure| DataFusionError::External(Box::new(failure));
+        let gone = deletion_vector::read(&self.location, &vectors).await.map_err(failed)?;
+        let counted = deletion_vector::read(&self.location, &counted).await.map_err(failed)?;
         let mut files = Vec::with_capacity(self.files.len());
-        for (index, (file, gone)) in self.files.iter().zip(gone).enumerate() {
+        for (index, (file, (gone, counted))) in self.files.iter().zip(gone.into_iter().zip(counted)).enumerate() {
             let found = self.partitioned_file(index);
-            let Some(gone) = gone else {
+            if gone.is_none() && counted.is_none() {
                 files.push(found);
                 continue;
-            };
+            }
             let rows = match file.rows {
                 Some(rows) => rows,
                 None => rows_in_footer(self.footer(index)?).await?,
             };
-            files.push(found.with_extension(ParquetRowSelection::new(others(&gone, rows))));
+            let mut left_out = gone.map(|gone| gone.as_ref().clone()).unwrap_or_default();
+            if let Some(counted) = counted {
+                let mut others = RoaringTreemap::new();
+                others.insert_range(0..rows);
+                left_out |= others - counted.as_ref();
+            }
+            files.push(found.with_extension(ParquetRowSelection::new(others(&left_out, rows))));
         }
         Ok(files)
     }
@@ -184,9 +193,11 @@ impl DataFiles {
         for (index, _) in self.files.iter().enumerate().filter(|(_, file)| file.rows.is_none()) {
             footers.push(rows_in_footer(self.footer(index)?));
         }
-        let found: Vec<u64> = stream::iter(footers).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await?;
-        let rows = found.into_iter().sum::<u64>() + self.files.iter().filter_map(|file| file.rows).sum::<u64>();
-        counters.add_rows(rows - self.files.iter().map(DataFile::gone).sum::<u64>(), 0);
+        let found: Vec<u64> = stream::iter(footers).buffered(FOOTERS_AT_ONCE).try_collect().await?;
+        let known = self.files.iter().filter_map(|file| file.rows);
+        let unknown = self.files.iter().filter(|file| file.rows.is_none());
+        let left = self.files.iter().filter(|file| file.rows.is_some()).zip(known).chain(unknown.zip(found));
+        counters.add_rows(left.map(|(file, rows)| file.left(rows)).sum(), 0);
         self.files.iter().for_each(|file| counters.add_file(file.size));
         Ok(())
     }

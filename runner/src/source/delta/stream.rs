@@ -8,7 +8,7 @@ use super::{
     changes::{Changes, DataFile},
     feed::FeedCommit,
     observe::look,
-    snapshot::{self, Snapshot, is_mapped},
+    snapshot,
 };
 use crate::{
     commit::{
@@ -48,18 +48,10 @@ pub(super) async fn plan(
         return Ok(DeltaPlan { table_id, ..DeltaPlan::default() });
     }
     let Some(read) = read else { return plan_after(source, options, table_id, version, newest).await };
-    let mut ranges = snapshot_ranges(&snapshot_files(source, version).await?, options.limits, (&table_id, version), read);
+    let mut ranges = snapshot_ranges(&snapshot::active_files(source, version).await?, options.limits, (&table_id, version), read);
     let later = plan_after(source, options, table_id, version, newest).await?;
     ranges.extend(later.ranges);
     Ok(DeltaPlan { ranges, ..later })
-}
-
-/// The files of a version in the order in which parts of it are counted.
-pub(super) async fn snapshot_files(source: &DeltaSource, version: i64) -> Result<Vec<DataFile>, Failure> {
-    match snapshot::active_files(source, version).await? {
-        Snapshot::Plain(files) => Ok(files),
-        Snapshot::Mapped => Err(mapped(source)),
-    }
 }
 
 /// Micro-batches of a snapshot, without the files that have been `read`: one for all of it if the limits allow.
@@ -94,7 +86,7 @@ async fn first_plan(source: &DeltaSource, options: &DeltaStreamOptions, newest: 
     let table_id = table_id(source).await?;
     let after = match options.start {
         DeltaStart::Snapshot => {
-            let ranges = snapshot_ranges(&snapshot_files(source, newest).await?, options.limits, (&table_id, newest), 0);
+            let ranges = snapshot_ranges(&snapshot::active_files(source, newest).await?, options.limits, (&table_id, newest), 0);
             return Ok(DeltaPlan { table_id, ranges, skipped: Vec::new() });
         }
         DeltaStart::Latest => newest,
@@ -240,9 +232,6 @@ fn check_metadata(source: &DeltaSource, metadata: Option<&MetaData>, table_id: &
     if metadata.id != table_id {
         return Err(replaced(source, table_id, &metadata.id));
     }
-    if is_mapped(metadata) {
-        return Err(mapped(source));
-    }
     Ok(())
 }
 
@@ -252,9 +241,6 @@ async fn table_id(source: &DeltaSource) -> Result<String, Failure> {
         Failure::user("DELTA_TABLE_NOT_FOUND", format!("there is no Delta table for {} at {}", source.name, source.location))
             .help("check the location; if the table was dropped, remove the stream or make the table again and reset the checkpoint")
     })?;
-    if is_mapped(&table.metadata) {
-        return Err(mapped(source));
-    }
     Ok(table.metadata.id)
 }
 
@@ -268,11 +254,6 @@ async fn records_changes(source: &DeltaSource) -> Result<(), Failure> {
     let text = format!("the table {} records no changes, and a flow reads STREAM … CHANGES FROM VERSION of it", source.name);
     Err(Failure::user("DELTA_MISSING_CHANGE_DATA", text)
         .help("set its property delta.enableChangeDataFeed to true, and begin with a later version"))
-}
-
-fn mapped(source: &DeltaSource) -> Failure {
-    let text = format!("a stream over {}, a table with column mapping, is not supported in this release", source.name);
-    Failure::user("FEATURE_NOT_SUPPORTED", text).help("read the table without STREAM")
 }
 
 fn replaced(source: &DeltaSource, known: &str, found: &str) -> Failure {

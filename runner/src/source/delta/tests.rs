@@ -47,6 +47,8 @@ impl Fixture {
             properties: BTreeMap::new(),
             comment: None,
             pipeline_id: "p1".to_owned(),
+            rules: Arc::default(),
+            verified: None,
         };
         let table = TargetTable::open_or_create(&spec, None).await.unwrap();
         let source = DeltaSource::new("main.default.src", spec.location.clone());
@@ -323,7 +325,7 @@ async fn a_version_of_the_past_is_read_as_it_was() {
 }
 
 #[tokio::test]
-async fn tables_with_column_mapping_are_read_as_a_whole_and_refused_as_a_stream() {
+async fn tables_with_column_mapping_are_read_as_a_whole_and_as_a_stream() {
     let directory = tempfile::tempdir().unwrap();
     let location: Location = storage_in(directory.path()).at("ext");
     std::fs::create_dir(directory.path().join("ext")).unwrap();
@@ -349,5 +351,7 @@ async fn tables_with_column_mapping_are_read_as_a_whole_and_refused_as_a_stream(
     assert_eq!(query(Arc::clone(&table), "SELECT * FROM t").await.unwrap(), "7");
     assert_eq!(query(table, "SELECT count(*) FROM t WHERE \"odd; name\" > 3").await.unwrap(), "1");
     assert_eq!(counters.totals().rows, 1);
-    assert_eq!(source.plan(&DEFAULT, None, 1).await.unwrap_err().error, "FEATURE_NOT_SUPPORTED");
+    assert_eq!(ranges(&source.plan(&DEFAULT, None, 1).await.unwrap()), [(None, 1, 1)]);
+    let news = source.appended(&DEFAULT, (Some(0), 1), schema, &counters).await.unwrap();
+    assert_eq!(query(news, "SELECT * FROM t").await.unwrap(), "7");
 }

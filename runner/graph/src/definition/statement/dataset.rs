@@ -52,6 +52,7 @@ impl Statement<'_> {
             private: shape.private,
             columns: None,
             expectations: Vec::new(),
+            checks: Vec::new(),
             partition_by: Vec::new(),
             cluster_by: Vec::new(),
             comment: None,

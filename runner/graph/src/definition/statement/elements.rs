@@ -5,7 +5,7 @@ use sqlparser::tokenizer::Token;
 
 use super::Statement;
 use crate::{
-    definition::{Column, Dataset, DatasetKind, Expectation},
+    definition::{ClauseExpr, Column, Dataset, DatasetKind, Expectation, TableCheck, check_name},
     name::DatasetName,
     origin::Diagnostic,
 };
@@ -45,10 +45,7 @@ impl Statement<'_> {
             return self.expectation(dataset);
         }
         if is("CHECK") && self.cursor.is_symbol(named + 1, &Token::LParen) {
-            let help = "use CONSTRAINT name EXPECT (…) ON VIOLATION FAIL UPDATE";
-            self.draft.findings.push(Diagnostic::not_supported("CHECK constraint").help(help).at(&self.cursor.origin()));
-            self.cursor.skip(named + 1);
-            return self.balanced();
+            return self.check(dataset, named > 0);
         }
         if (is("PRIMARY") || is("FOREIGN")) && self.cursor.is_word(named + 1, "KEY") {
             self.cursor.skip(named);
@@ -75,6 +72,35 @@ impl Statement<'_> {
             [false, true] if is_named => self.misspelt_at(0, "CONSTRAINT"),
             _ => None,
         }
+    }
+
+    /// `[CONSTRAINT name] CHECK (predicate)`.
+    fn check(&mut self, dataset: &mut Dataset, is_named: bool) -> Result<(), Diagnostic> {
+        let origin = self.cursor.origin();
+        let name = if is_named {
+            self.cursor.skip(1);
+            self.cursor.ident("the name of the constraint")?
+        } else {
+            check_name(dataset.checks.len() + 1)
+        };
+        if !matches!(dataset.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView) {
+            let message = format!("CHECK {name} stands on a view, which stores no rows");
+            let help = "put it on the table that is made of the view, or use CONSTRAINT name EXPECT (…)";
+            return Err(Diagnostic::error("CHECK_NOT_ALLOWED", message).help(help).at(&origin));
+        }
+        self.cursor.skip(1);
+        let predicate = self.in_parentheses()?;
+        dataset.checks.push(TableCheck { name, predicate: ClauseExpr { origin, ..predicate } });
+        Ok(())
+    }
+
+    /// `( expr )`.
+    fn in_parentheses(&mut self) -> Result<ClauseExpr, Diagnostic> {
+        self.cursor.expect_symbol(&Token::LParen)?;
+        let origin = self.cursor.origin();
+        let (expr, text) = self.cursor.expression()?;
+        self.cursor.expect_symbol(&Token::RParen)?;
+        Ok(ClauseExpr { expr, text, origin })
     }
 
     /// Informational: read and forgotten.
@@ -142,7 +168,7 @@ impl Statement<'_> {
         let origin = self.cursor.origin();
         let name = self.cursor.ident("a column, an expectation or a constraint")?;
         let data_type = self.data_type()?;
-        let mut column = Column { name, data_type, nullable: true, comment: None, origin };
+        let mut column = Column { name, data_type, nullable: true, comment: None, generated: None, origin };
         while self.column_property(&mut column)? {}
         Ok(column)
     }
@@ -159,19 +185,17 @@ impl Statement<'_> {
             for word in ["RELY", "NORELY", "DEFERRABLE"] {
                 self.cursor.take(&[word]);
             }
+        } else if self.cursor.is_next(&["GENERATED", "ALWAYS", "AS"]) && self.cursor.is_symbol(3, &Token::LParen) {
+            self.cursor.skip(3);
+            column.generated = Some(self.in_parentheses()?);
         } else if let Some(word) = ["GENERATED", "DEFAULT", "MASK", "COLLATE"].iter().find(|word| self.cursor.is_word(0, word)) {
-            let feature = if *word == "GENERATED" { self.generated() } else { (*word).to_string() };
+            let feature = if *word == "GENERATED" { "GENERATED … AS IDENTITY" } else { *word };
             self.draft.findings.push(Diagnostic::not_supported(&format!("{feature} of a column")).at(&origin));
             self.skip_property()?;
         } else {
             return Ok(false);
         }
         Ok(true)
-    }
-
-    fn generated(&self) -> String {
-        let identity = (1..6).any(|ahead| self.cursor.is_word(ahead, "IDENTITY"));
-        if identity { "GENERATED … AS IDENTITY".to_string() } else { "GENERATED ALWAYS AS".to_string() }
     }
 
     /// Moves to the end of the element.
