@@ -153,6 +153,7 @@ fn external(name: &DatasetName) -> Dataset {
         private: false,
         columns: None,
         expectations: Vec::new(),
+        checks: Vec::new(),
         partition_by: Vec::new(),
         cluster_by: Vec::new(),
         comment: None,
