@@ -200,7 +200,8 @@ const UNSUPPORTED: &[(&str, &str, u32)] = &[
     ("CREATE MATERIALIZED VIEW t AS SELECT * FROM (SELECT id FROM bronze) TABLESAMPLE (10 PERCENT);", "TABLESAMPLE", 46),
     ("CREATE MATERIALIZED VIEW t AS SELECT * FROM bronze WITH (nolock);", "WITH (…) behind a table that is no stream", 45),
     ("CREATE MATERIALIZED VIEW t AS SELECT ai_query('x', id) AS y FROM bronze;", "the function ai_query", 38),
-    ("CREATE MATERIALIZED VIEW t AS SELECT * FROM bronze PIVOT (sum(n) FOR id IN (1));", "PIVOT", 45),
+    ("CREATE MATERIALIZED VIEW t AS SELECT * FROM bronze PIVOT (sum(n) FOR id IN (ANY));", "PIVOT over values that are not listed", 70),
+    ("CREATE MATERIALIZED VIEW t AS WITH RECURSIVE r AS (SELECT 1 AS x) SELECT x FROM r;", "WITH RECURSIVE", 31),
     ("CREATE STREAMING TABLE t AS SELECT a.id FROM STREAM(bronze) a JOIN STREAM(bronze) b ON a.id = b.id;", "a join of two streams", 68),
     ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('x', format => 'avro', schema => 'a INT');", "format `avro`", 43),
     (
