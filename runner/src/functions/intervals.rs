@@ -202,23 +202,23 @@ fn stepped(start: i64, step: IntervalMonthDayNano, count: i64) -> Option<i64> {
 }
 
 fn time_sequence(call: &Call<'_>) -> Answer {
-    let (start, stop, step) = (local_times(call, 0)?, local_times(call, 1)?, call.interval(2)?);
+    let (start, last, step) = (local_times(call, 0)?, local_times(call, 1)?, call.interval(2)?);
     let mut values: Vec<i64> = Vec::new();
     let mut lists = Lists::new(call.rows);
     for row in 0..call.rows {
-        let (Some(start), Some(stop), Some(step)) = (start(row), stop(row), step.at(row)) else {
+        let (Some(start), Some(last), Some(step)) = (start(row), last(row), step.at(row)) else {
             lists.push_null();
             continue;
         };
         let forward = step.months > 0 || micros(step) > 0;
         let still = step.months == 0 && micros(step) == 0;
-        if (still && start != stop) || (!still && start != stop && forward != (stop > start)) {
+        if (still && start != last) || (!still && start != last && forward != (last > start)) {
             let message = "a sequence of times from start to stop needs a step in that direction";
             return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
         }
         let first = values.len() as u64;
         let mut count = 0;
-        while let Some(value) = stepped(start, step, count).filter(|value| if forward { *value <= stop } else { *value >= stop }) {
+        while let Some(value) = stepped(start, step, count).filter(|value| if forward { *value <= last } else { *value >= last }) {
             lists.room_for(i128::from(count) + 1)?;
             values.push(value);
             count += 1;

@@ -57,7 +57,7 @@ impl Rule<'_> {
         let (value, data_type) = self.typed(schema, &[], &DataType::Boolean)?;
         if !matches!(data_type, DataType::Boolean | DataType::Null) {
             let text = format!("{} must be BOOLEAN, but it is {}", self.what, ddl::type_text(&data_type));
-            return Err(self.error("DELTA_NON_BOOLEAN_CHECK_CONSTRAINT", text, "write a predicate"));
+            return self.error("DELTA_NON_BOOLEAN_CHECK_CONSTRAINT", text, "write a predicate");
         }
         Ok(value)
     }
@@ -70,7 +70,7 @@ impl Rule<'_> {
             let (given, wanted) = (ddl::type_text(&data_type), ddl::type_text(wanted));
             let text = format!("{} is declared as {wanted}, but its expression gives {given}", self.what);
             let help = format!("write CAST(… AS {wanted}), or declare the column as {given}");
-            return Err(self.error("DELTA_GENERATED_COLUMNS_EXPR_TYPE_MISMATCH", text, &help));
+            return self.error("DELTA_GENERATED_COLUMNS_EXPR_TYPE_MISMATCH", text, &help);
         }
         Ok(value)
     }
@@ -81,7 +81,7 @@ impl Rule<'_> {
         if let Some(part) = refused {
             let text = format!("{} uses {part}; it sees one row and nothing else", self.what);
             let help = "use an expectation, which may read parameters, or compute the value in the query";
-            return Err(self.error("DELTA_UNSUPPORTED_EXPRESSION_IN_ROW_RULE", text, help));
+            return self.error("DELTA_UNSUPPORTED_EXPRESSION_IN_ROW_RULE", text, help);
         }
         let is_hidden = |name: &str| hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
         let fields = schema.fields().iter().filter(|field| !is_hidden(field.name()));
@@ -89,23 +89,23 @@ impl Rule<'_> {
         let namespace = Namespace { catalog: String::new(), schema: String::new() };
         let none = Parameters::default();
         let mut planner = Planner::new(Arc::clone(&self.clause.origin.file), &namespace, &NoRelations, self.settings, &none);
-        let value = planner.expr(&self.clause.expr, &Scope::new(&columns, None)).map_err(|error| self.located(*error))?;
+        let value = planner.expr(&self.clause.expr, &Scope::new(&columns, None)).map_err(|error| Box::new(self.located(*error)))?;
         if let Some(function) = changing(&value.expr) {
             let text = format!("{} uses {function}, whose value is another one each time", self.what);
-            return Err(self.error("DELTA_NON_DETERMINISTIC_EXPRESSION_IN_ROW_RULE", text, "use a column of the row"));
+            return self.error("DELTA_NON_DETERMINISTIC_EXPRESSION_IN_ROW_RULE", text, "use a column of the row");
         }
         let data_type = value.data_type.clone();
         let wanted = if matches!(data_type, DataType::Null) || same_type(&data_type, wanted) { wanted } else { &data_type };
         Ok((planner.cast(value, wanted).expr, data_type))
     }
 
-    fn error(&self, class: &str, text: String, help: &str) -> Box<Diagnostic> {
-        self.located(Diagnostic::error(class, text).help(help))
+    fn error<T>(&self, class: &str, text: String, help: &str) -> Result<T, Box<Diagnostic>> {
+        Err(Box::new(self.located(Diagnostic::error(class, text).help(help))))
     }
 
-    fn located(&self, found: Diagnostic) -> Box<Diagnostic> {
+    fn located(&self, found: Diagnostic) -> Diagnostic {
         let origin = found.origin.clone().filter(|origin| origin.line > 1 || origin.column > 1);
-        Box::new(found.at(&origin.unwrap_or_else(|| self.clause.origin.clone())).about(self.dataset.name.to_string()))
+        found.at(&origin.unwrap_or_else(|| self.clause.origin.clone())).about(self.dataset.name.to_string())
     }
 }
 

@@ -40,7 +40,10 @@ pub(super) fn flow(flow: &ResolvedFlow, target: &ResolvedDataset, sql: &SqlSetti
     text.push_str(&expectations_text(&target.expectations));
     text.push_str(&rules_text(&target.rules));
     let required = definition.columns.iter().flatten().filter(|column| !column.nullable);
-    required.for_each(|column| text.push_str(&format!("{} NOT NULL\n", column.name.to_lowercase())));
+    for column in required {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} NOT NULL", column.name.to_lowercase());
+    }
     if let Some(cdc) = flow.kind.auto_cdc() {
         text.push_str(&cdc_text(cdc));
     }

@@ -253,7 +253,7 @@ impl<'a> Resolver<'a> {
             }
         };
         let Some(rules) = self.rules(dataset, &schema) else { return self.break_dataset(dataset) };
-        let checked_schema = schema::given(&schema, &rules, analysed.iter().map(|query| &query.schema));
+        let checked_schema = schema::given(&schema, &rules, &analysed.iter().map(|query| &query.schema));
         let first = over_table(&analysed[0], &checked_schema);
         let Some(expectations) = self.expectations(dataset, flows[0], &first) else { return self.break_dataset(dataset) };
         let quarantine = validate::quarantine_name(dataset);

@@ -122,7 +122,7 @@ pub(super) fn declared(dataset: &Dataset, columns: &[Column], inferred: &SchemaR
 }
 
 /// The columns of a table that its queries give: all but those that only the table computes.
-pub(super) fn given<'a>(schema: &SchemaRef, rules: &RowRules, outputs: impl Iterator<Item = &'a SchemaRef> + Clone) -> SchemaRef {
+pub(super) fn given<'a>(schema: &SchemaRef, rules: &RowRules, outputs: &(impl Iterator<Item = &'a SchemaRef> + Clone)) -> SchemaRef {
     let has = |output: &SchemaRef, name: &str| output.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
     let is_given = |name: &str| outputs.clone().all(|output| has(output, name));
     let is_generated = |name: &str| rules.generated.iter().any(|generated| generated.name.eq_ignore_ascii_case(name));

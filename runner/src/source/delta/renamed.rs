@@ -154,12 +154,12 @@ impl TableProvider for Renamed {
         let column = |(at, index): (usize, &usize)| {
             let field = self.schema.field(*index);
             let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(found.field(at).name(), at));
-            let named: Arc<dyn PhysicalExpr> = if found.field(at).data_type() == field.data_type() {
+            let relabelled: Arc<dyn PhysicalExpr> = if found.field(at).data_type() == field.data_type() {
                 column
             } else {
                 Arc::new(Relabelled { column, data_type: field.data_type().clone() })
             };
-            (named, field.name().clone())
+            (relabelled, field.name().clone())
         };
         let columns: Vec<_> = wanted.iter().enumerate().map(column).collect();
         Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))

@@ -56,11 +56,11 @@ impl JsonReader {
                 keep_malformed: options.bad_records_path.is_some(),
             },
         };
-        let decoder = Decoder::new(&decoded, decoder_options).map_err(|error| {
+        let rows = Decoder::new(&decoded, decoder_options).map_err(|error| {
             Failure::user("UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE", error.to_string()).help("change the schema of read_files")
         })?;
         Ok(Self {
-            decoder,
+            decoder: rows,
             needed: places(&columns.needed, &decoded),
             window: Window::default(),
             encoding: options.encoding,

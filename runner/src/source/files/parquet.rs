@@ -64,10 +64,10 @@ impl ParquetReader {
         if self.surprising.stops && !new.is_empty() {
             return Err(new_fields(&file.entry.path, &new).into());
         }
-        let rescues = self.surprising.rescued_column.is_some();
+        let may_rescue = self.surprising.rescued_column.is_some();
         let wanted = |name: &String| {
             let is_column = |field: &Arc<datafusion::arrow::datatypes::Field>| field.name().eq_ignore_ascii_case(name);
-            self.decoded.fields().iter().any(is_column) || (rescues && new.contains(name))
+            self.decoded.fields().iter().any(is_column) || (may_rescue && new.contains(name))
         };
         let roots: Vec<usize> =
             builder.schema().fields().iter().enumerate().filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
@@ -88,13 +88,13 @@ impl ParquetReader {
             let exact = found.fields().iter().position(|field| field.name() == name);
             exact.or_else(|| found.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name)))
         };
-        let rescues = self.surprising.rescued_column.is_some();
+        let may_rescue = self.surprising.rescued_column.is_some();
         let mut misfits: Vec<Misfits> = Vec::new();
         let mut columns = Vec::with_capacity(self.decoded.fields().len());
         for field in self.decoded.fields() {
             columns.push(match column(field.name()) {
                 None => new_null_array(field.data_type(), batch.num_rows()),
-                Some(index) if !rescues => cast_or_null(batch.column(index), field.data_type()),
+                Some(index) if !may_rescue => cast_or_null(batch.column(index), field.data_type()),
                 Some(index) => {
                     let (fitting, rows) = fitting(batch.column(index), field.data_type());
                     if let Some(rows) = rows {
@@ -104,7 +104,7 @@ impl ParquetReader {
                 }
             });
         }
-        if rescues {
+        if may_rescue {
             let new = new.iter().filter_map(|name| Some((name, column(name)?)));
             misfits.extend(new.map(|(name, index)| Misfits::new(name, batch.column(index), None)));
             let rescued = rescued(&misfits, batch.num_rows(), path)?;

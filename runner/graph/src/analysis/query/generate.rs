@@ -128,7 +128,7 @@ impl Planner<'_> {
         let mut arguments: Vec<Typed> = generator.arguments.iter().map(|argument| self.expr(argument, &scope)).collect::<Planned<_>>()?;
         let first = arguments.remove(0);
         let (name, argument) = match generator.name {
-            "stack" => ("inline", self.stacked(&first, arguments, span)?),
+            "stack" => ("inline", self.stacked(&first, &arguments, span)?),
             "json_tuple" => ("inline", self.json_fields(&first, arguments, span)?),
             name => (name, first),
         };
@@ -198,7 +198,7 @@ impl Planner<'_> {
         }
     }
     /// `stack(n, a, b, …)`: n rows of the values in their order, the last one filled up with NULLs.
-    fn stacked(&self, count: &Typed, values: Vec<Typed>, span: Span) -> Planned<Typed> {
+    fn stacked(&self, count: &Typed, values: &[Typed], span: Span) -> Planned<Typed> {
         let rows = match value_of(&count.expr) {
             Some(ScalarValue::Int32(Some(rows))) => usize::try_from(*rows).unwrap_or_default(),
             _ => 0,

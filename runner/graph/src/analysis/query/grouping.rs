@@ -18,12 +18,11 @@ pub(super) type Replaced = Vec<(Expr, Expr)>;
 impl Planner<'_> {
     /// Aggregates `plan` by `groups` and rewrites `exprs` to read the result.
     pub fn group(&mut self, plan: LogicalPlan, groups: &Groups, exprs: &mut [&mut Typed], span: Span) -> Planned<LogicalPlan> {
-        let (plan, group_exprs, mut replaced) = match &groups.sets {
-            Some(sets) => self.grouping_sets(plan, &groups.exprs, sets, span)?,
-            None => {
-                let (group_exprs, replaced) = self.plain_groups(&groups.exprs);
-                (plan, group_exprs, replaced)
-            }
+        let (plan, group_exprs, mut replaced) = if let Some(sets) = &groups.sets {
+            self.grouping_sets(plan, &groups.exprs, sets, span)?
+        } else {
+            let (group_exprs, replaced) = self.plain_groups(&groups.exprs);
+            (plan, group_exprs, replaced)
         };
         let mut aggregates = Vec::new();
         for expr in exprs.iter() {

@@ -31,13 +31,11 @@ impl Planner<'_> {
     }
 
     fn named_window(&self, name: &ast::Ident) -> Planned<ast::WindowSpec> {
-        match self.local.named_windows.get(&name.value.to_lowercase()) {
-            Some(window) => Ok(window.clone()),
-            None => {
-                let message = format!("there is no window {name} in a WINDOW clause of this SELECT");
-                self.error("MISSING_WINDOW_SPECIFICATION", message, name.span)
-            }
+        if let Some(window) = self.local.named_windows.get(&name.value.to_lowercase()) {
+            return Ok(window.clone());
         }
+        let message = format!("there is no window {name} in a WINDOW clause of this SELECT");
+        self.error("MISSING_WINDOW_SPECIFICATION", message, name.span)
     }
 
     /// `(w ORDER BY …)`: the partitions of `w`, and its order and frame where none are given.

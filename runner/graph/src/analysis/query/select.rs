@@ -489,7 +489,7 @@ fn order_items(order_by: Option<&ast::OrderBy>, count: usize) -> Vec<ast::OrderB
         ast::OrderByKind::Expressions(items) => items.clone(),
         ast::OrderByKind::All(options) => {
             let number = |position: usize| ast::Expr::Value(ast::Value::Number(position.to_string(), false).with_span(order_by.span()));
-            let item = |position| ast::OrderByExpr { expr: number(position), options: options.clone(), with_fill: None };
+            let item = |position| ast::OrderByExpr { expr: number(position), options: *options, with_fill: None };
             (1..=count).map(item).collect()
         }
     }

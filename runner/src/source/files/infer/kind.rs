@@ -72,13 +72,11 @@ impl Kind {
             (&*self, &value),
             (_, Self::Null)
                 | (Self::Text, _)
-                | (Self::Double, Self::Long)
-                | (Self::Timestamp, Self::Date)
+                | (Self::Double, Self::Long | Self::Double)
+                | (Self::Timestamp, Self::Date | Self::Timestamp)
                 | (Self::Boolean, Self::Boolean)
                 | (Self::Long, Self::Long)
-                | (Self::Double, Self::Double)
                 | (Self::Date, Self::Date)
-                | (Self::Timestamp, Self::Timestamp)
         );
         if !same && may_change {
             *self = std::mem::take(self).and(value);
