@@ -26,7 +26,7 @@ pub(super) async fn test(test: &Test, environment: &Environment, terminal: &Term
     let tell = |failure: &Failure| failure_text(failure, folder, terminal.color_out);
     let reports = Box::pin(testing::run(&asked, |report| {
         // With -q only what is wrong.
-        if !terminal.is_json() && !(terminal.quiet && report.passed()) {
+        if !(terminal.is_json() || terminal.quiet && report.passed()) {
             terminal.out(&shown::report(report, terminal.color_out, &tell));
         }
     }))

@@ -135,7 +135,8 @@ async fn listed_newest(location: &Location, after: Option<i64>) -> Result<Option
 fn version_of(name: &str) -> Option<i64> {
     let (digits, rest) = name.split_at_checked(20)?;
     // The top of a checkpoint with parts beside it may be JSON.
-    let is_checkpoint = rest.starts_with(".checkpoint") && (rest.ends_with(".parquet") || rest.ends_with(".json"));
+    let format = rest.rsplit('.').next();
+    let is_checkpoint = rest.starts_with(".checkpoint") && matches!(format, Some("parquet" | "json"));
     if rest == ".json" || is_checkpoint { digits.parse().ok() } else { None }
 }
 

@@ -212,7 +212,7 @@ fn time_sequence(call: &Call<'_>) -> Answer {
         };
         let forward = step.months > 0 || micros(step) > 0;
         let still = step.months == 0 && micros(step) == 0;
-        if (still && start != last) || (!still && start != last && forward != (last > start)) {
+        if start != last && (still || forward != (last > start)) {
             let message = "a sequence of times from start to stop needs a step in that direction";
             return Err(FunctionError::new("INVALID_PARAMETER_VALUE.SEQUENCE", message).into());
         }
@@ -232,12 +232,12 @@ fn time_sequence(call: &Call<'_>) -> Answer {
     let values: ArrayRef = match field.data_type() {
         DataType::Date32 => {
             let days = values.iter().map(|value| i32::try_from(value.div_euclid(DAY_US)).ok());
-            Arc::new(PrimitiveArray::<Date32Type>::from_iter(days))
+            Arc::new(days.collect::<PrimitiveArray<Date32Type>>())
         }
         other => {
             let zone = if matches!(other, DataType::Timestamp(_, None)) { UTC } else { call.settings.zone };
             let instants = values.iter().map(|value| zone.to_instant(*value));
-            Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_iter(instants).with_data_type(other.clone()))
+            Arc::new(instants.collect::<PrimitiveArray<TimestampMicrosecondType>>().with_data_type(other.clone()))
         }
     };
     lists.finish(&values, call.returns)

@@ -105,9 +105,12 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
     bins
 }
 
+/// Values of the partition columns of a file.
+type Partition = BTreeMap<String, Option<String>>;
+
 /// Per partition that has files without `mark` these and, as long as they are not too large, the ones with it.
 fn unordered(files: Vec<Add>, mark: &str) -> Vec<Vec<Add>> {
-    let mut partitions: BTreeMap<BTreeMap<String, Option<String>>, (Vec<Add>, Vec<Add>)> = BTreeMap::new();
+    let mut partitions: BTreeMap<Partition, (Vec<Add>, Vec<Add>)> = BTreeMap::new();
     for file in files.into_iter().filter(|file| !file.path.contains("://")) {
         let (fresh, ordered) = partitions.entry(file.partition_values.clone()).or_default();
         let is_ordered = zorder::is_marked(&file.path, mark) && !is_worn(&file);

@@ -56,7 +56,7 @@ impl Rewriter {
         let sampled = self.rows(table, files.clone(), Some(at), &state).await?;
         let ranges = zorder::Ranges::of(&sampled, &state).await?;
         let rows = self.rows(table, files, None, &state).await?;
-        let plan = ranges.numbered(rows).and_then(|rows| sorted(rows, &[zorder::NUMBER.to_owned()])).map_err(engine_error)?;
+        let plan = ranges.numbered(&rows).and_then(|rows| sorted(rows, &[zorder::NUMBER.to_owned()])).map_err(engine_error)?;
         let options = WriterOptions { order_mark: Some(zorder::mark(columns)), ..WriterOptions::of(table, self.writers.clone()) };
         self.written(table, &plan, &state, options, &zorder::without_number).await
     }

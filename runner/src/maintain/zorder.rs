@@ -79,12 +79,12 @@ impl Ranges {
     }
 
     /// `rows` with their places on the curve behind their columns.
-    pub fn numbered(self, rows: Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dyn ExecutionPlan>> {
+    pub fn numbered(self, rows: &Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let number = Arc::new(Field::new(NUMBER, DataType::UInt64, false));
         let schema = Arc::new(Schema::new(rows.schema().fields().iter().cloned().chain([number]).collect::<Vec<_>>()));
         let ranges = Arc::new(self);
         let partition = |index| {
-            let numbered = Numbered { rows: Arc::clone(&rows), index, ranges: Arc::clone(&ranges), schema: Arc::clone(&schema) };
+            let numbered = Numbered { rows: Arc::clone(rows), index, ranges: Arc::clone(&ranges), schema: Arc::clone(&schema) };
             Arc::new(numbered) as Arc<dyn PartitionStream>
         };
         let partitions = (0..rows.output_partitioning().partition_count()).map(partition).collect();
@@ -96,14 +96,14 @@ impl Ranges {
         let bits = (u64::BITS / (self.0.len() as u32).max(1)).clamp(1, MOST_BITS);
         let ranges = self.0.iter().map(|column| column.ranges(rows, bits)).collect::<EngineResult<Vec<_>>>()?;
         for (row, place) in places.iter_mut().enumerate() {
-            *place = interleaved(ranges.iter().map(|column| column[row]), bits);
+            *place = interleaved(&ranges.iter().map(|column| column[row]), bits);
         }
         Ok(places.into())
     }
 }
 
 /// The bits of `numbers` in turn, the highest first.
-fn interleaved(numbers: impl Iterator<Item = u64> + Clone, bits: u32) -> u64 {
+fn interleaved(numbers: &(impl Iterator<Item = u64> + Clone), bits: u32) -> u64 {
     let mut place = 0;
     for bit in (0..bits).rev() {
         for number in numbers.clone() {
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn bits_come_in_turn() {
-        assert_eq!(interleaved([0b11, 0b00].into_iter(), 2), 0b1010);
-        assert_eq!(interleaved([0b01, 0b10].into_iter(), 2), 0b0110);
+        assert_eq!(interleaved(&[0b11, 0b00].into_iter(), 2), 0b1010);
+        assert_eq!(interleaved(&[0b01, 0b10].into_iter(), 2), 0b0110);
     }
 
     #[test]

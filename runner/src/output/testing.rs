@@ -1,5 +1,7 @@
 //! How tests of a pipeline ended: a line each, and for those that failed the rows side by side.
 
+use std::fmt::Write;
+
 use comfy_table::Table;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +28,7 @@ pub fn report(report: &TestReport, color: bool, failure: &dyn Fn(&Failure) -> St
     let time = Paint::Dim.on(&format!("({})", duration(report.duration_ms)), color);
     let mut text = format!("{sign} {}{} {time}", report.name, passed(report));
     for file in &report.written {
-        text.push_str(&format!("\n  {} {file}", Paint::Cyan.on("written", color)));
+        let _ = write!(text, "\n  {} {file}", Paint::Cyan.on("written", color));
     }
     let mut parts: Vec<String> = Vec::new();
     match &report.error {
@@ -115,15 +117,15 @@ fn difference(found: &Difference, color: bool, width: usize) -> String {
     };
     let counts: Vec<String> = counts.iter().filter(|(number, _)| *number > 0).map(count).collect();
     let mut text = format!("{}: {}", Paint::Bold.on(&found.dataset, color), counts.join(", "));
-    text.push_str(&format!("  {}", Paint::Dim.on(&found.file, color)));
+    let _ = write!(text, "  {}", Paint::Dim.on(&found.file, color));
     let (rows, left) = shown_rows(found);
     text.push_str(&picture(found, &rows, color, width));
     if left > 0 {
-        text.push_str(&format!("\n  … and {} more", counted(left as u64, "row")));
+        let _ = write!(text, "\n  … and {} more", counted(left as u64, "row"));
     }
     if !found.left_out.is_empty() {
         let note = format!("not compared, for the file does not name them: {}", found.left_out.join(", "));
-        text.push_str(&format!("\n  {}", Paint::Dim.on(&note, color)));
+        let _ = write!(text, "\n  {}", Paint::Dim.on(&note, color));
     }
     text
 }
@@ -184,7 +186,7 @@ fn picture(found: &Difference, rows: &[Shown], color: bool, width: usize) -> Str
         if found.are_numbers.get(at).copied().unwrap_or(false) { format!("{blanks}{cell}") } else { format!("{cell}{blanks}") }
     };
     let header: Vec<String> = shown.iter().map(|at| aligned(*at, &found.columns[*at])).collect();
-    text.push_str(&format!("\n    {}", Paint::Dim.on(header.join("   ").trim_end(), color)));
+    let _ = write!(text, "\n    {}", Paint::Dim.on(header.join("   ").trim_end(), color));
     for row in rows {
         let paint = if row.sign == '-' { Paint::Red } else { Paint::Green };
         let has_marks = row.marked.iter().any(|marked| *marked);
@@ -194,18 +196,18 @@ fn picture(found: &Difference, rows: &[Shown], color: bool, width: usize) -> Str
             if !has_marks || row.marked[*at] { paint.on(&cell, color) } else { cell }
         };
         let cells: Vec<String> = shown.iter().map(cell).collect();
-        text.push_str(&format!("\n  {} {}", paint.on(&row.sign.to_string(), color), cells.join("   ").trim_end()));
+        let _ = write!(text, "\n  {} {}", paint.on(&row.sign.to_string(), color), cells.join("   ").trim_end());
         if has_marks && row.sign == '+' && !color {
             let mark = |at: &usize| {
                 let length = row.cells[*at].chars().count().max(1);
                 aligned(*at, &(if row.marked[*at] { "~".repeat(length) } else { String::new() }))
             };
             let marks: Vec<String> = shown.iter().map(mark).collect();
-            text.push_str(&format!("\n    {}", marks.join("   ").trim_end()));
+            let _ = write!(text, "\n    {}", marks.join("   ").trim_end());
         }
     }
     if !hidden.is_empty() {
-        text.push_str(&format!("\n  {}", Paint::Dim.on(&format!("no room for {}", hidden.join(", ")), color)));
+        let _ = write!(text, "\n  {}", Paint::Dim.on(&format!("no room for {}", hidden.join(", ")), color));
     }
     text
 }

@@ -373,10 +373,8 @@ impl Actual {
         let typed = typed::typed(&rows, &target, &file.file)?;
         // A file without rows expects none, whatever the columns are.
         let all = rows.columns.is_empty();
-        let columns: Vec<String> = match all {
-            true => self.schema.fields().iter().map(|field| field.name().clone()).collect(),
-            false => typed.batch.schema().fields().iter().map(|field| field.name().clone()).collect(),
-        };
+        let named = if all { Arc::clone(&self.schema) } else { typed.batch.schema() };
+        let columns: Vec<String> = named.fields().iter().map(|field| field.name().clone()).collect();
         let indices: Vec<usize> = columns.iter().filter_map(|name| self.schema.index_of(name).ok()).collect();
         let projected = |batch: &RecordBatch| batch.project(&indices).map_err(|error| engine_error(error.into()));
         let batches = self.batches.iter().map(projected).collect::<Result<Vec<_>, _>>()?;

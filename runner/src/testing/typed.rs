@@ -1,6 +1,6 @@
 //! Rows with the types of their columns. What production would read as NULL because it does not fit is an error here.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use datafusion::arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
@@ -206,7 +206,8 @@ fn lines(rows: usize, fields: &[Field], texts: &[Vec<Option<String>>]) -> String
             Some(format!("{}:{text}", serde_json::Value::String(field.name().clone())))
         };
         let values: Vec<String> = fields.iter().zip(texts).filter_map(value).collect();
-        lines.push_str(&format!("{{{}}}\n", values.join(",")));
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "{{{}}}", values.join(","));
     }
     lines
 }

@@ -56,7 +56,7 @@ impl Recoded {
         self.input.truncate(before + *read.as_ref().unwrap_or(&0));
         self.at_end = read? == 0;
         match self.encoding {
-            TextEncoding::Latin1 => self.single_bytes(|byte| char::from(byte)),
+            TextEncoding::Latin1 => self.single_bytes(char::from),
             TextEncoding::Windows1252 => self.single_bytes(|byte| match WINDOWS.get(usize::from(byte).wrapping_sub(0x80)) {
                 Some(code) => char::from_u32(u32::from(*code)).unwrap_or(char::REPLACEMENT_CHARACTER),
                 None => char::from(byte),

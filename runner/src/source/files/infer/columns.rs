@@ -41,8 +41,14 @@ fn instant() -> DataType {
 pub(in super::super) fn storable(data_type: &DataType) -> DataType {
     let nested = |field: &FieldRef| Field::new(field.name(), storable(field.data_type()), true);
     match data_type {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 => data_type.clone(),
-        DataType::Boolean | DataType::Date32 => data_type.clone(),
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Date32 => data_type.clone(),
         DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 => DataType::Int64,

@@ -85,7 +85,7 @@ impl Records {
                 if changed && !may_change {
                     return Ok(true);
                 }
-                more = reading.next(&mut scanner, b']')?;
+                more = Reading::next(&mut scanner, b']')?;
             }
         } else {
             changed = reading.object(&mut self.shape, &mut scanner, 0)?;
@@ -140,13 +140,13 @@ impl Reading {
                 return Ok(true);
             }
             place += 1;
-            more = self.next(scanner, b'}')?;
+            more = Self::next(scanner, b'}')?;
         }
         Ok(changed)
     }
 
     /// True if another entry follows; else the end was taken.
-    fn next(self, scanner: &mut Scanner<'_>, end: u8) -> Result<bool, Malformed> {
+    fn next(scanner: &mut Scanner<'_>, end: u8) -> Result<bool, Malformed> {
         let more = scanner.take(b',');
         if !more {
             scanner.expect(end, "expected a comma or the end")?;
@@ -211,7 +211,7 @@ impl Reading {
             if changed && !self.may_change {
                 return Ok(true);
             }
-            more = self.next(scanner, b']')?;
+            more = Self::next(scanner, b']')?;
         }
         Ok(changed)
     }
