@@ -112,108 +112,110 @@ fn changed(kind: &str, before: &str, after: &str, expected: &After) {
 
 const ALL: &str = "SELECT * FROM t";
 
+const BASE: &str = "AS SELECT id, n FROM READ";
+const DECLARED: &str = "(id BIGINT, n INT) AS SELECT id, n FROM READ";
+/// Definition, changed definition, and what comes of it.
+const STREAMING_CHANGES: &[(&str, &str, After)] = &[
+    (BASE, "AS SELECT id, n, name FROM READ", After::Runs(&["add to main.s.t: name"], ALL, &["1|10|NULL", "2|NULL|NULL", "3|30|c"])),
+    (
+        BASE,
+        "AS SELECT id FROM READ",
+        After::Runs(&["no longer produced in main.s.t, new rows hold NULL: n"], ALL, &["1|10", "2|NULL", "3|NULL"]),
+    ),
+    (BASE, "AS SELECT id, CAST(n AS BIGINT) AS n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
+    (BASE, "AS SELECT id, CAST(n AS STRING) AS n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
+    (
+        BASE,
+        "AS SELECT id, n AS m FROM READ",
+        After::Runs(
+            &["add to main.s.t: m", "no longer produced in main.s.t, new rows hold NULL: n"],
+            ALL,
+            &["1|10|NULL", "2|NULL|NULL", "3|NULL|30"],
+        ),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT, m INT) AS SELECT id, n FROM READ",
+        After::Refused("USER_SPECIFIED_AND_INFERRED_SCHEMA_NOT_COMPATIBLE", FullRefresh::IsRefused),
+    ),
+    (BASE, "PARTITIONED BY (n) AS SELECT id, n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
+    (
+        BASE,
+        "CLUSTER BY (id) AS SELECT id, n FROM READ",
+        After::Runs(&["change in place in main.s.t: clustering by id"], ALL, &["1|10", "2|NULL", "3|30"]),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT COMMENT 'key', n INT) COMMENT 'numbers' TBLPROPERTIES ('quality' = 'silver') AS SELECT id, n FROM READ",
+        After::Runs(
+            &["change in place in main.s.t: comment, property quality = silver, comment of column id"],
+            ALL,
+            &["1|10", "2|NULL", "3|30"],
+        ),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT NOT NULL, n INT) AS SELECT id, n FROM READ",
+        After::Runs(&["column id NOT NULL"], ALL, &["1|10", "2|NULL", "3|30"]),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT, n INT NOT NULL) AS SELECT id, n FROM READ",
+        After::Refused("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", FullRefresh::MeetsTheSameRows),
+    ),
+    (
+        "(id BIGINT NOT NULL) AS SELECT id FROM READ",
+        "(id BIGINT) AS SELECT id FROM READ",
+        After::Runs(&["column id may be NULL"], ALL, &["1", "2", "3"]),
+    ),
+    (
+        "AS SELECT id, named_struct('a', n) AS s FROM READ",
+        "AS SELECT id, named_struct('a', n, 'b', name) AS s FROM READ",
+        After::Runs(&["add to main.s.t: s.b"], "SELECT id, s['a'], s['b'] FROM t", &["1|10|NULL", "2|NULL|NULL", "3|30|c"]),
+    ),
+    (
+        "AS SELECT id, named_struct('a', n, 'b', name) AS s FROM READ",
+        "AS SELECT id, named_struct('a', n) AS s FROM READ",
+        After::Runs(&[], "SELECT id, s['a'], s['b'] FROM t", &["1|10|a", "2|NULL|b", "3|30|NULL"]),
+    ),
+    (BASE, "AS SELECT id + 100 AS id, n FROM READ WHERE n > 5", After::Runs(&[], ALL, &["103|30", "1|10", "2|NULL"])),
+    (
+        BASE,
+        "CREATE STREAMING TABLE t; CREATE FLOW a AS INSERT INTO t BY NAME SELECT id, n FROM READ;
+         CREATE FLOW b AS INSERT INTO t BY NAME SELECT id, name AS n FROM READ;",
+        After::Refused("UNABLE_TO_INFER_PIPELINE_TABLE_SCHEMA", FullRefresh::IsRefused),
+    ),
+    (BASE, "CREATE MATERIALIZED VIEW t AS SELECT 1 AS id;", After::Refused("CANNOT_CHANGE_DATASET_TYPE", FullRefresh::IsRefused)),
+    (
+        DECLARED,
+        "(id BIGINT, n INT, CHECK (id > 0)) AS SELECT id, n FROM READ",
+        After::Runs(&["check check_1"], ALL, &["1|10", "2|NULL", "3|30"]),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT, n INT, CONSTRAINT big CHECK (id > 1)) AS SELECT id, n FROM READ",
+        After::Refused("DELTA_NEW_CHECK_CONSTRAINT_VIOLATION", FullRefresh::MeetsTheSameRows),
+    ),
+    (
+        DECLARED,
+        "(id BIGINT, n INT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id, n FROM READ",
+        After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps),
+    ),
+    (
+        "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id FROM READ",
+        "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 3)) AS SELECT id FROM READ",
+        After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps),
+    ),
+    (
+        "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id FROM READ",
+        "(id BIGINT, m BIGINT) AS SELECT id, id * 5 AS m FROM READ",
+        After::Runs(&["column m is generated no more"], ALL, &["1|2", "2|4", "3|15"]),
+    ),
+];
+
 #[test]
 fn p83_p84_p85_changes_of_a_streaming_table_are_planned_and_done_or_refused() {
-    let base = "AS SELECT id, n FROM READ";
-    let declared = "(id BIGINT, n INT) AS SELECT id, n FROM READ";
-    let cases: &[(&str, &str, After)] = &[
-        (base, "AS SELECT id, n, name FROM READ", After::Runs(&["add to main.s.t: name"], ALL, &["1|10|NULL", "2|NULL|NULL", "3|30|c"])),
-        (
-            base,
-            "AS SELECT id FROM READ",
-            After::Runs(&["no longer produced in main.s.t, new rows hold NULL: n"], ALL, &["1|10", "2|NULL", "3|NULL"]),
-        ),
-        (base, "AS SELECT id, CAST(n AS BIGINT) AS n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
-        (base, "AS SELECT id, CAST(n AS STRING) AS n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
-        (
-            base,
-            "AS SELECT id, n AS m FROM READ",
-            After::Runs(
-                &["add to main.s.t: m", "no longer produced in main.s.t, new rows hold NULL: n"],
-                ALL,
-                &["1|10|NULL", "2|NULL|NULL", "3|NULL|30"],
-            ),
-        ),
-        (
-            declared,
-            "(id BIGINT, m INT) AS SELECT id, n FROM READ",
-            After::Refused("USER_SPECIFIED_AND_INFERRED_SCHEMA_NOT_COMPATIBLE", FullRefresh::IsRefused),
-        ),
-        (base, "PARTITIONED BY (n) AS SELECT id, n FROM READ", After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps)),
-        (
-            base,
-            "CLUSTER BY (id) AS SELECT id, n FROM READ",
-            After::Runs(&["change in place in main.s.t: clustering by id"], ALL, &["1|10", "2|NULL", "3|30"]),
-        ),
-        (
-            declared,
-            "(id BIGINT COMMENT 'key', n INT) COMMENT 'numbers' TBLPROPERTIES ('quality' = 'silver') AS SELECT id, n FROM READ",
-            After::Runs(
-                &["change in place in main.s.t: comment, property quality = silver, comment of column id"],
-                ALL,
-                &["1|10", "2|NULL", "3|30"],
-            ),
-        ),
-        (
-            declared,
-            "(id BIGINT NOT NULL, n INT) AS SELECT id, n FROM READ",
-            After::Runs(&["column id NOT NULL"], ALL, &["1|10", "2|NULL", "3|30"]),
-        ),
-        (
-            declared,
-            "(id BIGINT, n INT NOT NULL) AS SELECT id, n FROM READ",
-            After::Refused("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", FullRefresh::MeetsTheSameRows),
-        ),
-        (
-            "(id BIGINT NOT NULL) AS SELECT id FROM READ",
-            "(id BIGINT) AS SELECT id FROM READ",
-            After::Runs(&["column id may be NULL"], ALL, &["1", "2", "3"]),
-        ),
-        (
-            "AS SELECT id, named_struct('a', n) AS s FROM READ",
-            "AS SELECT id, named_struct('a', n, 'b', name) AS s FROM READ",
-            After::Runs(&["add to main.s.t: s.b"], "SELECT id, s['a'], s['b'] FROM t", &["1|10|NULL", "2|NULL|NULL", "3|30|c"]),
-        ),
-        (
-            "AS SELECT id, named_struct('a', n, 'b', name) AS s FROM READ",
-            "AS SELECT id, named_struct('a', n) AS s FROM READ",
-            After::Runs(&[], "SELECT id, s['a'], s['b'] FROM t", &["1|10|a", "2|NULL|b", "3|30|NULL"]),
-        ),
-        (base, "AS SELECT id + 100 AS id, n FROM READ WHERE n > 5", After::Runs(&[], ALL, &["103|30", "1|10", "2|NULL"])),
-        (
-            base,
-            "CREATE STREAMING TABLE t; CREATE FLOW a AS INSERT INTO t BY NAME SELECT id, n FROM READ;
-             CREATE FLOW b AS INSERT INTO t BY NAME SELECT id, name AS n FROM READ;",
-            After::Refused("UNABLE_TO_INFER_PIPELINE_TABLE_SCHEMA", FullRefresh::IsRefused),
-        ),
-        (base, "CREATE MATERIALIZED VIEW t AS SELECT 1 AS id;", After::Refused("CANNOT_CHANGE_DATASET_TYPE", FullRefresh::IsRefused)),
-        (
-            declared,
-            "(id BIGINT, n INT, CHECK (id > 0)) AS SELECT id, n FROM READ",
-            After::Runs(&["check check_1"], ALL, &["1|10", "2|NULL", "3|30"]),
-        ),
-        (
-            declared,
-            "(id BIGINT, n INT, CONSTRAINT big CHECK (id > 1)) AS SELECT id, n FROM READ",
-            After::Refused("DELTA_NEW_CHECK_CONSTRAINT_VIOLATION", FullRefresh::MeetsTheSameRows),
-        ),
-        (
-            declared,
-            "(id BIGINT, n INT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id, n FROM READ",
-            After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps),
-        ),
-        (
-            "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id FROM READ",
-            "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 3)) AS SELECT id FROM READ",
-            After::Refused("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", FullRefresh::Helps),
-        ),
-        (
-            "(id BIGINT, m BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id FROM READ",
-            "(id BIGINT, m BIGINT) AS SELECT id, id * 5 AS m FROM READ",
-            After::Runs(&["column m is generated no more"], ALL, &["1|2", "2|4", "3|15"]),
-        ),
-    ];
-    for (before, after, expected) in cases {
+    for (before, after, expected) in STREAMING_CHANGES {
         changed("STREAMING TABLE", before, after, expected);
     }
 }
