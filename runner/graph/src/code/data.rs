@@ -29,11 +29,9 @@ pub(super) const DATA: &[Code] = &[
         &["COMPARATOR_RETURNS_NULL"],
         "The lambda of `array_sort` gave NULL for two items.",
         "Give a number for each pair, also for NULLs.",
-    )
-    .example("SELECT array_sort(array(2, 1), (a, b) -> NULL) AS s FROM orders"),
+    ),
     code(&["CANNOT_DECODE_URL"], "Text that is no encoded address.", "Use `try_url_decode`."),
-    code(&["USER_RAISED_EXCEPTION"], "`raise_error` or `assert_true` of the query.", "Correct the data or the query.")
-        .example("SELECT raise_error('no orders') AS e FROM orders"),
+    code(&["USER_RAISED_EXCEPTION"], "`raise_error` or `assert_true` of the query.", "Correct the data or the query."),
     code(&["DUPLICATED_MAP_KEY"], "A map has one key twice.", "De-duplicate before."),
     code(
         &["COLLECTION_SIZE_LIMIT_EXCEEDED"],

@@ -8,15 +8,15 @@ pub(super) const QUERIES: &[Code] = &[
         "A lambda has more or fewer parameters than its function hands in.",
         "The list of functions says what each hands in.",
     )
-    .example("SELECT transform(items, (a, b, c) -> a) AS t FROM orders"),
+    .example("CREATE MATERIALIZED VIEW t AS SELECT transform(items, (a, b, c) -> a) AS t FROM orders"),
     code(&["INVALID_LAMBDA_FUNCTION_CALL.DUPLICATE_ARG_NAMES"], "Two parameters of a lambda have one name.", "Give each its own name.")
-        .example("SELECT transform(items, (x, x) -> x) AS t FROM orders"),
+        .example("CREATE MATERIALIZED VIEW t AS SELECT transform(items, (x, x) -> x) AS t FROM orders"),
     code(
         &["INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION"],
         "The function takes no lambda.",
         "`transform`, `filter`, `exists`, `forall`, `aggregate` and others do.",
     )
-    .example("SELECT upper(x -> x) AS u FROM orders"),
+    .example("CREATE MATERIALIZED VIEW t AS SELECT upper(x -> x) AS u FROM orders"),
     code(
         &["DATATYPE_MISMATCH.INVALID_ARG_VALUE"],
         "An argument is none of the words that a function knows.",
