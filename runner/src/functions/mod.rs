@@ -3,6 +3,7 @@
 //! Planning knows functions as data (`floe_graph::function`); its plans hold stand-ins. `bind_functions` puts the implementation of
 //! the same name in the place of each. One test proves that both lists are equal.
 
+mod access;
 mod aggregate;
 mod arithmetic;
 mod bind;
@@ -45,6 +46,7 @@ static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
     encoding::KERNELS,
     time_functions::KERNELS,
     time_text::KERNELS,
+    access::KERNELS,
     collection::KERNELS,
     map_functions::KERNELS,
     json_functions::KERNELS,
