@@ -193,9 +193,9 @@ mod tests {
     #[test]
     fn rules_are_those_of_manifests() {
         assert!(findings("daily", &table("daily", json!({})).spec).is_empty());
-        let wrong = table("daily", json!({"constraints": {"checks": [{"name": "c", "expr": "a > 0\n"}]}, "location": "s3://x"})).spec;
+        let wrong = table("daily", json!({"partitionBy": ["a"], "clusterBy": ["b"], "location": "s3://x"})).spec;
         let messages: Vec<String> = findings("daily", &wrong).into_iter().map(|finding| finding.message).collect();
         assert_eq!(messages.len(), 2, "{messages:?}");
-        assert!(messages.iter().any(|message| message == "constraints.checks is not supported in this release"));
+        assert!(messages.iter().any(|message| message == "partitionBy and clusterBy exclude each other"));
     }
 }

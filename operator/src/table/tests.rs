@@ -209,13 +209,13 @@ fn a_missing_pipeline_is_awaited_for_ten_minutes() {
 }
 
 #[test]
-fn what_cel_cannot_say_is_checked() {
-    let mut world = world(table(&json!({"columns": [{"name": "x", "generatedAs": "1"}]})));
+fn objects_older_than_a_rule_and_names_that_meet_are_refused() {
+    let mut world = world(table(&json!({"partitionBy": ["x"], "clusterBy": ["y"]})));
     world.step(0);
     assert_eq!(world.said(ConditionType::Accepted), "False InvalidSpec");
     assert_eq!(world.standing(), ["False InvalidSpec", "False InvalidSpec", "True InvalidSpec"]);
     let message = &condition::find(&world.status().conditions, ConditionType::Ready).unwrap().message;
-    assert_eq!(message, "columns[].generatedAs is not supported in this release");
+    assert_eq!(message, "partitionBy and clusterBy exclude each other");
 
     let mut world = self::world(table(&json!({})));
     let mut other = table(&json!({"name": "A"}));
