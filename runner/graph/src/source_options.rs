@@ -33,6 +33,10 @@ pub enum FileFormat {
     Parquet,
     /// Column `value`, one row per line.
     Text,
+    /// Rows with a schema.
+    Avro,
+    /// Columns by name.
+    Orc,
     /// One row per file.
     BinaryFile,
 }
@@ -318,13 +322,15 @@ impl OptionReader<'_> {
             "parquet" => Some(FileFormat::Parquet),
             "text" => Some(FileFormat::Text),
             "binaryfile" => Some(FileFormat::BinaryFile),
-            "avro" | "orc" | "xml" => {
+            "xml" => {
                 self.findings.push(Diagnostic::not_supported(&format!("format `{format}` of read_files")));
                 None
             }
+            "avro" => Some(FileFormat::Avro),
+            "orc" => Some(FileFormat::Orc),
             _ => {
                 let error = Diagnostic::error("UNKNOWN_FILE_FORMAT", format!("read_files knows no format `{format}`"));
-                self.findings.push(error.help("use one of json, csv, parquet, text, binaryFile"));
+                self.findings.push(error.help("use one of json, csv, parquet, avro, orc, text, binaryFile"));
                 None
             }
         }

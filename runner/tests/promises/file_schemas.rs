@@ -322,3 +322,22 @@ fn other_encodings_are_read_and_inferred() {
     project.run(&[]);
     assert_eq!(project.rows("t", "SELECT id, name FROM t"), ["1|Müller"]);
 }
+
+#[test]
+fn p60_two_flows_over_one_relation_get_new_columns_in_one_update() {
+    let read = "SELECT * FROM STREAM read_files('landing', format => 'json', maxFilesPerTrigger => 1)";
+    let sql = format!("CREATE OR REFRESH STREAMING TABLE one AS {read}; CREATE OR REFRESH STREAMING TABLE other AS {read};");
+    let project = Project::new(&[("t.sql", &sql)]);
+    project.land("1.json", lines([r#"{"id":1}"#]));
+    project.run(&[]);
+    project.land("2.json", lines([r#"{"id":2,"region":"north"}"#]));
+    project.land("3.json", lines([r#"{"id":3,"place":{"zip":7}}"#]));
+    project.land("4.json", lines([r#"{"id":4,"place":{"city":"x"},"more":true}"#]));
+    project.run(&[]);
+    for table in ["one", "other"] {
+        let rows = project.rows(table, "SELECT id, region, place['zip'], place['city'], more, _rescued_data FROM t");
+        let expected = ["1|NULL|NULL|NULL|NULL|NULL", "2|north|NULL|NULL|NULL|NULL", "3|NULL|7|NULL|NULL|NULL", "4|NULL|NULL|x|true|NULL"];
+        assert_eq!(rows, expected, "{table}");
+    }
+    assert!(project.run(&[]).stdout.contains("nothing new"));
+}

@@ -3,6 +3,7 @@
 
 mod api_server;
 mod auto_cdc;
+mod avro_orc;
 mod bad_input;
 mod bookstore;
 mod change_feed;

@@ -256,12 +256,12 @@ fn file_relation(reference: &RelationReference, path: &str, input: &ResolveInput
         None if reference.streaming => {
             return Err(Diagnostic::error("CF_SOURCE_FORMAT_REQUIRED", "STREAM read_files needs a format")
                 .at(&reference.origin)
-                .help("add format => 'json', 'csv', 'parquet', 'text' or 'binaryFile'"));
+                .help("add format => 'json', 'csv', 'parquet', 'avro', 'orc', 'text' or 'binaryFile'"));
         }
         None => format_of_suffix(path).ok_or_else(|| {
             Diagnostic::error("UNKNOWN_FILE_FORMAT", format!("the format of {path} cannot be told from its suffix"))
                 .at(&reference.origin)
-                .help("add format => 'json', 'csv', 'parquet', 'text' or 'binaryFile'")
+                .help("add format => 'json', 'csv', 'parquet', 'avro', 'orc', 'text' or 'binaryFile'")
         })?,
     };
     let mut options = reference.options.clone();
@@ -370,6 +370,8 @@ fn format_of_suffix(path: &str) -> Option<String> {
         "txt" | "text" | "log" => "text",
         _ => return None,
     };
+        "avro" => "avro",
+        "orc" => "orc",
     Some(format.to_string())
 }
 

@@ -34,8 +34,11 @@ const fn ignored(name: &'static str, doc: &'static str) -> ReadOption {
     ReadOption { name, status: OptionStatus::Ignored, formats: "", default: "", doc }
 }
 
+const fn refused(name: &'static str, formats: &'static str, doc: &'static str) -> ReadOption {
+    ReadOption { name, status: OptionStatus::Refused, formats, default: "", doc }
+}
+
 const LISTED: &str = "discovery always lists the directory";
-const NO_CLEANING: &str = "files are never moved or deleted";
 
 /// Options of `read_files`, by name.
 pub static READ_FILES: &[ReadOption] = &[
@@ -44,6 +47,11 @@ pub static READ_FILES: &[ReadOption] = &[
         "",
         "false",
         "true: a file that was read and has changed since (size, modification time or ETag) is read again as a whole",
+    ),
+    refused(
+        "avroSchema",
+        "avro",
+        "the schema of the writer stands in the file; schema, schemaHints and schemaEvolutionMode say what becomes of it",
     ),
     ignored("backfillInterval", "every update lists the whole directory"),
     read(
@@ -69,11 +77,12 @@ pub static READ_FILES: &[ReadOption] = &[
     read("escape", "csv", "\\", "character before a quote that belongs to the field"),
     ignored("fetchParallelism", LISTED),
     read("fileNamePattern", "", "", "another name of pathGlobFilter"),
+    read("datetimeRebaseMode", "parquet, avro", "CORRECTED", "dates and times are read as they stand; EXCEPTION and LEGACY are refused"),
     read(
         "format",
         "",
         "",
-        "json, csv, parquet, text or binaryFile; without STREAM the suffix of the path may tell it; avro, orc and xml are refused",
+        "json, csv, parquet, avro, orc, text or binaryFile; without STREAM the suffix of the path may tell it; xml is refused",
     ),
     read("header", "csv", "false", "true: the first record names the columns, in any order; letter case is ignored where no name is equal"),
     read("ignoreCorruptFiles", "", "false", "true: an unreadable file gives no row, is counted (num_corrupt_files) and not read again"),
@@ -86,9 +95,11 @@ pub static READ_FILES: &[ReadOption] = &[
     read("maxFilesPerTrigger", "", "1000", "files of one micro-batch"),
     read(
         "mode",
+    read("int96RebaseMode", "parquet", "CORRECTED", "times of 96 bits are read as they stand; EXCEPTION and LEGACY are refused"),
         "json, csv",
         "PERMISSIVE",
         "malformed records: PERMISSIVE gives a row of NULLs, DROPMALFORMED none, FAILFAST fails the flow",
+    read("mergeSchema", "parquet, avro, orc", "true", "the columns of all files of the sample are merged; false is refused"),
     ),
     read("modifiedAfter", "", "", "only files modified after this instant"),
     read("modifiedBefore", "", "", "only files modified before this instant"),
@@ -108,7 +119,7 @@ pub static READ_FILES: &[ReadOption] = &[
     read("recursiveFileLookup", "", "true", "false: only files of the directory itself"),
     read(
         "rescuedDataColumn",
-        "json, csv, parquet",
+        "json, csv, parquet, avro, orc",
         "_rescued_data",
         "STRING column that takes what does not fit the schema, as JSON; '' for none, which is the default if the schema is given",
     ),
@@ -116,13 +127,13 @@ pub static READ_FILES: &[ReadOption] = &[
     read("schema", "", "", "columns in DDL: 'id BIGINT, tags ARRAY<STRING>'; without it the files tell them"),
     read(
         "schemaEvolutionMode",
-        "json, csv, parquet",
+        "json, csv, parquet, avro, orc",
         "addNewColumns",
         "fields that the schema lacks: addNewColumns, rescue, failOnNewColumns or none (the default if the schema is given)",
     ),
     read(
         "schemaHints",
-        "json, csv, parquet",
+        "json, csv, parquet, avro, orc",
         "",
         "types of some inferred columns in DDL, nested ones too: 'id BIGINT, address.zip STRING'",
     ),

@@ -1,5 +1,6 @@
-//! `read_files`: a directory or glob of JSON, CSV, Parquet, text or binary files, on this machine or in an object store.
+//! `read_files`: a directory or glob of JSON, CSV, Parquet, Avro, ORC, text or binary files, on this machine or in an object store.
 
+mod avro;
 mod bad;
 mod batches;
 mod binary;
@@ -16,12 +17,14 @@ mod lines;
 mod location;
 mod open;
 mod parquet;
+mod orc;
 mod reader;
 mod scan;
 mod snappy;
 mod surprise;
 mod text;
 
+mod typed;
 use std::{path::Path, sync::Arc};
 
 use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
@@ -69,6 +72,7 @@ impl FileSource {
         })
     }
 
+        let root = FileRoot::parse(path, project, stores)?;
     /// The same source, with the session's time zone for timestamps that have none.
     #[must_use]
     pub fn with_time_zone(self, time_zone: impl Into<String>) -> Self {

@@ -4,10 +4,12 @@ use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
 use floe_graph::source_options::FileFormat;
 
 use super::{
+    avro::AvroReader,
     binary::BinaryReader,
     csv::CsvReader,
     json::JsonReader,
     open::{ReadError, SourceFile},
+    orc::OrcReader,
     parquet::ParquetReader,
     scan::FileRead,
     text::TextReader,
@@ -45,6 +47,8 @@ pub(super) enum ContentReader {
     Json(Box<JsonReader>),
     Csv(Box<CsvReader>),
     Parquet(ParquetReader),
+    Avro(AvroReader),
+    Orc(OrcReader),
     Text(TextReader),
     Binary(BinaryReader),
 }
@@ -55,6 +59,8 @@ impl ContentReader {
             FileFormat::Json => Self::Json(Box::new(JsonReader::new(columns, read)?)),
             FileFormat::Csv => Self::Csv(Box::new(CsvReader::new(columns, read)?)),
             FileFormat::Parquet => Self::Parquet(ParquetReader::new(columns, read)),
+            FileFormat::Avro => Self::Avro(AvroReader::new(columns, read)),
+            FileFormat::Orc => Self::Orc(OrcReader::new(columns, read)),
             FileFormat::Text => Self::Text(TextReader::new(&columns.needed, read.options.encoding)),
             FileFormat::BinaryFile => Self::Binary(BinaryReader::new(&columns.needed)),
         })
@@ -66,6 +72,8 @@ impl ContentReader {
             Self::Json(reader) => reader.read(file, emit),
             Self::Csv(reader) => reader.read(file, emit),
             Self::Parquet(reader) => reader.read(file, emit),
+            Self::Avro(reader) => reader.read(file, emit),
+            Self::Orc(reader) => reader.read(file, emit),
             Self::Text(reader) => reader.read(file, emit),
             Self::Binary(reader) => reader.read(file, emit),
         }
@@ -76,7 +84,7 @@ impl ContentReader {
         match self {
             Self::Json(reader) => reader.take_bad(),
             Self::Csv(reader) => reader.take_bad(),
-            Self::Parquet(_) | Self::Text(_) | Self::Binary(_) => Vec::new(),
+            Self::Parquet(_) | Self::Avro(_) | Self::Orc(_) | Self::Text(_) | Self::Binary(_) => Vec::new(),
         }
     }
 }

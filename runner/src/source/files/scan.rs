@@ -287,7 +287,8 @@ impl ScanTask {
     fn needs_check(&self, file: &SourceFile<'_>) -> bool {
         let compressed = [".gz", ".gzip", ".bz2", ".zst", ".zstd", ".snappy"];
         let path = file.entry.path.to_ascii_lowercase();
-        let is_checked = self.read.options.format == FileFormat::Parquet || self.read.options.encoding != TextEncoding::Utf8;
+        let is_typed = matches!(self.read.options.format, FileFormat::Parquet | FileFormat::Avro | FileFormat::Orc);
+        let is_checked = is_typed || self.read.options.encoding != TextEncoding::Utf8;
         is_checked || self.read.options.format == FileFormat::Text || compressed.iter().any(|suffix| path.ends_with(suffix))
     }
 }

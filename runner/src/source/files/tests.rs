@@ -1,5 +1,8 @@
 //! Files of all formats to rows: columns, broken records, compressions, metadata.
 
+mod damage;
+mod sample;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},

@@ -28,6 +28,12 @@ pub(super) fn parquet(file: &SourceFile<'_>) -> Result<Schema, ReadError> {
     Ok(Schema::new(builder.schema().fields().iter().map(column).collect::<Vec<_>>()))
 }
 
+/// The columns of a file as a table holds them.
+pub(super) fn stored(found: &Schema) -> Schema {
+    let column = |field: &FieldRef| Field::new(field.name(), storable(field.data_type()), true);
+    Schema::new(found.fields().iter().map(column).collect::<Vec<_>>())
+}
+
 /// Columns with the 96-bit timestamps of early writers.
 fn old_timestamps(schema: &SchemaDescriptor) -> Vec<&str> {
     schema.columns().iter().filter(|column| column.physical_type() == Type::INT96).map(|column| column.name()).collect()

@@ -23,10 +23,12 @@ use self::{
     text::Patterns,
 };
 use super::{
+    avro,
     columns::partition_values,
     json::pattern,
     location::shown,
     open::{ReadError, SourceFile},
+    orc,
     scan::FileRead,
 };
 use crate::{failure::Failure, state::FileEntry};
@@ -118,6 +120,8 @@ fn file_columns(read: &FileRead, entry: &FileEntry, patterns: &Patterns, runtime
         FileFormat::Json => json::shape(&file, read).map(FileColumns::Kinds),
         FileFormat::Csv => text::shape(&file, read, patterns).map(FileColumns::Kinds),
         FileFormat::Parquet => columns::parquet(&file).map(FileColumns::Typed),
+        FileFormat::Avro => avro::columns(&file).map(|found| FileColumns::Typed(columns::stored(&found))),
+        FileFormat::Orc => orc::columns(&file).map(|found| FileColumns::Typed(columns::stored(&found))),
         FileFormat::Text | FileFormat::BinaryFile => return Ok(None),
     };
     match columns {

@@ -1,0 +1,215 @@
+//! Files whose columns have types of their own (Parquet, Avro, ORC): columns by name without regard to letter case, cast to those of the
+//! relation, NULL where a file lacks one; what does not fit goes to the rescued data column.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use datafusion::{
+    arrow::{
+        array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, StructArray, new_null_array},
+        compute::{CastOptions, cast, kernels::cmp::distinct, nullif},
+        datatypes::{DataType, Fields, Schema, SchemaRef},
+    },
+    common::{format::DEFAULT_FORMAT_OPTIONS, nested_struct::cast_column},
+};
+use floe_graph::file_schema::widened;
+
+use super::{
+    infer::storable,
+    reader::ReadColumns,
+    scan::FileRead,
+    surprise::{Surprising, new_fields},
+};
+use crate::{
+    failure::Failure,
+    functions::json::{rescued_json, value_text},
+};
+
+/// How the columns of a file become those of the relation.
+pub(super) struct Fitting {
+    needed: SchemaRef,
+    /// All that have to be read: any of them may hold something to rescue.
+    decoded: SchemaRef,
+    content: SchemaRef,
+    known: Vec<String>,
+    surprising: Surprising,
+}
+
+/// Values that have no place: their path, the values, and where they are.
+struct Misfits {
+    path: Vec<String>,
+    values: ArrayRef,
+    rows: Option<BooleanArray>,
+}
+
+impl Misfits {
+    fn new(path: &[String], values: &ArrayRef, rows: Option<BooleanArray>) -> Self {
+        Self { path: path.to_vec(), values: cast_or_null(values, &storable(values.data_type())), rows }
+    }
+}
+
+impl Fitting {
+    pub(super) fn new(columns: &ReadColumns, read: &FileRead) -> Self {
+        let surprising = Surprising::new(columns, &read.options.schema);
+        let decoded = surprising.decoded(columns);
+        let (needed, content) = (Arc::clone(&columns.needed), Arc::clone(&columns.content));
+        Self { needed, decoded, content, known: columns.known.clone(), surprising }
+    }
+
+    /// A failure if the file has fields that the schema lacks, and these must not be passed over.
+    pub(super) fn check(&self, found: &Schema, path: &str) -> Result<(), Failure> {
+        if !self.surprising.stops {
+            return Ok(());
+        }
+        let fields = found.fields().iter().map(|field| field.as_ref().clone().with_data_type(storable(field.data_type())));
+        let (_, added) = widened(&self.content, &Schema::new(fields.collect::<Vec<_>>()));
+        let new: BTreeSet<String> = added.into_iter().filter(|name| !self.is_known(name)).collect();
+        if new.is_empty() { Ok(()) } else { Err(new_fields(path, &new)) }
+    }
+
+    /// True for a column of a file that has to be read.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        let is_decoded = self.decoded.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+        is_decoded || (self.may_rescue() && !self.is_known(name))
+    }
+
+    /// The needed columns of rows of a file.
+    pub(super) fn fitted(&self, batch: &RecordBatch, path: &str) -> Result<RecordBatch, Failure> {
+        let found = batch.schema();
+        let mut misfits: Vec<Misfits> = Vec::new();
+        let mut columns = Vec::with_capacity(self.decoded.fields().len());
+        for field in self.decoded.fields() {
+            let column = place_of(found.fields(), field.name()).map(|index| batch.column(index));
+            columns.push(match column {
+                None => new_null_array(field.data_type(), batch.num_rows()),
+                Some(column) if !self.may_rescue() => cast_or_null(column, field.data_type()),
+                Some(column) => fitting(column, field.data_type(), &mut vec![field.name().clone()], &mut misfits),
+            });
+        }
+        if self.may_rescue() {
+            let is_new = |name: &str| !self.is_known(name);
+            for (field, column) in found.fields().iter().zip(batch.columns()).filter(|(field, _)| is_new(field.name())) {
+                misfits.push(Misfits::new(&[field.name().clone()], column, None));
+            }
+            let rescued = rescued(&misfits, batch.num_rows(), path)?;
+            for (field, column) in self.decoded.fields().iter().zip(&mut columns) {
+                if self.surprising.is_rescued(field.name()) {
+                    *column = Arc::clone(&rescued);
+                }
+            }
+        }
+        let needed = self.needed.fields().iter().filter_map(|field| columns.get(self.decoded.index_of(field.name()).ok()?)).cloned();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.needed), needed.collect(), &options).map_err(|error| {
+            Failure::user("FILE_SCHEMA_NOT_COMPATIBLE", format!("the files do not fit the schema of the relation: {error}"))
+        })
+    }
+
+    fn may_rescue(&self) -> bool {
+        self.surprising.rescued_column.is_some()
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.known.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The column of that name, or else one that differs in letter case only.
+fn place_of(fields: &Fields, name: &str) -> Option<usize> {
+    let exact = fields.iter().position(|field| field.name() == name);
+    exact.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)))
+}
+
+/// The values as `data_type`; NULL for values, or for a whole column, of another kind.
+fn cast_or_null(array: &ArrayRef, data_type: &DataType) -> ArrayRef {
+    if array.data_type() == data_type {
+        return Arc::clone(array);
+    }
+    let options = CastOptions { safe: true, format_options: DEFAULT_FORMAT_OPTIONS };
+    cast_column(array, data_type, &options).unwrap_or_else(|_| new_null_array(data_type, array.len()))
+}
+
+/// The values as `data_type`, NULL where that would change them; those are added to `misfits`. `path` leads to the values.
+fn fitting(array: &ArrayRef, data_type: &DataType, path: &mut Vec<String>, misfits: &mut Vec<Misfits>) -> ArrayRef {
+    if let (Some(found), DataType::Struct(wanted)) = (array.as_struct_opt(), data_type) {
+        return fitting_struct(found, wanted, path, misfits);
+    }
+    let values = cast_or_null(array, data_type);
+    if array.data_type() == data_type || storable(array.data_type()) == *data_type || data_type.is_nested() {
+        if values.null_count() > array.null_count() {
+            let lost = (0..array.len()).map(|row| Some(values.is_null(row) && array.is_valid(row))).collect();
+            misfits.push(Misfits::new(path, array, Some(lost)));
+        } else if data_type.is_nested() && loses_fields(&storable(array.data_type()), data_type) {
+            misfits.push(Misfits::new(path, array, None));
+        }
+        return values;
+    }
+    // What does not come back as it was would be another value.
+    let changed = cast(&values, array.data_type()).and_then(|back| distinct(&back, array));
+    let Ok(changed) = changed else { return values };
+    if changed.true_count() == 0 {
+        return values;
+    }
+    let kept = nullif(&values, &changed).unwrap_or_else(|_| new_null_array(data_type, array.len()));
+    misfits.push(Misfits::new(path, array, Some(changed)));
+    kept
+}
+
+fn fitting_struct(found: &StructArray, wanted: &Fields, path: &mut Vec<String>, misfits: &mut Vec<Misfits>) -> ArrayRef {
+    let mut columns = Vec::with_capacity(wanted.len());
+    for field in wanted {
+        path.push(field.name().clone());
+        columns.push(match place_of(found.fields(), field.name()) {
+            None => new_null_array(field.data_type(), found.len()),
+            Some(index) => fitting(found.column(index), field.data_type(), path, misfits),
+        });
+        path.pop();
+    }
+    for (field, column) in found.fields().iter().zip(found.columns()) {
+        if place_of(wanted, field.name()).is_none() {
+            path.push(field.name().clone());
+            misfits.push(Misfits::new(path, column, None));
+            path.pop();
+        }
+    }
+    let all = StructArray::try_new_with_length(wanted.clone(), columns, found.nulls().cloned(), found.len());
+    all.map_or_else(|_| new_null_array(&DataType::Struct(wanted.clone()), found.len()), |all| Arc::new(all) as ArrayRef)
+}
+
+/// True if lists or maps hold fields that `wanted` lacks: no path leads to them, so the whole value is kept beside its column.
+fn loses_fields(found: &DataType, wanted: &DataType) -> bool {
+    match (found, wanted) {
+        (DataType::List(found), DataType::List(wanted)) | (DataType::Map(found, _), DataType::Map(wanted, _)) => {
+            loses_fields(found.data_type(), wanted.data_type())
+        }
+        (DataType::Struct(found), DataType::Struct(wanted)) => found.iter().any(|field| {
+            place_of(wanted, field.name())
+                .and_then(|index| wanted.get(index))
+                .is_none_or(|to| loses_fields(field.data_type(), to.data_type()))
+        }),
+        _ => false,
+    }
+}
+
+/// The rescued data column.
+fn rescued(misfits: &[Misfits], rows: usize, path: &str) -> Result<ArrayRef, Failure> {
+    let mut column = StringBuilder::new();
+    let mut texts: Vec<(&[String], Vec<u8>)> = Vec::new();
+    for row in 0..rows {
+        texts.clear();
+        for misfit in misfits {
+            let is_one = misfit.rows.as_ref().is_none_or(|rows| rows.value(row)) && misfit.values.is_valid(row);
+            if is_one {
+                let text = value_text(&misfit.values, row)
+                    .map_err(|error| Failure::internal(format!("a value cannot be written as JSON: {error}")))?;
+                texts.push((misfit.path.as_slice(), text.into_bytes()));
+            }
+        }
+        if texts.is_empty() {
+            column.append_null();
+            continue;
+        }
+        let values: Vec<(&[String], &[u8])> = texts.iter().map(|(path, text)| (*path, text.as_slice())).collect();
+        column.append_value(String::from_utf8_lossy(&rescued_json(&values, path)));
+    }
+    Ok(Arc::new(column.finish()))
+}
