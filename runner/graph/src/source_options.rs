@@ -1,6 +1,7 @@
 //! The options of a read, typed: `read_files(…)` and streaming reads of Delta tables. Pure: validation and the runner parse the same way.
 
 mod catalog;
+mod clean;
 mod content;
 mod schema;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
 pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
+pub use clean::{CleanAction, CleanSource};
 pub use content::TextEncoding;
 pub use schema::{EvolutionMode, SchemaReadOptions};
 
@@ -31,12 +33,12 @@ pub enum FileFormat {
     Csv,
     /// Columns by name.
     Parquet,
-    /// Column `value`, one row per line.
-    Text,
     /// Rows with a schema.
     Avro,
     /// Columns by name.
     Orc,
+    /// Column `value`, one row per line.
+    Text,
     /// One row per file.
     BinaryFile,
 }
@@ -159,6 +161,8 @@ pub struct FileReadOptions {
     pub encoding: TextEncoding,
     /// Where malformed records and unreadable files are listed; they are left out then.
     pub bad_records_path: Option<String>,
+    /// Files leave their directory when they have been read.
+    pub clean: Option<CleanSource>,
     /// Unreadable files are skipped as a whole.
     pub ignore_corrupt_files: bool,
     /// Files that are gone are skipped.
@@ -287,7 +291,8 @@ impl OptionReader<'_> {
             (!allowed.iter().any(|text| text.eq_ignore_ascii_case(value)))
                 .then(|| Diagnostic::not_supported(&format!("`{} => '{value}'` of read_files", catalog::spelled(key))))
         };
-        let findings = [refused("cleansource", &["off"])];
+        let findings =
+            [refused("mergeschema", &["true"]), refused("datetimerebasemode", &["corrected"]), refused("int96rebasemode", &["corrected"])];
         self.findings.extend(findings.into_iter().flatten());
     }
 
@@ -307,6 +312,7 @@ impl OptionReader<'_> {
             partition_columns: self.partition_columns(),
             schema: self.schema(relation),
             encoding: self.encoding(),
+            clean: self.clean_source(relation),
             ignore_corrupt_files: self.flag("ignorecorruptfiles", false) || leaves_out,
             ignore_missing_files: self.flag("ignoremissingfiles", false),
             json: self.json(),
@@ -320,14 +326,14 @@ impl OptionReader<'_> {
             "json" | "jsonl" | "ndjson" => Some(FileFormat::Json),
             "csv" => Some(FileFormat::Csv),
             "parquet" => Some(FileFormat::Parquet),
+            "avro" => Some(FileFormat::Avro),
+            "orc" => Some(FileFormat::Orc),
             "text" => Some(FileFormat::Text),
             "binaryfile" => Some(FileFormat::BinaryFile),
             "xml" => {
                 self.findings.push(Diagnostic::not_supported(&format!("format `{format}` of read_files")));
                 None
             }
-            "avro" => Some(FileFormat::Avro),
-            "orc" => Some(FileFormat::Orc),
             _ => {
                 let error = Diagnostic::error("UNKNOWN_FILE_FORMAT", format!("read_files knows no format `{format}`"));
                 self.findings.push(error.help("use one of json, csv, parquet, avro, orc, text, binaryFile"));
@@ -465,7 +471,7 @@ impl OptionReader<'_> {
 
     fn file_age(&mut self) -> Option<i64> {
         let text = self.text("maxfileage")?;
-        let age = parse_days(&text);
+        let age = parse_interval(&text);
         match age {
             Some(micros) if micros >= MIN_FILE_AGE_DAYS * MICROS_PER_DAY => Some(micros),
             _ => {
@@ -515,11 +521,13 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// `30 days`, `interval 4 weeks`, `400 hours` in microseconds.
-fn parse_days(text: &str) -> Option<i64> {
+fn parse_interval(text: &str) -> Option<i64> {
     let text = text.to_lowercase();
     let mut words = text.split_whitespace().filter(|word| *word != "interval");
     let count: i64 = words.next()?.trim_matches('\'').parse().ok()?;
     let unit = match words.next()?.trim_matches('\'').trim_end_matches('s') {
+        "second" => 1_000_000,
+        "minute" => 60_000_000,
         "hour" => MICROS_PER_DAY / 24,
         "day" => MICROS_PER_DAY,
         "week" => 7 * MICROS_PER_DAY,

@@ -161,6 +161,7 @@ impl Observer for FlowEvents {
                     .saying(message)
                     .with_error(EventError { exceptions: vec![cause], ..EventError::default() })
             }
+            FlowNotice::Cleaned { message } => Event::flow_progress(self.subject(flow), FlowState::Running).saying(message),
             FlowNotice::Stream(progress) => Event::stream_progress(self.subject(flow), &progress),
             FlowNotice::Compared { duration_ms } => Event::operation_progress(
                 self.subject(flow),

@@ -1,5 +1,6 @@
 //! Append flows: micro-batches over what is new in the streams, each recorded before it is read and committed exactly once.
 
+mod clean;
 mod lateness;
 mod remember;
 mod schemas;
@@ -39,7 +40,7 @@ use crate::{
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
-    source::files::invalid_options,
+    source::{FileSource, files::invalid_options},
     state::{
         BatchCommit, BatchOffsets, Checkpoint, FileEntry, SourceId, SourcePosition, SourceRange, StaticVersion,
         ledger::{Overwrites, Unseen},
@@ -66,6 +67,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
         result,
         seen: Seen::default(),
         listings: Vec::new(),
+        cleanable: Vec::new(),
         state: state_of(&run.flow.plan),
         remembered: None,
         told: Told::default(),
@@ -161,6 +163,8 @@ struct AppendRun<'a> {
     seen: Seen,
     /// Per stream the first listing: remembered when all its files are in offsets.
     listings: Vec<Unseen>,
+    /// Per stream whose files are cleaned up what it holds.
+    cleanable: Vec<(FileSource, Vec<FileEntry>)>,
     /// What the query remembers.
     state: StateOfPlan,
     /// What is remembered after the batch in hand.
@@ -201,6 +205,7 @@ impl AppendRun<'_> {
         for unseen in &self.listings {
             self.checkpoint.ledger().remember(unseen).await?;
         }
+        self.clean_sources().await;
         Ok(())
     }
 
@@ -309,6 +314,7 @@ impl AppendRun<'_> {
         let listed = listing.len() as u64;
         let overwrites = if source.options().allow_overwrites { Overwrites::ReadAgain } else { Overwrites::Ignore };
         planned.list(id, &listing, stream_leaves(&self.run.flow.plan).len() > 1)?;
+        let cleanable = source.cleaning().map(|_| listing.clone());
         let mut unseen = self.checkpoint.ledger().unseen(id, listing, overwrites).await?;
         if unseen.overwritten > 0 && overwrites == Overwrites::Ignore {
             self.warn(
@@ -325,6 +331,7 @@ impl AppendRun<'_> {
             let duration_ms = started.elapsed().as_millis() as u64;
             self.notice(FlowNotice::Listed { source: source.uri().to_string(), files: listed, duration_ms });
         }
+        self.cleanable.extend(cleanable.map(|listing| (source.clone(), listing)));
         let files = std::mem::take(&mut unseen.files);
         self.listings.push(unseen);
         // The first start is a batch of its own even if there is no file, so that the checkpoint knows it. A place that holds files which

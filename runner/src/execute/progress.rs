@@ -213,6 +213,8 @@ pub enum FlowNotice {
     Planned(RefreshPlan),
     /// Something unexpected that does not stop the flow: error class and text.
     Warning { class: String, message: String },
+    /// Files that were read have left their directory.
+    Cleaned { message: String },
     /// A source was listed.
     Listed { source: String, files: u64, duration_ms: u64 },
     /// A snapshot was compared with the target.

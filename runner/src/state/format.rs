@@ -142,14 +142,14 @@ pub enum SourceRange {
 }
 
 impl SourceRange {
-    /// Files that are known from this batch on, whether it reads them or not.
-    pub fn taken_files(&self) -> impl Iterator<Item = &FileEntry> {
+    /// Files that are known from this batch on, and whether it reads them.
+    pub fn taken_files(&self) -> impl Iterator<Item = (&FileEntry, bool)> {
         let (files, seen): (&[FileEntry], &[FileEntry]) = match self {
             Self::Files { files, seen } => (files, seen),
             Self::DatedFiles { files, .. } => (files, &[]),
             Self::Delta { .. } | Self::Snapshot { .. } | Self::Once | Self::DatedVersion { .. } => (&[], &[]),
         };
-        files.iter().chain(seen)
+        files.iter().map(|file| (file, true)).chain(seen.iter().map(|file| (file, false)))
     }
 
     /// The time or the number of a snapshot.

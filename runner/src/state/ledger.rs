@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     state::{
         SourceId,
-        format::{self, BatchOffsets, FileEntry, SourceRange},
+        format::{self, BatchOffsets, FileEntry},
         segment::{self, SegmentReader, SegmentWriter},
     },
     storage::Location,
@@ -86,6 +86,8 @@ pub struct TakenFile {
     pub batch: i64,
     /// When its batch was planned, µs since 1970 UTC.
     pub taken_us: i64,
+    /// False for a file that was there before the stream began, and for those that an earlier Floe took.
+    pub was_read: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,15 +114,7 @@ impl Ledger {
         if listing.is_empty() || self.settled().await?.get(source) == Some(&nothing.listing) {
             return Ok(nothing);
         }
-        listing.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        listing.dedup_by(|a, b| a.path == b.path);
-        let mut known: Vec<Known> = vec![Known { batch: i64::MIN, same: false }; listing.len()];
-        for segment in &self.segments {
-            mark(&listing, &mut known, self.open(segment).await?)?;
-        }
-        let recent = self.recent_files().await?;
-        mark(&listing, &mut known, recent.into_iter().map(Ok))?;
-
+        let known = self.known(&mut listing).await?;
         let mut unseen = nothing;
         for (file, known) in listing.into_iter().zip(known) {
             let changed = known.batch != i64::MIN && !known.same;
@@ -131,6 +125,27 @@ impl Ledger {
         }
         unseen.files.sort_unstable_by(|a, b| (a.modified_us, &a.path).cmp(&(b.modified_us, &b.path)));
         Ok(unseen)
+    }
+
+    /// The files of `listing` that batches up to `last_batch`, planned at `before_us` or earlier, have taken, and that have not changed since.
+    pub async fn taken_of(&self, mut listing: Vec<FileEntry>, last_batch: i64, before_us: i64) -> Result<Vec<TakenFile>, Failure> {
+        let known = self.known(&mut listing).await?;
+        let is_old = |known: &Known| known.same && known.batch <= last_batch && known.taken_us <= before_us;
+        let old = listing.into_iter().zip(known).filter(|(_, known)| is_old(known));
+        Ok(old.map(|(file, Known { batch, taken_us, was_read, .. })| TakenFile { file, batch, taken_us, was_read }).collect())
+    }
+
+    /// What is known of each file of `listing`, which is sorted by path.
+    async fn known(&self, listing: &mut Vec<FileEntry>) -> Result<Vec<Known>, Failure> {
+        listing.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        listing.dedup_by(|a, b| a.path == b.path);
+        let mut known = vec![Known::NOT; listing.len()];
+        for segment in &self.segments {
+            mark(listing, &mut known, self.open(segment).await?)?;
+        }
+        let recent = self.recent_files().await?;
+        mark(listing, &mut known, recent.into_iter().map(Ok))?;
+        Ok(known)
     }
 
     /// Call it when every file of `unseen` is in the offsets of a batch (at once if there are none): the next update that finds the same
@@ -192,6 +207,12 @@ struct Known {
     batch: i64,
     /// True if it has not changed since.
     same: bool,
+    taken_us: i64,
+    was_read: bool,
+}
+
+impl Known {
+    const NOT: Self = Self { batch: i64::MIN, same: false, taken_us: i64::MIN, was_read: false };
 }
 
 /// Marks the files of `listing` that occur in `taken`; both are sorted by path.
@@ -204,7 +225,8 @@ fn mark(listing: &[FileEntry], known: &mut [Known], taken: impl Iterator<Item = 
         }
         let Some(file) = listing.get(next) else { return Ok(()) };
         if file.path == taken.file.path && taken.batch > known[next].batch {
-            known[next] = Known { batch: taken.batch, same: *file == taken.file };
+            let TakenFile { batch, taken_us, was_read, .. } = taken;
+            known[next] = Known { batch, same: *file == taken.file, taken_us, was_read };
         }
     }
     Ok(())
@@ -271,8 +293,10 @@ async fn open_segment(directory: &Location, segment: &SegmentName) -> Result<Seg
 }
 
 fn files_of(offsets: &BatchOffsets) -> Vec<TakenFile> {
-    let files = offsets.sources.values().flat_map(SourceRange::taken_files);
-    files.map(|file| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us }).collect()
+    let taken =
+        |file: &FileEntry, was_read| TakenFile { file: file.clone(), batch: offsets.batch, taken_us: offsets.timestamp_us, was_read };
+    let ranges = offsets.sources.values();
+    ranges.flat_map(|range| range.taken_files().map(move |(file, was_read)| taken(file, was_read))).collect()
 }
 
 impl SegmentName {

@@ -9,8 +9,9 @@ use crate::{
     state::{format::FileEntry, ledger::TakenFile},
 };
 
-/// First bytes of a segment; the number is the version of the format.
-const MAGIC: &[u8] = b"FLOE-LEDGER-1\n";
+/// First bytes of a segment; the number is the version of the format. Entries of the first did not say whether the file was read.
+const MAGIC: &[u8] = b"FLOE-LEDGER-2\n";
+const FIRST_MAGIC: &[u8] = b"FLOE-LEDGER-1\n";
 const COMPRESSION_LEVEL: i32 = 3;
 /// Longer texts are damage, not paths.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
@@ -31,7 +32,7 @@ impl SegmentWriter {
     }
 
     pub(super) fn push(&mut self, taken: &TakenFile) -> Result<(), Failure> {
-        let TakenFile { file, batch, taken_us } = taken;
+        let TakenFile { file, batch, taken_us, was_read } = taken;
         // Neighbours in a sorted listing share most of their path.
         let shared = self.previous.bytes().zip(file.path.bytes()).take_while(|(a, b)| a == b).count();
         let rest = &file.path.as_bytes()[shared..];
@@ -51,6 +52,7 @@ impl SegmentWriter {
         }
         number(out, zigzag(*batch));
         number(out, zigzag(*taken_us));
+        number(out, u64::from(*was_read));
         self.encoder.write_all(out).map_err(|error| Failure::internal(format!("a ledger cannot be written: {error}")))?;
         self.previous.clear();
         self.previous.push_str(&file.path);
@@ -67,17 +69,19 @@ pub(super) struct SegmentReader {
     input: BufReader<zstd::Decoder<'static, BufReader<Cursor<Bytes>>>>,
     place: String,
     previous: Vec<u8>,
+    says_what_was_read: bool,
 }
 
 impl SegmentReader {
     /// A reader of `content`; `place` is its path for messages.
     pub(super) fn new(content: &Bytes, place: String) -> Result<Self, Failure> {
-        if !content.starts_with(MAGIC) {
+        let says_what_was_read = content.starts_with(MAGIC);
+        if !says_what_was_read && !content.starts_with(FIRST_MAGIC) {
             return Err(damaged(&place, "it does not begin like a ledger of this format"));
         }
         let body = content.slice(MAGIC.len()..);
         let decoder = zstd::Decoder::new(Cursor::new(body)).map_err(|error| damaged(&place, &error.to_string()))?;
-        Ok(Self { input: BufReader::with_capacity(1 << 16, decoder), place, previous: Vec::new() })
+        Ok(Self { input: BufReader::with_capacity(1 << 16, decoder), place, previous: Vec::new(), says_what_was_read })
     }
 
     fn read(&mut self) -> Result<Option<TakenFile>, Failure> {
@@ -101,7 +105,9 @@ impl SegmentReader {
         };
         let batch = unzigzag(self.number()?);
         let taken_us = unzigzag(self.number()?);
-        Ok(Some(TakenFile { file: FileEntry { path, size, modified_us, etag }, batch, taken_us }))
+        // Of what nobody knows to be read nothing is ever cleaned up.
+        let was_read = self.says_what_was_read && self.number()? != 0;
+        Ok(Some(TakenFile { file: FileEntry { path, size, modified_us, etag }, batch, taken_us, was_read }))
     }
 
     fn text(&self, bytes: Vec<u8>) -> Result<String, Failure> {

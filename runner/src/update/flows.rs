@@ -169,7 +169,7 @@ impl Observer for Watch {
     fn notice(&self, flow: &str, notice: FlowNotice) {
         let works = match &notice {
             FlowNotice::Planned(plan) => plan.chosen != RefreshType::NoOp,
-            FlowNotice::Working | FlowNotice::Warning { .. } => true,
+            FlowNotice::Working | FlowNotice::Warning { .. } | FlowNotice::Cleaned { .. } => true,
             _ => false,
         };
         self.events.notice(flow, notice);

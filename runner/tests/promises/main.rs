@@ -7,6 +7,7 @@ mod avro_orc;
 mod bad_input;
 mod bookstore;
 mod change_feed;
+mod clean_source;
 mod commits;
 mod continuous;
 mod delta_shapes;

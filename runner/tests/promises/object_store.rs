@@ -102,6 +102,12 @@ impl Server {
         found.into_iter().map(|object| (object.location.to_string(), object.e_tag)).collect()
     }
 
+    /// The names of all landed files.
+    pub fn landed(&self) -> Vec<String> {
+        let found: Vec<_> = block_on(async { self.bucket("landing").list(None).try_collect().await }).unwrap();
+        found.into_iter().map(|object: object_store::ObjectMeta| object.location.to_string()).collect()
+    }
+
     pub fn floe(&self, project: &Project, command: &str, arguments: &[&str]) -> Command {
         let mut floe = project.floe(command, &[&["--storage", STORAGE], arguments].concat());
         floe.envs(self.variables());

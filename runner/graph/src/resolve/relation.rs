@@ -266,6 +266,9 @@ fn file_relation(reference: &RelationReference, path: &str, input: &ResolveInput
     };
     let mut options = reference.options.clone();
     options.remove("format");
+    if let Some(destination) = options.get_mut("cleansource.movedestination") {
+        *destination = mapped(destination, input);
+    }
     let kind = RelationKind::Files { path: mapped(path, input), format };
     Ok(Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) })
 }
@@ -367,11 +370,11 @@ fn format_of_suffix(path: &str) -> Option<String> {
         "json" | "jsonl" | "ndjson" => "json",
         "csv" | "tsv" => "csv",
         "parquet" => "parquet",
+        "avro" => "avro",
+        "orc" => "orc",
         "txt" | "text" | "log" => "text",
         _ => return None,
     };
-        "avro" => "avro",
-        "orc" => "orc",
     Some(format.to_string())
 }
 

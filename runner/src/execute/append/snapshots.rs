@@ -38,7 +38,7 @@ impl AppendRun<'_> {
             _ => self.plan_version(&relation, &id).await?.into_iter().collect(),
         };
         let batch = |range: SourceRange| {
-            let (files, bytes) = range.taken_files().fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.size));
+            let (files, bytes) = range.taken_files().fold((0, 0), |(files, bytes), (file, _)| (files + 1, bytes + file.size));
             PlannedBatch { sources: BTreeMap::from([(id.clone(), range)]), files, bytes }
         };
         Ok(ranges.into_iter().map(batch).collect())

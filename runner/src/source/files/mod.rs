@@ -4,6 +4,7 @@ mod avro;
 mod bad;
 mod batches;
 mod binary;
+mod clean;
 mod columns;
 mod csv;
 pub(crate) mod csv_fields;
@@ -16,15 +17,15 @@ mod json;
 mod lines;
 mod location;
 mod open;
-mod parquet;
 mod orc;
+mod parquet;
 mod reader;
 mod scan;
 mod snappy;
 mod surprise;
 mod text;
-
 mod typed;
+
 use std::{path::Path, sync::Arc};
 
 use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
@@ -38,11 +39,16 @@ use self::{
     scan::{FileRead, FileTable},
 };
 use super::ReadCounters;
-use crate::{failure::Failure, state::FileEntry, storage::Stores};
+use crate::{
+    failure::Failure,
+    state::FileEntry,
+    storage::{Location, Stores},
+};
 
 pub use super::failure::invalid_options;
 pub use bad::BadRecords;
 pub use batches::{listing_fingerprint, split_batches};
+pub use clean::Cleaned;
 pub use discover::is_read;
 pub use infer::{Found, SampleLimits};
 pub use surprise::NEW_FIELDS;
@@ -54,6 +60,8 @@ pub struct FileSource {
     /// URI of the project with a slash at its end: what state knows of files below it is relative to it.
     project: String,
     options: FileReadOptions,
+    /// Where files go that were read.
+    archive: Option<Location>,
     time_zone: String,
 }
 
@@ -64,15 +72,16 @@ impl FileSource {
             return Err(Failure::internal(format!("{} is not made of files", relation.source_id())));
         };
         let (options, _) = file_options(relation).map_err(invalid_options)?;
+        let root = FileRoot::parse(path, project, stores)?;
         Ok(Self {
-            root: FileRoot::parse(path, project, stores)?,
+            archive: clean::archive_of(options.clean.as_ref(), &root, project, stores)?,
+            root,
             project: location::project_uri(project)?,
             options,
             time_zone: "UTC".to_owned(),
         })
     }
 
-        let root = FileRoot::parse(path, project, stores)?;
     /// The same source, with the session's time zone for timestamps that have none.
     #[must_use]
     pub fn with_time_zone(self, time_zone: impl Into<String>) -> Self {
