@@ -170,7 +170,7 @@ fn lateness(random: &mut Random) -> i64 {
 }
 
 /// A UTC time in microseconds, to be written in the formats of the messages.
-struct Time(i64);
+pub struct Time(pub i64);
 
 impl Time {
     /// `2024-01-01 10:00:00`
@@ -185,11 +185,12 @@ impl Time {
     }
 
     /// `2024-01-01T10:00:00.000Z`
-    fn iso(&self) -> String {
+    pub fn iso(&self) -> String {
         format!("{}Z", self.milliseconds().replacen(' ', "T", 1))
     }
 
-    fn fields(&self) -> ((i64, i64, i64), (i64, i64, i64)) {
+    /// Year, month, day; hour, minute, second.
+    pub fn fields(&self) -> ((i64, i64, i64), (i64, i64, i64)) {
         let second = self.0.div_euclid(1_000_000).rem_euclid(86_400);
         (civil_date(self.0.div_euclid(DAY_US)), (second / 3600, second / 60 % 60, second % 60))
     }

@@ -1,9 +1,10 @@
-//! Benchmarks of Floe and the generator of their data and of the bookstore example.
+//! Benchmarks of Floe and the generator of their data and of the examples.
 
 mod cdc;
 mod event;
 mod files;
 mod generate;
+mod gym;
 mod jobs;
 mod load;
 mod measure;
@@ -71,6 +72,12 @@ enum Command {
         /// The landing folder
         #[arg(default_value = "examples/bookstore/data/landing")]
         landing: PathBuf,
+    },
+    /// Write the data that the gym example ships
+    SampleGym {
+        /// Its data folder
+        #[arg(default_value = "examples/gym/data")]
+        data: PathBuf,
     },
     /// Run benchmarks and print one JSON line {bench, rows, seconds, peak_rss_mb} per figure
     Run {
@@ -147,6 +154,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Sample { landing } => sample::write(&landing),
+        Command::SampleGym { data } => gym::write(&data),
         Command::Jobs { runs, tasks, rate, conditions, rest, world } => {
             jobs::run(&jobs::Options { runs, tasks, rate, conditions, rest, world })
         }

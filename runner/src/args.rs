@@ -409,7 +409,7 @@ pub struct Init {
     /// Directory of the new project
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// What to start from: empty or bookstore
+    /// What to start from: empty, bookstore or gym
     #[arg(long, value_name = "TEMPLATE", default_value = "empty")]
     pub template: String,
     #[command(flatten)]

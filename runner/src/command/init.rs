@@ -19,13 +19,14 @@ const EMPTY: &[TemplateFile] = &[
     (".gitignore", b"/lake/\n"),
 ];
 
-macro_rules! bookstore {
-    ($($path:literal),+ $(,)?) => {
-        &[$(($path, include_bytes!(concat!("../../../examples/bookstore/", $path)))),+, (".gitignore", b"/lake/\n")]
+macro_rules! example {
+    ($example:literal: $($path:literal),+ $(,)?) => {
+        &[$(($path, include_bytes!(concat!("../../../examples/", $example, "/", $path)))),+, (".gitignore", b"/lake/\n")]
     };
 }
 
-const BOOKSTORE: &[TemplateFile] = bookstore![
+const BOOKSTORE: &[TemplateFile] = example![
+    "bookstore":
     "README.md",
     "pipeline.yaml",
     "kustomization.yaml",
@@ -77,6 +78,66 @@ const BOOKSTORE: &[TemplateFile] = bookstore![
     "tests/sales_have_the_price_of_their_day/input/orders_silver.2.json",
 ];
 
+const GYM: &[TemplateFile] = example![
+    "gym":
+    "README.md",
+    "pipeline.yaml",
+    "transformations/bpm.sql",
+    "transformations/bronze.sql",
+    "transformations/gold.sql",
+    "transformations/users.sql",
+    "transformations/workouts.sql",
+    "data/landing/daily/2019-12-01.json",
+    "data/landing/daily/2019-12-02.json",
+    "data/landing/daily/2019-12-03.json",
+    "data/landing/daily/2019-12-04.json",
+    "data/landing/daily/2019-12-05.json",
+    "data/landing/daily/2019-12-06.json",
+    "data/landing/daily/2019-12-07.json",
+    "data/landing/daily/2019-12-08.json",
+    "data/landing/daily/2019-12-09.json",
+    "data/landing/daily/2019-12-10.json",
+    "data/landing/daily/2019-12-11.json",
+    "data/landing/daily/2019-12-12.json",
+    "data/landing/daily/2019-12-13.json",
+    "data/landing/daily/2019-12-14.json",
+    "data/landing/daily/2019-12-15.json",
+    "data/landing/daily/2019-12-16.json",
+    "data/landing/user-reg/2019-12-01.json",
+    "data/landing/user-reg/2019-12-09.json",
+    "data/lookup/date_lookup/_delta_log/00000000000000000000.json",
+    "data/lookup/date_lookup/part-00000.parquet",
+    "tests/ages_are_ranges/expected/user_bins.csv",
+    "tests/ages_are_ranges/input/users_silver.csv",
+    "tests/ages_are_ranges/test.yaml",
+    "tests/members_change_and_leave/expected/SCD2_users.csv",
+    "tests/members_change_and_leave/expected/unique_user_id.csv",
+    "tests/members_change_and_leave/expected/users_silver.csv",
+    "tests/members_change_and_leave/input/users_cdc_clean.1.csv",
+    "tests/members_change_and_leave/input/users_cdc_clean.2.csv",
+    "tests/members_have_pseudonyms/expected/user_lookup.csv",
+    "tests/members_have_pseudonyms/expected/users_cdc_clean.csv",
+    "tests/members_have_pseudonyms/expected/users_quarantine.csv",
+    "tests/members_have_pseudonyms/input/registered_users.json",
+    "tests/members_have_pseudonyms/input/users_cdc_bronze.json",
+    "tests/members_have_pseudonyms/test.yaml",
+    "tests/pulses_are_there_once/expected/bpm_quarantine.csv",
+    "tests/pulses_are_there_once/expected/bpm_silver.csv",
+    "tests/pulses_are_there_once/input/bpm_bronze.1.json",
+    "tests/pulses_are_there_once/input/bpm_bronze.2.json",
+    "tests/pulses_belong_to_workouts/expected/workout_bpm.csv",
+    "tests/pulses_belong_to_workouts/expected/workout_bpm_summary.csv",
+    "tests/pulses_belong_to_workouts/input/bpm_silver.csv",
+    "tests/pulses_belong_to_workouts/input/completed_workouts.csv",
+    "tests/pulses_belong_to_workouts/input/user_lookup.csv",
+    "tests/workouts_end/expected/completed_workouts.csv",
+    "tests/workouts_end/input/workouts_silver.csv",
+    "tests/workouts_without_a_member_are_kept_apart/expected/workouts_silver.csv",
+    "tests/workouts_without_a_member_are_kept_apart/expected/workouts_silver_quarantine.csv",
+    "tests/workouts_without_a_member_are_kept_apart/input/date_lookup.csv",
+    "tests/workouts_without_a_member_are_kept_apart/input/workouts_bronze.json",
+];
+
 pub(super) fn init(init: &Init, terminal: &Terminal) -> Outcome {
     let template = template(&init.template)?;
     create(&init.directory, template)?;
@@ -95,8 +156,8 @@ pub(super) fn template(name: &str) -> Result<&'static [TemplateFile], Failure> {
     match name {
         "empty" => Ok(EMPTY),
         "bookstore" => Ok(BOOKSTORE),
-        "gym" => Err(super::not_supported("the template gym").help("take --template bookstore")),
-        other => Err(Failure::user("UNKNOWN_TEMPLATE", format!("there is no template {other:?}")).help("take empty or bookstore")),
+        "gym" => Ok(GYM),
+        other => Err(Failure::user("UNKNOWN_TEMPLATE", format!("there is no template {other:?}")).help("take empty, bookstore or gym")),
     }
 }
 
@@ -156,9 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn the_bookstore_template_is_the_example() {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/bookstore");
-        let mut listed: Vec<String> = BOOKSTORE
+    fn a_template_is_the_example_of_its_name() {
+        for (name, template) in [("bookstore", BOOKSTORE), ("gym", GYM)] {
+            is_the_example(name, template);
+        }
+    }
+
+    fn is_the_example(name: &str, template: &[TemplateFile]) {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+        let mut listed: Vec<String> = template
             .iter()
             .map(|(path, _)| (*path).to_string())
             .filter(|path| path != ".gitignore" && !path.contains("/staged-"))
@@ -201,7 +268,6 @@ mod tests {
 
     #[test]
     fn templates_that_do_not_exist_are_refused_by_name() {
-        assert_eq!(template("gym").unwrap_err().error, "FEATURE_NOT_SUPPORTED");
         assert_eq!(template("shop").unwrap_err().error, "UNKNOWN_TEMPLATE");
     }
 }

@@ -219,7 +219,9 @@ fn schemas(read: &[Read<'_>], project: &GivenRows<'_>) -> Result<BTreeMap<Datase
         if lacking.is_empty() {
             return Ok(schemas);
         }
-        for read in lacking {
+        // What is given in front may tell the columns of what is behind it.
+        let is_first = |read: &&&Read<'_>| !lacking.iter().any(|other| project.is_behind(read.dataset.id, other.dataset.id));
+        for read in lacking.iter().filter(is_first) {
             let rows: Vec<&rows::Rows> = read.files.iter().map(|(_, rows)| rows).collect();
             let schema = infer::schema(&rows);
             if schema.fields().is_empty() {

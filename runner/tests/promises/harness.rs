@@ -58,8 +58,13 @@ impl Project {
 
     /// The shipped example, as `floe init` writes it.
     pub fn bookstore() -> Self {
-        let project = Self { directory: tempfile::tempdir().unwrap(), schema: "bookstore" };
-        let created = project.call("init", &["--template", "bookstore"]);
+        Self::example("bookstore")
+    }
+
+    /// A template of `floe init`, whose schema has its name.
+    pub fn example(name: &'static str) -> Self {
+        let project = Self { directory: tempfile::tempdir().unwrap(), schema: name };
+        let created = project.call("init", &["--template", name]);
         assert_eq!(created.code, Some(0), "{}", created.stderr);
         project
     }

@@ -16,6 +16,8 @@ mod exactly_once;
 mod expectations;
 mod file_schemas;
 mod files;
+mod golden;
+mod gym;
 mod harness;
 mod interrupted;
 mod jobs;

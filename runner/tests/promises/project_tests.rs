@@ -211,8 +211,41 @@ fn without_expected_files_all_that_can_run_is_written_down() {
 }
 
 #[test]
+fn views_alone_can_be_tested() {
+    let project = Project::new(&[(
+        "a.sql",
+        "CREATE TEMPORARY VIEW raw AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id BIGINT, price DOUBLE');
+         CREATE TEMPORARY VIEW dear AS SELECT id, price * 2 AS twice FROM STREAM(raw) WHERE price > 10;
+         CREATE STREAMING TABLE t AS SELECT * FROM STREAM(dear);",
+    )]);
+    project.write("tests/v/input/raw.1.csv", "id,price\n1,5\n2,20\n");
+    project.write("tests/v/input/raw.2.csv", "id,price\n3,30\n");
+    project.write("tests/v/expected/dear.csv", "id,twice\n2,40\n3,60\n");
+    test(&project, &[], 0);
+    project.write("tests/v/expected/dear.csv", "id,twice\n2,40\n");
+    test(&project, &[], 10);
+}
+
+/// What is behind a table of somebody else has the types of the project as soon as that table is given.
+#[test]
+fn types_behind_a_given_table_are_those_of_the_project() {
+    let project = Project::new(&[(
+        "a.sql",
+        "CREATE MATERIALIZED VIEW days AS SELECT day FROM delta.`elsewhere/days`;
+         CREATE MATERIALIZED VIEW moments AS SELECT from_json('{}', 'at FLOAT').at AS at FROM days;
+         CREATE MATERIALIZED VIEW times AS SELECT CAST(at AS TIMESTAMP) AS time FROM moments;",
+    )]);
+    project.write("tests/t/input/moments.csv", "at\n1575185500.0\n");
+    project.write("tests/t/expected/times.csv", "time\n2019-12-01T07:31:40Z\n");
+    test(&project, &[], 0);
+    project.write("tests/t/input/days.csv", "day\n2019-12-01\n");
+    project.write("tests/t/expected/times.csv", "time\n2019-12-01T07:32:16Z\n");
+    test(&project, &[], 0);
+}
+
+#[test]
 fn p97_floe_init_templates_pass() {
-    for template in ["empty", "bookstore"] {
+    for template in ["empty", "bookstore", "gym"] {
         let project = Project::new(&[]);
         let directory = project.path().join(template);
         let floe = |command: &str, arguments: &[&str]| {

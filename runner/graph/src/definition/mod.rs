@@ -63,6 +63,8 @@ pub struct Definitions {
     pub configuration_keys: BTreeSet<String>,
     /// Errors and lints found while reading; registration goes on after each.
     pub diagnostics: Vec<Diagnostic>,
+    /// True for a part of a project, as a test runs it: views alone are enough.
+    pub is_part: bool,
 }
 
 /// The five kinds of dataset.

@@ -206,6 +206,11 @@ impl<'a> GivenRows<'a> {
         way
     }
 
+    /// True if `dataset` reads `other`, directly or through others.
+    pub fn is_behind(&self, dataset: DatasetId, other: DatasetId) -> bool {
+        dataset != other && self.way_to(dataset.0, &BTreeSet::new()).contains(&other.0)
+    }
+
     /// The source that dataset `at` would read.
     fn missing(&self, at: usize, known: &BTreeSet<usize>) -> Option<Diagnostic> {
         if known.contains(&at) {
@@ -242,7 +247,7 @@ impl<'a> GivenRows<'a> {
     /// The definitions of `needed`, with reads of files in the place of what is given.
     fn replaced(&self, given: &[GivenDataset], needed: &BTreeSet<usize>) -> Result<Definitions, Diagnostic> {
         let known: BTreeSet<usize> = given.iter().map(|given| given.id.0).collect();
-        let mut definitions = Definitions { datasets: Vec::new(), flows: Vec::new(), ..self.definitions.clone() };
+        let mut definitions = Definitions { datasets: Vec::new(), flows: Vec::new(), is_part: true, ..self.definitions.clone() };
         for (at, dataset) in self.definitions.datasets.iter().enumerate().filter(|(at, _)| needed.contains(at)) {
             definitions.datasets.push(if known.contains(&at) { self.replacement(at) } else { dataset.clone() });
         }

@@ -187,6 +187,7 @@ fn p32_streaming_table_without_flow() {
 fn p33_empty_pipeline() {
     let found = errors("CREATE TEMPORARY VIEW v AS SELECT 1 AS a;");
     assert_eq!(classes(&found), ["RUN_EMPTY_PIPELINE"]);
+    assert!(found[0].origin.is_some() && found[0].help.as_ref().unwrap().ends_with("materialized view that reads v"), "{found:?}");
 }
 
 #[test]

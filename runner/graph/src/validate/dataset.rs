@@ -62,11 +62,15 @@ fn duplicate(message: String, origin: &Origin, name: &DatasetName) -> Diagnostic
 /// RUN_EMPTY_PIPELINE: nothing would be stored.
 pub(super) fn empty_pipeline(definitions: &Definitions) -> Option<Diagnostic> {
     let has_incomplete = !definitions.incomplete.is_empty();
-    if has_incomplete || definitions.datasets.iter().any(is_stored) || has_errors(definitions) {
+    if has_incomplete || definitions.is_part || definitions.datasets.iter().any(is_stored) || has_errors(definitions) {
         return None;
     }
     let error = Diagnostic::error("RUN_EMPTY_PIPELINE", "no table is defined (temporary views do not count)");
-    Some(error.help("define a streaming table or a materialized view in one of the files of the project"))
+    let Some(view) = definitions.datasets.iter().find(|dataset| dataset.kind != DatasetKind::External) else {
+        return Some(error.help("define a streaming table or a materialized view in one of the files of the project"));
+    };
+    let help = format!("an update computes what is stored: add a streaming table or a materialized view that reads {}", view.name.name);
+    Some(error.at(&view.origin).help(help))
 }
 
 fn has_errors(definitions: &Definitions) -> bool {
