@@ -8,12 +8,13 @@ use std::{
     fmt::Write,
 };
 
+use datafusion_common::arrow::datatypes::Field;
 use serde_json::{Value, json};
 
 use crate::{
     analysis::ddl,
     cdc::{CdcSource, ResolvedAutoCdc},
-    definition::DatasetKind,
+    definition::{Column, DatasetKind},
     graph::{Read, ResolvedDataset, ResolvedFlow, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     resolve::choice_text,
@@ -34,6 +35,9 @@ pub fn text(graph: &ResolvedGraph) -> String {
         }
         for read in &dataset.reads {
             let _ = writeln!(out, "  reads {}", read_text(read));
+        }
+        for line in rule_lines(dataset) {
+            let _ = writeln!(out, "  {line}");
         }
         for rule in &dataset.expectations {
             let _ = writeln!(out, "  expects {}: {} ({})", rule.name, rule.text, rule.action.as_str().to_lowercase());
@@ -110,6 +114,8 @@ fn dataset_json(graph: &ResolvedGraph, name: &DatasetName, dataset: &ResolvedDat
         "private": definition.private,
         "comment": definition.comment,
         "schema": ddl::schema_text(&dataset.schema),
+        "columns": dataset.schema.fields().iter().map(|field| column_json(dataset, field)).collect::<Vec<_>>(),
+        "checks": dataset.rules.checks.iter().map(|check| json!({ "name": check.name, "expression": check.text })).collect::<Vec<_>>(),
         "partition_by": definition.partition_by,
         "cluster_by": definition.cluster_by,
         "properties": definition.properties,
@@ -118,6 +124,33 @@ fn dataset_json(graph: &ResolvedGraph, name: &DatasetName, dataset: &ResolvedDat
         "reads": dataset.reads.iter().map(read).collect::<Vec<_>>(),
         "flows": flows_of(graph, name, dataset).map(|flow| &flow.name).collect::<Vec<_>>(),
     })
+}
+
+fn column_json(dataset: &ResolvedDataset, field: &Field) -> Value {
+    let declared = declared(dataset, field.name());
+    let generated = dataset.rules.generated.iter().find(|column| column.name == *field.name());
+    json!({
+        "name": field.name(),
+        "type": ddl::type_text(field.data_type()),
+        "not_null": declared.is_some_and(|column| !column.nullable),
+        "comment": declared.and_then(|column| column.comment.as_ref()),
+        "generated_as": generated.map(|column| &column.text),
+    })
+}
+
+/// What the statement says about a column.
+fn declared<'a>(dataset: &'a ResolvedDataset, name: &str) -> Option<&'a Column> {
+    dataset.definition.columns.iter().flatten().find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+/// What every row keeps, in lines.
+fn rule_lines(dataset: &ResolvedDataset) -> Vec<String> {
+    let columns = dataset.definition.columns.iter().flatten();
+    let not_null: Vec<&str> = columns.filter(|column| !column.nullable).map(|column| column.name.as_str()).collect();
+    let generated = dataset.rules.generated.iter().map(|column| format!("generates {}: {}", column.name, column.text));
+    let checks = dataset.rules.checks.iter().map(|check| format!("checks {}: {}", check.name, check.text));
+    let not_null = (!not_null.is_empty()).then(|| format!("not null {}", not_null.join(", ")));
+    not_null.into_iter().chain(generated).chain(checks).collect()
 }
 
 fn flow_json(flow: &ResolvedFlow) -> Value {

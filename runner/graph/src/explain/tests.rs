@@ -8,13 +8,18 @@ use crate::{
 };
 
 fn graph() -> ResolvedGraph {
-    let sql = "
+    graph_of(
+        "
         CREATE OR REFRESH STREAMING TABLE bronze PARTITIONED BY (topic)
           AS SELECT * FROM STREAM read_files('data/in', format => 'json', schema => 'id BIGINT, topic STRING');
         CREATE TEMPORARY VIEW orders_raw AS SELECT id FROM STREAM(bronze) WHERE topic = 'orders';
         CREATE OR REFRESH STREAMING TABLE orders (CONSTRAINT positive EXPECT (id > 0) ON VIOLATION QUARANTINE ROW)
           AS SELECT * FROM STREAM(orders_raw);
-        CREATE OR REFRESH PRIVATE MATERIALIZED VIEW stats AS SELECT count(*) AS n FROM orders;";
+        CREATE OR REFRESH PRIVATE MATERIALIZED VIEW stats AS SELECT count(*) AS n FROM orders;",
+    )
+}
+
+fn graph_of(sql: &str) -> ResolvedGraph {
     let definitions = definition::Project {
         namespace: Namespace { catalog: "main".to_string(), schema: "shop".to_string() },
         configuration: Configuration::default(),
@@ -92,4 +97,33 @@ fn json_lists_datasets_and_flows_in_order() {
         serde_json::json!({"name": "positive", "expression": "id > 0", "action": "QUARANTINE"})
     );
     assert_eq!(json["id"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn rules_of_tables_are_shown() {
+    let graph = graph_of(
+        "CREATE OR REFRESH STREAMING TABLE orders (
+           id BIGINT NOT NULL COMMENT 'Of the shop', at TIMESTAMP, day DATE GENERATED ALWAYS AS (CAST(at AS DATE)),
+           CONSTRAINT positive CHECK (id > 0)
+         ) CLUSTER BY (at, id)
+         AS SELECT * FROM STREAM read_files('data/in', format => 'json', schema => 'id BIGINT, at TIMESTAMP');",
+    );
+    insta::assert_snapshot!(text(&graph), @r"
+    streaming table main.shop.orders (clustered by at, id)
+      flow orders (append)
+      reads STREAM(data/in)
+      not null id
+      generates day: CAST(at AS DATE)
+      checks positive: id > 0
+    ");
+    let orders = &json(&graph)["datasets"][0];
+    let column = |name: &str, of_type: &str, not_null: bool, comment: Option<&str>, generated_as: Option<&str>| json!({"name": name, "type": of_type, "not_null": not_null, "comment": comment, "generated_as": generated_as});
+    let columns = json!([
+        column("id", "BIGINT", true, Some("Of the shop"), None),
+        column("at", "TIMESTAMP", false, None, None),
+        column("day", "DATE", false, None, Some("CAST(at AS DATE)")),
+    ]);
+    assert_eq!(orders["columns"], columns);
+    assert_eq!(orders["checks"], json!([{"name": "positive", "expression": "id > 0"}]));
+    assert_eq!(orders["cluster_by"], json!(["at", "id"]));
 }
