@@ -15,6 +15,7 @@ pub mod run_report;
 pub mod schedule;
 mod schemas;
 pub mod state;
+pub mod store_option;
 pub mod table;
 pub mod text;
 pub mod timetable;

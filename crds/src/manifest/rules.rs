@@ -5,6 +5,7 @@ use crate::{
     job::JobSpec,
     pipeline::{Library, Mode, Parameter, PipelineSpec},
     run::rules::broken_by_job,
+    store_option,
     table::{AutoCdcSpec, OnViolation, TableSpec, TableType},
 };
 
@@ -46,6 +47,9 @@ pub(super) fn pipeline(spec: &PipelineSpec, document: &Document) -> Vec<Finding>
         if !relative && !is_storage_uri(&storage.uri) {
             check.report("PIPELINE_STORAGE_ROOT_INVALID", "/spec/storage/uri", STORAGE_URI);
         }
+        for name in storage.options.keys() {
+            check_store_option(name, &mut check);
+        }
     }
     for (index, library) in spec.libraries.iter().enumerate() {
         check_library(library, &format!("/spec/libraries/{index}"), &mut check);
@@ -68,6 +72,13 @@ pub(super) fn pipeline(spec: &PipelineSpec, document: &Document) -> Vec<Finding>
     }
     check.refuse(!spec.sinks.is_empty(), "/spec/sinks", "sinks");
     check.findings
+}
+
+/// An option that no store knows would be ignored by all of them.
+fn check_store_option(name: &str, check: &mut Check<'_>) {
+    let Some(message) = store_option::unknown(name) else { return };
+    let pointer = format!("/spec/storage/options/{}", name.replace('~', "~0").replace('/', "~1"));
+    check.findings.push(Finding::new("MANIFEST_UNKNOWN_KEY", message, check.document.key_position(&pointer)));
 }
 
 /// What only a cluster uses, but what is wrong everywhere.

@@ -120,3 +120,26 @@ fn remote_stores_are_built_when_first_asked_for() {
     assert!(bucket.log_store().is_ok(), "delta-rs knows the scheme");
     assert!(!format!("{stores:?}").contains("a2V5"), "options hold credentials");
 }
+
+/// Each option that a manifest may name is one that its store takes, or that Floe reads itself.
+#[test]
+fn options_of_manifests_are_known_to_the_stores() {
+    use floe_crds::store_option;
+    use object_store::{aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey};
+
+    fn is<Key: std::str::FromStr>(name: &str) -> bool {
+        name.parse::<Key>().is_ok()
+    }
+    let own = |name: &str| store_option::S3_FILES.contains(&name.trim_start_matches("aws_"));
+    let names = store_option::names();
+    assert!(names.len() > 200, "{}", names.len());
+    for name in names {
+        let known = match name.split('_').next() {
+            Some("aws") => is::<AmazonS3ConfigKey>(&name) || own(&name),
+            Some("azure") => is::<AzureConfigKey>(&name),
+            Some("google") => is::<GoogleConfigKey>(&name),
+            _ => is::<AmazonS3ConfigKey>(&name) || is::<AzureConfigKey>(&name) || is::<GoogleConfigKey>(&name) || own(&name),
+        };
+        assert!(known, "{name}");
+    }
+}

@@ -29,8 +29,17 @@ fn an_unknown_key_names_the_nearest_known_one() {
             "3 errors",
         ],
     );
+    project.write("pipeline.yaml", &manifest("  schema: s\n  storage:\n    uri: lake\n    options: {allow_http: 'true', regoin: eu-1}"));
+    let says =
+        ["error[MANIFEST_UNKNOWN_KEY]: unknown option `regoin` of an object store, did you mean `region`?", "--> pipeline.yaml:8:35"];
+    refused(&project, &says);
+    says_at_validate(&project, &says);
     project.write("pipeline.yaml", "spec: [\n");
     refused(&project, &["error[MANIFEST_SYNTAX]: not valid YAML", "--> pipeline.yaml:1:9", "check indentation"]);
+}
+
+fn says_at_validate(project: &Project, words: &[&str]) {
+    super::says(&project.call("validate", &[]), 10, words);
 }
 
 #[test]
