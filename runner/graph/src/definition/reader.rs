@@ -60,6 +60,11 @@ impl Reader<'_, '_> {
         self.findings.push(Diagnostic::not_supported(feature).at(&self.origin()));
     }
 
+    /// The same, with what to do instead.
+    pub fn refuse_but(&mut self, feature: &str, help: &str) {
+        self.findings.push(Diagnostic::not_supported(feature).at(&self.origin()).help(help));
+    }
+
     /// Moves behind the last token.
     pub fn skip_all(&mut self) {
         self.at = self.pieces.len();

@@ -312,7 +312,8 @@ impl Rewriter<'_, '_> {
         }
         self.reader.at += skipped;
         if self.versions == Versions::Refused {
-            self.reader.refuse(&format!("{kind} AS OF in a pipeline"));
+            let help = "an update reads the newest version of every table; `floe sql` reads older ones";
+            self.reader.refuse_but(&format!("{kind} AS OF in a pipeline"), help);
         }
         for word in [kind, "AS", "OF"] {
             if let Some(piece) = self.reader.next() {

@@ -14,7 +14,7 @@ use floe_graph::{
     name::{DatasetName, Namespace},
     origin::{Diagnostic, Origin, Sources, render},
     relation::RelationKind,
-    resolve::{ResolveInput, needed_observations, plan_text, resolve},
+    resolve::{ResolveInput, needed_file_schemas, needed_observations, plan_text, resolve},
 };
 
 /// A text with its surroundings.
@@ -107,6 +107,11 @@ impl Case {
             };
             if let Some(columns) = columns {
                 input.observed.insert(relation.source_id(), Ok(Arc::new(ddl::parse_schema(columns).unwrap())));
+            }
+        }
+        for (key, needed) in needed_file_schemas(&definitions, &input) {
+            if let Some(columns) = self.places.get(&needed.relation.source_id()) {
+                input.file_schemas.insert(key, Ok(Arc::new(ddl::parse_schema(columns).unwrap())));
             }
         }
         resolve(definitions, &input)

@@ -454,10 +454,8 @@ impl Planner<'_> {
 
     fn subquery_expr(&mut self, expr: &Sql, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
         if scope.role == Role::Value && !matches!(expr, Sql::Subquery(_)) {
-            return self.unsupported(
-                "EXISTS or IN of a subquery outside WHERE and HAVING (a join, or a count in a scalar subquery, gives the value)",
-                span,
-            );
+            let help = "a LEFT JOIN, or a count in a scalar subquery, gives the value";
+            return self.unsupported_but("EXISTS or IN of a subquery outside WHERE and HAVING", help, span);
         }
         match expr {
             Sql::Subquery(query) => {

@@ -40,10 +40,9 @@ impl Planner<'_> {
         let outer_ref_columns = right.plan.all_out_ref_exprs();
         if !outer_ref_columns.is_empty() {
             if !matches!(lateral.join.0, JoinType::Inner | JoinType::Left) || !can_be_joined(&right.plan) {
-                return self.unsupported(
-                    "LATERAL with a subquery that uses its row elsewhere than in WHERE (below GROUP BY: in equalities), or with ORDER BY, LIMIT, DISTINCT or a join above",
-                    span,
-                );
+                let what = "LATERAL with a subquery that uses its row elsewhere than in WHERE (below GROUP BY: in equalities), or with ORDER BY, LIMIT, DISTINCT or a join above";
+                let help = "join the tables, and number or group the rows: QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) <= n";
+                return self.unsupported_but(what, help, span);
             }
             let subquery = Subquery { subquery: Arc::new(right.plan), outer_ref_columns, spans: Spans::default() };
             right.plan = LogicalPlan::Subquery(subquery);

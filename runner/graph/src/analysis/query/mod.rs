@@ -197,6 +197,11 @@ impl<'a> Planner<'a> {
         Err(Box::new(Diagnostic::not_supported(feature).at(&self.origin(span))))
     }
 
+    /// What is refused, and what to write instead.
+    pub fn unsupported_but<T>(&self, feature: &str, help: &str, span: Span) -> Planned<T> {
+        Err(Box::new(Diagnostic::not_supported(feature).at(&self.origin(span)).help(help)))
+    }
+
     /// Gives an error of DataFusion's plan builder a class and the place of the clause that was planned.
     pub fn built<T>(&self, result: Result<T, DataFusionError>, span: Span) -> Planned<T> {
         result.or_else(|error| {
@@ -271,7 +276,8 @@ impl<'a> Planner<'a> {
 
     fn common_tables(&mut self, with: &ast::With, outer: Option<&Scope<'_>>) -> Planned<()> {
         if with.recursive {
-            return self.unsupported("WITH RECURSIVE", with.span());
+            let help = "write each step as a query of its own; sequence(a, b) with explode counts";
+            return self.unsupported_but("WITH RECURSIVE", help, with.span());
         }
         for cte in &with.cte_tables {
             let relation = self.query(&cte.query, outer)?;

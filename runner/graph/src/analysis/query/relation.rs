@@ -220,7 +220,7 @@ impl Planner<'_> {
     pub fn factor(&mut self, factor: &TableFactor, outer: Option<&Scope<'_>>) -> Planned<Relation> {
         let span = factor_span(factor);
         if let Some(ignored) = not_read(factor) {
-            return self.unsupported(ignored, span);
+            return self.unsupported_but(ignored, "leave it out; rows are chosen by WHERE", span);
         }
         let reader = Reader { file: &self.file, namespace: self.namespace, parameters: self.parameters };
         if let Some(reference) = reader.reference(factor)? {
@@ -261,7 +261,11 @@ impl Planner<'_> {
             TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.to_string(),
             other => return self.unsupported(&format!("{other} in FROM"), span),
         };
-        let known = ["range", "table_changes", "cloud_files_state", "read_kafka", "unnest"];
+        if name.eq_ignore_ascii_case("range") {
+            let help = "write SELECT explode(sequence(0, n - 1)) AS id";
+            return self.unsupported_but("range(…) in FROM", help, span);
+        }
+        let known = ["table_changes", "cloud_files_state", "read_kafka", "unnest"];
         if known.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             return self.unsupported(&format!("{name}(…) in FROM"), span);
         }
