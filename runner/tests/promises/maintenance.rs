@@ -236,6 +236,41 @@ fn clustering_sorts_rows_at_write_and_orders_them_along_a_curve_in_maintenance()
     assert_eq!(project.version("a"), version);
 }
 
+/// Killed before, in and after the commit that puts rows in order, and around the checkpoint of the log that follows it: the rows are the same,
+/// once, streams see nothing of it, and the next round does what is left.
+#[test]
+fn rows_are_there_once_after_a_kill_while_they_are_put_in_order() {
+    let properties = "TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 1 millisecond', 'delta.checkpointInterval' = '1'";
+    let clustered = format!("CLUSTER BY (x, y) {properties})");
+    let partitioned = format!("PARTITIONED BY (odd) {properties}, 'pipelines.autoOptimize.zOrderCols' = 'x, y')");
+    let rows = |project: &Project, table: &str| project.rows(table, "SELECT count(*), sum(id), count(DISTINCT id) FROM t");
+    for (layout, files) in [(clustered, 1), (partitioned, 2)] {
+        for place in ["optimize::before=1", "optimize::after=1", "checkpoint::before=1", "checkpoint::after=1"] {
+            let project = Project::new(&[("t.sql", &GRID.replace("LAYOUT", &layout))]);
+            land_grid(&project, "1.json");
+            project.run(&[]);
+            project.land("2.json", (1024..1056).map(|id| format!(r#"{{"id":{id}}}"#)));
+            project.run(&[]);
+            let killed = project.floe("maintain", &[]).env("FLOE_FAILPOINTS", place).output().unwrap();
+            assert_eq!(killed.status.code(), None, "{place} {layout}");
+            assert_eq!(rows(&project, "a"), ["1056|557040|1056"], "{place} {layout}");
+            // A stream that comes to the killed table, with new rows behind it.
+            project.land("3.json", (1056..1060).map(|id| format!(r#"{{"id":{id}}}"#)));
+            project.run(&[]);
+            for table in ["a", "b"] {
+                assert_eq!(rows(&project, table), ["1060|561270|1060"], "{table} {place} {layout}");
+            }
+            maintain(&project);
+            maintain(&project);
+            assert_eq!(rows(&project, "a"), ["1060|561270|1060"], "{place} {layout}");
+            let ordered = rows_in_order(&project, "a");
+            assert_eq!((ordered.len(), ordered.concat().len()), (files, 1060), "{place} {layout}");
+            assert_eq!(data_files(&project.table("a")), files, "{place}: what was left behind is gone");
+            assert!(project.run(&[]).stdout.contains("nothing new"), "{place}");
+        }
+    }
+}
+
 #[test]
 fn z_order_columns_of_a_partitioned_table_order_each_partition() {
     let layout = "PARTITIONED BY (odd) TBLPROPERTIES ('pipelines.autoOptimize.zOrderCols' = 'Y, x')";

@@ -82,6 +82,13 @@ create("v2_checkpoint", "id BIGINT, name STRING", delta_checkpointPolicy="v2", d
 for id in (1, 2, 3):
     insert("v2_checkpoint", f"({id}, 'n{id}')")
 
+# The same with the top file of the checkpoint as Parquet.
+spark.conf.set("spark.databricks.delta.checkpointV2.topLevelFileFormat", "parquet")
+create("v2_checkpoint_parquet", "id BIGINT, name STRING", delta_checkpointPolicy="v2", delta_checkpointInterval="2")
+for id in (1, 2, 3):
+    insert("v2_checkpoint_parquet", f"({id}, 'n{id}')")
+spark.conf.set("spark.databricks.delta.checkpointV2.topLevelFileFormat", "json")
+
 create("timestamp_ntz", "id BIGINT, at TIMESTAMP_NTZ, seen TIMESTAMP")
 insert("timestamp_ntz", "(1, TIMESTAMP_NTZ'2024-01-01 10:00:00.123456', TIMESTAMP'2024-01-01 10:00:00.123456'), (2, NULL, NULL)")
 
