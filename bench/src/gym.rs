@@ -34,6 +34,15 @@ const SECOND_REGISTRATION: u64 = 8;
 /// A tracker tells the rate of the heart every two minutes, also before and after the workout.
 const PULSE_S: i64 = 120;
 
+/// City, state, first ZIP code.
+const CITIES: [(&str, &str, u64); 5] = [
+    ("Los Angeles", "CA", 90_001),
+    ("Portland", "OR", 97_201),
+    ("Austin", "TX", 73_301),
+    ("Boston", "MA", 2_108),
+    ("Denver", "CO", 80_201),
+];
+
 /// One message on its way: when it arrives, and what it says.
 struct Sent {
     arrives_ms: i64,
@@ -191,13 +200,6 @@ fn person(user: u64, kind: &str, second: i64, random: &mut Random) -> String {
         let nothing = r#""dob":null,"sex":null,"gender":null,"first_name":null,"last_name":null,"address":null"#;
         return format!(r#"{{"user_id":{user},"update_type":"delete","timestamp":{second}.0,{nothing}}}"#);
     }
-    const CITIES: [(&str, &str, u64); 5] = [
-        ("Los Angeles", "CA", 90_001),
-        ("Portland", "OR", 97_201),
-        ("Austin", "TX", 73_301),
-        ("Boston", "MA", 2_108),
-        ("Denver", "CO", 80_201),
-    ];
     let mut fixed = Random::new(SEED, user | 1 << 43);
     let (month, of_month, year) = (1 + fixed.below(12), 1 + fixed.below(28), 1945 + fixed.below(62));
     let sex = ["F", "M"][fixed.below(2) as usize];
