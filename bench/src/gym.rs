@@ -256,7 +256,10 @@ fn write_lookup(table: &Path) -> anyhow::Result<()> {
         json!({"metaData": meta}),
         json!({"add": add}),
     ];
-    let log: String = actions.iter().map(|action| format!("{action}\n")).collect();
+    let mut log = String::new();
+    for action in &actions {
+        let _ = writeln!(log, "{action}");
+    }
     write_text(&table.join("_delta_log/00000000000000000000.json"), &log)
 }
 
