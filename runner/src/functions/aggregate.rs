@@ -77,7 +77,7 @@ impl AggregateImplementation {
             inputs: if same { None } else { Some(inner.iter().map(|field| field.data_type().clone()).collect()) },
             true_only: self.input == Input::TrueOnly,
             returns,
-            try_only: self.spec.name == "try_sum",
+            try_only: matches!(self.spec.name, "try_sum" | "try_avg"),
         }
     }
 
@@ -110,7 +110,7 @@ fn inner(name: &str) -> Option<(Arc<AggregateUDF>, Input)> {
         "count" => (builtin::count::count_udaf(), Input::AsIs),
         "count_if" => (builtin::count::count_udaf(), Input::TrueOnly),
         "sum" | "try_sum" => (builtin::sum::sum_udaf(), Input::Wide),
-        "avg" => (builtin::average::avg_udaf(), Input::Double),
+        "avg" | "try_avg" => (builtin::average::avg_udaf(), Input::Double),
         "min" => (builtin::min_max::min_udaf(), Input::AsIs),
         "max" => (builtin::min_max::max_udaf(), Input::AsIs),
         "first" => (builtin::first_last::first_value_udaf(), Input::AsIs),
@@ -154,7 +154,8 @@ fn inner_type(input: Input, given: &DataType) -> DataType {
         (Input::Double, DataType::Decimal128(precision, scale)) if *precision <= 28 && *scale >= 0 => {
             DataType::Decimal128(*precision + 1, *scale + 1)
         }
-        (Input::Double, DataType::Decimal128(..)) => given.clone(),
+        // Room for the sum of 10^20 rows, and for the decimals that the engine adds.
+        (Input::Double, DataType::Decimal128(precision, scale)) => DataType::Decimal256(*precision + 21, *scale + 1),
         (Input::Wide | Input::Double, _) => DataType::Float64,
         (Input::Hashable, DataType::Float32 | DataType::Float64) => DataType::Utf8,
         _ => given.clone(),

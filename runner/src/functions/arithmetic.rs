@@ -223,7 +223,34 @@ fn decimal(operation: Operation, operands: (i256, i256), scales: (i32, i32), sca
     }
 }
 
+/// Whole quotients, also of decimals.
 fn int_divide(call: &Call<'_>) -> Answer {
+    if let (DataType::Decimal128(_, left), DataType::Decimal128(_, right)) = (call.data_type(0), call.data_type(1)) {
+        return whole_quotients(call, (i32::from(left), i32::from(right)));
+    }
     let quotient = binary(call, Operation::Divide, OnOverflow::Fail)?;
     Ok(if quotient.data_type() == call.returns { quotient } else { cast(&quotient, call.returns)? })
+}
+
+fn whole_quotients(call: &Call<'_>, scales: (i32, i32)) -> Answer {
+    let (left, right) = (call.array(0)?, call.array(1)?);
+    let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
+    let common = scales.0.max(scales.1);
+    call.try_numbers::<Int64Type>(|row| {
+        if left.is_null(row) || right.is_null(row) {
+            return Ok(None);
+        }
+        let quotient = || {
+            let divisor = rescaled(i256::from_i128(right.value(row)), scales.1, common)?;
+            let number = rescaled(i256::from_i128(left.value(row)), scales.0, common)?;
+            if divisor.is_zero() {
+                return Err(Trouble::ZeroDivisor);
+            }
+            number.wrapping_div(divisor).to_i128().and_then(|whole| i64::try_from(whole).ok()).ok_or(Trouble::Overflow)
+        };
+        match quotient() {
+            Ok(whole) => Ok(Some(whole)),
+            Err(found) => trouble(call, Operation::Divide, OnOverflow::Fail, found).map(|()| None),
+        }
+    })
 }

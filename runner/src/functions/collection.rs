@@ -6,7 +6,7 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, StructArray, UInt64Array},
         buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
-        compute::{SortOptions, cast, concat, take},
+        compute::{cast, concat, take},
         datatypes::DataType,
         row::{RowConverter, Rows, SortField},
     },
@@ -17,7 +17,7 @@ use super::{
     aggregate::unexpected,
     call::{Answer, Call, Kernel, gather},
     cast::{Rules, cast_array},
-    encoding::concat_texts,
+    encoding::{concat_bytes, concat_texts},
     error::FunctionError,
 };
 
@@ -26,11 +26,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("array", array),
     ("concat", concat_any),
     ("reverse", reverse),
-    ("size", |call| {
-        let value = call.array(0)?;
-        let ranges = ranges(&value)?;
-        call.ints(|row| Some(ranges(row)?.len() as i32))
-    }),
+    ("size", |call| size(call, if call.settings.ansi { None } else { Some(-1) })),
+    ("array_size", |call| size(call, None)),
     ("array_contains", array_contains),
     ("array_position", array_position),
     ("array_distinct", |call| keep(call, 1, distinct)),
@@ -161,9 +158,17 @@ fn array(call: &Call<'_>) -> Answer {
     lists.finish(&values, call.returns)
 }
 
+fn size(call: &Call<'_>, of_null: Option<i32>) -> Answer {
+    let value = call.array(0)?;
+    let ranges = ranges(&value)?;
+    call.ints(|row| ranges(row).map_or(of_null, |range| Some(range.len() as i32)))
+}
+
 fn concat_any(call: &Call<'_>) -> Answer {
-    if !matches!(call.returns, DataType::List(_)) {
-        return concat_texts(call);
+    match call.returns {
+        DataType::List(_) => {}
+        DataType::Binary => return concat_bytes(call),
+        _ => return concat_texts(call),
     }
     let arrays = (0..call.args.len()).map(|index| call.array(index)).collect::<Result<Vec<_>>>()?;
     let values: Vec<ArrayRef> = arrays.iter().map(|array| Arc::clone(array.as_list::<i32>().values())).collect();
@@ -446,21 +451,21 @@ fn sorted(call: &Call<'_>, nulls_are_least: bool) -> Answer {
     let ascending = if call.has(1) { Some(call.boolean(1)?) } else { None };
     let array = call.array(0)?;
     let values = array.as_list::<i32>().values();
-    let converter = |options: SortOptions| -> Result<Rows> {
-        let field = SortField::new_with_options(values.data_type().clone(), options);
-        Ok(RowConverter::new(vec![field])?.convert_columns(&[Arc::clone(values)])?)
+    // A NULL inside an element is always the least.
+    let keys = comparable(&[values])?.into_iter().next().ok_or_else(|| unexpected(call.name))?;
+    let order = |left: usize, right: usize| match (values.is_valid(left), values.is_valid(right)) {
+        (true, true) | (false, false) => keys.row(left).cmp(&keys.row(right)),
+        (valid, _) if valid == nulls_are_least => Ordering::Greater,
+        _ => Ordering::Less,
     };
-    let up = converter(SortOptions { descending: false, nulls_first: nulls_are_least })?;
-    let down = converter(SortOptions { descending: true, nulls_first: false })?;
     let ranges = ranges(&array)?;
     let mut lists = Lists::new(call.rows);
     for row in 0..call.rows {
         let ascending = ascending.as_ref().map_or(Some(true), |ascending| ascending.at(row));
         match ranges(row).zip(ascending) {
             Some((range, ascending)) => {
-                let rows = if ascending { &up } else { &down };
                 let mut items: Vec<usize> = range.collect();
-                items.sort_by(|left, right| rows.row(*left).cmp(&rows.row(*right)));
+                items.sort_by(|left, right| if ascending { order(*left, *right) } else { order(*right, *left) });
                 lists.push(items.into_iter().map(|item| Some(item as u64)));
             }
             None => lists.push_null(),

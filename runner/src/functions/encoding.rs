@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
 use datafusion::{
     arrow::{array::Array, datatypes::DataType},
     common::Result,
@@ -16,6 +20,12 @@ use super::{
     call::{Answer, Call, Kernel},
     error::FunctionError,
 };
+
+/// Base64 without padding, whatever the last bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+);
 
 /// Kernels of this subject.
 pub(super) static KERNELS: &[(&str, Kernel)] = &[
@@ -36,6 +46,10 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("sha2", sha2),
     ("crc32", |call| delegate(call, &datafusion_spark::function::hash::crc32())),
     ("xxhash64", |call| delegate(call, &datafusion_spark::function::hash::xxhash64())),
+    ("is_valid_utf8", |call| {
+        let bytes = call.bytes(0)?;
+        call.booleans(|row| bytes.at(row).map(|bytes| std::str::from_utf8(bytes).is_ok()))
+    }),
     ("uuid", |call| call.texts(|_| Some(uuid::Uuid::new_v4().to_string()))),
 ];
 
@@ -74,9 +88,9 @@ fn unbase64(call: &Call<'_>) -> Answer {
     let text = call.text(0)?;
     call.binaries(|row| {
         let Some(text) = text.at(row) else { return Ok(None) };
-        // Line breaks are allowed between the characters.
-        let clean: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        match STANDARD.decode(&clean) {
+        // What is not of the alphabet is skipped, line breaks above all; the padding may be missing.
+        let digits = text.bytes().take_while(|byte| *byte != b'=').filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte));
+        match LENIENT.decode(digits.collect::<Vec<u8>>()) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(_) if call.settings.ansi => {
                 Err(FunctionError::new("CONVERSION_INVALID_INPUT", format!("the text '{text}' is no base64")).into())
@@ -121,10 +135,15 @@ fn encode(call: &Call<'_>) -> Answer {
     let (text, set) = (call.text(0)?, call.text(1)?);
     call.binaries(|row| {
         let (Some(text), Some(set)) = (text.at(row), set.at(row)) else { return Ok(None) };
-        let narrow = |most: u32| text.chars().map(|letter| if letter as u32 <= most { letter as u8 } else { b'?' }).collect();
+        let narrow = |most: u32| {
+            let byte = |letter: char| u8::try_from(letter as u32).ok().filter(|byte| u32::from(*byte) <= most);
+            text.chars().map(byte).collect::<Option<Vec<u8>>>().ok_or_else(|| {
+                FunctionError::new("MALFORMED_CHARACTER_CODING", format!("{set} cannot write all characters of '{text}'"))
+            })
+        };
         Ok(Some(match charset(call, set)?.as_str() {
-            "US-ASCII" => narrow(127),
-            "ISO-8859-1" => narrow(255),
+            "US-ASCII" => narrow(127)?,
+            "ISO-8859-1" => narrow(255)?,
             "UTF-16BE" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
             "UTF-16LE" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             _ => text.as_bytes().to_vec(),
@@ -165,6 +184,11 @@ fn sha2(call: &Call<'_>) -> Answer {
 }
 
 /// The joined bytes or texts; arrays are joined by the functions on collections.
+pub(super) fn concat_bytes(call: &Call<'_>) -> Answer {
+    let parts = (0..call.args.len()).map(|index| call.bytes(index)).collect::<Result<Vec<_>>>()?;
+    call.binaries(|row| Ok(parts.iter().map(|part| part.at(row)).collect::<Option<Vec<&[u8]>>>().map(|parts| parts.concat())))
+}
+
 pub(super) fn concat_texts(call: &Call<'_>) -> Answer {
     let texts = (0..call.args.len()).map(|index| call.text(index)).collect::<Result<Vec<_>>>()?;
     if *call.returns != DataType::Utf8 {

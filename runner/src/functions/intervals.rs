@@ -73,14 +73,9 @@ fn between_times(call: &Call<'_>) -> Answer {
         let days = |row: usize| end(row).zip(start(row)).map(|(end, start)| (end - start) / DAY_US);
         return intervals(call, days, |days| interval(0, i128::from(days), 0));
     }
-    let zone = call.settings.zone;
-    // Instants are subtracted as they are; a DATE is its midnight in session time.
+    // The wall clocks are subtracted, as in Spark: from midnight to midnight it is a day, however many hours the day has.
     let (end, start) = (local_times(call, 0)?, local_times(call, 1)?);
-    let instant = |local: Option<i64>, index: usize| match call.data_type(index) {
-        DataType::Timestamp(_, None) => local,
-        _ => local.and_then(|local| zone.to_instant(local)),
-    };
-    let elapsed = |row: usize| instant(end(row), 0).zip(instant(start(row), 1)).map(|(end, start)| i128::from(end) - i128::from(start));
+    let elapsed = |row: usize| end(row).zip(start(row)).map(|(end, start)| i128::from(end) - i128::from(start));
     intervals(call, elapsed, |micros| interval(0, 0, micros))
 }
 

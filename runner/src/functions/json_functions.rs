@@ -112,7 +112,7 @@ fn to_json(call: &Call<'_>) -> Answer {
     };
     let value = call.array(0)?;
     call.try_texts(|row| {
-        if value.is_null(row) {
+        if value.is_null(row) || value.data_type().is_null() {
             return Ok(None);
         }
         let mut text = String::new();

@@ -35,8 +35,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("abs", abs),
     ("sign", |call| unary(call, |value| Some(if value == 0.0 || value.is_nan() { value } else { value.signum() }))),
-    ("ceil", |call| whole(call, f64::ceil, 1)),
-    ("floor", |call| whole(call, f64::floor, -1)),
+    ("ceil", |call| if call.has(1) { whole_to(call, true) } else { whole(call, f64::ceil, 1) }),
+    ("floor", |call| if call.has(1) { whole_to(call, false) } else { whole(call, f64::floor, -1) }),
     ("round", |call| round(call, false)),
     ("bround", |call| round(call, true)),
     ("sqrt", |call| unary(call, |value| Some(value.sqrt()))),
@@ -141,6 +141,21 @@ fn whole(call: &Call<'_>, double: impl Fn(f64) -> f64, away: i128) -> Answer {
     let given = call.double(0)?;
     // The cast saturates, as Java's does.
     call.longs(|row| Some(double(given.at(row)?) as i64))
+}
+
+/// `ceil` and `floor` of a DECIMAL to a number of decimals.
+fn whole_to(call: &Call<'_>, up: bool) -> Answer {
+    let (DataType::Decimal128(_, scale), DataType::Decimal128(_, kept)) = (call.data_type(0), call.returns) else {
+        return Err(unexpected(call.name));
+    };
+    let decimals = call.int(1)?.at(0).unwrap_or(0);
+    let power = |digits: i32| 10i128.checked_pow(digits.unsigned_abs());
+    let unit = power(i32::from(scale) - decimals.min(i32::from(scale))).unwrap_or(i128::MAX);
+    let back = power(i32::from(*kept) - decimals.min(i32::from(*kept)));
+    each::<Decimal128Type>(call, |value| {
+        let steps = value.div_euclid(unit) + i128::from(up && value.rem_euclid(unit) != 0);
+        if steps == 0 { Some(0) } else { steps.checked_mul(back?) }
+    })
 }
 
 fn round_integer(value: i128, unit: i128, even: bool) -> i128 {

@@ -4,6 +4,7 @@
 //! the same name in the place of each. One test proves that both lists are equal.
 
 mod access;
+mod address;
 mod aggregate;
 mod arithmetic;
 mod bind;
@@ -53,6 +54,7 @@ static KERNEL_GROUPS: &[&[(&str, call::Kernel)]] = &[
     curves::KERNELS,
     number_text::KERNELS,
     text_edit::KERNELS,
+    address::KERNELS,
     hash::KERNELS,
     intervals::KERNELS,
 ];

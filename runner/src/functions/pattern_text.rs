@@ -127,6 +127,10 @@ fn regexp_extract_all(call: &Call<'_>) -> Answer {
         let wanted = wanted.as_ref().map_or(Some(1), |wanted| wanted.at(row));
         let (Some(text), Some(pattern), Some(wanted)) = (text.at(row), pattern.at(row), wanted) else { return Ok(false) };
         let regex = compiled.get(pattern, |pattern| compile("regexp_extract_all", pattern))?;
+        // Without a match no group is asked for.
+        if !regex.is_match(text) {
+            return Ok(true);
+        }
         let wanted = check_group(call, regex, wanted)?;
         for found in regex.captures_iter(text) {
             list.values().append_value(found.get(wanted).map_or("", |found| found.as_str()));

@@ -64,7 +64,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
         let (part, text) = (call.text(0)?, call.text(1)?);
         let start = if call.has(2) { Some(call.int(2)?) } else { None };
         call.ints(|row| {
-            let start = start.as_ref().map_or(Some(1), |start| start.at(row))?;
+            // As in Spark nothing is found from an unknown place on.
+            let Some(start) = start.as_ref().map_or(Some(1), |start| start.at(row)) else { return Some(0) };
             Some(position(text.at(row)?, part.at(row)?, start))
         })
     }),
@@ -85,7 +86,12 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     ("split_part", split_part),
     ("levenshtein", |call| {
         let (left, right) = (call.text(0)?, call.text(1)?);
-        call.ints(|row| Some(strsim::generic_levenshtein(&chars(left.at(row)?), &chars(right.at(row)?)) as i32))
+        let most = if call.has(2) { Some(call.int(2)?) } else { None };
+        call.ints(|row| {
+            let distance = strsim::generic_levenshtein(&chars(left.at(row)?), &chars(right.at(row)?)) as i32;
+            let most = most.as_ref().map_or(Some(distance), |most| most.at(row))?;
+            Some(if distance <= most { distance } else { -1 })
+        })
     }),
 ];
 
@@ -226,7 +232,23 @@ fn substring_index(call: &Call<'_>) -> Answer {
     })
 }
 
+fn pad_bytes(call: &Call<'_>, left: bool) -> Answer {
+    let (bytes, count, with) = (call.bytes(0)?, call.int(1)?, call.bytes(2)?);
+    call.binaries(|row| {
+        let (Some(bytes), Some(count), Some(with)) = (bytes.at(row), count.at(row), with.at(row)) else { return Ok(None) };
+        let count = affordable(1, count)?;
+        if bytes.len() >= count || with.is_empty() {
+            return Ok(Some(bytes[..count.min(bytes.len())].to_vec()));
+        }
+        let padding: Vec<u8> = with.iter().copied().cycle().take(count - bytes.len()).collect();
+        Ok(Some(if left { [&padding, bytes].concat() } else { [bytes, &padding].concat() }))
+    })
+}
+
 fn pad(call: &Call<'_>, left: bool) -> Answer {
+    if *call.returns == DataType::Binary {
+        return pad_bytes(call, left);
+    }
     let (text, count) = (call.text(0)?, call.int(1)?);
     let with = if call.has(2) { Some(call.text(2)?) } else { None };
     call.try_texts(|row| {

@@ -34,7 +34,6 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("url_decode", |call| url_decode(call, true)),
     ("try_url_decode", |call| url_decode(call, false)),
-    ("parse_url", |call| delegate(call, &datafusion_spark::function::url::try_parse_url())),
     ("to_binary", |call| to_binary(call, true)),
     ("try_to_binary", |call| to_binary(call, false)),
     ("regexp_instr", |call| {

@@ -293,7 +293,9 @@ pub(super) fn plus_months(local_us: i64, months: i64) -> Option<i64> {
 fn timestamp_add(call: &Call<'_>) -> Answer {
     let unit = call.literal(0).unwrap_or_default().to_ascii_uppercase();
     let size = span(&unit).ok_or_else(|| unknown_unit(&unit))?;
-    let (count, time, zone) = (call.long(1)?, call.micros(2)?, call.settings.zone);
+    let (count, time) = (call.long(1)?, call.micros(2)?);
+    // The wall clock of TIMESTAMP_NTZ knows no zone.
+    let zone = if matches!(call.data_type(2), DataType::Timestamp(_, None)) { UTC } else { call.settings.zone };
     call.try_numbers::<TimestampMicrosecondType>(|row| {
         let (Some(count), Some(time)) = (count.at(row), time.at(row)) else { return Ok(None) };
         let local = zone.to_local(time);

@@ -110,6 +110,7 @@ fn to_timestamp(call: &Call<'_>, ansi: bool) -> Answer {
     call.numbers::<TimestampMicrosecondType>(|row| values.get(row).copied().flatten())
 }
 
+/// Seconds since the epoch, cut towards it as Spark does.
 fn unix_timestamp(call: &Call<'_>) -> Answer {
     if call.args.is_empty() {
         return call.longs(|_| Some(call.settings.batch_us.div_euclid(SECOND_US)));
@@ -117,14 +118,14 @@ fn unix_timestamp(call: &Call<'_>) -> Answer {
     let zone = call.settings.zone;
     if call.data_type(0) != DataType::Utf8 {
         let local = local_times(call, 0)?;
-        return call.longs(|row| Some(zone.to_instant(local(row)?)?.div_euclid(SECOND_US)));
+        return call.longs(|row| Some(zone.to_instant(local(row)?)? / SECOND_US));
     }
     let values = if call.has(1) {
         parsed(call, call.settings.ansi, |pattern, text| pattern.parse(text)?.instant(zone))?
     } else {
         default_times(call, zone)?
     };
-    call.numbers::<Int64Type>(|row| Some(values.get(row).copied().flatten()?.div_euclid(SECOND_US)))
+    call.numbers::<Int64Type>(|row| Some(values.get(row).copied().flatten()? / SECOND_US))
 }
 
 fn default_times(call: &Call<'_>, zone: Zone) -> Result<Vec<Option<i64>>> {

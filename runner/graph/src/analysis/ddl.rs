@@ -73,6 +73,25 @@ pub fn type_text(data_type: &DataType) -> String {
     }
 }
 
+/// The type as `typeof` writes it: in lower case, without blanks.
+pub fn simple_type_text(data_type: &DataType) -> String {
+    match data_type {
+        DataType::List(field) => format!("array<{}>", simple_type_text(field.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => {
+                format!("map<{},{}>", simple_type_text(pair[0].data_type()), simple_type_text(pair[1].data_type()))
+            }
+            _ => "map".into(),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{}:{}", field.name(), simple_type_text(field.data_type()))).collect();
+            format!("struct<{}>", fields.join(","))
+        }
+        other => type_text(other).to_lowercase(),
+    }
+}
+
 /// The DDL text of a schema, `a BIGINT, b STRING NOT NULL`; `parse_schema` reads it back.
 pub fn schema_text(schema: &Schema) -> String {
     let columns: Vec<String> = schema

@@ -3,11 +3,15 @@
 use std::any::TypeId;
 
 use sqlparser::{
-    ast::{BinaryOperator, Expr},
+    ast::{BinaryOperator, Expr, Interval, TrimWhereField, Value},
     dialect::{DatabricksDialect, Dialect},
     keywords::Keyword,
     parser::{Parser, ParserError},
+    tokenizer::Token,
 };
+
+/// How `<<`, `>>` and `>>>` bind: weaker than `+`, stronger than `&`.
+const SHIFT_PRECEDENCE: u8 = 27;
 
 /// Databricks SQL: backticks are identifiers, both quotes are strings, words that Spark does not reserve are names.
 #[derive(Debug)]
@@ -135,6 +139,20 @@ impl Dialect for FloeDialect {
         true
     }
 
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        matches!(parser.peek_token_ref().token, Token::ShiftLeft | Token::ShiftRight).then_some(Ok(SHIFT_PRECEDENCE))
+    }
+
+    /// Forms of Spark that the parser does not know: intervals of several units, and TRIM with two arguments or without characters.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+        match word.keyword {
+            Keyword::INTERVAL if word.quote_style.is_none() => parser.maybe_parse(units).transpose(),
+            Keyword::TRIM if word.quote_style.is_none() && parser.peek_nth_token_ref(1).token == Token::LParen => Some(trim(parser)),
+            _ => None,
+        }
+    }
+
     /// `a DIV b` binds like `a / b`. What follows `IS DISTINCT FROM` ends before AND and OR, as after any other comparison.
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
         let left = || Box::new(expr.clone());
@@ -143,6 +161,12 @@ impl Dialect for FloeDialect {
         }
         if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
             return Some(parser.parse_subexpr(precedence).map(|right| Expr::IsNotDistinctFrom(left(), Box::new(right))));
+        }
+        if parser.peek_token_ref().token == Token::ShiftRight && parser.peek_nth_token_ref(1).token == Token::Gt {
+            parser.advance_token();
+            parser.advance_token();
+            let op = BinaryOperator::Custom(">>>".to_string());
+            return Some(parser.parse_subexpr(precedence).map(|right| Expr::BinaryOp { left: left(), op, right: Box::new(right) }));
         }
         if !parser.parse_keyword(Keyword::DIV) {
             return None;
@@ -153,6 +177,68 @@ impl Dialect for FloeDialect {
             right: Box::new(right),
         }))
     }
+}
+
+/// `INTERVAL 1 YEAR 2 MONTHS`, as the interval of one text that says the same.
+fn units(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_keyword_is(Keyword::INTERVAL)?;
+    let span = parser.peek_token_ref().span;
+    let mut parts = Vec::new();
+    while let Some(part) = parser.maybe_parse(amount)? {
+        parts.push(part);
+    }
+    if parts.len() < 2 {
+        return Err(ParserError::ParserError("an interval of one unit".to_string()));
+    }
+    let value = Value::SingleQuotedString(parts.join(" ")).with_span(span);
+    Ok(Expr::Interval(Interval {
+        value: Box::new(Expr::Value(value)),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    }))
+}
+
+/// A number or text with a unit.
+fn amount(parser: &mut Parser) -> Result<String, ParserError> {
+    let sign = if parser.consume_token(&Token::Minus) { "-" } else { "" };
+    let number = match parser.next_token().token {
+        Token::Number(number, _) => number,
+        Token::SingleQuotedString(text) => text.trim().to_string(),
+        other => return Err(ParserError::ParserError(format!("{other} is no amount"))),
+    };
+    let unit = parser.parse_date_time_field()?;
+    // `INTERVAL '1' YEAR TO MONTH` is another form.
+    if parser.peek_keyword(Keyword::TO) {
+        return Err(ParserError::ParserError("a range of units".to_string()));
+    }
+    Ok(format!("{sign}{number} {unit}"))
+}
+
+/// `TRIM(t)`, `TRIM(c, t)`, `TRIM([BOTH | LEADING | TRAILING] [c] FROM t)`.
+fn trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_keyword_is(Keyword::TRIM)?;
+    parser.expect_token(&Token::LParen)?;
+    let side = match parser.parse_one_of_keywords(&[Keyword::BOTH, Keyword::LEADING, Keyword::TRAILING]) {
+        Some(Keyword::BOTH) => Some(TrimWhereField::Both),
+        Some(Keyword::LEADING) => Some(TrimWhereField::Leading),
+        Some(_) => Some(TrimWhereField::Trailing),
+        None => None,
+    };
+    let mut expr = Vec::with_capacity(2);
+    if side.is_some() && parser.peek_keyword(Keyword::FROM) {
+        let blank = Value::SingleQuotedString(" ".to_string()).with_span(parser.peek_token_ref().span);
+        expr.push(Expr::Value(blank));
+    } else {
+        expr.push(parser.parse_expr()?);
+    }
+    if parser.parse_keyword(Keyword::FROM) || (side.is_none() && parser.consume_token(&Token::Comma)) {
+        expr.push(parser.parse_expr()?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    let text = expr.pop().map(Box::new).ok_or_else(|| ParserError::ParserError("TRIM of nothing".to_string()))?;
+    Ok(Expr::Trim { expr: text, trim_where: side, trim_what: expr.pop().map(Box::new), trim_characters: None })
 }
 
 #[cfg(test)]
@@ -169,6 +255,44 @@ mod tests {
             let Expr::BinaryOp { left, op: BinaryOperator::Or | BinaryOperator::And, .. } = &parsed else { panic!("{parsed:?}") };
             assert!(matches!(**left, Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..)), "{left:?}");
             assert_eq!(parsed.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn shifts_bind_between_plus_and_ampersand() {
+        let dialect: &dyn Dialect = &FloeDialect;
+        for (text, form) in [
+            ("1 + 1 << 2", "((1 + 1) << 2)"),
+            ("a & b >> 1", "(a & (b >> 1))"),
+            ("a >>> 1 > b", "((a >>> 1) > b)"),
+            ("a >> 1 >>> 2", "((a >> 1) >>> 2)"),
+        ] {
+            let parsed = Parser::new(dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
+            assert_eq!(grouped(&parsed), form);
+        }
+    }
+
+    fn grouped(expr: &Expr) -> String {
+        match expr {
+            Expr::BinaryOp { left, op, right } => format!("({} {op} {})", grouped(left), grouped(right)),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn intervals_have_several_units_and_trim_two_arguments() {
+        let dialect: &dyn Dialect = &FloeDialect;
+        for (text, form) in [
+            ("INTERVAL 1 YEAR 2 MONTHS", "INTERVAL '1 YEAR 2 MONTHS'"),
+            ("INTERVAL '1' DAY -2 HOURS + t", "INTERVAL '1 DAY -2 HOURS' + t"),
+            ("INTERVAL 1 DAY - INTERVAL 2 HOURS", "INTERVAL 1 DAY - INTERVAL 2 HOURS"),
+            ("INTERVAL '1-2' YEAR TO MONTH", "INTERVAL '1-2' YEAR TO MONTH"),
+            ("trim('x', t)", "TRIM('x' FROM t)"),
+            ("trim(LEADING FROM t)", "TRIM(LEADING ' ' FROM t)"),
+            ("trim(t)", "TRIM(t)"),
+        ] {
+            let parsed = Parser::new(dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
+            assert_eq!(parsed.to_string(), form);
         }
     }
 }

@@ -117,6 +117,15 @@ fn push(pieces: &mut Vec<Piece>, mut piece: Piece, text: &str) {
         Token::ExclamationMark => piece.token = Token::make_keyword("NOT"),
         Token::DoubleEq => piece.token = Token::Eq,
         Token::Word(word) if word.quote_style.is_some() => word.value = word.value.replace("``", "`"),
+        // `1e3BD`: the tokenizer ends the number before its type.
+        Token::Word(word) if SUFFIXES.contains(&word.value.to_ascii_uppercase().as_str()) => {
+            let before = pieces.pop_if(|before| before.range.end == piece.range.start && matches!(before.token, Token::Number(..)));
+            if let Some(before) = before {
+                piece.token = Token::Number(text[before.range.start..piece.range.end].to_string(), false);
+                piece.span.start = before.span.start;
+                piece.range.start = before.range.start;
+            }
+        }
         Token::Word(word) => {
             if let Some(number) = number(&word.value) {
                 piece.token = Token::Number(number.to_string(), false);
@@ -135,12 +144,15 @@ fn inner(written: &str) -> &str {
     written.get(1..written.len().saturating_sub(1)).unwrap_or_default()
 }
 
+/// What may stand behind a number to say its type.
+const SUFFIXES: [&str; 6] = ["D", "BD", "F", "L", "S", "Y"];
+
 /// `5D`, `7BD`, `3S` …: a number with a type suffix that the tokenizer takes for a name. The suffix stays: it is the type.
 fn number(word: &str) -> Option<&str> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = word[digits.len()..].to_ascii_uppercase();
     let is_number = digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-    (is_number && ["D", "BD", "F", "L", "S", "Y"].contains(&suffix.as_str())).then_some(word)
+    (is_number && SUFFIXES.contains(&suffix.as_str())).then_some(word)
 }
 
 /// Resolves backslash escapes and doubled quotes.
@@ -162,6 +174,11 @@ fn unescape(text: &str, quote: char) -> String {
 }
 
 fn escape(rest: &mut std::str::Chars<'_>, out: &mut String) {
+    if let Some(character) = octal(rest.as_str()) {
+        out.push(character);
+        *rest = rest.as_str()[3..].chars();
+        return;
+    }
     match rest.next() {
         Some('n') => out.push('\n'),
         Some('t') => out.push('\t'),
@@ -181,6 +198,12 @@ fn escape(rest: &mut std::str::Chars<'_>, out: &mut String) {
         Some(other) => out.push(other),
         None => out.push('\\'),
     }
+}
+
+/// `101` of `\101`: three octal digits of an ASCII character.
+fn octal(rest: &str) -> Option<char> {
+    let digits = rest.get(..3).filter(|digits| digits.starts_with(['0', '1']) && digits.chars().all(|digit| digit.is_digit(8)))?;
+    u8::from_str_radix(digits, 8).ok().map(char::from)
 }
 
 fn code_point(rest: &str, digits: usize) -> Option<(char, usize)> {
@@ -203,6 +226,7 @@ mod tests {
     #[test]
     fn p08_both_quotes_are_strings_and_escapes_are_resolved() {
         assert_eq!(strings(r#"'a' "b" 'c''d' "e""f" "g'h" 'i\'j' "#), ["a", "b", "c'd", "e\"f", "g'h", "i'j"]);
+        assert_eq!(strings(r"'\101b\1027' '\200\18' '\\101' r'\101'"), ["AbB7", "20018", "\\101", "\\101"]);
         assert_eq!(strings(r"'\n\t\\ \u00e9\u20ac \q 10\% \uZZ' r'\d+\n'"), ["\n\t\\ é€ q 10\\% uZZ", r"\d+\n"]);
     }
 

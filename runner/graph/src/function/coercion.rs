@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion_common::arrow::datatypes::{DataType, Field, Fields, IntervalUnit};
 
-use super::signature::timestamp;
+use super::{SqlSettings, signature::timestamp};
 
 /// The type that values of both types are cast to in set operations, CASE, `coalesce`, `array` and the like; `None` if there is none.
 pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
@@ -21,6 +21,12 @@ pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
             let element = common_type(l.data_type(), r.data_type())?;
             Some(D::List(Arc::new(Field::new_list_field(element, true))))
         }
+        (D::Map(l, sorted), D::Map(r, _)) => {
+            let (D::Struct(left), D::Struct(right)) = (l.data_type(), r.data_type()) else { return None };
+            let side = |at: usize| common_type(left.get(at)?.data_type(), right.get(at)?.data_type());
+            let pair = [left.first()?.as_ref().clone().with_data_type(side(0)?), left.get(1)?.as_ref().clone().with_data_type(side(1)?)];
+            Some(D::Map(Arc::new(l.as_ref().clone().with_data_type(D::Struct(Fields::from(pair.to_vec())))), *sorted))
+        }
         (D::Struct(l), D::Struct(r)) if l.len() == r.len() => {
             let fields = l.iter().zip(r).map(|(l, r)| {
                 let same_name = l.name().eq_ignore_ascii_case(r.name());
@@ -30,6 +36,20 @@ pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
         }
         (D::Utf8, other) | (other, D::Utf8) if is_atomic(other) && !matches!(other, D::Boolean | D::Binary) => Some(D::Utf8),
         _ => None,
+    }
+}
+
+/// As `common_type`; with ANSI on text becomes what it stands beside: BIGINT by an integer, DOUBLE by another number, else the other type.
+pub fn common_type_in(settings: &SqlSettings, left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType as D;
+    match (left, right) {
+        (D::Utf8, other) | (other, D::Utf8) if settings.ansi && *other != D::Utf8 && is_atomic(other) => Some(match other {
+            D::Null => D::Utf8,
+            other if is_integer(other) => D::Int64,
+            other if other.is_numeric() => D::Float64,
+            other => other.clone(),
+        }),
+        _ => common_type(left, right),
     }
 }
 

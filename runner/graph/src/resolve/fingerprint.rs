@@ -13,6 +13,7 @@ use crate::{
     analysis::{Expect, Parameters, SqlSettings, ddl},
     cdc::{CdcSource, ResolvedAutoCdc},
     explain::kind_of_flow as kind_word,
+    function::LambdaStub,
     graph::{ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedGraph, RowRules},
     relation::Relation,
 };
@@ -74,18 +75,31 @@ fn cut_values(plan: &LogicalPlan) -> String {
             if is_values {
                 let _ = write!(text, "\n{expression}");
             }
-            expression.apply(|part| {
-                if let Expr::Literal(value @ (ScalarValue::Binary(_) | ScalarValue::LargeBinary(_) | ScalarValue::FixedSizeBinary(..)), _) =
-                    part
-                {
-                    let _ = write!(text, "\n{value:?}");
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
+            cut_literals(expression, &mut text);
+            Ok(TreeNodeRecursion::Continue)
         })
     });
     debug_assert!(visited.is_ok(), "the visitor never fails");
     text
+}
+
+/// Binary values in an expression and in the bodies of its lambdas.
+fn cut_literals(expression: &Expr, text: &mut String) {
+    let visited = expression.apply(|part| {
+        match part {
+            Expr::Literal(value @ (ScalarValue::Binary(_) | ScalarValue::LargeBinary(_) | ScalarValue::FixedSizeBinary(..)), _) => {
+                let _ = write!(text, "\n{value:?}");
+            }
+            Expr::ScalarFunction(call) => {
+                if let Some(stub) = call.func.inner().downcast_ref::<LambdaStub>() {
+                    stub.call.bodies.iter().for_each(|lambda| cut_literals(&lambda.body, text));
+                }
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok(), "the visitor never fails");
 }
 
 fn relation_text(relation: &Relation) -> String {

@@ -326,6 +326,19 @@ fn fingerprints_change_with_what_decides_results() {
 }
 
 #[test]
+fn the_body_of_a_lambda_is_part_of_the_fingerprint() {
+    let with = |lambda: &str| {
+        let sql = format!("CREATE OR REFRESH MATERIALIZED VIEW m AS SELECT transform(array(id), {lambda}) AS ids FROM FILES;");
+        resolved(&sql).flows[0].fingerprint.clone()
+    };
+    let long = |last: &str| format!("x -> concat(X'{}{last}', CAST(name AS BINARY))", "00".repeat(64));
+    assert_eq!(with("x -> x + 1"), with("x -> x  +  1"));
+    assert_ne!(with("x -> x + 1"), with("x -> x + 2"));
+    assert_ne!(with("x -> transform(array(x), y -> y)"), with("x -> transform(array(x), y -> y + x)"));
+    assert_ne!(with(&long("01")), with(&long("02")));
+}
+
+#[test]
 fn a_thousand_datasets_are_resolved() {
     let mut sql = BRONZE.to_string();
     for at in 0..1_000 {

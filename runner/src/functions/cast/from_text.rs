@@ -23,8 +23,8 @@ pub(super) fn parse(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answer {
         DataType::Int16 => numbers::<Int16Type>(texts, to, rules, |text| integer(text, fractions)?.try_into().ok()),
         DataType::Int32 => numbers::<Int32Type>(texts, to, rules, |text| integer(text, fractions)?.try_into().ok()),
         DataType::Int64 => numbers::<Int64Type>(texts, to, rules, |text| integer(text, fractions)),
-        DataType::Float32 => numbers::<Float32Type>(texts, to, rules, |text| text.parse().ok()),
-        DataType::Float64 => numbers::<Float64Type>(texts, to, rules, |text| text.parse().ok()),
+        DataType::Float32 => numbers::<Float32Type>(texts, to, rules, |text| plain_number(text).parse().ok()),
+        DataType::Float64 => numbers::<Float64Type>(texts, to, rules, |text| plain_number(text).parse().ok()),
         DataType::Decimal128(precision, scale) => {
             numbers::<Decimal128Type>(texts, to, rules, |text| parse_decimal(text.as_bytes(), *precision, *scale))
         }
@@ -39,6 +39,14 @@ pub(super) fn parse(array: &ArrayRef, to: &DataType, rules: &Rules) -> Answer {
 
 fn trimmed(text: &str) -> &str {
     text.trim_matches(|letter: char| letter <= ' ')
+}
+
+/// A number without the suffix of a literal: `1.5d` and `2f` are numbers as well.
+fn plain_number(text: &str) -> &str {
+    match text.strip_suffix(['d', 'D', 'f', 'F']) {
+        Some(number) if number.ends_with(|last: char| last.is_ascii_digit() || last == '.') => number,
+        _ => text,
+    }
 }
 
 fn invalid(text: &str, to: &DataType) -> FunctionError {

@@ -183,7 +183,12 @@ fn format_field(letter: char, count: usize, parts: &Parts, target: &mut String) 
     let hour = parts.second_of_day / 3_600;
     let quarter = i64::from((parts.month - 1) / 3 + 1);
     match letter {
-        'G' => target.push_str(if parts.year > 0 { "AD" } else { "BC" }),
+        'G' => target.push_str(match (parts.year > 0, count) {
+            (true, 4) => "Anno Domini",
+            (false, 4) => "Before Christ",
+            (true, _) => "AD",
+            (false, _) => "BC",
+        }),
         'y' | 'u' => {
             let year = if letter == 'y' && parts.year <= 0 { 1 - parts.year } else { parts.year };
             if count == 2 { number(target, year.rem_euclid(100), 2) } else { number(target, year, count) }
@@ -224,13 +229,20 @@ fn format_zone(letter: char, count: usize, parts: &Parts, target: &mut String) {
     match (letter, count) {
         ('X', _) | ('Z', 5) if parts.offset == 0 => target.push('Z'),
         ('V' | 'z', _) if !region.is_empty() => target.push_str(&region),
+        ('O', 1) if parts.offset != 0 => {
+            let hours = offset_text(parts.offset, true, true).replacen('0', "", usize::from(parts.offset.abs() < 36_000));
+            target.extend(["GMT", hours.strip_suffix(":00").unwrap_or(&hours)]);
+        }
         ('O', _) | ('Z', 4) => {
             target.push_str("GMT");
             if parts.offset != 0 {
                 target.push_str(&offset_text(parts.offset, true, true));
             }
         }
-        ('X' | 'x', 1) => target.push_str(offset_text(parts.offset, false, true).trim_end_matches("00")),
+        ('X' | 'x', 1) => {
+            let offset = offset_text(parts.offset, false, true);
+            target.push_str(offset.get(..3).filter(|_| offset.ends_with("00")).unwrap_or(&offset));
+        }
         ('X' | 'x', 2 | 4) | ('Z', 1..=3) => target.push_str(&offset_text(parts.offset, false, true)),
         _ => target.push_str(&offset_text(parts.offset, true, true)),
     }
@@ -399,7 +411,8 @@ mod tests {
         assert_eq!(format("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", NOVEMBER), "2021-11-18T17:12:42.335Z");
         assert_eq!(format("EEE, d MMM yy h:mm a", NOVEMBER), "Thu, 18 Nov 21 5:12 PM");
         assert_eq!(format("EEEE MMMM D Q QQQ", NOVEMBER), "Thursday November 322 4 Q4");
-        assert_eq!(format("xxx Z ''", NOVEMBER), "+00:00 +0000 '");
+        assert_eq!(format("xxx Z x ''", NOVEMBER), "+00:00 +0000 +00 '");
+        assert_eq!(format("O OOOO GGGG", NOVEMBER), "GMT GMT Anno Domini");
     }
 
     #[test]

@@ -20,6 +20,7 @@ import re
 import struct
 import sys
 
+from py4j.java_gateway import get_field
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -117,7 +118,8 @@ def rendered(value, kind, jvm_type):
     if isinstance(kind, T.YearMonthIntervalType):
         return f"{value} months 0 us"
     if isinstance(kind, T.CalendarIntervalType):
-        return f"{value.months()} months {value.days() * 86_400_000_000 + value.microseconds()} us"
+        months, days, micros = (get_field(value, name) for name in ("months", "days", "microseconds"))
+        return f"{months} months {days * 86_400_000_000 + micros} us"
     return nested(value, kind, jvm_type)
 
 

@@ -160,6 +160,27 @@ impl Planner<'_> {
                 self.explicit_cast(value, &function::timestamp_type(), spec.name.starts_with("try"), span)
             }
             "window" => self.window_struct(arguments, span),
+            "mod" | "pmod" | "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod" if arguments.len() == 2 => {
+                let (Some(right), Some(left)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
+                self.operator_function(spec.name, left, right, span)
+            }
+            "shiftleft" | "shiftright" | "shiftrightunsigned" if arguments.len() == 2 => {
+                let (Some(places), Some(value)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
+                self.shifted(spec.name, value, places, span)
+            }
+            "ceil" | "floor" | "round" | "bround" => self.rounded(spec.name, arguments, span),
+            // Spark takes the characters first, as TRIM(LEADING c FROM t) does; btrim takes them last.
+            "ltrim" | "rtrim" if arguments.len() == 2 => {
+                arguments.reverse();
+                self.stub(spec.name, arguments, span)
+            }
+            "lpad" | "rpad" => self.padded(spec.name, arguments, span),
+            "map_concat" if arguments.is_empty() => {
+                self.stub("map", arguments, span)
+            }
+            "format_number" if arguments.get(1).is_some_and(|places| places.data_type == DataType::Utf8) => {
+                self.unsupported("format_number with a pattern; give the number of places, or use format_string", span)
+            }
             "decode" if arguments.len() > 2 => self.decoded(arguments, span),
             "sequence" if arguments.first().is_some_and(|start| matches!(start.data_type, DataType::Date32 | DataType::Timestamp(..))) => {
                 self.time_sequence(arguments, span)
@@ -170,6 +191,19 @@ impl Planner<'_> {
             }
             _ => self.stub(spec.name, arguments, span),
         }
+    }
+
+    /// `lpad` and `rpad`: BINARY if nothing else is given, then padded with zeros; otherwise text.
+    fn padded(&self, name: &str, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let bytes = |index: usize| arguments.get(index).is_none_or(|value: &Typed| value.data_type == DataType::Binary);
+        if !arguments.is_empty() && bytes(0) && bytes(2) {
+            if arguments.len() == 2 {
+                arguments.push(scalar(ScalarValue::Binary(Some(vec![0]))));
+            }
+            return self.stub(name, arguments, span);
+        }
+        let text = |(index, value): (usize, Typed)| if index == 1 { value } else { self.cast(value, &DataType::Utf8) };
+        self.stub(name, arguments.into_iter().enumerate().map(text).collect(), span)
     }
 
     /// `decode(value, key, result, …[, otherwise])`: the result of the first key that is equal, NULLs being equal to each other.
@@ -213,6 +247,7 @@ impl Planner<'_> {
         let inner =
             Scope { aggregates: false, windows: false, role: Role::Value, named_first: false, named: scope.named.clone(), ..*scope };
         let parts = self.aggregate_parts(call, spec, &inner, span)?;
+        let (spec, parts) = ordered_by_itself(spec, parts);
         let returns = parts.returns.clone();
         let function = AggregateFunction::new_udf(
             function::aggregate_stub(spec, self.settings),
@@ -329,6 +364,7 @@ impl Planner<'_> {
             if spec.name == "nth_value" && !matches!(parts.arguments.get(1).and_then(value_of), Some(ScalarValue::Int32(Some(1)))) {
                 return self.unsupported("nth_value OVER of another row than the first; number the rows with row_number", span);
             }
+            let (spec, parts) = ordered_by_itself(spec, parts);
             (WindowFunctionDefinition::AggregateUDF(function::aggregate_stub(spec, self.settings)), parts)
         } else {
             return self.unknown(name, span);
@@ -389,6 +425,23 @@ struct Parts {
     filter: Option<Expr>,
     order_by: Vec<SortExpr>,
     null_treatment: Option<NullTreatment>,
+}
+
+/// The extremes of structs and arrays by their order as sort keys, where a NULL inside is the least: the engine takes it for the greatest.
+fn ordered_by_itself(spec: &'static FunctionSpec, mut parts: Parts) -> (&'static FunctionSpec, Parts) {
+    let by = match spec.name {
+        "max" => "max_by",
+        "min" => "min_by",
+        _ => return (spec, parts),
+    };
+    match (function::aggregate(by), parts.arguments.as_slice(), &parts.returns) {
+        (Some(by), [value], DataType::Struct(_) | DataType::List(_)) => {
+            let value = value.clone();
+            parts.arguments.push(value);
+            (by, Parts { distinct: false, ..parts })
+        }
+        _ => (spec, parts),
+    }
 }
 
 fn null_treatment_of(treatment: ast::NullTreatment) -> NullTreatment {

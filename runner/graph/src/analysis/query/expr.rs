@@ -59,6 +59,13 @@ impl Planner<'_> {
             return self.chain(expr, scope);
         }
         let span = expr.span();
+        // The smallest number of a type is no number of it without its sign.
+        if let Sql::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } = expr
+            && let Sql::Value(value) = inner.as_ref()
+            && let ast::Value::Number(text, long) = &value.value
+        {
+            return self.number(&format!("-{text}"), *long, span);
+        }
         match expr {
             Sql::Identifier(ident) => self.identifier(std::slice::from_ref(&ident.value), scope, span),
             Sql::CompoundIdentifier(idents) => {
@@ -176,11 +183,13 @@ impl Planner<'_> {
                 self.extract(&field.to_string(), value, span)
             }
             Sql::Ceil { expr: inner, field } | Sql::Floor { expr: inner, field } => {
-                if !matches!(field, CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime)) {
-                    return self.unsupported("ceil and floor with a scale", span);
+                let mut arguments = vec![self.expr(inner, scope)?];
+                match field {
+                    CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => {}
+                    CeilFloorKind::Scale(scale) => arguments.push(self.value(&scale.value, span)?),
+                    CeilFloorKind::DateTimeField(field) => return self.unsupported(&format!("ceil and floor TO {field}"), span),
                 }
-                let value = self.expr(inner, scope)?;
-                self.stub(if matches!(expr, Sql::Floor { .. }) { "floor" } else { "ceil" }, vec![value], span)
+                self.rounded(if matches!(expr, Sql::Floor { .. }) { "floor" } else { "ceil" }, arguments, span)
             }
             Sql::Position { expr, r#in } => {
                 let (part, whole) = (self.expr(expr, scope)?, self.expr(r#in, scope)?);

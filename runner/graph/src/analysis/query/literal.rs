@@ -61,7 +61,7 @@ impl Planner<'_> {
     }
 
     /// INT, BIGINT or DECIMAL by size; DECIMAL with a fraction; DOUBLE with an exponent; by suffix `L S Y F D BD`.
-    fn number(&self, text: &str, long: bool, span: Span) -> Planned<Typed> {
+    pub fn number(&self, text: &str, long: bool, span: Span) -> Planned<Typed> {
         let upper = text.to_uppercase();
         let invalid = || self.error("INVALID_NUMERIC_LITERAL_RANGE", format!("{text} is not a number that fits its type"), span);
         if long || upper.ends_with('L') {
@@ -187,7 +187,10 @@ fn sign_of(sign: i32, amount: i64) -> i64 {
 
 /// `n unit [n unit …]`; units from microseconds to years, singular or plural.
 pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    if words.first().is_some_and(|word| word.eq_ignore_ascii_case("interval")) {
+        words.remove(0);
+    }
     if words.is_empty() || words.len() % 2 == 1 {
         return None;
     }
@@ -217,12 +220,14 @@ pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
     Some(IntervalMonthDayNano::new(i32::try_from(months).ok()?, i32::try_from(days).ok()?, nanos))
 }
 
-/// The DECIMAL literal of digits with an optional fraction, exact.
+/// The DECIMAL literal of digits with an optional fraction and exponent, exact.
 fn decimal(digits: &str) -> Option<Typed> {
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let joined = format!("{whole}{fraction}");
-    let value: i128 = joined.parse().ok()?;
-    let scale = fraction.len();
+    let (mantissa, exponent) = digits.split_once('E').unwrap_or((digits, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let shift = exponent.parse::<i32>().ok().filter(|shift| shift.abs() <= 38)?;
+    let scale = usize::try_from(fraction.len() as i32 - shift).unwrap_or(0);
+    let zeros = usize::try_from(shift - fraction.len() as i32).unwrap_or(0);
+    let value: i128 = format!("{whole}{fraction}{:0<zeros$}", "").parse().ok()?;
     let significant = value.unsigned_abs().checked_ilog10().map_or(1, |digits| digits as usize + 1);
     let precision = significant.max(scale);
     (precision <= 38).then(|| scalar(ScalarValue::Decimal128(Some(value), precision as u8, scale as i8)))

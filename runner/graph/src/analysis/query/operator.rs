@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     analysis::ddl::type_text,
-    function::{self, coercion},
+    function::{self, FunctionSpec, Param, coercion},
 };
 
 impl Planner<'_> {
@@ -22,11 +22,27 @@ impl Planner<'_> {
         let Some(spec) = function::scalar(name) else {
             return self.error("UNRESOLVED_ROUTINE", format!("there is no function {name}"), span);
         };
+        let arguments = if self.settings.ansi { self.same_by_ansi(spec, arguments) } else { arguments };
         let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let literals: Vec<Option<ScalarValue>> = arguments.iter().map(|argument| value_of(&argument.expr).cloned()).collect();
         let typing = spec.typing(&types, &literals).or_else(|error| self.error(error.class, error.message, span))?;
         let exprs = arguments.into_iter().zip(&typing.arguments).map(|(argument, wanted)| self.cast(argument, wanted).expr).collect();
         Ok(Typed::new(function::scalar_stub(spec, self.settings).call(exprs), typing.returns))
+    }
+
+    /// With ANSI on, text among arguments of one type becomes what the others are.
+    fn same_by_ansi(&self, spec: &FunctionSpec, arguments: Vec<Typed>) -> Vec<Typed> {
+        let Some(Param::Same) = spec.params.last() else { return arguments };
+        let common = arguments
+            .iter()
+            .try_fold(DataType::Null, |common, argument| coercion::common_type_in(self.settings, &common, &argument.data_type));
+        match common {
+            Some(common) if coercion::is_atomic(&common) => {
+                let text = |argument: Typed| if argument.data_type == DataType::Utf8 { self.cast(argument, &common) } else { argument };
+                arguments.into_iter().map(text).collect()
+            }
+            _ => arguments,
+        }
     }
 
     /// `value` as `target`: itself, a literal, a plain widening, or `$cast`.
@@ -83,8 +99,6 @@ impl Planner<'_> {
                     (i.months.saturating_neg(), i.days.saturating_neg(), i.nanoseconds.saturating_neg());
                 Some(ScalarValue::IntervalMonthDayNano(Some(negative)))
             }
-            // The smallest INT is written as the negation of a number that is a BIGINT.
-            Some(ScalarValue::Int64(Some(n))) if n.checked_neg() == Some(i64::from(i32::MIN)) => Some(ScalarValue::Int32(Some(i32::MIN))),
             Some(literal) if value.data_type.is_numeric() => literal.arithmetic_negate().ok(),
             _ => None,
         };
@@ -125,14 +139,11 @@ impl Planner<'_> {
             }
             B::Multiply => self.arithmetic("$multiply", Operator::Multiply, left, right, span),
             B::Divide => self.divide(left, right, span),
-            B::Modulo => {
-                let common = self.number_type("%", &left, &right, span)?;
-                self.stub("$remainder", vec![self.cast(left, &common), self.cast(right, &common)], span)
-            }
-            B::DuckIntegerDivide | B::MyIntegerDivide if has_fraction(&left.data_type) || has_fraction(&right.data_type) => {
-                self.unsupported("DIV of numbers with a fraction; write CAST(a / b AS BIGINT)", span)
-            }
-            B::DuckIntegerDivide | B::MyIntegerDivide => self.stub("$int_divide", vec![left, right], span),
+            B::Modulo => self.computed("$remainder", left, right, span),
+            B::DuckIntegerDivide | B::MyIntegerDivide => self.whole_quotient(left, right, span),
+            B::PGBitwiseShiftLeft => self.shifted("shiftleft", left, right, span),
+            B::PGBitwiseShiftRight => self.shifted("shiftright", left, right, span),
+            B::Custom(text) if text == ">>>" => self.shifted("shiftrightunsigned", left, right, span),
             B::StringConcat => self.concat(vec![left, right], span),
             B::BitwiseAnd | B::BitwiseOr | B::BitwiseXor => self.bitwise(left, operator, right, span),
             other => self.unsupported(&format!("the operator {other}"), span),
@@ -167,6 +178,15 @@ impl Planner<'_> {
             let order = self.stub("$interval_compare", vec![left, right], span)?;
             return Ok(Typed::new(binary(order.expr, op, lit(0_i32)), DataType::Boolean));
         }
+        if matches!(operator, B::Eq | B::NotEq | B::Spaceship) && !self.settings.ansi {
+            // A BOOLEAN is 1 or 0 beside a number.
+            let sides = (&left.data_type, &right.data_type);
+            if matches!(sides, (DataType::Boolean, number) | (number, DataType::Boolean) if number.is_numeric()) {
+                let number = if left.data_type.is_numeric() { left.data_type.clone() } else { right.data_type.clone() };
+                let (left, right) = (self.cast(left, &number), self.cast(right, &number));
+                return Ok(Typed::new(binary(left.expr, op, right.expr), DataType::Boolean));
+            }
+        }
         let common = match coercion::comparison_type(&left.data_type, &right.data_type) {
             Some(common) if !matches!(common, DataType::Map(..)) => common,
             _ => {
@@ -190,10 +210,11 @@ impl Planner<'_> {
                 self.stub("$interval_add", vec![left, right], span)
             }
             (_, D::Interval(_)) => {
+                let left = if has_time(&right) && left.data_type == D::Date32 { self.cast(left, &function::timestamp_type()) } else { left };
                 let right = if minus { self.negated(right, span)? } else { right };
                 self.stub("$add_interval", vec![left, right], span)
             }
-            (D::Interval(_), _) if !minus => self.stub("$add_interval", vec![right, left], span),
+            (D::Interval(_), _) if !minus => self.plus_minus(right, false, left, span),
             (D::Date32, other) if other.is_integer() => self.stub(if minus { "date_sub" } else { "date_add" }, vec![left, right], span),
             (other, D::Date32) if other.is_integer() && !minus => self.stub("date_add", vec![right, left], span),
             (D::Date32 | D::Timestamp(..), D::Date32 | D::Timestamp(..)) if minus => self.stub("$between_times", vec![left, right], span),
@@ -226,17 +247,100 @@ impl Planner<'_> {
         if common.is_floating() {
             return Ok(Typed::new(binary(self.cast(left, &common).expr, operator, self.cast(right, &common).expr), common));
         }
+        self.computed(name, left, right, span)
+    }
+
+    /// A function of two numbers in their common type; decimals keep precision and scale.
+    fn computed(&self, name: &str, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
+        let common = self.number_type(name.trim_start_matches('$'), &left, &right, span)?;
         if matches!(common, DataType::Decimal128(..)) {
-            return self.stub(name, vec![self.as_decimal(left), self.as_decimal(right)], span);
+            return self.stub(name, self.as_decimals(left, right), span);
         }
         self.stub(name, vec![self.cast(left, &common), self.cast(right, &common)], span)
+    }
+
+    /// `mod`, `pmod` and the `try_` functions: the types are those of the operators.
+    pub fn operator_function(&self, name: &str, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
+        let is_number = |value: &Typed| value.data_type.is_numeric() || matches!(value.data_type, DataType::Utf8 | DataType::Null);
+        if is_number(&left) && is_number(&right) {
+            return match self.number_type(name, &left, &right, span)? {
+                DataType::Decimal128(..) if name == "try_divide" && !left.data_type.is_null() => {
+                    self.stub(name, self.as_decimals(left, right), span)
+                }
+                _ if name == "try_divide" => {
+                    self.stub(name, vec![self.cast(left, &DataType::Float64), self.cast(right, &DataType::Float64)], span)
+                }
+                _ => self.computed(name, left, right, span),
+            };
+        }
+        match name {
+            "try_add" => self.plus_minus(left, false, right, span),
+            "try_subtract" => self.plus_minus(left, true, right, span),
+            "try_multiply" => self.binary(left, &B::Multiply, right, span),
+            "try_divide" => self.binary(left, &B::Divide, right, span),
+            _ => self.binary(left, &B::Modulo, right, span),
+        }
+    }
+
+    /// Bits of a BIGINT, or of anything else as an INT.
+    pub fn shifted(&self, name: &str, value: Typed, places: Typed, span: Span) -> Planned<Typed> {
+        let fits = value.data_type.is_numeric() || matches!(value.data_type, DataType::Utf8 | DataType::Null | DataType::Int64);
+        if !fits {
+            return self.mismatch(name, &value.data_type, "an integer", span);
+        }
+        let value = if value.data_type == DataType::Int64 { value } else { self.cast(value, &DataType::Int32) };
+        self.stub(name, vec![value, places], span)
+    }
+
+    /// `a DIV b` of integers and decimals.
+    fn whole_quotient(&self, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
+        // With ANSI on text becomes a BIGINT.
+        let fits = |value: &Typed| match &value.data_type {
+            DataType::Decimal128(..) | DataType::Null => true,
+            DataType::Utf8 => self.settings.ansi,
+            other => other.is_integer(),
+        };
+        if let Some(other) = [&left, &right].into_iter().find(|value| !fits(value)) {
+            let message = format!(
+                "DIV takes integers and DECIMAL, not {}; write CAST(a / b AS BIGINT) for the whole part of a quotient",
+                type_text(&other.data_type)
+            );
+            return self.error("DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE", message, span);
+        }
+        if [&left, &right].into_iter().any(|value| matches!(value.data_type, DataType::Decimal128(..))) {
+            return self.stub("$int_divide", self.as_decimals(left, right), span);
+        }
+        self.stub("$int_divide", vec![self.cast(left, &DataType::Int64), self.cast(right, &DataType::Int64)], span)
+    }
+
+    /// `ceil`, `floor`, `round` and `bround`. A scale of ceil and floor makes the number a DECIMAL.
+    pub fn rounded(&self, name: &str, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        let Some(scale) = arguments.get(1) else { return self.stub(name, arguments, span) };
+        let (is_null, is_literal) = (scale.data_type.is_null(), value_of(&scale.expr).is_some());
+        let is_whole = matches!(name, "ceil" | "floor");
+        if !is_literal || (is_null && is_whole) {
+            return self.error("NON_FOLDABLE_ARGUMENT", format!("the scale of {name} must be a literal that is not NULL"), span);
+        }
+        if is_whole {
+            let number = arguments.remove(0);
+            let target = match &number.data_type {
+                DataType::Float32 => DataType::Decimal128(14, 7),
+                DataType::Float64 => DataType::Decimal128(30, 15),
+                other => coercion::decimal_shape(other).map_or(DataType::Decimal128(38, 18), |(p, s)| DataType::Decimal128(p, s)),
+            };
+            if !number.data_type.is_numeric() && !matches!(number.data_type, DataType::Utf8 | DataType::Null) {
+                return self.mismatch(name, &number.data_type, "a number", span);
+            }
+            arguments.insert(0, self.cast(number, &target));
+        }
+        self.stub(name, arguments, span)
     }
 
     /// `/` is DOUBLE, or DECIMAL if one side is and the other is no floating number.
     fn divide(&self, left: Typed, right: Typed, span: Span) -> Planned<Typed> {
         let common = self.number_type("/", &left, &right, span)?;
-        if matches!(common, DataType::Decimal128(..)) {
-            return self.stub("$divide", vec![self.as_decimal(left), self.as_decimal(right)], span);
+        if matches!(common, DataType::Decimal128(..)) && !left.data_type.is_null() {
+            return self.stub("$divide", self.as_decimals(left, right), span);
         }
         let (left, right) = (self.cast(left, &DataType::Float64), self.cast(right, &DataType::Float64));
         match value_of(&right.expr) {
@@ -249,7 +353,9 @@ impl Planner<'_> {
 
     /// The type that two numbers are computed in; text counts as DOUBLE.
     fn number_type(&self, operator: &str, left: &Typed, right: &Typed, span: Span) -> Planned<DataType> {
+        let whole = |data_type: &DataType| data_type.is_integer();
         let number = |data_type: &DataType| match data_type {
+            DataType::Utf8 if self.settings.ansi && (whole(&left.data_type) || whole(&right.data_type)) => Some(DataType::Int64),
             DataType::Utf8 => Some(DataType::Float64),
             t if t.is_numeric() || t.is_null() => Some(t.clone()),
             _ => None,
@@ -263,9 +369,26 @@ impl Planner<'_> {
         }
     }
 
+    /// Both sides as DECIMALs; a NULL has the type of the other side.
+    fn as_decimals(&self, left: Typed, right: Typed) -> Vec<Typed> {
+        match (left.data_type.is_null(), right.data_type.is_null()) {
+            (true, false) => {
+                let right = self.as_decimal(right);
+                vec![self.cast(left, &right.data_type), right]
+            }
+            (false, true) => {
+                let left = self.as_decimal(left);
+                let right = self.cast(right, &left.data_type);
+                vec![left, right]
+            }
+            _ => vec![self.as_decimal(left), self.as_decimal(right)],
+        }
+    }
+
     /// An integer as the DECIMAL that holds it (a literal as the one that holds its digits), a decimal as it is.
     fn as_decimal(&self, value: Typed) -> Typed {
         let digits = match value_of(&value.expr) {
+            Some(ScalarValue::Int16(Some(n))) => Some(i64::from(*n)),
             Some(ScalarValue::Int32(Some(n))) => Some(i64::from(*n)),
             Some(ScalarValue::Int64(Some(n))) => Some(*n),
             _ => None,
@@ -280,7 +403,7 @@ impl Planner<'_> {
         }
     }
 
-    /// `concat` and `||`: arrays of one type, or everything as text.
+    /// `concat` and `||`: arrays of one type, BINARY only, or everything as text.
     pub fn concat(&self, values: Vec<Typed>, span: Span) -> Planned<Typed> {
         let mut common = DataType::Null;
         let arrays = values.iter().any(|value| matches!(value.data_type, DataType::List(_)));
@@ -291,7 +414,8 @@ impl Planner<'_> {
                 None => DataType::Utf8,
             };
         }
-        let target = if arrays { common } else { DataType::Utf8 };
+        let bytes = !values.is_empty() && values.iter().all(|value| value.data_type == DataType::Binary);
+        let target = if arrays || bytes { common } else { DataType::Utf8 };
         self.stub("concat", values.into_iter().map(|value| self.cast(value, &target)).collect(), span)
     }
 
@@ -349,7 +473,7 @@ impl Planner<'_> {
         let mut common = DataType::Null;
         for data_type in types {
             let (before, next) = (type_text(&common), type_text(&data_type));
-            common = match coercion::common_type(&common, &data_type) {
+            common = match coercion::common_type_in(self.settings, &common, &data_type) {
                 Some(common) => common,
                 None => return self.error("DATATYPE_MISMATCH.DATA_DIFF_TYPES", format!("{place} mixes {before} and {next}"), span),
             };
@@ -380,6 +504,11 @@ impl Planner<'_> {
         let message = format!("{operator} takes {wanted}, not {}", type_text(given));
         self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span)
     }
+}
+
+/// True for an interval literal with a part below a day.
+fn has_time(interval: &Typed) -> bool {
+    matches!(value_of(&interval.expr), Some(ScalarValue::IntervalMonthDayNano(Some(interval))) if interval.nanoseconds != 0)
 }
 
 pub fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
@@ -437,7 +566,3 @@ fn castable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// True for numbers that may not be whole.
-fn has_fraction(data_type: &DataType) -> bool {
-    data_type.is_floating() || matches!(data_type, DataType::Decimal128(_, scale) if *scale > 0)
-}

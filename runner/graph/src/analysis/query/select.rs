@@ -70,7 +70,7 @@ impl Planner<'_> {
             relation.plan = self.built(plan, start_of(selection))?;
         }
         let (relation, generated) = self.select_generator(relation, &select.projection, outer)?;
-        let relation = self.slide(relation, &select.group_by, outer)?;
+        let relation = self.slide(relation, select, outer)?;
         let windows = self.group_windows(&select.group_by, &relation, outer)?;
         let items = self.items(&select.projection, &relation, (windows, generated), outer)?;
         let rest = self.rest(select, order_by, &relation, &items, outer)?;

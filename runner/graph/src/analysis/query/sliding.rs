@@ -1,12 +1,14 @@
 //! Windows of time: `window(t, size [, slide [, start]])`. A row belongs to one window, or to several that overlap.
 
+use std::ops::ControlFlow;
+
 use datafusion_common::{
     ScalarValue,
     arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit},
 };
 use datafusion_expr::{Expr, LogicalPlanBuilder, lit};
 use sqlparser::{
-    ast::{self, GroupByExpr, Spanned},
+    ast::{self, GroupByExpr, Spanned, Visit, Visitor},
     tokenizer::Span,
 };
 
@@ -31,7 +33,7 @@ pub struct TimeWindow {
 }
 
 impl Planner<'_> {
-    /// The window that a row belongs to. One that overlaps others is known from GROUP BY, which made a row of each.
+    /// The window that a row belongs to. One that overlaps others is known from `slide`, which made a row of each.
     pub fn window_struct(&self, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
         let window = self.time_window(arguments, span)?;
         if window.slide == window.size {
@@ -39,7 +41,7 @@ impl Planner<'_> {
         }
         match self.local.sliding.iter().find(|(known, _)| *known == window) {
             Some((_, column)) => Ok(column.clone()),
-            None => self.unsupported("a sliding window that is not in GROUP BY", span),
+            None => self.unsupported("a sliding window here; it stands in GROUP BY, or in the items of a SELECT without GROUP BY", span),
         }
     }
 
@@ -67,14 +69,9 @@ impl Planner<'_> {
         self.stub("window", vec![time.clone(), number(size), number(start)], span)
     }
 
-    /// For each sliding window of GROUP BY one row per window that a row belongs to.
-    pub fn slide(&mut self, mut relation: Relation, group_by: &GroupByExpr, outer: Option<&Scope<'_>>) -> Planned<Relation> {
-        let GroupByExpr::Expressions(exprs, _) = group_by else { return Ok(relation) };
-        for expr in exprs {
-            let ast::Expr::Function(call) = expr else { continue };
-            if !call.name.to_string().eq_ignore_ascii_case("window") {
-                continue;
-            }
+    /// For each sliding window of GROUP BY, or of the items without it, one row per window that a row belongs to.
+    pub fn slide(&mut self, mut relation: Relation, select: &ast::Select, outer: Option<&Scope<'_>>) -> Planned<Relation> {
+        for call in window_calls(select) {
             let span = call.name.span();
             let window = {
                 let scope = Scope::new(&relation.columns, outer);
@@ -83,6 +80,9 @@ impl Planner<'_> {
             };
             let is_known = self.local.sliding.iter().any(|(known, _)| *known == window);
             if window.slide < window.size && !is_known {
+                if !self.local.sliding.is_empty() {
+                    return self.unsupported("a second sliding window in one SELECT, which would pair all windows of both", span);
+                }
                 relation = self.overlapping(relation, window, span)?;
             }
         }
@@ -112,6 +112,52 @@ impl Planner<'_> {
         relation.plan = self.built(plan, span)?;
         self.local.sliding.push((window, column));
         Ok(relation)
+    }
+}
+
+/// The calls of `window` that may make several rows of one: those of GROUP BY, without it those of the items.
+fn window_calls(select: &ast::Select) -> Vec<ast::Function> {
+    let is_window = |call: &ast::Function| call.over.is_none() && call.name.to_string().eq_ignore_ascii_case("window");
+    match &select.group_by {
+        GroupByExpr::Expressions(exprs, _) if !exprs.is_empty() => {
+            let calls = exprs.iter().filter_map(|expr| if let ast::Expr::Function(call) = expr { Some(call.clone()) } else { None });
+            calls.filter(is_window).collect()
+        }
+        GroupByExpr::All(_) => Vec::new(),
+        GroupByExpr::Expressions(..) => {
+            let mut calls = Calls::default();
+            // The visitor never breaks.
+            let _ = select.projection.visit(&mut calls);
+            calls.found.into_iter().filter(is_window).collect()
+        }
+    }
+}
+
+/// The calls of functions outside of subqueries.
+#[derive(Default)]
+struct Calls {
+    found: Vec<ast::Function>,
+    queries: usize,
+}
+
+impl Visitor for Calls {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        if let (0, ast::Expr::Function(call)) = (self.queries, expr) {
+            self.found.push(call.clone());
+        }
+        ControlFlow::Continue(())
     }
 }
 

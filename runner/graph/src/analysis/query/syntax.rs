@@ -14,8 +14,9 @@ use super::{
     Planned, Planner, Scope, Typed,
     literal::{scalar, text, value_of},
     name::spark_name,
+    scope::Resolved,
 };
-use crate::analysis::ddl;
+use crate::{analysis::ddl, function::timestamp_type, origin::Diagnostic};
 
 /// Units of `timestampdiff` and `timestampadd`, and their abbreviations.
 const UNITS: &[(&str, &str)] = &[
@@ -41,7 +42,13 @@ impl Planner<'_> {
             "dateadd" if args.len() == 3 => return self.unit_call("timestampadd", args, scope, span),
             "arrays_zip" => return self.zipped(args, scope, span),
             "input_file_name" if args.is_empty() => {
-                return self.identifier(&["_metadata".to_string(), "file_path".to_string()], scope, span);
+                let path = ["_metadata".to_string(), "file_path".to_string()];
+                if matches!(scope.resolve(&path), Resolved::Missing) {
+                    let refusal = Diagnostic::not_supported("input_file_name() over a relation that reads no files").at(&self.origin(span));
+                    let help = "it names the files of read_files; keep _metadata.file_path as a column where they are read, and select that";
+                    return Err(Box::new(refusal.help(help)));
+                }
+                return self.identifier(&path, scope, span);
             }
             _ => {}
         }
@@ -65,7 +72,10 @@ impl Planner<'_> {
                 self.case_of(vec![(present, yes.clone())], Some(no.clone()), span)
             }
             ("negative", [value]) => self.unary(UnaryOperator::Minus, value.clone(), span),
-            ("positive", [value]) => Ok(value.clone()),
+            ("positive", [value]) => Ok(match value.data_type {
+                DataType::Utf8 | DataType::Null => self.cast(value.clone(), &DataType::Float64),
+                _ => value.clone(),
+            }),
             ("equal_null", [left, right]) => self.compare(left.clone(), &BinaryOperator::Spaceship, right.clone(), span),
             ("zeroifnull", [value]) => self.stub("coalesce", vec![value.clone(), zero()], span),
             ("nullifzero", [value]) => {
@@ -83,7 +93,7 @@ impl Planner<'_> {
             ("isnotnull", [value]) => Ok(Typed::new(value.expr.clone().is_not_null(), DataType::Boolean)),
             ("datediff" | "date_diff", [end, start]) => self.stub("$date_diff", vec![end.clone(), start.clone()], span),
             ("dateadd", [date, days]) => self.stub("date_add", vec![date.clone(), days.clone()], span),
-            ("typeof", [value]) => Ok(text(ddl::type_text(&value.data_type).to_lowercase())),
+            ("typeof", [value]) => Ok(text(ddl::simple_type_text(&value.data_type))),
             (target, [value]) => match ddl::parse_type(target) {
                 Ok(target) => self.explicit_cast(value.clone(), &target, false, span),
                 Err(_) => self.wrong_count(name, 1, span),
@@ -109,8 +119,11 @@ impl Planner<'_> {
             return self.error("INVALID_PARAMETER_VALUE.DATETIME_UNIT", format!("{written} is not a unit of time"), unit.span());
         };
         let (first, second) = (self.expr(first, scope)?, self.expr(second, scope)?);
-        let known = if name == "timestampdiff" { "$timestamp_diff" } else { "$timestamp_add" };
-        self.stub(known, vec![text(*unit_name), first, second], span)
+        if name == "timestampdiff" {
+            return self.stub("$timestamp_diff", vec![text(*unit_name), first, second], span);
+        }
+        let time = if second.data_type == timestamp_ntz() { second } else { self.cast(second, &timestamp_type()) };
+        self.stub("$timestamp_add", vec![text(*unit_name), first, time], span)
     }
 
     /// `arrays_zip(a, b, …)`: fields named by alias or column, otherwise `0`, `1` …

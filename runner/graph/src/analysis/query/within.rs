@@ -10,7 +10,7 @@ use super::{
     Planned, Planner, Scope, Typed,
     literal::{scalar, text, value_of},
 };
-use crate::analysis::references::list;
+use crate::{analysis::references::list, function::array_of};
 
 impl Planner<'_> {
     /// Each becomes an aggregate whose order is an argument, or an array that is sorted.
@@ -32,7 +32,12 @@ impl Planner<'_> {
                 } else {
                     fraction.clone()
                 };
-                self.plain(call, name, vec![by.expr.clone(), fraction], scope, span)
+                let value = self.plain(call, name, vec![by.expr.clone(), fraction], scope, span)?;
+                let double = match &value.data_type {
+                    DataType::List(_) => array_of(DataType::Float64),
+                    _ => DataType::Float64,
+                };
+                Ok(self.cast(value, &double))
             }
             _ => self.unsupported(&format!("{name} with WITHIN GROUP (ORDER BY …)"), span),
         }

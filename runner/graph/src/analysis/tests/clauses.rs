@@ -165,3 +165,13 @@ fn p100_cloud_files_is_a_stream_of_files() {
     assert_eq!(found[0].options["infercolumntypes"], "true");
     assert_eq!(found[0].options["format"], "json");
 }
+
+#[test]
+fn time_and_chance_are_found_in_the_bodies_of_lambdas() {
+    let found = |sql: &str| facts(&known().plan(sql).plan);
+    assert!(found("SELECT transform(xs, x -> x + 1) AS y FROM t").is_deterministic());
+    assert_eq!(found("SELECT transform(xs, x -> uuid()) AS y FROM t").random_functions, ["uuid"]);
+    assert_eq!(found("SELECT filter(xs, x -> exists(xs, y -> current_date() > day)) AS y FROM t").time_functions, ["current_date"]);
+    let refused = known().error("SELECT transform(xs, x -> rand()) AS y FROM t");
+    assert_eq!(refused.class, "FEATURE_NOT_SUPPORTED");
+}

@@ -2,7 +2,7 @@
 
 use datafusion_common::arrow::datatypes::DataType;
 
-use crate::function::{FunctionSpec, Param as P, Returns as R, coercion::bounded_decimal, signature::array_of};
+use crate::function::{FunctionSpec, Param as P, Returns as R, signature::array_of};
 
 /// Aggregates; all but those on positions may be used with OVER, FILTER and DISTINCT.
 pub static AGGREGATES: &[FunctionSpec] = &[
@@ -12,10 +12,11 @@ pub static AGGREGATES: &[FunctionSpec] = &[
         "sum",
         &[P::Number],
         R::OfTypes(sum_type),
-        "Sum: integers as BIGINT, FLOAT and DOUBLE as DOUBLE, DECIMAL(p,s) as DECIMAL(p+10,s). Overflow is [ARITHMETIC_OVERFLOW].",
+        "Sum: integers as BIGINT, FLOAT and DOUBLE as DOUBLE, DECIMAL(p,s) as DECIMAL(p+10,s), at most 38 digits. Overflow is [ARITHMETIC_OVERFLOW].",
     ),
     FunctionSpec::aggregate("try_sum", &[P::Number], R::OfTypes(sum_type), "As sum, NULL on overflow."),
-    FunctionSpec::aggregate("avg", &[P::Number], R::OfTypes(avg_type), "Mean: DOUBLE; DECIMAL(p,s) as DECIMAL(p+4,s+4).").aliases(&["mean", "try_avg"]),
+    FunctionSpec::aggregate("avg", &[P::Number], R::OfTypes(avg_type), "Mean: DOUBLE; DECIMAL(p,s) as DECIMAL(p+4,s+4), neither above 38. Overflow is [ARITHMETIC_OVERFLOW].").aliases(&["mean"]),
+    FunctionSpec::aggregate("try_avg", &[P::Number], R::OfTypes(avg_type), "As avg, NULL on overflow."),
     FunctionSpec::aggregate("min", &[P::Any], R::Argument(0), "Least value."),
     FunctionSpec::aggregate("max", &[P::Any], R::Argument(0), "Greatest value; NaN is the greatest number."),
     FunctionSpec::aggregate("first", &[P::Any], R::Argument(0), "Value of the first row of the group or frame, NULL included unless IGNORE NULLS (or a second argument true, which planning turns into it).")
@@ -102,7 +103,7 @@ pub static WINDOWS: &[FunctionSpec] = &[
 
 fn sum_type(types: &[DataType]) -> DataType {
     match types.first() {
-        Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 10, i32::from(*scale)),
+        Some(DataType::Decimal128(precision, scale)) => DataType::Decimal128((precision + 10).min(38), *scale),
         Some(DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => DataType::Int64,
         _ => DataType::Float64,
     }
@@ -110,7 +111,7 @@ fn sum_type(types: &[DataType]) -> DataType {
 
 fn avg_type(types: &[DataType]) -> DataType {
     match types.first() {
-        Some(DataType::Decimal128(precision, scale)) => bounded_decimal(i32::from(*precision) + 4, i32::from(*scale) + 4),
+        Some(DataType::Decimal128(precision, scale)) => DataType::Decimal128((precision + 4).min(38), (scale + 4).min(38)),
         _ => DataType::Float64,
     }
 }

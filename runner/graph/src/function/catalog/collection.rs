@@ -54,10 +54,10 @@ pub static COLLECTIONS: &[FunctionSpec] = &[
     FunctionSpec::scalar("map_keys", &[P::Map], R::Custom(|types, _| Ok(array_of(pair(types).0))), "Keys as an array."),
     FunctionSpec::scalar("map_values", &[P::Map], R::Custom(|types, _| Ok(array_of(pair(types).1))), "Values as an array."),
     FunctionSpec::scalar("map_entries", &[P::Map], R::Custom(|types, _| Ok(entries(types))), "array<struct<key, value>> of a map."),
-    FunctionSpec::scalar("map_concat", &[P::Same], R::Argument(0), "Maps merged; a key twice is [DUPLICATED_MAP_KEY].").variadic(),
+    FunctionSpec::scalar("map_concat", &[P::Same], R::Argument(0), "Maps merged; a key twice is [DUPLICATED_MAP_KEY]. Without arguments the empty map.").variadic(),
     FunctionSpec::scalar("map_contains_key", &[P::Map, P::Any], R::Boolean, "The map has the key (cast to the key type by planning)."),
-    FunctionSpec::scalar("size", &[P::Collection], R::Int, "Number of elements or entries; NULL for NULL.")
-        .aliases(&["cardinality", "array_size"]),
+    FunctionSpec::scalar("size", &[P::Collection], R::Int, "Number of elements or entries; of NULL -1, with ANSI on NULL.").aliases(&["cardinality"]),
+    FunctionSpec::scalar("array_size", &[P::Array], R::Int, "Number of elements; NULL for NULL."),
     FunctionSpec::scalar(
         "array_contains",
         &[P::Array, P::Element],
@@ -182,6 +182,7 @@ pub fn map_type(key: DataType, value: DataType) -> DataType {
 pub fn concat_type(types: &[DataType]) -> DataType {
     match types.first() {
         Some(DataType::List(field)) => DataType::List(Arc::clone(field)),
+        Some(DataType::Binary) => DataType::Binary,
         _ => DataType::Utf8,
     }
 }

@@ -152,7 +152,20 @@ pub static REFUSED: &[RefusedFunctions] = &[
     RefusedFunctions { reason: "it calls a service that Floe does not have", names: &["predict", "vector_search"] },
     RefusedFunctions {
         reason: "this format inside a column is not there yet; JSON is (from_json, to_json, x:path)",
-        names: &["from_avro", "from_csv", "from_protobuf", "from_xml", "parse_json", "to_avro", "to_csv", "to_xml", "variant_get", "xpath"],
+        names: &[
+            "from_avro",
+            "from_csv",
+            "from_protobuf",
+            "from_xml",
+            "parse_json",
+            "schema_of_csv",
+            "schema_of_xml",
+            "to_avro",
+            "to_csv",
+            "to_xml",
+            "variant_get",
+            "xpath",
+        ],
     },
     RefusedFunctions { reason: "the event log is read with floe sql: FROM event_log", names: &["event_log"] },
     RefusedFunctions { reason: "this form of grouping is not there yet", names: &["session_window", "window_time"] },
@@ -184,6 +197,6 @@ pub static REFUSED: &[RefusedFunctions] = &[
     },
     RefusedFunctions {
         reason: "not there yet",
-        names: &["array_agg_distinct", "h3_longlatash3", "java_method", "reflect", "sentences", "try_reflect"],
+        names: &["array_agg_distinct", "collate", "collation", "h3_longlatash3", "java_method", "reflect", "sentences", "try_reflect"],
     },
 ];

@@ -2,6 +2,7 @@
 
 use datafusion_common::{ScalarValue, arrow::datatypes::DataType};
 
+use super::operator::{product, quotient, remainder, sum};
 use crate::function::{FunctionSpec, Param as P, Returns as R, SignatureError, coercion::bounded_decimal};
 
 /// Numbers, and functions of several values of one type.
@@ -28,12 +29,14 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar("sign", &[P::Double], R::Double, "-1.0, 0.0 or 1.0.").aliases(&["signum"]),
     FunctionSpec::scalar(
         "ceil",
-        &[P::Number],
-        R::OfTypes(whole),
-        "Least whole number that is not smaller; DOUBLE to BIGINT (saturating), DECIMAL to scale 0.",
+        &[P::Number, P::Int],
+        R::Custom(whole),
+        "Least whole number that is not smaller; DOUBLE to BIGINT (saturating), DECIMAL to scale 0. With n (a literal, may be negative): the least \
+         DECIMAL of n decimals that is not smaller.",
     )
+    .optional(1)
     .aliases(&["ceiling"]),
-    FunctionSpec::scalar("floor", &[P::Number], R::OfTypes(whole), "Greatest whole number that is not greater, types as ceil."),
+    FunctionSpec::scalar("floor", &[P::Number, P::Int], R::Custom(whole), "Greatest whole number that is not greater, as ceil.").optional(1),
     FunctionSpec::scalar(
         "round",
         &[P::Number, P::Int],
@@ -51,12 +54,12 @@ pub static NUMBERS: &[FunctionSpec] = &[
     FunctionSpec::scalar("log10", &[P::Double], R::Double, "Logarithm to base 10; NULL for numbers <= 0."),
     FunctionSpec::scalar("pow", &[P::Double, P::Double], R::Double, "Power.").aliases(&["power"]),
     FunctionSpec::scalar("pi", &[], R::Double, "The number pi."),
-    FunctionSpec::scalar("mod", &[P::Same, P::Same], R::Argument(0), "a % b."),
-    FunctionSpec::scalar("pmod", &[P::Same, P::Same], R::Argument(0), "Remainder with the sign of the divisor; zero divisor as for %."),
-    FunctionSpec::scalar("try_add", &[P::Same, P::Same], R::Argument(0), "a + b of one numeric type, NULL on overflow."),
-    FunctionSpec::scalar("try_subtract", &[P::Same, P::Same], R::Argument(0), "a - b of one numeric type, NULL on overflow."),
-    FunctionSpec::scalar("try_multiply", &[P::Same, P::Same], R::Argument(0), "a * b of one numeric type, NULL on overflow."),
-    FunctionSpec::scalar("try_divide", &[P::Double, P::Double], R::Double, "a / b, NULL for a zero divisor."),
+    FunctionSpec::scalar("mod", &[P::Number, P::Number], R::Custom(remainder), "a % b."),
+    FunctionSpec::scalar("pmod", &[P::Number, P::Number], R::Custom(remainder), "Remainder with the sign of the divisor; zero divisor as for %."),
+    FunctionSpec::scalar("try_add", &[P::Number, P::Number], R::Custom(sum), "a + b, NULL on overflow; times and intervals as with +."),
+    FunctionSpec::scalar("try_subtract", &[P::Number, P::Number], R::Custom(sum), "a - b, as try_add."),
+    FunctionSpec::scalar("try_multiply", &[P::Number, P::Number], R::Custom(product), "a * b, as try_add."),
+    FunctionSpec::scalar("try_divide", &[P::Number, P::Number], R::Custom(quotient), "a / b, NULL for a zero divisor."),
     FunctionSpec::scalar("sin", &[P::Double], R::Double, "Sine of radians."),
     FunctionSpec::scalar("cos", &[P::Double], R::Double, "Cosine of radians."),
     FunctionSpec::scalar("tan", &[P::Double], R::Double, "Tangent of radians."),
@@ -106,7 +109,7 @@ pub static NUMBERS: &[FunctionSpec] = &[
         "Text with groups of three digits and n places, rounded half to even; NULL for n < 0.",
     ),
     FunctionSpec::scalar("luhn_check", &[P::Text], R::Boolean, "The digits end in a right check digit (Luhn)."),
-    FunctionSpec::scalar("try_mod", &[P::Same, P::Same], R::Argument(0), "a % b, NULL for a zero divisor."),
+    FunctionSpec::scalar("try_mod", &[P::Number, P::Number], R::Custom(remainder), "a % b, NULL for a zero divisor."),
     FunctionSpec::scalar(
         "width_bucket",
         &[P::Double, P::Double, P::Double, P::Long],
@@ -119,13 +122,14 @@ fn shifted(types: &[DataType]) -> DataType {
     if types.first() == Some(&DataType::Int64) { DataType::Int64 } else { DataType::Int32 }
 }
 
-fn whole(types: &[DataType]) -> DataType {
-    match types.first() {
-        Some(DataType::Decimal128(precision, scale)) => {
+fn whole(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    match types {
+        [DataType::Decimal128(..), _] => rounded(types, literals),
+        [DataType::Decimal128(precision, scale)] => {
             let integral = i32::from(*precision) - i32::from(*scale);
-            bounded_decimal(if *scale > 0 { integral + 1 } else { integral }, 0)
+            Ok(bounded_decimal(if *scale > 0 { integral + 1 } else { integral }, 0))
         }
-        _ => DataType::Int64,
+        _ => Ok(DataType::Int64),
     }
 }
 
@@ -140,6 +144,9 @@ fn rounded(types: &[DataType], literals: &[Option<ScalarValue>]) -> Result<DataT
         _ => i32::from(*scale),
     };
     let (precision, scale) = (i32::from(*precision), i32::from(*scale));
+    // Rounding may carry into one more digit before the point; a negative scale has as many digits as it sets to zero, and one more.
+    let integral = precision - scale + 1;
     let kept = decimals.clamp(0, scale);
-    Ok(bounded_decimal(precision - scale + kept + i32::from(kept < scale), kept))
+    let digits = if decimals < 0 { integral.max(decimals.saturating_neg().saturating_add(1)) } else { integral + kept };
+    Ok(DataType::Decimal128(digits.min(38) as u8, kept as i8))
 }

@@ -35,33 +35,33 @@ pub static OPERATORS: &[FunctionSpec] = &[
     FunctionSpec::scalar(
         "$add",
         &[P::Number, P::Number],
-        R::Custom(|types, _| arithmetic(types, Arithmetic::Add)),
+        R::Custom(sum),
         "a + b for two integers of one type (planning casts them), or two decimals. Overflow is always [ARITHMETIC_OVERFLOW]. Decimals may differ in precision and scale.",
     ),
-    FunctionSpec::scalar("$subtract", &[P::Number, P::Number], R::Custom(|types, _| arithmetic(types, Arithmetic::Add)), "a - b, as $add."),
+    FunctionSpec::scalar("$subtract", &[P::Number, P::Number], R::Custom(sum), "a - b, as $add."),
     FunctionSpec::scalar(
         "$multiply",
         &[P::Number, P::Number],
-        R::Custom(|types, _| arithmetic(types, Arithmetic::Multiply)),
+        R::Custom(product),
         "a * b, as $add; a decimal result is rounded half up to its scale.",
     ),
     FunctionSpec::scalar(
         "$divide",
         &[P::Number, P::Number],
-        R::Custom(|types, _| arithmetic(types, Arithmetic::Divide)),
+        R::Custom(quotient),
         "a / b for two DOUBLEs, or two decimals (rounded half up). A zero divisor gives NULL, with ANSI on [DIVIDE_BY_ZERO].",
     ),
     FunctionSpec::scalar(
         "$remainder",
-        &[P::Same, P::Same],
-        R::Argument(0),
-        "a % b with the sign of a, both of one numeric type. A zero divisor gives NULL, with ANSI on [REMAINDER_BY_ZERO].",
+        &[P::Number, P::Number],
+        R::Custom(remainder),
+        "a % b with the sign of a, for two numbers of one type or two decimals. A zero divisor gives NULL, with ANSI on [REMAINDER_BY_ZERO].",
     ),
     FunctionSpec::scalar(
         "$int_divide",
-        &[P::Long, P::Long],
+        &[P::Number, P::Number],
         R::Long,
-        "a DIV b, cut towards zero. A zero divisor gives NULL, with ANSI on [DIVIDE_BY_ZERO]; the smallest BIGINT DIV -1 is [ARITHMETIC_OVERFLOW].",
+        "a DIV b for two BIGINTs or two decimals, cut towards zero. A zero divisor gives NULL, with ANSI on [DIVIDE_BY_ZERO]; the smallest BIGINT DIV -1 is [ARITHMETIC_OVERFLOW].",
     ),
     FunctionSpec::scalar(
         "$item",
@@ -108,6 +108,27 @@ enum Arithmetic {
     Add,
     Multiply,
     Divide,
+    Remainder,
+}
+
+/// The type of a sum or difference.
+pub(super) fn sum(types: &[DataType], _: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    arithmetic(types, Arithmetic::Add)
+}
+
+/// The type of a product.
+pub(super) fn product(types: &[DataType], _: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    arithmetic(types, Arithmetic::Multiply)
+}
+
+/// The type of a quotient of two DOUBLEs or two decimals.
+pub(super) fn quotient(types: &[DataType], _: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    arithmetic(types, Arithmetic::Divide)
+}
+
+/// The type of a remainder.
+pub(super) fn remainder(types: &[DataType], _: &[Option<ScalarValue>]) -> Result<DataType, SignatureError> {
+    arithmetic(types, Arithmetic::Remainder)
 }
 
 fn arithmetic(types: &[DataType], operation: Arithmetic) -> Result<DataType, SignatureError> {
@@ -122,6 +143,7 @@ fn arithmetic(types: &[DataType], operation: Arithmetic) -> Result<DataType, Sig
     Ok(match operation {
         Arithmetic::Add => bounded_decimal((p1 - s1).max(p2 - s2) + s1.max(s2) + 1, s1.max(s2)),
         Arithmetic::Multiply => bounded_decimal(p1 + p2 + 1, s1 + s2),
+        Arithmetic::Remainder => bounded_decimal((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
         Arithmetic::Divide => {
             let scale = 6.max(s1 + p2 + 1);
             bounded_decimal(p1 - s1 + s2 + scale, scale)

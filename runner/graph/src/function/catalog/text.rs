@@ -11,19 +11,19 @@ pub static TEXT: &[FunctionSpec] = &[
         "trim",
         &[P::Text, P::Text],
         R::Text,
-        "Blanks (U+0020 only) cut off both ends; with a second argument its characters instead.",
+        "Blanks (U+0020 only) cut off both ends, or the characters c: trim(t), trim(c, t), trim([BOTH | LEADING | TRAILING] [c] FROM t), btrim(t, c).",
     )
     .optional(1)
     .aliases(&["btrim"]),
-    FunctionSpec::scalar("ltrim", &[P::Text, P::Text], R::Text, "As trim, at the start. Second argument: the characters.").optional(1),
-    FunctionSpec::scalar("rtrim", &[P::Text, P::Text], R::Text, "As trim, at the end. Second argument: the characters.").optional(1),
+    FunctionSpec::scalar("ltrim", &[P::Text, P::Text], R::Text, "As trim, at the start: ltrim(t), ltrim(c, t); SQL gives the characters first.").optional(1),
+    FunctionSpec::scalar("rtrim", &[P::Text, P::Text], R::Text, "As trim, at the end: rtrim(t), rtrim(c, t); SQL gives the characters first.").optional(1),
     FunctionSpec::scalar("length", &[P::TextOrBinary], R::Int, "Characters of text, bytes of binary.").aliases(&[
         "len",
         "char_length",
         "character_length",
     ]),
     FunctionSpec::scalar("octet_length", &[P::TextOrBinary], R::Int, "Bytes of the UTF-8 text or the binary."),
-    FunctionSpec::scalar("concat", &[P::Any], R::OfTypes(super::collection::concat_type), "All arguments joined: as text (planning casts each to STRING), or arrays of one type; NULL if any is NULL. Without arguments the empty text.")
+    FunctionSpec::scalar("concat", &[P::Any], R::OfTypes(super::collection::concat_type), "All arguments joined: as text (planning casts each to STRING), BINARY if all are, or arrays of one type; NULL if any is NULL. Without arguments the empty text.")
         .optional(1)
         .variadic(),
     FunctionSpec::scalar(
@@ -46,8 +46,8 @@ pub static TEXT: &[FunctionSpec] = &[
     FunctionSpec::scalar("substring_index", &[P::Text, P::Text, P::Int], R::Text, "Text before the n-th delimiter; n < 0: after the n-th from the end; 0: empty."),
     FunctionSpec::scalar("left", &[P::Text, P::Int], R::Text, "First n characters; empty for n <= 0."),
     FunctionSpec::scalar("right", &[P::Text, P::Int], R::Text, "Last n characters; empty for n <= 0."),
-    FunctionSpec::scalar("lpad", &[P::Text, P::Int, P::Text], R::Text, "Padded on the left to n characters (default pad: blank), or cut to n.").optional(1),
-    FunctionSpec::scalar("rpad", &[P::Text, P::Int, P::Text], R::Text, "Padded on the right to n characters (default pad: blank), or cut to n.").optional(1),
+    FunctionSpec::scalar("lpad", &[P::TextOrBinary, P::Int, P::TextOrBinary], R::Argument(0), "Padded on the left to n characters (default pad: blank), or cut to n; BINARY to n bytes (default pad: 0).").optional(1),
+    FunctionSpec::scalar("rpad", &[P::TextOrBinary, P::Int, P::TextOrBinary], R::Argument(0), "Padded on the right, as lpad.").optional(1),
     FunctionSpec::scalar("repeat", &[P::Text, P::Int], R::Text, "Text n times; empty for n <= 0."),
     FunctionSpec::scalar("space", &[P::Int], R::Text, "n blanks."),
     FunctionSpec::scalar("replace", &[P::Text, P::Text, P::Text], R::Text, "Every occurrence replaced; without third argument removed; an empty search text changes nothing.")
@@ -94,7 +94,7 @@ pub static TEXT: &[FunctionSpec] = &[
     FunctionSpec::scalar("regexp_replace", &[P::Text, P::Text, P::Text, P::Int], R::Text, "All matches replaced from a position (default 1) on; $1 is a group in the replacement.")
         .optional(1),
     FunctionSpec::scalar("regexp_count", &[P::Text, P::Text], R::Int, "Number of matches."),
-    FunctionSpec::scalar("levenshtein", &[P::Text, P::Text], R::Int, "Edit distance in characters."),
+    FunctionSpec::scalar("levenshtein", &[P::Text, P::Text, P::Int], R::Int, "Edit distance in characters; -1 if it is greater than the third.").optional(1),
     FunctionSpec::scalar("base64", &[P::Binary], R::Text, "Base64 text of the bytes (standard alphabet, padded); text is taken as UTF-8."),
     FunctionSpec::scalar("unbase64", &[P::Text], R::Binary, "Bytes of base64 text; invalid text gives NULL, with ANSI on [CONVERSION_INVALID_INPUT]."),
     FunctionSpec::scalar("hex", &[P::Any], R::Text, "Upper-case hexadecimal text of a BIGINT (without leading zeros), of text as UTF-8, or of bytes."),
@@ -127,9 +127,12 @@ pub static TEXT: &[FunctionSpec] = &[
         "parse_url",
         &[P::Text, P::Text, P::Text],
         R::Text,
-        "Part of an address: HOST, PATH, QUERY, REF, PROTOCOL, FILE, AUTHORITY, USERINFO; with QUERY a third argument names a key. NULL if there is none.",
+        "Part of an address: HOST, PATH, QUERY, REF, PROTOCOL, FILE, AUTHORITY, USERINFO; with QUERY a third argument names a key. NULL if there is \
+         none, or the text is no address, with ANSI on [INVALID_URL].",
     )
     .optional(1),
+    FunctionSpec::scalar("try_parse_url", &[P::Text, P::Text, P::Text], R::Text, "As parse_url, NULL for text that is no address.").optional(1),
+    FunctionSpec::scalar("is_valid_utf8", &[P::Binary], R::Boolean, "The bytes are text in UTF-8; true for STRING."),
     FunctionSpec::scalar("to_binary", &[P::Text, P::Text], R::Binary, "Bytes of text in hex (default), base64 or utf-8; other text is [CONVERSION_INVALID_INPUT].").optional(1),
     FunctionSpec::scalar("try_to_binary", &[P::Text, P::Text], R::Binary, "As to_binary, NULL for other text.").optional(1),
     FunctionSpec::scalar("regexp_instr", &[P::Text, P::Text], R::Int, "Position of the first match, 0 without one."),

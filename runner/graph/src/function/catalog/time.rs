@@ -85,9 +85,9 @@ pub static TIMES: &[FunctionSpec] = &[
     ),
     FunctionSpec::scalar(
         "$timestamp_add",
-        &[P::TextLiteral, P::Long, P::Timestamp],
-        R::Timestamp,
-        "$timestamp_add(UNIT, n, t): t plus n units, units as for $timestamp_diff; months keep the day where they can.",
+        &[P::TextLiteral, P::Long, P::DateOrTimestamp],
+        R::Argument(2),
+        "$timestamp_add(UNIT, n, t): t (TIMESTAMP or TIMESTAMP_NTZ) plus n units, units as for $timestamp_diff; months keep the day where they can.",
     ),
     FunctionSpec::scalar("add_months", &[P::Date, P::Int], R::Date, "DATE n months later, the day cut to the length of the month."),
     FunctionSpec::scalar(
@@ -107,8 +107,9 @@ pub static TIMES: &[FunctionSpec] = &[
         R::Timestamp,
         "TIMESTAMP of year, month, day, hour, minute, second (with fraction) and zone (default: session); invalid as make_date.",
     )
-    .optional(1),
-    FunctionSpec::scalar("$between_times", &[P::DateOrTimestamp, P::DateOrTimestamp], R::OfTypes(interval), "a - b of two times: days for two DATEs, else the time that passed."),
+    .optional(1)
+    .aliases(&["make_timestamp_ltz"]),
+    FunctionSpec::scalar("$between_times", &[P::DateOrTimestamp, P::DateOrTimestamp], R::OfTypes(interval), "a - b of two times: days for two DATEs, else the difference of the wall clocks in session time."),
     FunctionSpec::scalar("$interval_times", &[P::Interval, P::Double], R::Argument(0), "An interval times a number, rounded half up to months and microseconds."),
     FunctionSpec::scalar("$interval_add", &[P::Interval, P::Interval], R::Argument(0), "The sum of two intervals."),
     FunctionSpec::scalar("$interval_compare", &[P::Interval, P::Interval], R::Int, "-1, 0 or 1; days have 24 hours. Months against days is [DATATYPE_MISMATCH]."),
@@ -148,8 +149,8 @@ pub static TIMES: &[FunctionSpec] = &[
         "window",
         &[P::Timestamp, P::Long, P::Long],
         R::Custom(|_, _| Ok(window_type())),
-        "window(t, '5 minutes'[, slide[, start]]): the tumbling window struct<start, end> that holds t; the slide must equal the size. Planning turns \
-         the interval texts into microseconds of size and start; windows are [start, end), aligned to the epoch + start. NULL for a NULL time.",
+        "window(t, '5 minutes'[, slide[, start]]): the window struct<start, end> that holds t; with a slide below the size the row is there once for \
+         each window (in GROUP BY, or in the items of a SELECT without it). Planning turns the interval texts into microseconds of size and start; windows are [start, end), aligned to the epoch + start. NULL for a NULL time.",
     ),
 ];
 
