@@ -3,8 +3,7 @@
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use base64::{
-    Engine,
-    alphabet,
+    Engine, alphabet,
     engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use datafusion::{
@@ -24,7 +23,9 @@ use super::{
 /// Base64 without padding, whatever the last bits are.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
 );
 
 /// Kernels of this subject.
@@ -137,9 +138,10 @@ fn encode(call: &Call<'_>) -> Answer {
         let (Some(text), Some(set)) = (text.at(row), set.at(row)) else { return Ok(None) };
         let narrow = |most: u32| {
             let byte = |letter: char| u8::try_from(letter as u32).ok().filter(|byte| u32::from(*byte) <= most);
-            text.chars().map(byte).collect::<Option<Vec<u8>>>().ok_or_else(|| {
-                FunctionError::new("MALFORMED_CHARACTER_CODING", format!("{set} cannot write all characters of '{text}'"))
-            })
+            text.chars()
+                .map(byte)
+                .collect::<Option<Vec<u8>>>()
+                .ok_or_else(|| FunctionError::new("MALFORMED_CHARACTER_CODING", format!("{set} cannot write all characters of '{text}'")))
         };
         Ok(Some(match charset(call, set)?.as_str() {
             "US-ASCII" => narrow(127)?,

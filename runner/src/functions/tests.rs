@@ -195,6 +195,8 @@ fn samples(spec: &FunctionSpec) -> Vec<ScalarValue> {
         "from_utc_timestamp" | "to_utc_timestamp" => vec![ts("2020-01-01"), s("Europe/Paris")],
         "regexp_extract" | "regexp_extract_all" => vec![s("12"), s("(1)2")],
         "unbase64" => vec![s("YQ==")],
+        // A scale makes the number a DECIMAL, by planning.
+        "ceil" | "floor" => vec![d(1.5)],
         "to_binary" | "try_to_binary" => vec![s("61"), s("hex")],
         "convert_timezone" => vec![s("UTC"), s("Europe/Paris"), ts("2020-01-01")],
         "$interval_compare" => vec![days(1), days(2)],

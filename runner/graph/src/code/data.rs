@@ -31,6 +31,12 @@ pub(super) const DATA: &[Code] = &[
         "Give a number for each pair, also for NULLs.",
     ),
     code(&["CANNOT_DECODE_URL"], "Text that is no encoded address.", "Use `try_url_decode`."),
+    code(&["INVALID_URL"], "With ANSI on: text that is no address.", "Use `try_parse_url`."),
+    code(
+        &["MALFORMED_CHARACTER_CODING"],
+        "The character set of `encode` lacks a character of the text.",
+        "Use `UTF-8`, or `translate` the character before.",
+    ),
     code(&["USER_RAISED_EXCEPTION"], "`raise_error` or `assert_true` of the query.", "Correct the data or the query."),
     code(&["DUPLICATED_MAP_KEY"], "A map has one key twice.", "De-duplicate before."),
     code(

@@ -60,7 +60,7 @@ pub(super) const QUERIES: &[Code] = &[
         "Escape only `%`, `_` and the escape character itself.",
     ),
     code(
-        &["DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"],
+        &["DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES", "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"],
         "Two values of types that cannot be compared or computed with each other.",
         "Cast one of them.",
     )
@@ -89,7 +89,7 @@ pub(super) const QUERIES: &[Code] = &[
         "Order by its parts.",
     ),
     code(
-        &["DATATYPE_MISMATCH.NON_FOLDABLE_INPUT"],
+        &["DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "NON_FOLDABLE_ARGUMENT"],
         "An argument must be a literal, because it decides the type of the result.",
         "Write it as a literal or a parameter.",
     ),

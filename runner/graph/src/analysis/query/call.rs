@@ -160,24 +160,13 @@ impl Planner<'_> {
                 self.explicit_cast(value, &function::timestamp_type(), spec.name.starts_with("try"), span)
             }
             "window" => self.window_struct(arguments, span),
-            "mod" | "pmod" | "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod" if arguments.len() == 2 => {
-                let (Some(right), Some(left)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
-                self.operator_function(spec.name, left, right, span)
-            }
-            "shiftleft" | "shiftright" | "shiftrightunsigned" if arguments.len() == 2 => {
-                let (Some(places), Some(value)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
-                self.shifted(spec.name, value, places, span)
-            }
-            "ceil" | "floor" | "round" | "bround" => self.rounded(spec.name, arguments, span),
             // Spark takes the characters first, as TRIM(LEADING c FROM t) does; btrim takes them last.
             "ltrim" | "rtrim" if arguments.len() == 2 => {
                 arguments.reverse();
                 self.stub(spec.name, arguments, span)
             }
             "lpad" | "rpad" => self.padded(spec.name, arguments, span),
-            "map_concat" if arguments.is_empty() => {
-                self.stub("map", arguments, span)
-            }
+            "map_concat" if arguments.is_empty() => self.stub("map", arguments, span),
             "format_number" if arguments.get(1).is_some_and(|places| places.data_type == DataType::Utf8) => {
                 self.unsupported("format_number with a pattern; give the number of places, or use format_string", span)
             }
@@ -189,6 +178,22 @@ impl Planner<'_> {
                 let own = text(self.settings.time_zone.clone());
                 self.stub("convert_timezone", std::iter::once(own).chain(arguments).collect(), span)
             }
+            _ => self.number_call(spec, arguments, span),
+        }
+    }
+
+    /// Functions of numbers that are typed as the operators are.
+    fn number_call(&self, spec: &'static FunctionSpec, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        match spec.name {
+            "mod" | "pmod" | "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod" if arguments.len() == 2 => {
+                let (Some(right), Some(left)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
+                self.operator_function(spec.name, left, right, span)
+            }
+            "shiftleft" | "shiftright" | "shiftrightunsigned" if arguments.len() == 2 => {
+                let (Some(places), Some(value)) = (arguments.pop(), arguments.pop()) else { return self.stub(spec.name, arguments, span) };
+                self.shifted(spec.name, value, places, span)
+            }
+            "ceil" | "floor" | "round" | "bround" => self.rounded(spec.name, arguments, span),
             _ => self.stub(spec.name, arguments, span),
         }
     }
@@ -376,6 +381,12 @@ impl Planner<'_> {
     fn window_params(&mut self, window: &ast::WindowSpec, parts: Parts, scope: &Scope<'_>, span: Span) -> Planned<WindowFunctionParams> {
         let partition_by = window.partition_by.iter().map(|expr| Ok(self.expr(expr, scope)?.expr)).collect::<Planned<Vec<Expr>>>()?;
         let mut order_by = self.sort_exprs(&window.order_by, scope)?;
+        let by_range = window.window_frame.as_ref().is_none_or(|frame| frame.units == ast::WindowFrameUnits::Range);
+        for item in window.order_by.iter().filter(|_| by_range) {
+            if !function::coercion::is_atomic(&self.expr(&item.expr, scope)?.data_type) {
+                return self.unsupported("OVER (ORDER BY a struct or array); name its fields as keys, or give a frame of ROWS", span);
+            }
+        }
         let window_frame = match &window.window_frame {
             Some(frame) => {
                 let frame = self.built(WindowFrame::try_from(frame.clone()), span)?;

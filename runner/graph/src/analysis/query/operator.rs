@@ -210,7 +210,8 @@ impl Planner<'_> {
                 self.stub("$interval_add", vec![left, right], span)
             }
             (_, D::Interval(_)) => {
-                let left = if has_time(&right) && left.data_type == D::Date32 { self.cast(left, &function::timestamp_type()) } else { left };
+                let left =
+                    if has_time(&right) && left.data_type == D::Date32 { self.cast(left, &function::timestamp_type()) } else { left };
                 let right = if minus { self.negated(right, span)? } else { right };
                 self.stub("$add_interval", vec![left, right], span)
             }
@@ -565,4 +566,3 @@ fn castable(from: &DataType, to: &DataType) -> bool {
         _ => false,
     }
 }
-

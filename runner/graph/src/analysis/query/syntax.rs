@@ -45,7 +45,8 @@ impl Planner<'_> {
                 let path = ["_metadata".to_string(), "file_path".to_string()];
                 if matches!(scope.resolve(&path), Resolved::Missing) {
                     let refusal = Diagnostic::not_supported("input_file_name() over a relation that reads no files").at(&self.origin(span));
-                    let help = "it names the files of read_files; keep _metadata.file_path as a column where they are read, and select that";
+                    let help =
+                        "it names the files of read_files; keep _metadata.file_path as a column where they are read, and select that";
                     return Err(Box::new(refusal.help(help)));
                 }
                 return self.identifier(&path, scope, span);

@@ -24,7 +24,11 @@ fn errors_have_class_and_place() {
         ("SELECT from_json('x', 'a BIGNT')", "INVALID_SCHEMA.PARSE_ERROR", 8),
         ("SELECT id FROM orders WHERE window(at, '5 minutes', '1 minute').start > at", "FEATURE_NOT_SUPPORTED", 29),
         ("SELECT window(at, '5 m', '1 minute') AS w FROM orders", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", 8),
-        ("SELECT window(at, '6 minutes', '1 minute') AS a, window(at, '5 minutes', '1 minute') AS b FROM orders", "FEATURE_NOT_SUPPORTED", 50),
+        (
+            "SELECT window(at, '6 minutes', '1 minute') AS a, window(at, '5 minutes', '1 minute') AS b FROM orders",
+            "FEATURE_NOT_SUPPORTED",
+            50,
+        ),
         ("SELECT input_file_name() AS f FROM orders", "FEATURE_NOT_SUPPORTED", 8),
         ("SELECT items.b FROM orders", "FIELD_NOT_FOUND", 8),
         ("SELECT id FROM dim UNION ALL SELECT id, name FROM dim", "NUM_COLUMNS_MISMATCH", 30),
