@@ -12,6 +12,8 @@ pub(super) static KERNELS: &[(&str, Kernel)] =
 
 /// Characters besides letters and digits that a part may have as they are.
 const MARKS: &str = "-_.!~*'()";
+/// Those that a query, a fragment and the rest of `mailto:` may have besides.
+const ANYTHING: &str = ";/?:@&=+$,[]";
 
 /// An address in its parts, as they are written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -74,13 +76,17 @@ fn address(text: &str) -> Option<Address<'_>> {
         Some(place) if rest[place..].starts_with(':') => (Some(scheme(&rest[..place])?), &rest[place + 1..]),
         _ => (None, rest),
     };
-    let fragment = optional(fragment, |text| allowed(text, ";/?:@&=+$,[]"))?;
+    if fragment.is_some_and(|text| !allowed(text, ANYTHING)) {
+        return None;
+    }
     if scheme.is_some() && !rest.starts_with('/') {
         // The rest has no parts of its own.
-        return (!rest.is_empty() && allowed(rest, ";/?:@&=+$,[]")).then_some(Address { scheme, fragment, ..Address::default() });
+        return (!rest.is_empty() && allowed(rest, ANYTHING)).then_some(Address { scheme, fragment, ..Address::default() });
     }
     let (rest, query) = split(rest, '?');
-    let query = optional(query, |text| allowed(text, ";/?:@&=+$,[]"))?;
+    if query.is_some_and(|text| !allowed(text, ANYTHING)) {
+        return None;
+    }
     let (authority, path) = match rest.strip_prefix("//") {
         Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
         None => ("", rest),
@@ -103,13 +109,6 @@ fn address(text: &str) -> Option<Address<'_>> {
 
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
     text.split_once(at).map_or((text, None), |(before, after)| (before, Some(after)))
-}
-
-fn optional(part: Option<&str>, fits: impl Fn(&str) -> bool) -> Option<Option<&str>> {
-    match part {
-        Some(part) if !fits(part) => None,
-        part => Some(part),
-    }
 }
 
 fn scheme(text: &str) -> Option<&str> {
