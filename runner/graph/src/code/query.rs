@@ -60,11 +60,13 @@ pub(super) const QUERIES: &[Code] = &[
         "Escape only `%`, `_` and the escape character itself.",
     ),
     code(
-        &["DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES", "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"],
+        &["DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"],
         "Two values of types that cannot be compared or computed with each other.",
         "Cast one of them.",
     )
     .example("CREATE MATERIALIZED VIEW m AS SELECT id FROM orders WHERE items > 1;"),
+    code(&["DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"], "DIV of FLOAT, DOUBLE or text.", "Write `CAST(a / b AS BIGINT)`.")
+        .example("CREATE MATERIALIZED VIEW m AS SELECT 7.5D DIV 2 AS n;"),
     code(
         &["DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION"],
         "A CAST between types that have nothing in common.",
