@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use crate::failure::Failure;
 
 /// Options by their lower-case names.
@@ -244,6 +246,12 @@ pub(super) fn azure(options: &Options, read: ReadText<'_>) -> Result<Options, Fa
         let message = "AZURE_CLIENT_SECRET is set without the application that it belongs to".to_string();
         return Err(missing(message, "set AZURE_CLIENT_ID and AZURE_TENANT_ID too"));
     }
+    if let Some(key) = ["account_key", "access_key", "master_key"].into_iter().find_map(of)
+        && STANDARD.decode(key).is_err()
+    {
+        let message = "AZURE_STORAGE_ACCOUNT_KEY is no key: it is not base64".to_string();
+        return Err(missing(message, "copy the whole key of the storage account, with the `=` at its end"));
+    }
     Ok(options.clone())
 }
 
@@ -338,12 +346,13 @@ mod tests {
     fn identities_of_azure_are_complete() {
         let web = [("AZURE_FEDERATED_TOKEN_FILE", "/token"), ("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t")];
         azure(&options(&web), &files).unwrap();
-        azure(&options(&[("AZURE_STORAGE_ACCOUNT_KEY", "k")]), &files).unwrap();
+        azure(&options(&[("AZURE_STORAGE_ACCOUNT_KEY", "a2V5Cg==")]), &files).unwrap();
         let refused = |pairs: &[(&str, &str)]| {
             let failure = azure(&options(pairs), &files).unwrap_err();
             assert_eq!(failure.class.exit_code(), 12);
             format!("{failure}")
         };
+        assert!(refused(&[("AZURE_STORAGE_ACCOUNT_KEY", "a2V5Cg==x")]).contains("is not base64"));
         assert!(refused(&web[..2]).contains("without AZURE_TENANT_ID"));
         assert!(refused(&[("AZURE_FEDERATED_TOKEN_FILE", "/gone"), web[1], web[2]]).contains("/gone cannot be read"));
         assert!(refused(&[("AZURE_CLIENT_SECRET", "s"), web[1]]).contains("without the application"));

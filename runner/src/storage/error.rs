@@ -113,13 +113,13 @@ fn remote_failure(action: &str, place: &str, text: &str) -> Failure {
         return Failure::storage("BUCKET_NOT_FOUND", format!("cannot {action} {place}: the bucket or container does not exist"))
             .help("create the bucket or correct the URI");
     }
-    if ["status code: 401", "status code: 403", "401 unauthorized", "403 forbidden"].iter().any(|part| lower.contains(part)) {
+    let has_any = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    // Who is asked for an identity is not the store: without credentials the service of virtual machines is, whatever it answers.
+    let lacks_identity = has_any(&["169.254.169.254", "metadata.google"]);
+    if !lacks_identity && has_any(&["status code: 401", "status code: 403", "401 unauthorized", "403 forbidden"]) {
         return denied(action, place);
     }
-    if ["credential", "169.254.169.254", "metadata.google", "missing region", "account must be specified"]
-        .iter()
-        .any(|part| lower.contains(part))
-    {
+    if lacks_identity || has_any(&["credential", "missing region", "account must be specified"]) {
         return Failure::storage("STORAGE_CREDENTIALS_MISSING", format!("cannot {action} {place}: {text}"))
             .help("set the credentials of the store (AWS_ACCESS_KEY_ID, AZURE_STORAGE_ACCOUNT_KEY, GOOGLE_SERVICE_ACCOUNT, or a role)");
     }

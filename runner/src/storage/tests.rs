@@ -98,7 +98,9 @@ fn errors_say_whose_fault_they_are() {
     let class = |text: &str| of(generic(text)).class;
     assert_eq!(class("Server returned non-2xx status code: 503 Slow Down"), FailureClass::Transient);
     assert_eq!(class("request timed out"), FailureClass::Transient);
-    assert_eq!(class("status code: 403 Forbidden"), FailureClass::Storage);
+    assert_eq!(of(generic("status code: 403 Forbidden")).error, "STORAGE_ACCESS_DENIED");
+    let nobody = "Error performing GET http://169.254.169.254/metadata/identity: status code: 403 Forbidden";
+    assert_eq!(of(generic(nobody)).error, "STORAGE_CREDENTIALS_MISSING");
     assert_eq!(of(generic("<Code>NoSuchBucket</Code>")).error, "BUCKET_NOT_FOUND");
     assert_eq!(of(generic("the credential provider was not enabled")).error, "STORAGE_CREDENTIALS_MISSING");
     let missing = of(StoreError::NotFound { path: "x".to_owned(), source: "gone".into() });
