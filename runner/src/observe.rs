@@ -30,7 +30,7 @@ use crate::{
         catalog::{Catalog, CatalogEntry, StoredKind},
         view,
     },
-    storage::{Storage, layout, parse_uri},
+    storage::{Location, Storage, layout, parse_uri},
 };
 
 pub use files::{FilePlaces, file_schemas};
@@ -93,10 +93,14 @@ fn diagnostic(failure: Failure, relation: &Relation) -> Diagnostic {
 }
 
 /// What storage holds for the graph. Reads the catalog and newest version numbers; opens only tables that the catalog does not know.
-pub async fn stored_state(storage: &Storage, graph: &ResolvedGraph, catalog: Option<&Catalog>) -> Result<StoredState, Failure> {
+pub async fn stored_state(
+    (storage, project): (&Storage, &Path),
+    graph: &ResolvedGraph,
+    catalog: Option<&Catalog>,
+) -> Result<StoredState, Failure> {
     let mut state = StoredState { pipeline_id: catalog.map(|catalog| catalog.pipeline_id.clone()), ..StoredState::default() };
-    let stored = graph.datasets.values().filter(|dataset| is_stored(dataset));
-    let looks = stream::iter(stored).map(|dataset| stored_table(storage, dataset, catalog));
+    let written = graph.datasets.values().filter(|dataset| is_written(dataset));
+    let looks = stream::iter(written).map(|dataset| stored_table((storage, project), dataset, catalog));
     let tables: Vec<_> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     state.tables = tables.into_iter().flatten().collect();
     state.inactive = inactive(graph, catalog);
@@ -166,14 +170,36 @@ pub fn is_stored(dataset: &ResolvedDataset) -> bool {
     matches!(dataset.definition.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
 }
 
+/// True for what flows write: stored datasets and sinks.
+pub fn is_written(dataset: &ResolvedDataset) -> bool {
+    is_stored(dataset) || dataset.sink_location().is_some()
+}
+
+/// Where the table of a stored dataset or a sink stands.
+pub fn location((storage, project): (&Storage, &Path), dataset: &ResolvedDataset) -> Result<Location, Failure> {
+    match dataset.sink_location() {
+        Some(path) if !path.contains("://") && !["file", "memory"].contains(&storage.root().url().scheme()) => {
+            let message = format!(
+                "sink {} has the relative path {path}, and the storage of the pipeline is not on this machine",
+                dataset.definition.name.name
+            );
+            Err(Failure::user("INVALID_SINK_OPTION", message)
+                .about(dataset.definition.name.to_string())
+                .help("give the path as a URI: s3://, gs://, abfss:// or file:///"))
+        }
+        Some(path) => storage.stores().location_of(path, project),
+        None => Ok(storage.at(&layout::table_path(&dataset.definition.name, dataset.definition.private))),
+    }
+}
+
 async fn stored_table(
-    storage: &Storage,
+    place: (&Storage, &Path),
     dataset: &ResolvedDataset,
     catalog: Option<&Catalog>,
 ) -> Result<Option<(DatasetName, StoredTable)>, Failure> {
     let name = &dataset.definition.name;
     let entry = catalog.and_then(|catalog| catalog.datasets.get(&name.key()));
-    let location = storage.at(&layout::table_path(name, dataset.definition.private));
+    let location = location(place, dataset)?;
     let known = entry.map(|entry| entry.table.clone());
     let Some(table) = TargetTable::open(&location, known).await? else { return Ok(None) };
     let stored = StoredTable {

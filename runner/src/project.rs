@@ -7,7 +7,11 @@ mod manifest;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use floe_crds::{manifest::TableManifest, pipeline::PipelineSpec, table::MaintenanceSpec};
+use floe_crds::{
+    manifest::TableManifest,
+    pipeline::{PipelineSpec, Sink},
+    table::MaintenanceSpec,
+};
 use floe_graph::{
     analysis::Parameters,
     definition::{self, Configuration, Definitions, SourceFile},
@@ -65,7 +69,8 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     let given = if settings.reads_later_queries { GivenNames::default() } else { given_names(&spec, settings, &configuration) };
     let values = configuration.values().clone();
     let maintenance = maintenance(&tables, &namespace);
-    let definitions = definition::Project { namespace: namespace.clone(), configuration, sql: texts.sql, tables }.definitions();
+    let mut definitions = definition::Project { namespace: namespace.clone(), configuration, sql: texts.sql, tables }.definitions();
+    definition::manifest_sinks(&sinks(&spec, &places), &namespace, &mut definitions);
     let definitions = with_findings(definitions, findings);
     let input = ResolveInput {
         observed: BTreeMap::new(),
@@ -87,6 +92,12 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
         absolute.map_err(|error| Failure::internal(format!("the folder {} has no absolute path", root.display())).caused_by(error))?;
     let storage = storage_of(settings, &spec, &root);
     Ok(Project { root, name, spec, definitions, storage, input, secrets, maintenance })
+}
+
+/// The sinks of the manifest with their places.
+fn sinks(spec: &PipelineSpec, places: &BTreeMap<String, Origin>) -> Vec<(Sink, Origin)> {
+    let at_its_place = |(index, sink): (usize, &Sink)| Some((sink.clone(), places.get(&format!("/spec/sinks/{index}"))?.clone()));
+    spec.sinks.iter().enumerate().filter_map(at_its_place).collect()
 }
 
 fn maintenance(tables: &[(Arc<str>, TableManifest)], namespace: &Namespace) -> BTreeMap<String, MaintenanceSpec> {

@@ -22,7 +22,7 @@ const NOTES: &[(&str, &str)] = &[
     ("Pipeline.parameters[].valueFrom", "Outside of a cluster the value comes from `--param` or `FLOE_PARAM_<NAME>`."),
     ("Pipeline.retryPolicy.maxUpdateRetries", "For a cluster; `floe run` makes one attempt."),
     ("Pipeline.runner", "For a cluster; no effect with `floe run`."),
-    ("Pipeline.sinks", "Refused in this release."),
+    ("Pipeline.sinks[].secretRef", "Refused in this release: credentials of all stores come from `storage.secretRef`."),
     ("Pipeline.source", "For a cluster; `floe run` reads the project from its folder."),
     ("Pipeline.storage.secretRef", "For a cluster; `floe run` takes credentials from its environment."),
     ("Pipeline.suspend", "For a cluster; no effect with `floe run`."),

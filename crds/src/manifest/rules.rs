@@ -3,7 +3,7 @@
 use super::{Document, Finding, JobManifest, Manifest, PipelineManifest, TableManifest};
 use crate::{
     job::JobSpec,
-    pipeline::{Library, Mode, Parameter, PipelineSpec},
+    pipeline::{Library, Mode, Parameter, PipelineSpec, SinkFormat},
     run::rules::broken_by_job,
     store_option,
     table::{AutoCdcSpec, OnViolation, TableSpec, TableType},
@@ -70,7 +70,11 @@ pub(super) fn pipeline(spec: &PipelineSpec, document: &Document) -> Vec<Finding>
         let one = notification.webhook.is_some() != notification.email.is_some();
         check.require(one, &format!("/spec/notifications/{index}"), "notification needs exactly one of webhook, email");
     }
-    check.refuse(!spec.sinks.is_empty(), "/spec/sinks", "sinks");
+    for (index, sink) in spec.sinks.iter().enumerate() {
+        let pointer = format!("/spec/sinks/{index}");
+        check.refuse(sink.format == SinkFormat::Kafka, &format!("{pointer}/format"), "a sink of format kafka");
+        check.refuse(sink.secret_ref.is_some(), &format!("{pointer}/secretRef"), "secretRef of a sink");
+    }
     check.findings
 }
 
@@ -253,6 +257,11 @@ fn cluster_pipeline(manifest: &PipelineManifest) -> Vec<Finding> {
             check.report("PIPELINE_STORAGE_ROOT_INVALID", "/spec/storage/uri", STORAGE_URI);
         }
         Some(_) => {}
+    }
+    for (index, sink) in manifest.spec.sinks.iter().enumerate() {
+        let absolute = sink.options.get("path").is_none_or(|path| is_storage_uri(path));
+        let message = "the path of a sink must be s3://, gs://, abfss:// or file:/// without credentials or query";
+        check.require(absolute, &format!("/spec/sinks/{index}/options/path"), message);
     }
     check.findings
 }

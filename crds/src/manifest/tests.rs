@@ -194,8 +194,9 @@ fn rules_between_fields_of_a_pipeline() {
     assert_eq!(messages("  updatePolicy: {schedule: {cron: '@daily', startingDeadlineSeconds: 9}}"), [deadline]);
     let notification = "notification needs exactly one of webhook, email";
     assert_eq!(messages("  notifications: [{name: a, events: [UpdateStart]}]"), [notification]);
+    let refused = ["a sink of format kafka is not supported in this release", "secretRef of a sink is not supported in this release"];
+    assert_eq!(messages("  sinks: [{name: s, format: kafka, secretRef: {name: n}}]"), refused);
     assert_eq!(messages("  {mode: Continuous, updatePolicy: {schedule: {cron: '@daily'}}}"), ["a continuous pipeline has no schedule"]);
-    assert_eq!(messages("  sinks: [{name: s, options: {path: x}}]"), ["sinks is not supported in this release"]);
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub fn text(graph: &ResolvedGraph) -> String {
         if let Some(quarantine) = &dataset.quarantine {
             let _ = writeln!(out, "  quarantine {quarantine}");
         }
+        if let Some(location) = dataset.sink_location() {
+            let _ = writeln!(out, "  at {location}");
+        }
     }
     out
 }
@@ -63,6 +66,7 @@ pub fn mermaid(graph: &ResolvedGraph) -> String {
             DatasetKind::StreamingTable | DatasetKind::MaterializedView => writeln!(out, "  {id}[\"{label}\"]"),
             DatasetKind::TemporaryView | DatasetKind::View => writeln!(out, "  {id}(\"{label}\")"),
             DatasetKind::External => writeln!(out, "  {id}[(\"{label}\")]"),
+            DatasetKind::Sink => writeln!(out, "  {id}[\\\"{label}\"/]"),
         };
     }
     for (from, to, streaming) in edges(graph, &nodes) {
@@ -84,6 +88,7 @@ pub fn dot(graph: &ResolvedGraph) -> String {
             DatasetKind::StreamingTable | DatasetKind::MaterializedView => "box",
             DatasetKind::TemporaryView | DatasetKind::View => "ellipse",
             DatasetKind::External => "cylinder",
+            DatasetKind::Sink => "invhouse",
         };
         let label = quoted(&format!("{name}\n{}", kind_text(dataset.definition.kind)));
         let _ = writeln!(out, "  {} [label={label}, shape={shape}];", nodes.id(&name.key()));
@@ -269,6 +274,7 @@ pub(crate) fn kind_text(kind: DatasetKind) -> &'static str {
         DatasetKind::TemporaryView => "temporary view",
         DatasetKind::View => "view",
         DatasetKind::External => "external table",
+        DatasetKind::Sink => "sink",
     }
 }
 
@@ -279,6 +285,7 @@ fn kind_word(kind: DatasetKind) -> &'static str {
         DatasetKind::TemporaryView => "TEMPORARY_VIEW",
         DatasetKind::View => "VIEW",
         DatasetKind::External => "EXTERNAL",
+        DatasetKind::Sink => "SINK",
     }
 }
 

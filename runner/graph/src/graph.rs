@@ -11,7 +11,7 @@ use floe_crds::state::ExpectationAction;
 
 use crate::{
     cdc::{CdcSource, DEFAULT_TOMBSTONE_SECONDS, ResolvedAutoCdc, TieRule},
-    definition::Dataset,
+    definition::{Dataset, DatasetKind},
     name::DatasetName,
     origin::{Diagnostic, Origin},
     relation::Relation,
@@ -68,6 +68,11 @@ pub struct Read {
 }
 
 impl ResolvedDataset {
+    /// Where a sink is: its path, as written. `None` for datasets.
+    pub fn sink_location(&self) -> Option<&str> {
+        self.definition.location.as_deref().filter(|_| self.definition.kind == DatasetKind::Sink)
+    }
+
     /// True if the property forbids emptying the table or dropping its checkpoint.
     pub fn is_protected(&self) -> bool {
         self.has_property("pipelines.reset.allowed", "false") || self.has_property("delta.appendOnly", "true")

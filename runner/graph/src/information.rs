@@ -36,7 +36,7 @@ pub fn known_tables(graph: &ResolvedGraph, pipeline: &str) -> Vec<KnownTable> {
             DatasetKind::MaterializedView => CatalogType::MaterializedView,
             DatasetKind::View => CatalogType::View,
             DatasetKind::External => CatalogType::External,
-            DatasetKind::TemporaryView => return None,
+            DatasetKind::TemporaryView | DatasetKind::Sink => return None,
         };
         Some(KnownTable { name: dataset.definition.name.clone(), table_type, pipeline: pipeline.to_string() })
     });

@@ -104,6 +104,8 @@ pub struct UpdatePlan {
     pub new_rules: Vec<NewRules>,
     /// Told to the user: protected tables that a full refresh of everything spares, for example.
     pub notes: Vec<String>,
+    /// What the user has to know before the first row is written: sinks to which everything is appended again.
+    pub warnings: Vec<String>,
 }
 
 /// One dataset to empty or one checkpoint to forget.
@@ -173,5 +175,5 @@ pub fn plan_update(graph: &ResolvedGraph, selection: &Selection, stored: &Stored
         return Err(errors);
     }
     let selected = graph.flows.iter().map(|flow| flow.name.clone()).filter(|name| chosen.flows.contains(&name.to_lowercase())).collect();
-    Ok(UpdatePlan { selected, resets: chosen.resets, changes, new_rules, notes: chosen.notes })
+    Ok(UpdatePlan { selected, resets: chosen.resets, changes, new_rules, notes: chosen.notes, warnings: chosen.warnings })
 }

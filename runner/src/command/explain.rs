@@ -226,6 +226,7 @@ fn kind(kind: DatasetKind) -> &'static str {
         DatasetKind::TemporaryView => "temporary view",
         DatasetKind::View => "view",
         DatasetKind::External => "external table",
+        DatasetKind::Sink => "sink",
     }
 }
 

@@ -86,6 +86,38 @@ pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option
     Ok(Some(Change { protocol: protocol.unwrap_or_else(|| table.head.protocol.clone()), metadata, altered, raises_protocol }))
 }
 
+/// `spec` with everything that `table` has: a table outside of the pipeline gets columns that it lacks, and no other change.
+pub(super) fn outside(table: &TargetTable, spec: &TableSpec) -> TableSpec {
+    TableSpec {
+        schema: Arc::new(Schema::new(with_all_of(table.schema().fields(), spec.schema.fields()))),
+        partition_by: table.partition_columns().to_vec(),
+        properties: table.properties().clone(),
+        comment: table.comment().map(str::to_owned),
+        ..spec.clone()
+    }
+}
+
+/// `current` with what it has and the types that `wanted` gives, then the fields that only `wanted` has.
+fn with_all_of(current: &Fields, wanted: &Fields) -> Vec<Arc<Field>> {
+    let named = |fields: &Fields, name: &str| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name)).cloned();
+    let kept = current.iter().map(|field| match named(wanted, field.name()) {
+        Some(other) => Arc::new(field.as_ref().clone().with_data_type(kept_type(field.data_type(), other.data_type()))),
+        None => Arc::clone(field),
+    });
+    kept.chain(wanted.iter().filter(|field| named(current, field.name()).is_none()).cloned()).collect()
+}
+
+fn kept_type(current: &DataType, wanted: &DataType) -> DataType {
+    match (current, wanted) {
+        (DataType::Struct(current), DataType::Struct(wanted)) => DataType::Struct(with_all_of(current, wanted).into()),
+        (DataType::List(current), DataType::List(wanted)) => {
+            let element = kept_type(current.data_type(), wanted.data_type());
+            DataType::List(Arc::new(current.as_ref().clone().with_data_type(element)))
+        }
+        (_, wanted) => wanted.clone(),
+    }
+}
+
 /// The failure of a table that its definition fits no more.
 pub(super) fn needs_full_refresh(reason: String) -> Failure {
     Failure::user("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", reason)

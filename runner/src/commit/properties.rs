@@ -34,8 +34,9 @@ const NOT_APPLIED: [&str; 7] = [
 ];
 const NOT_APPLIED_PREFIXES: [&str; 2] = ["delta.columnmapping.", "delta.feature."];
 
-/// The configuration of the table of `spec`.
+/// The configuration of the table of `spec`; a table outside of the pipeline has only what it is given.
 pub(super) fn stored(spec: &TableSpec) -> BTreeMap<String, String> {
+    let Some(pipeline_id) = &spec.pipeline_id else { return spec.properties.clone() };
     let applied = |key: &str| {
         let key = key.to_ascii_lowercase();
         !NOT_APPLIED.contains(&key.as_str()) && !NOT_APPLIED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
@@ -43,7 +44,7 @@ pub(super) fn stored(spec: &TableSpec) -> BTreeMap<String, String> {
     let given = spec.properties.iter().filter(|(key, _)| applied(key)).map(|(key, value)| (key.clone(), value.clone()));
     let mut stored: BTreeMap<String, String> = given.collect();
     stored.entry(CHECKPOINT_INTERVAL.to_owned()).or_insert_with(|| DEFAULT_CHECKPOINT_INTERVAL.to_string());
-    stored.insert(PIPELINE_ID.to_owned(), spec.pipeline_id.clone());
+    stored.insert(PIPELINE_ID.to_owned(), pipeline_id.clone());
     stored
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use chrono::Utc;
 use datafusion::arrow::datatypes::SchemaRef;
+use floe_graph::plan::GENERATION_EXPRESSION;
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -43,8 +44,8 @@ pub struct TableSpec {
     pub properties: BTreeMap<String, String>,
     /// Comment of the table.
     pub comment: Option<String>,
-    /// Whose table it is.
-    pub pipeline_id: String,
+    /// Whose table it is; `None`: a table outside of the pipeline (a sink), which gets rows and columns and is else left as it is.
+    pub pipeline_id: Option<String>,
     /// What every row keeps. `properties` and `schema` say the same in Delta's words.
     pub rules: Arc<RowRules>,
     /// The version whose rows were found to keep new rules.
@@ -71,7 +72,8 @@ pub use super::alter::Altered;
 
 impl TargetTable {
     /// The table of `spec`: made at version 0 if there is nothing, opened if it is ours. `known` (from the catalog) spares reading the log.
-    /// A table of someone else, or a directory with other files, is refused and left as it is.
+    /// A table of someone else, or a directory with other files, is refused and left as it is; a table outside of the pipeline is refused if it
+    /// belongs to a pipeline.
     pub async fn open_or_create(spec: &TableSpec, known: Option<KnownTable>) -> Result<Self, Failure> {
         if let Some(head) = log::head(&spec.location, known).await? {
             return Self::ours(spec, head);
@@ -123,6 +125,8 @@ impl TargetTable {
     /// A type or partitioning that differs is `SCHEMA_CHANGE_REQUIRES_FULL_REFRESH`, and nothing is written.
     pub async fn alter(&mut self, spec: &TableSpec) -> Result<Altered, Failure> {
         for _ in 0..transaction::MAX_ATTEMPTS {
+            let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
+            let spec = kept.as_ref().unwrap_or(spec);
             let plan = alter::plan(self, spec).await.map_err(|failure| failure.about(&spec.dataset))?;
             let Some(change) = plan else { return Ok(Altered::default()) };
             let request = CommitRequest { operation: change.operation(), ..CommitRequest::default() };
@@ -287,7 +291,15 @@ impl TargetTable {
 
     fn ours(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
         let owner = head.metadata.configuration.get(properties::PIPELINE_ID);
-        if owner == Some(&spec.pipeline_id) {
+        if spec.pipeline_id.is_none() && owner.is_none() {
+            let table = Self::with(spec, head)?;
+            return if computes_columns(&table.schema) {
+                Err(unsupported(&table.location, "columns that it computes itself"))
+            } else {
+                Ok(table)
+            };
+        }
+        if owner == spec.pipeline_id.as_ref() {
             return Self::with(spec, head);
         }
         let whose = owner.map_or_else(|| "was not made by Floe".to_owned(), |id| format!("belongs to the pipeline with id {id}"));
@@ -342,6 +354,9 @@ fn new_metadata(spec: &TableSpec) -> Result<MetaData, Failure> {
     })
 }
 
+/// What a column of a table must keep by a text in its metadata.
+const INVARIANTS: &str = "delta.invariants";
+
 /// Features that Floe's own commits keep true.
 const WRITER_FEATURES: [&str; 9] = [
     "appendOnly",
@@ -369,9 +384,15 @@ fn supported(location: &Location, head: &KnownTable) -> Result<(), Failure> {
             None => return Ok(()),
         },
     };
-    Err(Failure::user(
-        "DELTA_UNSUPPORTED_FEATURES_FOR_WRITE",
-        format!("the Delta table at {location} has {feature}: Floe does not write it"),
-    )
-    .help("another program has changed the table; drop the feature or the check there, or declare the check in the definition"))
+    Err(unsupported(location, &feature))
+}
+
+/// True if a column is the result of an expression that only the writer of the table knows.
+fn computes_columns(schema: &SchemaRef) -> bool {
+    schema.fields().iter().any(|field| [GENERATION_EXPRESSION, INVARIANTS].iter().any(|key| field.metadata().contains_key(*key)))
+}
+
+fn unsupported(location: &Location, feature: &str) -> Failure {
+    Failure::user("DELTA_UNSUPPORTED_FEATURES_FOR_WRITE", format!("the Delta table at {location} has {feature}: Floe does not write it"))
+        .help("another program has changed the table; drop the feature or the check there, or declare the check in the definition")
 }

@@ -42,7 +42,7 @@ pub(super) fn spec(storage: &Storage, name: &str) -> TableSpec {
         partition_by: Vec::new(),
         properties: BTreeMap::from([("quality".to_owned(), "bronze".to_owned())]),
         comment: Some("raw rows".to_owned()),
-        pipeline_id: "p1".to_owned(),
+        pipeline_id: Some("p1".to_owned()),
         rules: Arc::default(),
         verified: None,
     }
@@ -199,7 +199,7 @@ async fn files_stay_if_their_commit_may_be_there() {
 async fn tables_and_files_of_others_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let storage = storage_in(directory.path());
-    let foreign = TableSpec { pipeline_id: "other".to_owned(), ..spec(&storage, "t") };
+    let foreign = TableSpec { pipeline_id: Some("other".to_owned()), ..spec(&storage, "t") };
     let theirs = TargetTable::open_or_create(&foreign, None).await.unwrap();
     append_ids(&theirs, "x", 0, 0..3).await;
     let failure = TargetTable::open_or_create(&spec(&storage, "t"), None).await.unwrap_err();

@@ -1,5 +1,7 @@
 //! What an update is going to do, as events: the plan, every dataset and every flow.
 
+use std::collections::BTreeMap;
+
 use datafusion::{
     arrow::datatypes::{DataType, Schema},
     logical_expr::LogicalPlan,
@@ -15,7 +17,7 @@ use floe_graph::{
 use super::{
     event::{
         DatasetDefinition, DatasetType, Event, ExpectationDefinition, FlowDefinition, FlowType, GraphPlanned, InputDataset, Lint,
-        RuntimeDetails, SchemaField, Subject,
+        RuntimeDetails, SchemaField, SinkDefinition, Subject,
     },
     redact::{MAX_EXPLAIN_BYTES, truncated},
 };
@@ -37,7 +39,7 @@ pub fn planned(graph: &ResolvedGraph, changes: &[Change], flow_id: &dyn Fn(&str)
     let lints: Vec<Lint> = graph.lints.iter().map(lint).collect();
     let legacy: Vec<Event> = lints.iter().filter(|lint| lint.code == "W001").map(Event::deprecation).collect();
     let planned = GraphPlanned {
-        datasets: graph.datasets.len() as u64,
+        datasets: graph.datasets.values().filter(|dataset| dataset.sink_location().is_none()).count() as u64,
         flows: graph.flows.len() as u64,
         lints,
         changes: changes.to_vec(),
@@ -46,7 +48,8 @@ pub fn planned(graph: &ResolvedGraph, changes: &[Change], flow_id: &dyn Fn(&str)
     let mut events = vec![Event::graph_planned(planned)];
     events.extend(legacy);
     events.extend(graph.datasets.values().filter_map(|dataset| dataset_definition(graph, dataset)));
-    events.extend(graph.flows.iter().map(|flow| flow_definition(flow, flow_id(&flow.name), development)));
+    events.extend(graph.datasets.values().filter_map(sink_definition));
+    events.extend(graph.flows.iter().map(|flow| flow_definition(graph, flow, flow_id(&flow.name), development)));
     events
 }
 
@@ -54,14 +57,14 @@ fn lint(lint: &Diagnostic) -> Lint {
     Lint { code: lint.class.clone(), message: lint.message.clone(), position: lint.origin.as_ref().map(ToString::to_string) }
 }
 
-/// External tables are not ours to define.
+/// External tables are not ours to define; sinks have events of their own.
 fn dataset_definition(graph: &ResolvedGraph, dataset: &ResolvedDataset) -> Option<Event> {
     let name = &dataset.definition.name;
     let dataset_type = match dataset.definition.kind {
         DatasetKind::StreamingTable => DatasetType::StreamingTable,
         DatasetKind::MaterializedView => DatasetType::MaterializedView,
         DatasetKind::TemporaryView | DatasetKind::View => DatasetType::View,
-        DatasetKind::External => return None,
+        DatasetKind::External | DatasetKind::Sink => return None,
     };
     let rule = |rule: &floe_graph::graph::ResolvedExpectation| ExpectationDefinition {
         name: rule.name.clone(),
@@ -77,14 +80,28 @@ fn dataset_definition(graph: &ResolvedGraph, dataset: &ResolvedDataset) -> Optio
     Some(Event::dataset_definition(Subject::dataset(name.to_string()), definition))
 }
 
-fn flow_definition(flow: &ResolvedFlow, flow_id: Option<String>, development: bool) -> Event {
-    let subject =
-        Subject { flow_name: Some(flow.name.clone()), flow_id, dataset_name: Some(flow.target.to_string()), ..Subject::default() };
+fn sink_definition(dataset: &ResolvedDataset) -> Option<Event> {
+    let options = BTreeMap::from([("path".to_string(), dataset.sink_location()?.to_string())]);
+    let subject = Subject { sink_name: Some(dataset.definition.name.to_string()), ..Subject::default() };
+    Some(Event::sink_definition(subject, SinkDefinition { format: "delta", options }))
+}
+
+fn flow_definition(graph: &ResolvedGraph, flow: &ResolvedFlow, flow_id: Option<String>, development: bool) -> Event {
+    let is_sink = graph.datasets.get(&flow.target).is_some_and(|target| target.sink_location().is_some());
+    let target = Some(flow.target.to_string());
+    let (output_dataset, output_sink) = if is_sink { (None, target) } else { (target, None) };
+    let subject = Subject {
+        flow_name: Some(flow.name.clone()),
+        flow_id,
+        dataset_name: output_dataset.clone(),
+        sink_name: output_sink.clone(),
+        ..Subject::default()
+    };
     let inputs = flow.inputs.iter().map(|input| InputDataset { name: input.source_id() });
     let definition = FlowDefinition {
         input_datasets: inputs.collect(),
-        output_dataset: Some(flow.target.to_string()),
-        output_sink: None,
+        output_dataset,
+        output_sink,
         explain_text: development.then(|| explain_text(&flow.plan)),
         schema_json: schema_json(&flow.schema).to_string(),
         schema: fields(&flow.schema),

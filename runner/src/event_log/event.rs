@@ -116,6 +116,7 @@ pub enum EventDetails {
     UpdateProgress(UpdateProgress),
     GraphPlanned(GraphPlanned),
     DatasetDefinition(DatasetDefinition),
+    SinkDefinition(SinkDefinition),
     FlowDefinition(Box<FlowDefinition>),
     FlowProgress(Box<FlowProgress>),
     PlanningInformation(PlanningInformation),
@@ -139,6 +140,7 @@ impl EventDetails {
             Self::UpdateProgress(_) => "update_progress",
             Self::GraphPlanned(_) => "graph_planned",
             Self::DatasetDefinition(_) => "dataset_definition",
+            Self::SinkDefinition(_) => "sink_definition",
             Self::FlowDefinition(_) => "flow_definition",
             Self::FlowProgress(_) => "flow_progress",
             Self::PlanningInformation(_) => "planning_information",
@@ -254,6 +256,14 @@ pub struct DatasetDefinition {
     pub expectations: Vec<ExpectationDefinition>,
     /// The schema as Spark JSON.
     pub schema_json: String,
+}
+
+/// One sink as this update sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkDefinition {
+    /// `delta`.
+    pub format: &'static str,
+    pub options: BTreeMap<String, String>,
 }
 
 /// Kinds of dataset in the event log.

@@ -8,7 +8,7 @@ use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
     EventDetails, EventError, EventLogProgress, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint,
     MaintenanceProgress, OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails,
-    SchemaChange, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
+    SchemaChange, SinkDefinition, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
 };
 use crate::{
     execute::progress::{CountedIn, FlowProgress as CommittedProgress},
@@ -127,6 +127,12 @@ impl Event {
         };
         let message = format!("Dataset {} is defined as {kind}.", subject.dataset_name.as_deref().unwrap_or_default());
         Self::new(subject, Level::Info, message, EventDetails::DatasetDefinition(definition))
+    }
+
+    /// A sink as this update sees it.
+    pub fn sink_definition(subject: Subject, definition: SinkDefinition) -> Self {
+        let message = format!("Sink {} is defined.", subject.sink_name.as_deref().unwrap_or_default());
+        Self::new(subject, Level::Info, message, EventDetails::SinkDefinition(definition))
     }
 
     /// A flow as this update sees it.
@@ -259,6 +265,11 @@ impl Event {
     pub fn planning_note(note: &str) -> Self {
         let details = EventDetails::PlanningNote(PlanningNote { note: note.to_string() });
         Self::new(Subject::default(), Level::Info, format!("{note}."), details)
+    }
+
+    /// A note of the plan that a person should see before the first row is written.
+    pub fn planning_warning(note: &str) -> Self {
+        Self::planning_note(note).at_level(Level::Warn)
     }
 
     /// The log could not be written for so long that `discarded` events were lost.

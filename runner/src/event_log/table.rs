@@ -147,7 +147,7 @@ impl DeltaLog {
             partition_by: Vec::new(),
             properties: BTreeMap::from([("delta.appendOnly".to_string(), "false".to_string())]),
             comment: Some("Everything that this pipeline did".to_string()),
-            pipeline_id: self.pipeline_id.clone(),
+            pipeline_id: Some(self.pipeline_id.clone()),
             rules: Arc::default(),
             verified: None,
         }

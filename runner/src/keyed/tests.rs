@@ -57,7 +57,7 @@ impl Fixture {
             partition_by: partition_by.iter().map(|&name| name.to_owned()).collect(),
             properties: BTreeMap::new(),
             comment: None,
-            pipeline_id: "p1".to_owned(),
+            pipeline_id: Some("p1".to_owned()),
             rules: Arc::default(),
             verified: None,
         };

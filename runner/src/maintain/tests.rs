@@ -51,7 +51,7 @@ impl Fixture {
             partition_by: Vec::new(),
             properties,
             comment: None,
-            pipeline_id: "p1".to_owned(),
+            pipeline_id: Some("p1".to_owned()),
             rules: Arc::default(),
             verified: None,
         };

@@ -21,7 +21,7 @@ pub struct Found {
     pub root: PathBuf,
     pub name: String,
     pub spec: PipelineSpec,
-    /// Where its free texts stand: keys of the configuration and of properties.
+    /// Where its free texts stand: keys of the configuration and of properties, and sinks.
     pub places: BTreeMap<String, Origin>,
     pub tables: Vec<(Arc<str>, TableManifest)>,
     /// What is wrong with `tables`.
@@ -82,7 +82,13 @@ fn places(file: &Arc<str>, pipeline: &PipelineManifest) -> BTreeMap<String, Orig
         };
         keys.keys().map(place).collect()
     };
-    [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)].into_iter().flatten().collect()
+    let sinks = (0..spec.sinks.len()).map(|index| {
+        let pointer = format!("/spec/sinks/{index}");
+        let at = document.position(&pointer);
+        (pointer, Origin::new(Arc::clone(file), at.line, at.column))
+    });
+    let maps = [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)];
+    maps.into_iter().flatten().chain(sinks).collect()
 }
 
 /// The Table manifests of one YAML file, and what is wrong in it.

@@ -41,7 +41,7 @@ pub fn report(resolved: &Resolved) -> GraphReport {
         hash: graph.id.clone(),
         valid: true,
         findings: findings(&graph.lints),
-        datasets: graph.datasets.values().map(|dataset| dataset_report(resolved, dataset)).collect(),
+        datasets: graph.datasets.values().filter_map(|dataset| dataset_report(resolved, dataset)).collect(),
         flows: graph.flows.iter().map(flow).collect(),
         counts: counts(resolved),
     }
@@ -71,7 +71,8 @@ fn findings(diagnostics: &[Diagnostic]) -> Vec<Finding> {
     sorted.into_iter().take(MAX_FINDINGS).map(finding).collect()
 }
 
-fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset) -> DatasetReport {
+/// Sinks have no Table object: their tables are not ours.
+fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset) -> Option<DatasetReport> {
     let definition = &dataset.definition;
     let from_manifest = is_object(&definition.origin.file);
     let table_type = match definition.kind {
@@ -79,14 +80,15 @@ fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset) -> DatasetRepo
         DatasetKind::MaterializedView => TableType::MaterializedView,
         DatasetKind::TemporaryView | DatasetKind::View => TableType::TemporaryView,
         DatasetKind::External => TableType::External,
+        DatasetKind::Sink => return None,
     };
     let has_object = table_type != TableType::TemporaryView && !from_manifest;
-    DatasetReport {
+    Some(DatasetReport {
         full_name: definition.name.to_string(),
         table_type,
         declared_in: if from_manifest { MANIFEST.to_string() } else { definition.origin.to_string() },
         spec: has_object.then(|| table_spec(resolved, definition, table_type)),
-    }
+    })
 }
 
 /// The Table object that means the same as the statement.
@@ -240,12 +242,12 @@ fn counts(resolved: &Resolved) -> GraphCounts {
     let graph = &resolved.graph;
     let count = |kinds: &[DatasetKind]| graph.datasets.values().filter(|dataset| kinds.contains(&dataset.definition.kind)).count() as i32;
     GraphCounts {
-        datasets: graph.datasets.len() as i32,
+        datasets: (graph.datasets.len() as i32) - count(&[DatasetKind::Sink]),
         streaming_tables: count(&[DatasetKind::StreamingTable]),
         materialized_views: count(&[DatasetKind::MaterializedView]),
         views: count(&[DatasetKind::TemporaryView, DatasetKind::View]),
         externals: count(&[DatasetKind::External]),
-        sinks: 0,
+        sinks: count(&[DatasetKind::Sink]),
         flows: graph.flows.len() as i32,
         inactive: resolved.stored.inactive.len() as i32,
         lints: graph.lints.len() as i32,

@@ -85,4 +85,7 @@ pub fn planned(log: &EventLog, resolved: &Resolved, plan: &UpdatePlan, developme
     for note in &plan.notes {
         log.record(Event::planning_note(note));
     }
+    for warning in &plan.warnings {
+        log.record(Event::planning_warning(warning));
+    }
 }

@@ -95,7 +95,8 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool, 
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
     let catalog = if offline { None } else { Catalog::read(&storage).await? };
-    let stored = if offline { StoredState::default() } else { observe::stored_state(&storage, &graph, catalog.as_ref()).await? };
+    let stored =
+        if offline { StoredState::default() } else { observe::stored_state((&storage, &project.root), &graph, catalog.as_ref()).await? };
     Ok(Resolved { project, storage, graph, catalog, stored, external_ids })
 }
 
@@ -274,7 +275,8 @@ impl Update {
         let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
         let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
         if Box::pin(reset::finish_earlier(&resolved, &catalog, self)).await? {
-            resolved.stored = observe::stored_state(&self.storage, &resolved.graph, resolved.catalog.as_ref()).await?;
+            resolved.stored =
+                observe::stored_state((&self.storage, &resolved.project.root), &resolved.graph, resolved.catalog.as_ref()).await?;
         }
         let (resolved, plan) = self.plan(resolved).await?;
         self.log.set_graph_id(&resolved.graph.id);

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     execute::{expectation::DataQuality, progress::RefreshType},
     failure::Failure,
-    observe::is_stored,
+    observe::is_written,
     summary::{DatasetSummary, UpdateSummary},
 };
 
@@ -30,7 +30,7 @@ pub fn report(update_id: &str, resolved: &Resolved, plan: UpdatePlan, mut ended:
         datasets,
         changes: plan.changes,
         resets: plan.resets,
-        notes: plan.notes,
+        notes: plan.warnings.into_iter().chain(plan.notes).collect(),
         lints: resolved.graph.lints.clone(),
         failures,
         tables: Vec::new(),
@@ -68,12 +68,12 @@ pub fn ended(update_id: &str, pipeline: &str, state: UpdateState, started: Insta
     }
 }
 
-/// Stored datasets in the order in which their flows run.
+/// Stored datasets and sinks in the order in which their flows run.
 fn in_order(resolved: &Resolved) -> impl Iterator<Item = &ResolvedDataset> {
     let mut names: Vec<_> = resolved.graph.flows.iter().map(|flow| &flow.target).collect();
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert((*name).clone()));
-    names.into_iter().filter_map(|name| resolved.graph.datasets.get(name)).filter(|dataset| is_stored(dataset))
+    names.into_iter().filter_map(|name| resolved.graph.datasets.get(name)).filter(|dataset| is_written(dataset))
 }
 
 fn dataset_report(resolved: &Resolved, dataset: &ResolvedDataset, plan: &UpdatePlan, ended: &Ended) -> DatasetSummary {

@@ -106,7 +106,7 @@ async fn empty(resolved: &Resolved, catalog: &Catalog, key: &str, update: &str) 
     // With the columns of its definition, if it still has one: what no longer fits the rows fits the empty table.
     let declared = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
     let wanted = declared.map(|dataset| tables::wanted(resolved, dataset, &catalog.pipeline_id)).collect::<Result<Vec<_>, _>>()?;
-    let table = match wanted.into_iter().flatten().find(|wanted| wanted.name == name && wanted.kind == entry.kind) {
+    let table = match wanted.into_iter().flatten().find(|wanted| wanted.name == name && wanted.kind == Some(entry.kind)) {
         Some(wanted) => TargetTable::open_or_create(&wanted.spec, Some(entry.table.clone())).await?.replaced_by(&wanted.spec)?,
         None => table,
     };

@@ -27,7 +27,7 @@ use crate::{
     execute::{cdc::Definition, expectation::quarantine_schema, view_expectation::ExpectPlanner},
     failure::Failure,
     functions::BatchClock,
-    observe::{CONCURRENT_READS, is_stored, known},
+    observe::{CONCURRENT_READS, is_stored, is_written, known, location},
     session::{self, Session, SessionLimits},
     state::catalog::{Catalog, CatalogEntry, StoredKind},
     storage::layout,
@@ -40,7 +40,8 @@ pub type Tables = BTreeMap<DatasetName, Arc<TargetTable>>;
 /// One table that a dataset wants.
 pub struct Wanted {
     pub name: DatasetName,
-    pub kind: StoredKind,
+    /// `None` for a sink, which is no table of the pipeline.
+    pub kind: Option<StoredKind>,
     pub private: bool,
     pub spec: TableSpec,
     flows: Vec<String>,
@@ -52,6 +53,9 @@ pub struct Wanted {
 /// The tables of one stored dataset: its own and, if it has them, that of its quarantine and its journal.
 pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) -> Result<Vec<Wanted>, Failure> {
     let definition = &dataset.definition;
+    if definition.kind == DatasetKind::Sink {
+        return sink(resolved, dataset).map(|wanted| vec![wanted]);
+    }
     let kind = if definition.kind == DatasetKind::MaterializedView { StoredKind::MaterializedView } else { StoredKind::StreamingTable };
     let flows = resolved.graph.flows_into(&definition.name).map(|flow| flow.name.clone()).collect();
     let stateful = resolved.graph.flows_into(&definition.name).filter(|flow| !state_of(&flow.plan).operators.is_empty());
@@ -63,7 +67,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         partition_by: definition.partition_by.clone(),
         properties: applied(&definition.properties),
         comment: definition.comment.clone(),
-        pipeline_id: pipeline_id.to_string(),
+        pipeline_id: Some(pipeline_id.to_string()),
         rules: Arc::default(),
         verified: None,
     };
@@ -71,7 +75,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
     let checked = stored_schema(dataset, &dataset.checked_schema);
     let quarantine = dataset.quarantine.as_ref().map(|name| Wanted {
         name: name.clone(),
-        kind: StoredKind::Quarantine,
+        kind: Some(StoredKind::Quarantine),
         private: definition.private,
         spec: TableSpec {
             comment: Some(format!("Rows kept out of {}", definition.name)),
@@ -92,7 +96,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
     let rules = bound_rules(resolved, dataset, &schema)?;
     let own = Wanted {
         name: definition.name.clone(),
-        kind,
+        kind: Some(kind),
         private: definition.private,
         spec: TableSpec { properties, rules, ..spec(&definition.name, schema.clone()) },
         flows,
@@ -101,6 +105,24 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
     };
     let journal = journal(resolved, dataset, pipeline_id)?;
     Ok(std::iter::once(own).chain(quarantine).chain(journal).collect())
+}
+
+/// The table of a sink, which may be there and belong to somebody else: it gets rows, and columns that it lacks.
+fn sink(resolved: &Resolved, dataset: &ResolvedDataset) -> Result<Wanted, Failure> {
+    let definition = &dataset.definition;
+    let spec = TableSpec {
+        dataset: definition.name.to_string(),
+        location: location((&resolved.storage, &resolved.project.root), dataset)?,
+        schema: stored_schema(dataset, &dataset.schema),
+        partition_by: Vec::new(),
+        properties: BTreeMap::new(),
+        comment: definition.comment.clone(),
+        pipeline_id: None,
+        rules: Arc::default(),
+        verified: None,
+    };
+    let (flows, stateful) = (Vec::new(), Vec::new());
+    Ok(Wanted { name: definition.name.clone(), kind: None, private: false, spec, flows, stateful, part_of: None })
 }
 
 /// What Auto CDC knows of the keys of a target.
@@ -115,14 +137,14 @@ fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) ->
         partition_by: Vec::new(),
         properties: cdc::properties(cdc).into_iter().chain([key_columns(cdc)]).collect(),
         comment: Some(format!("What Auto CDC knows of the keys of {}", definition.name)),
-        pipeline_id: pipeline_id.to_string(),
+        pipeline_id: Some(pipeline_id.to_string()),
         rules: Arc::default(),
         verified: None,
     };
     let part_of = Some(definition.name.key());
     Ok(Some(Wanted {
         name,
-        kind: StoredKind::Journal,
+        kind: Some(StoredKind::Journal),
         private: definition.private,
         spec,
         flows: Vec::new(),
@@ -208,8 +230,8 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
     let verified = stored_rows::verified(plan);
     let selected =
         |name: &DatasetName| resolved.graph.flows_into(name).any(|flow| plan.selected.iter().any(|s| s.eq_ignore_ascii_case(&flow.name)));
-    let stored = resolved.graph.datasets.values().filter(|dataset| is_stored(dataset));
-    let looks = stream::iter(stored).map(|dataset| {
+    let written = resolved.graph.datasets.values().filter(|dataset| is_written(dataset));
+    let looks = stream::iter(written).map(|dataset| {
         let (before, verified, selected) = (&before, &verified, selected(&dataset.definition.name));
         async move {
             let mut opened = Vec::new();
@@ -230,7 +252,10 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
     let opened: Vec<Vec<(Wanted, TargetTable)>> = looks.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     let mut tables = Tables::new();
     for (wanted, table) in opened.into_iter().flatten() {
-        catalog.datasets.insert(wanted.name.key(), entry(&wanted, &table, catalog.datasets.get(&wanted.name.key())));
+        if let Some(kind) = wanted.kind {
+            let entry = entry((&wanted, kind), &table, catalog.datasets.get(&wanted.name.key()));
+            catalog.datasets.insert(wanted.name.key(), entry);
+        }
         tables.insert(wanted.name, Arc::new(table));
     }
     if *catalog != before {
@@ -241,7 +266,7 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
 
 /// An entry changes only with the definition of its table: versions alone are no reason to write the catalog, but another file in the
 /// place of the known one (a copied storage) is, or it would be looked into again and again.
-fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) -> CatalogEntry {
+fn entry((wanted, kind): (&Wanted, StoredKind), table: &TargetTable, before: Option<&CatalogEntry>) -> CatalogEntry {
     let former = before.into_iter().flat_map(|before| &before.flows);
     let former = former.filter(|flow| !wanted.flows.iter().any(|now| now.eq_ignore_ascii_case(flow)));
     let flows = wanted.flows.iter().chain(former).cloned().collect();
@@ -251,7 +276,7 @@ fn entry(wanted: &Wanted, table: &TargetTable, before: Option<&CatalogEntry>) ->
     let part_of = wanted.part_of.clone();
     let size = before.and_then(|before| before.size.clone()).filter(|_| before.is_some_and(|b| b.table.metadata.id == table.id()));
     let now = CatalogEntry {
-        kind: wanted.kind,
+        kind,
         private: wanted.private,
         flows,
         stateful,
@@ -280,11 +305,11 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
         plan.resets.iter().any(|reset| reset.kind == ResetKind::FullRefresh && reset.dataset.eq_ignore_ascii_case(owner))
     };
     if let Some(known) = &known
-        && matches!(wanted.kind, StoredKind::StreamingTable | StoredKind::Journal)
+        && matches!(wanted.kind, Some(StoredKind::StreamingTable | StoredKind::Journal))
         && !is_reset
         && table::newest_version(&wanted.spec.location, Some(known.version)).await?.is_none()
     {
-        if wanted.kind == StoredKind::Journal {
+        if wanted.kind == Some(StoredKind::Journal) {
             let text = format!("the journal of {} is gone from {}", wanted.part_of.as_deref().unwrap_or_default(), wanted.spec.location);
             return Err(Failure::user("AUTOCDC_INVALID_STATE.JOURNAL_MISSING", text)
                 .help("restore it, or fill the table again with --full-refresh: without it late events cannot be told from new ones"));
@@ -294,8 +319,8 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
             .help("restore it, or fill it again with --full-refresh: its flows count the rows as written"));
     }
     let mut table = TargetTable::open_or_create(&wanted.spec, known).await?;
-    let rebuilt = wanted.kind == StoredKind::MaterializedView
-        || (wanted.kind == StoredKind::Quarantine && table.partition_columns() != wanted.spec.partition_by);
+    let rebuilt = wanted.kind == Some(StoredKind::MaterializedView)
+        || (wanted.kind == Some(StoredKind::Quarantine) && table.partition_columns() != wanted.spec.partition_by);
     if rebuilt && !same_shape(&table, &wanted.spec) {
         // The recompute replaces rows and columns in one commit; until then the old table stands.
         return table.replaced_by(&wanted.spec);
@@ -320,7 +345,7 @@ pub async fn widen(
     for wanted in wanted(resolved, dataset, &pipeline_id)? {
         let Some(table) = tables.get(&wanted.name) else { continue };
         let mut table = table.reopened().await?;
-        if wanted.kind == StoredKind::MaterializedView {
+        if wanted.kind == Some(StoredKind::MaterializedView) {
             table = table.replaced_by(&wanted.spec)?;
         } else {
             let added = table.alter(&wanted.spec).await?.added;

@@ -16,7 +16,7 @@ use floe_graph::{
 };
 
 use super::{Resolved, tables};
-use crate::{event_log::EventLog, failpoint, failure::Failure, observe::is_stored, project::invalid, update::tables::Tables};
+use crate::{event_log::EventLog, failpoint, failure::Failure, observe::is_written, project::invalid, update::tables::Tables};
 
 /// What the driver needs to plan again.
 pub struct Widening {
@@ -69,7 +69,7 @@ impl Widening {
             .map(|flow| &flow.target)
             .collect();
         let mut altered = Tables::new();
-        for dataset in graph.datasets.values().filter(|dataset| is_stored(dataset) && selected.contains(&dataset.definition.name)) {
+        for dataset in graph.datasets.values().filter(|dataset| is_written(dataset) && selected.contains(&dataset.definition.name)) {
             if has_other_columns(before.datasets.get(&dataset.definition.name), dataset) {
                 altered.extend(Box::pin(tables::widen(&resolved, dataset, tables, (&sources, &self.log))).await?);
             }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::harness::Project;
+use crate::harness::{Project, copy};
 
 /// A project with a copy of the table `name` in `ext/`, and these statements.
 fn project(name: &str, sql: &str) -> Project {
@@ -10,14 +10,6 @@ fn project(name: &str, sql: &str) -> Project {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/delta").join(name);
     copy(&golden, &project.path().join("ext").join(name));
     project
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
-        let target = to.join(entry.file_name().unwrap());
-        if entry.is_dir() { copy(&entry, &target) } else { fs::copy(&entry, &target).map(drop).unwrap() }
-    }
 }
 
 /// `select` over the table `name`, which it calls `src`: read as a whole, as a stream, and as a stream file by file, into `t`.

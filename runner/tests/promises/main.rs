@@ -28,6 +28,7 @@ mod redefined;
 mod refresh;
 mod removal;
 mod request;
+mod sinks;
 mod snapshots;
 mod sources;
 mod state;

@@ -8,6 +8,11 @@ pub(super) const CHANGES: &[Code] = &[
         "A selection such as `--refresh` names no stored dataset or flow of the pipeline; the nearest name is given.",
         "Correct the name; `floe graph` lists them.",
     ),
+    code(
+        &["SINK_SCHEMA_MISMATCH"],
+        "The table of a sink has a column of another type than its flows give. A sink gets new columns and no other change.",
+        "Cast the column in the query to the type of the table, or write into another table.",
+    ),
     code(&["CONFLICTING_PIPELINE_REFRESH_OPTIONS"], "`--full-refresh-all` with other selections.", "Use it alone."),
     code(&["RESET_NOT_ALLOWED"], "The table is protected.", "Leave it out, or change the property first."),
     code(&["FULL_REFRESH_BREAKS_STREAM"], "Other tables stream from it.", "Select them too, or `--cascade`."),

@@ -14,6 +14,7 @@ mod relations;
 mod scan;
 #[cfg(test)]
 mod shape;
+mod sink;
 mod statement;
 mod stream;
 mod substitute;
@@ -46,6 +47,7 @@ pub use manifest::table_manifest;
 pub use project::{Configuration, Project, SourceFile};
 pub use properties::{length_of_time, z_order_columns};
 pub use reading::{Reading, ReadingKind, ReadingStatements, ShowTables};
+pub use sink::manifest_sinks;
 pub(crate) use statement::misspelt::is_near;
 pub use statement::{parse_expression, parse_query, parse_sql};
 
@@ -67,7 +69,7 @@ pub struct Definitions {
     pub is_part: bool,
 }
 
-/// The five kinds of dataset.
+/// The five kinds of dataset, and sinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DatasetKind {
     /// Stored; its flows append.
@@ -80,6 +82,8 @@ pub enum DatasetKind {
     View,
     /// A Delta table that something else writes.
     External,
+    /// A Delta table outside of the pipeline that flows append to. No dataset: no query reads it by name.
+    Sink,
 }
 
 /// One declared dataset. Its queries are flows that name it as target, views included.
@@ -107,7 +111,7 @@ pub struct Dataset {
     pub properties: BTreeMap<String, String>,
     /// Only a materialized view may say it.
     pub refresh_policy: RefreshPolicy,
-    /// Location of an external table.
+    /// Location of an external table or a sink.
     pub location: Option<String>,
     /// Where the statement begins.
     pub origin: Origin,

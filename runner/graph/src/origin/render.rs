@@ -13,9 +13,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a file.
+    /// Adds a file. User and password of its URIs are not shown.
     pub fn insert(&mut self, path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
-        self.texts.insert(path.into(), text.into());
+        let text: Arc<str> = text.into();
+        let shown = without_passwords(&text);
+        self.texts.insert(path.into(), shown.map_or(text, Arc::from));
     }
 
     /// The text of a file.
@@ -60,6 +62,20 @@ fn group<'a>(found: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     level.primary_title(found.message.as_str()).id(found.class.as_str()).elements(elements)
 }
 
+/// The text with a `*` for each character of `user:password` in its URIs, so that all else keeps its place; `None` if there is none.
+fn without_passwords(text: &str) -> Option<String> {
+    let mut shown: Option<String> = None;
+    for (at, separator) in text.match_indices("://") {
+        let begin = at + separator.len();
+        let rest = &text[begin..];
+        let authority = &rest[..rest.find(|c: char| c.is_whitespace() || "/'\"`".contains(c)).unwrap_or(rest.len())];
+        let Some((user, _)) = authority.rsplit_once('@').filter(|(user, _)| user.contains(':')) else { continue };
+        let hidden: String = user.chars().map(|c| if c == ':' { ":".to_string() } else { "*".repeat(c.len_utf8()) }).collect();
+        shown.get_or_insert_with(|| text.to_string()).replace_range(begin..begin + user.len(), &hidden);
+    }
+    shown
+}
+
 /// The line of the finding with carets under the word that begins there.
 fn excerpt<'a>(path: &'a str, text: &'a str, line: u32, column: u32) -> Element<'a> {
     let start = offset(text, line, column);
@@ -92,6 +108,16 @@ mod tests {
 
     fn found(line: u32, column: u32) -> Diagnostic {
         Diagnostic::error("PARSE_SYNTAX_ERROR", "expected AS, found `FORM`").at(&Origin::new("transformations/2_silver.sql", line, column))
+    }
+
+    #[test]
+    fn passwords_in_uris_are_not_shown() {
+        let mut sources = Sources::default();
+        sources.insert("pipeline.yaml", "spec: {storage: {uri: \"s3://key:sécret@bucket/x\"}, a: abfss://box@account/x}\n");
+        let found = Diagnostic::error("PIPELINE_STORAGE_ROOT_INVALID", "no").at(&Origin::new("pipeline.yaml", 1, 17));
+        let text = render(&[found], &sources, false);
+        assert!(text.contains("s3://***:*******@bucket/x") && text.contains("abfss://box@account/x"), "{text}");
+        assert!(!text.contains("cret"), "{text}");
     }
 
     #[test]

@@ -91,6 +91,9 @@ impl Comparison<'_> {
             self.changes.push(Change::Create { dataset: name.to_string() });
             return;
         };
+        if self.dataset.definition.kind == DatasetKind::Sink {
+            return self.sink(table, schema);
+        }
         if let Some(error) = self.foreign(name, table).or_else(|| self.other_kind(name, table)) {
             self.errors.push(error);
             return;
@@ -114,6 +117,36 @@ impl Comparison<'_> {
         }
         if !what.is_empty() {
             self.changes.push(Change::Properties { dataset: name.to_string(), what });
+        }
+    }
+
+    /// A table of somebody else gets columns that it lacks, and nothing else.
+    fn sink(&mut self, table: &StoredTable, schema: &SchemaRef) {
+        let definition = &self.dataset.definition;
+        if let Some(id) = &table.pipeline_id {
+            let message = format!("the table of sink {} belongs to pipeline {id}", definition.name.name);
+            let error = Diagnostic::error("TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE", message).at(&definition.origin);
+            let help = "a sink is for tables outside of pipelines: make it a streaming table, or give it another path";
+            self.errors.push(error.about(definition.name.to_string()).help(help));
+            return;
+        }
+        let mut added = Vec::new();
+        for field in schema.fields() {
+            match table.schema.fields().iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name())) {
+                None => added.push(field.name().clone()),
+                Some(stored) if fits(stored.data_type(), field.data_type(), field.name(), &mut added) => {}
+                Some(stored) => {
+                    let (from, to) = (ddl::type_text(stored.data_type()), ddl::type_text(field.data_type()));
+                    let message =
+                        format!("column {} of the table of sink {} is {from}, its flows give {to}", field.name(), definition.name.name);
+                    let error =
+                        Diagnostic::error("SINK_SCHEMA_MISMATCH", message).at(&definition.origin).about(definition.name.to_string());
+                    self.errors.push(error.help(format!("CAST({} AS {from}) in the query, or write into another table", field.name())));
+                }
+            }
+        }
+        if !added.is_empty() {
+            self.changes.push(Change::Evolve { dataset: definition.name.to_string(), added });
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) struct Chosen {
     /// Datasets that are emptied.
     pub emptied: BTreeSet<DatasetName>,
     pub notes: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Reads the selection, or says everything that is wrong with it.
@@ -78,8 +79,10 @@ impl<'a> Chooser<'a> {
 
     fn full_refresh_all(&mut self) {
         let graph = self.graph;
-        for (name, dataset) in graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)) {
-            if dataset.is_protected() {
+        for (name, dataset) in graph.datasets.iter().filter(|(_, dataset)| is_written(dataset)) {
+            if is_sink(dataset) {
+                self.kinds.insert(name, ResetKind::CheckpointReset);
+            } else if dataset.is_protected() {
                 let why = protection(dataset);
                 self.chosen.notes.push(format!("{} is protected by {why}: it is refreshed, not emptied", name.name));
             } else {
@@ -91,7 +94,7 @@ impl<'a> Chooser<'a> {
     fn dataset(&mut self, text: &str) -> Option<&'a DatasetName> {
         let found = find(self.graph, text);
         if found.is_none() {
-            let names = self.graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)).map(|(name, _)| name);
+            let names = self.graph.datasets.iter().filter(|(_, dataset)| is_written(dataset)).map(|(name, _)| name);
             self.unknown("dataset", text, &names.flat_map(|name| [name.name.clone(), name.to_string()]).collect::<Vec<_>>());
         }
         found
@@ -132,8 +135,10 @@ impl<'a> Chooser<'a> {
             return;
         }
         self.select(name);
+        // What is in a sink stays: it can only be appended again.
+        let kind = if is_sink(dataset) { ResetKind::CheckpointReset } else { kind };
         // A checkpoint reset means nothing to a materialized view.
-        if kind == ResetKind::FullRefresh || dataset.definition.kind == DatasetKind::StreamingTable {
+        if kind == ResetKind::FullRefresh || dataset.definition.kind != DatasetKind::MaterializedView {
             let strongest = self.kinds.entry(name).or_insert(kind);
             if kind == ResetKind::FullRefresh {
                 *strongest = kind;
@@ -147,17 +152,20 @@ impl<'a> Chooser<'a> {
         loop {
             let emptied = self.emptied();
             let more: Vec<&DatasetName> = streaming_consumers(graph, &emptied)
-                .map(|(flow, _)| &flow.target)
-                .filter(|target| self.kinds.get(target) != Some(&ResetKind::FullRefresh))
-                .filter_map(|target| graph.datasets.get_key_value(target).map(|(name, _)| name))
+                .filter_map(|(flow, _)| graph.datasets.get_key_value(&flow.target))
+                .filter(|(target, dataset)| self.kinds.get(target) != Some(&strongest(dataset)))
+                .map(|(name, _)| name)
                 .collect();
             if more.is_empty() {
                 return;
             }
             for name in more {
-                self.kinds.insert(name, ResetKind::FullRefresh);
+                let dataset = &graph.datasets[name];
+                self.kinds.insert(name, strongest(dataset));
                 self.select(name);
-                self.chosen.notes.push(format!("{} is emptied too: it streams from an emptied table", name.name));
+                if !is_sink(dataset) {
+                    self.chosen.notes.push(format!("{} is emptied too: it streams from an emptied table", name.name));
+                }
             }
         }
     }
@@ -175,6 +183,9 @@ impl<'a> Chooser<'a> {
             return Err(self.errors);
         }
         self.chosen.emptied = self.emptied();
+        let sinks = self.kinds.keys().filter(|name| is_sink(&self.graph.datasets[**name]));
+        let warnings = sinks.map(|name| format!("sink {} keeps the rows that it has: its flows append everything again", name.name));
+        self.chosen.warnings.extend(warnings);
         self.chosen.resets = self
             .kinds
             .iter()
@@ -191,8 +202,18 @@ impl<'a> Chooser<'a> {
     }
 }
 
-fn is_stored(dataset: &ResolvedDataset) -> bool {
-    matches!(dataset.definition.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView)
+/// True for what flows write.
+fn is_written(dataset: &ResolvedDataset) -> bool {
+    matches!(dataset.definition.kind, DatasetKind::StreamingTable | DatasetKind::MaterializedView | DatasetKind::Sink)
+}
+
+fn is_sink(dataset: &ResolvedDataset) -> bool {
+    dataset.definition.kind == DatasetKind::Sink
+}
+
+/// The reset that lets a dataset begin anew.
+fn strongest(dataset: &ResolvedDataset) -> ResetKind {
+    if is_sink(dataset) { ResetKind::CheckpointReset } else { ResetKind::FullRefresh }
 }
 
 /// The property that protects the dataset, as the user wrote it.
@@ -207,10 +228,10 @@ fn protection(dataset: &ResolvedDataset) -> String {
     found.into_iter().next().unwrap_or_default()
 }
 
-/// A stored dataset by full name, `schema.name`, or a last part that only one has.
+/// A stored dataset or a sink by full name, `schema.name`, or a last part that only one has.
 fn find<'a>(graph: &'a ResolvedGraph, text: &str) -> Option<&'a DatasetName> {
     let text = text.to_lowercase();
-    let stored = || graph.datasets.iter().filter(|(_, dataset)| is_stored(dataset)).map(|(name, _)| name);
+    let stored = || graph.datasets.iter().filter(|(_, dataset)| is_written(dataset)).map(|(name, _)| name);
     let exact = stored().find(|name| name.key() == text);
     exact.or_else(|| {
         let mut ending = stored().filter(|name| name.key().ends_with(&format!(".{text}")));
@@ -242,7 +263,10 @@ pub(super) fn broken_streams(graph: &ResolvedGraph, chosen: &Chosen, stored: &St
     let mut broken: BTreeMap<&DatasetName, BTreeSet<&str>> = BTreeMap::new();
     for (flow, table) in streaming_consumers(graph, &chosen.emptied) {
         let exists = stored.tables.contains_key(table) && stored.tables.contains_key(&flow.target);
-        if exists && !chosen.emptied.contains(&flow.target) {
+        let begins_anew = chosen.emptied.contains(&flow.target)
+            || graph.datasets.get(&flow.target).is_some_and(is_sink)
+                && chosen.resets.iter().any(|reset| reset.dataset == flow.target.to_string());
+        if exists && !begins_anew {
             broken.entry(table).or_default().insert(&flow.name);
         }
     }

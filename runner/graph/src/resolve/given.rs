@@ -93,6 +93,10 @@ impl<'a> GivenRows<'a> {
             }
         };
         let found = self.names.find(&parts, &self.input.namespace).ok_or_else(unknown)?;
+        if let Found::Dataset(_, DatasetKind::Sink) = found {
+            let error = Diagnostic::error("TEST_INPUT_NOT_ALLOWED", format!("{text} is a sink, and a test writes to no sink"));
+            return Err(error.help("give and expect rows of the dataset that its flows read"));
+        }
         let id = self.index(found).ok_or_else(unknown)?;
         Ok(match found {
             Found::Dataset(name, kind) => NamedDataset { id, name: name.clone(), is_quarantine: false, is_temporary: is_temporary(kind) },
@@ -293,6 +297,7 @@ impl<'a> GivenRows<'a> {
             DatasetKind::StreamingTable => FlowKind::Append,
             DatasetKind::MaterializedView | DatasetKind::External => FlowKind::Complete,
             DatasetKind::TemporaryView | DatasetKind::View => FlowKind::View,
+            DatasetKind::Sink => FlowKind::Once,
         };
         let read = format!(
             "SELECT * FROM {stream}read_files({}, format => 'json', mode => 'FAILFAST', schema => {})",

@@ -94,6 +94,11 @@ pub(super) fn find(
             view(known.others, name, reference)
         }
         Found::Dataset(name, DatasetKind::TemporaryView) => view(known.temporary, name, reference),
+        Found::Dataset(_, DatasetKind::Sink) => {
+            let error =
+                Diagnostic::error("TABLE_OR_VIEW_NOT_FOUND", format!("{} is a sink, which is written and not read", reference.text()));
+            Err(error.at(&reference.origin).help("read what its flows read, or its table by place: delta.`path`"))
+        }
         Found::Quarantine { name, owner, owner_kind } => {
             if owner_kind == DatasetKind::MaterializedView {
                 refuse_stream(reference, "the quarantine table of a materialized view: it is replaced, not appended to")?;

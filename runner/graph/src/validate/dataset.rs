@@ -62,10 +62,11 @@ fn duplicate(message: String, origin: &Origin, name: &DatasetName) -> Diagnostic
 /// RUN_EMPTY_PIPELINE: nothing would be stored.
 pub(super) fn empty_pipeline(definitions: &Definitions) -> Option<Diagnostic> {
     let has_incomplete = !definitions.incomplete.is_empty();
-    if has_incomplete || definitions.is_part || definitions.datasets.iter().any(is_stored) || has_errors(definitions) {
+    let is_written = |dataset: &Dataset| is_stored(dataset) || dataset.kind == DatasetKind::Sink;
+    if has_incomplete || definitions.is_part || definitions.datasets.iter().any(is_written) || has_errors(definitions) {
         return None;
     }
-    let error = Diagnostic::error("RUN_EMPTY_PIPELINE", "no table is defined (temporary views do not count)");
+    let error = Diagnostic::error("RUN_EMPTY_PIPELINE", "no table or sink is defined (temporary views do not count)");
     let Some(view) = definitions.datasets.iter().find(|dataset| dataset.kind != DatasetKind::External) else {
         return Some(error.help("define a streaming table or a materialized view in one of the files of the project"));
     };
@@ -84,7 +85,10 @@ pub(super) fn without_flow(dataset: &Dataset, flows: &[&Flow]) -> Option<Diagnos
     }
     let message = format!("{} {} has no flow", kind_text(dataset.kind), dataset.name.name);
     let error = Diagnostic::error("PIPELINE_DATASET_WITHOUT_FLOW", message).at(&dataset.origin).about(dataset.name.to_string());
-    Some(error.help("add AS query or CREATE FLOW"))
+    Some(error.help(match dataset.kind {
+        DatasetKind::Sink => format!("add CREATE FLOW name AS INSERT INTO {} BY NAME SELECT …, or leave it out", dataset.name.name),
+        _ => "add AS query or CREATE FLOW".to_string(),
+    }))
 }
 
 /// MATERIALIZED_VIEW_WITH_MULTIPLE_QUERIES.

@@ -55,17 +55,23 @@ pub(super) fn targets(definitions: &Definitions) -> Vec<Diagnostic> {
                 errors.push(error("FLOW_TARGET_NOT_STREAMING_TABLE", text).help("write into another table"));
             }
             None => {
-                let found = error("FLOW_TARGET_NOT_FOUND", "which is not a streaming table of this pipeline");
+                let found = error("FLOW_TARGET_NOT_FOUND", "which is not a streaming table or sink of this pipeline");
                 errors.push(found.help(format!("add CREATE OR REFRESH STREAMING TABLE {}", flow.target.name)));
             }
             Some(kinds) if kinds.contains(&DatasetKind::StreamingTable) => {}
+            Some(kinds) if kinds.contains(&DatasetKind::Sink) => {
+                if matches!(flow.kind, FlowKind::AutoCdc(_)) {
+                    let found = error("SINK_NOT_ALLOWED", "a sink, and Auto CDC cannot merge into sinks");
+                    errors.push(found.help("merge into a streaming table"));
+                }
+            }
             Some(kinds) if matches!(flow.kind, FlowKind::AutoCdc(_)) && is_view(kinds) => {
                 let class = "INVALID_FLOW_QUERY_TYPE.AUTOCDC_RELATION_FOR_TEMPORARY_VIEW";
                 errors.push(error(class, "a view, and Auto CDC cannot write to views").help("write into a streaming table"));
             }
             Some(_) => {
-                let found = error("FLOW_TARGET_NOT_STREAMING_TABLE", "which is not a streaming table");
-                errors.push(found.help("flows are added to streaming tables only"));
+                let found = error("FLOW_TARGET_NOT_STREAMING_TABLE", "which is not a streaming table or sink");
+                errors.push(found.help("flows are added to streaming tables and sinks only"));
             }
         }
     }
@@ -87,8 +93,14 @@ pub(crate) fn query_type(dataset: &Dataset, flow: &Flow, query: &AnalysedQuery) 
     let (class, message, help) = match (&flow.kind, query.streaming, dataset.kind) {
         (FlowKind::Append, false, _) => (
             "BATCH_RELATION_FOR_STREAMING_TABLE",
-            format!("cannot create streaming table {name} from a batch query"),
-            "read one of its inputs with STREAM, or make it a materialized view",
+            match dataset.kind {
+                DatasetKind::Sink => format!("flow {} cannot append a batch query to sink {name}", flow.name),
+                _ => format!("cannot create streaming table {name} from a batch query"),
+            },
+            match dataset.kind {
+                DatasetKind::Sink => "read one of its inputs with STREAM, or append it once: INSERT INTO ONCE",
+                _ => "read one of its inputs with STREAM, or make it a materialized view",
+            },
         ),
         (FlowKind::Complete, true, _) => (
             "STREAMING_RELATION_FOR_MATERIALIZED_VIEW",

@@ -35,7 +35,7 @@ async fn place() -> Place {
         partition_by: Vec::new(),
         properties: std::collections::BTreeMap::new(),
         comment: None,
-        pipeline_id: "p1".to_string(),
+        pipeline_id: Some("p1".to_string()),
         rules: std::sync::Arc::default(),
         verified: None,
     };

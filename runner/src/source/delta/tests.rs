@@ -46,7 +46,7 @@ impl Fixture {
             partition_by: vec!["topic".to_owned()],
             properties: BTreeMap::new(),
             comment: None,
-            pipeline_id: "p1".to_owned(),
+            pipeline_id: Some("p1".to_owned()),
             rules: Arc::default(),
             verified: None,
         };

@@ -35,8 +35,8 @@ impl Statement<'_> {
         if !private && (self.cursor.take(&["FLOW"]) || self.cursor.is_word(0, "STREAM")) {
             return self.create_flow(&origin);
         }
-        if self.cursor.is_word(0, "SINK") {
-            return Err(Diagnostic::not_supported("CREATE SINK").at(&origin));
+        if !private && self.cursor.take(&["SINK"]) {
+            return self.create_sink();
         }
         let words: Vec<&[&str]> = allowed().map(|(words, _)| *words).collect();
         if let Some(at) = self.take_misspelt(&words) {

@@ -30,6 +30,7 @@ impl Shape {
             DatasetKind::TemporaryView => "temporary view",
             DatasetKind::View => "view",
             DatasetKind::External => "external table",
+            DatasetKind::Sink => "sink",
         }
     }
 }

@@ -8,6 +8,7 @@ mod dataset;
 mod elements;
 mod flow;
 pub(super) mod misspelt;
+mod sink;
 
 use std::{
     cell::RefCell,
@@ -405,7 +406,7 @@ impl Statement<'_> {
         let words = self.cursor.text_between(at - back.min(at), at + 1).to_uppercase();
         self.cursor
             .error("UNSUPPORTED_PIPELINE_STATEMENT", format!("{words} is not a statement of a pipeline"))
-            .help("a pipeline has CREATE STREAMING TABLE, MATERIALIZED VIEW, TEMPORARY VIEW, VIEW and FLOW, SET and USE")
+            .help("a pipeline has CREATE STREAMING TABLE, MATERIALIZED VIEW, TEMPORARY VIEW, VIEW, FLOW and SINK, SET and USE")
     }
 
     /// Notes legacy syntax that stands at `origin`.

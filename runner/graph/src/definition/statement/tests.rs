@@ -417,7 +417,7 @@ fn p105_unsupported_features_are_refused_by_name_and_place() {
         ("CREATE STREAMING TABLE t (a INT MASK f USING COLUMNS (b), c INT)", "MASK of a column 1:33"),
         ("CREATE STREAMING TABLE t WITH ROW FILTER f ON (a)", "WITH ROW FILTER 1:26"),
         ("CREATE STREAMING TABLE t FLOW REPLACE WHERE a > 1 BY NAME SELECT 1", "FLOW REPLACE 1:31"),
-        ("CREATE SINK s OPTIONS (format => 'delta')", "CREATE SINK 1:8"),
+        ("CREATE SINK s OPTIONS (format => 'kafka')", "a sink of format kafka 1:24"),
         ("CREATE FLOW f AS AUTO CDC INTO t FROM a KEYS (k) SEQUENCE BY s STORED AS BITEMPORAL", "STORED AS BITEMPORAL 1:74"),
         ("CREATE FLOW f AS AUTO CDC INTO t FROM a KEYS (k) SYSTEM SEQUENCE BY s", "SYSTEM SEQUENCE BY 1:50"),
         ("CREATE MATERIALIZED VIEW m SCHEDULE EVERY 1 HOUR AS SELECT 1", "SCHEDULE of a dataset 1:28"),
