@@ -196,7 +196,7 @@ const UNSUPPORTED: &[(&str, &str, u32)] = &[
         94,
     ),
     ("CREATE STREAMING TABLE t FLOW AUTO CDC FROM STREAM(bronze) KEYS (id) SEQUENCE BY n SYSTEM SEQUENCE BY n;", "SYSTEM SEQUENCE BY", 84),
-    ("CREATE SINK k OPTIONS (format => 'kafka');", "CREATE SINK", 8),
+    ("CREATE SINK k OPTIONS (format => 'kafka');", "a sink of format kafka", 24),
     ("CREATE STREAMING TABLE t (id BIGINT DEFAULT 1) AS SELECT id FROM STREAM(bronze);", "DEFAULT of a column", 37),
     ("CREATE STREAMING TABLE t (id BIGINT MASK f) AS SELECT id FROM STREAM(bronze);", "MASK of a column", 37),
     ("CREATE STREAMING TABLE t (id BIGINT GENERATED ALWAYS AS IDENTITY) AS SELECT id FROM STREAM(bronze);", "GENERATED", 37),

@@ -7,7 +7,7 @@ use crate::harness::Project;
 fn a_missing_project_says_what_a_project_is() {
     let project = Project::new(&[]);
     let ended = project.floe("run", &[]).arg("--quiet").current_dir("/").output().unwrap().into();
-    says(&ended, 10, &["error[RUN_EMPTY_PIPELINE]: no table is defined", "define a streaming table or a materialized view"]);
+    says(&ended, 10, &["error[RUN_EMPTY_PIPELINE]: no table or sink is defined", "define a streaming table or a materialized view"]);
     std::fs::remove_file(project.path().join("pipeline.yaml")).unwrap();
     refused(&project, &["error[PIPELINE_NOT_FOUND]", "is empty", "kind: Pipeline", "`floe init DIR` writes one"]);
     project.write("transformations/1.sql", BRONZE);
