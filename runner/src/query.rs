@@ -51,7 +51,6 @@ const NAMED_TABLES: usize = 3;
 pub struct Engine {
     resolved: Resolved,
     session: Session,
-    time_zone: String,
     /// Values of `:name`: those of the project with others over them.
     parameters: Parameters,
     /// Tables that are no datasets of the project and can be read by their full names.
@@ -88,9 +87,8 @@ impl Engine {
     pub fn new(resolved: Resolved, settings: &Settings) -> Result<Self, Failure> {
         let spill_directory = settings.scratch.clone();
         let limits = SessionLimits { memory_bytes: settings.memory_bytes, spill_directory, parallelism: settings.parallelism };
-        let time_zone = sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone;
         let parameters = resolved.project.input.parameters.clone();
-        Ok(Self { resolved, session: Session::new(&limits)?, time_zone, parameters, visible: BTreeMap::new(), now: settings.now })
+        Ok(Self { resolved, session: Session::new(&limits)?, parameters, visible: BTreeMap::new(), now: settings.now })
     }
 
     /// The same engine, whose queries read these values of `:name` first, and these tables by their full names.
@@ -226,7 +224,7 @@ impl Engine {
     /// Where the relations of the project are.
     pub fn places(&self) -> Places<'_> {
         let project = &self.resolved.project;
-        Places { storage: &self.resolved.storage, graph: &self.resolved.graph, project: &project.root, time_zone: &self.time_zone }
+        Places { storage: &self.resolved.storage, graph: &self.resolved.graph, project: &project.root }
     }
 
     /// Looks up what the query names beside the pipeline: tables by location, and tables at an earlier version.

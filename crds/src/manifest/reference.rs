@@ -16,7 +16,7 @@ const NOTES: &[(&str, &str)] = &[
     ("Job.suspend", "For a cluster; no effect with `floe run --job`."),
     ("Job.triggers", "For a cluster; `floe run --job` does not look at them."),
     ("Pipeline.deletionPolicy", "For a cluster; `floe run` never deletes data."),
-    ("Pipeline.eventLog.retentionDays", "No effect yet: events are never removed."),
+    ("Pipeline.eventLog.retentionDays", "`floe maintain` and the maintenance of a cluster remove them."),
     ("Pipeline.maintenance", "For a cluster; no effect with `floe run`."),
     ("Pipeline.notifications", "For a cluster; no effect with `floe run`."),
     ("Pipeline.parameters[].valueFrom", "Outside of a cluster the value comes from `--param` or `FLOE_PARAM_<NAME>`."),

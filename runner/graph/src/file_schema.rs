@@ -12,6 +12,9 @@ use crate::{
 /// The class of a relation whose schema nobody has looked up.
 pub const NOT_OBSERVED: &str = "FILE_SCHEMA_NOT_OBSERVED";
 
+/// The option with the time zone of texts, which the query that reads them gives if its user does not.
+pub(crate) const TIME_ZONE: &str = "timezone";
+
 /// A relation over files whose schema storage must tell before `resolve`.
 #[derive(Clone, Debug)]
 pub struct NeededFileSchema {
@@ -27,7 +30,9 @@ pub type FileSchemas = BTreeMap<String, Result<SchemaRef, crate::origin::Diagnos
 /// What the found schema of a relation is known by: two relations with one key read the same in the same way.
 pub fn key(relation: &Relation) -> String {
     let RelationKind::Files { path, format } = &relation.kind else { return relation.source_id() };
-    format!("{path}\n{format}\n{}\n{:?}", relation.streaming, relation.options)
+    // What a timestamp means is not asked when columns are looked for.
+    let options: BTreeMap<_, _> = relation.options.iter().filter(|(name, _)| *name != TIME_ZONE).collect();
+    format!("{path}\n{format}\n{}\n{options:?}", relation.streaming)
 }
 
 /// True if the schema of the relation is found in its files.

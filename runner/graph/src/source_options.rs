@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 
 use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
+pub(crate) use catalog::spelled;
 pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
 pub use clean::{CleanAction, CleanSource};
 pub use content::TextEncoding;
 pub use schema::{EvolutionMode, SchemaReadOptions};
 
 use crate::{
+    definition::properties::not_a_time_zone,
     origin::{Diagnostic, Severity},
     relation::{CHANGES_FROM_VERSION, Relation, RelationKind},
 };
@@ -159,6 +161,8 @@ pub struct FileReadOptions {
     pub schema: SchemaReadOptions,
     /// Of text.
     pub encoding: TextEncoding,
+    /// Of timestamps without a zone, in JSON and CSV.
+    pub time_zone: String,
     /// Where malformed records and unreadable files are listed; they are left out then.
     pub bad_records_path: Option<String>,
     /// Files leave their directory when they have been read.
@@ -312,6 +316,7 @@ impl OptionReader<'_> {
             partition_columns: self.partition_columns(),
             schema: self.schema(relation),
             encoding: self.encoding(),
+            time_zone: self.time_zone(),
             clean: self.clean_source(relation),
             ignore_corrupt_files: self.flag("ignorecorruptfiles", false) || leaves_out,
             ignore_missing_files: self.flag("ignoremissingfiles", false),
@@ -379,6 +384,15 @@ impl OptionReader<'_> {
                 PartitionColumns::Named(text.split(',').map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).collect())
             }
         }
+    }
+
+    fn time_zone(&mut self) -> String {
+        let zone = self.text("timezone").unwrap_or_else(|| "UTC".to_string());
+        if let Some(help) = not_a_time_zone(&zone) {
+            let error = Diagnostic::error("INVALID_READ_OPTION", format!("`timeZone => '{zone}'`: that is no time zone"));
+            self.findings.push(error.help(help));
+        }
+        zone
     }
 
     fn json(&mut self) -> JsonReadOptions {

@@ -75,8 +75,6 @@ pub struct Execution {
     pub project: PathBuf,
     /// What the clock of queries says; `None`: the time when a micro-batch or refresh begins.
     pub now: Option<DateTime<Utc>>,
-    /// `spark.sql.session.timeZone`.
-    pub time_zone: String,
     /// False: failure messages show `***` instead of a record.
     pub sample_records: bool,
     /// Shared by all attempts of the update.
@@ -199,7 +197,7 @@ impl Execution {
 
     /// Where the relations of the update are.
     pub fn places(&self) -> Places<'_> {
-        Places { storage: &self.storage, graph: &self.graph, project: &self.project, time_zone: &self.time_zone }
+        Places { storage: &self.storage, graph: &self.graph, project: &self.project }
     }
 
     fn dataset(&self, run: &FlowRun) -> Result<&ResolvedDataset, Failure> {

@@ -24,8 +24,6 @@ pub struct Places<'a> {
     pub graph: &'a ResolvedGraph,
     /// Relative paths begin here.
     pub project: &'a Path,
-    /// `spark.sql.session.timeZone`.
-    pub time_zone: &'a str,
 }
 
 impl Places<'_> {
@@ -50,7 +48,7 @@ impl Places<'_> {
 
     /// The source of a file relation.
     pub fn files(&self, relation: &Relation) -> Result<FileSource, Failure> {
-        Ok(FileSource::new(relation, self.project, self.storage.stores())?.with_time_zone(self.time_zone))
+        FileSource::new(relation, self.project, self.storage.stores())
     }
 
     /// The source of a Delta relation.

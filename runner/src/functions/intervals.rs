@@ -170,7 +170,7 @@ fn make_interval(call: &Call<'_>) -> Answer {
         if given.contains(&MISSING) || micros == MISSING {
             return Ok(None);
         }
-        let time = (hours * 3_600 + minutes * 60) * MICROS_PER_SECOND + micros;
+        let time = time_of(*hours, *minutes, micros).ok_or_else(|| overflow(call))?;
         interval(years * 12 + months, weeks * 7 + days, time).map(Some).ok_or_else(|| overflow(call).into())
     })
 }
@@ -185,8 +185,15 @@ fn make_dt_interval(call: &Call<'_>) -> Answer {
         if given.contains(&MISSING) || micros == MISSING {
             return Ok(None);
         }
-        interval(0, *days, (hours * 3_600 + minutes * 60) * MICROS_PER_SECOND + micros).map(Some).ok_or_else(|| overflow(call).into())
+        let time = time_of(*hours, *minutes, micros).ok_or_else(|| overflow(call))?;
+        interval(0, *days, time).map(Some).ok_or_else(|| overflow(call).into())
     })
+}
+
+/// Microseconds of hours, minutes and microseconds, if the number is not beyond all bounds.
+fn time_of(hours: i128, minutes: i128, micros: i128) -> Option<i128> {
+    let seconds = hours.checked_mul(3_600)?.checked_add(minutes.checked_mul(60)?)?;
+    seconds.checked_mul(MICROS_PER_SECOND)?.checked_add(micros)
 }
 
 /// The time `count` steps after `start`, in local microseconds.

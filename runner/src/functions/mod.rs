@@ -22,7 +22,7 @@ mod lambda;
 mod map_functions;
 mod math;
 mod moving;
-mod number;
+pub(crate) mod number;
 mod number_text;
 mod own_aggregate;
 mod pattern_text;

@@ -97,7 +97,7 @@ fn conv(call: &Call<'_>) -> Answer {
     call.try_texts(|row| {
         let (Some(text), Some(from), Some(to)) = (text.at(row), from.at(row), to.at(row)) else { return Ok(None) };
         let text = text.trim_matches(' ');
-        if !(2..=36).contains(&from) || !(2..=36).contains(&to.abs()) || text.is_empty() {
+        if !(2..=36).contains(&from) || !(2..=36).contains(&to.unsigned_abs()) || text.is_empty() {
             return Ok(None);
         }
         let (negative, value, overflow) = read(text, from.cast_unsigned());
@@ -150,8 +150,15 @@ fn rounded_decimal(value: i128, scale: u32, places: u32) -> Option<String> {
     Some(if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
+/// Places behind the point that a number is written with at most.
+const MOST_PLACES: i32 = 10_000;
+
 fn format_number(call: &Call<'_>) -> Answer {
     let places = call.int(1)?;
+    if let Some(places) = (0..call.rows).filter_map(|row| places.at(row)).find(|places| *places > MOST_PLACES) {
+        let message = format!("{places} places behind the point are too many; the most are {MOST_PLACES}");
+        return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
+    }
     let places_of = |row: usize| places.at(row).and_then(|places| u32::try_from(places).ok());
     let text = |row: usize, number: Option<Option<String>>| -> Result<Option<String>> {
         Ok(match (number, places_of(row)) {

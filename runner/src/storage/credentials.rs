@@ -7,9 +7,11 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use object_store::{aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey};
 
 use crate::failure::Failure;
 
@@ -26,6 +28,23 @@ pub(super) const HOME: &str = "home";
 const UNSUPPORTED_IN_PROFILE: [&str; 4] = ["credential_process", "sso_session", "sso_start_url", "credential_source"];
 /// The same for files of Google.
 const SUPPORTED_GOOGLE: [&str; 2] = ["service_account", "authorized_user"];
+
+/// How the names of options begin in the environment, by store.
+const PREFIXES: [&str; 4] = ["aws_", "azure_storage_", "azure_", "google_"];
+
+/// True if both names mean one option: in two spellings that the store knows, or with and without the prefix of the environment.
+pub(super) fn is_same_option(a: &str, b: &str) -> bool {
+    fn is_same<T: FromStr + PartialEq>(a: &str, b: &str) -> bool {
+        matches!((a.parse::<T>(), b.parse::<T>()), (Ok(a), Ok(b)) if a == b)
+    }
+    let bare = |name: &str, other: &str| PREFIXES.iter().any(|prefix| name.strip_prefix(prefix) == Some(other));
+    a == b
+        || bare(a, b)
+        || bare(b, a)
+        || is_same::<AmazonS3ConfigKey>(a, b)
+        || is_same::<AzureConfigKey>(a, b)
+        || is_same::<GoogleConfigKey>(a, b)
+}
 
 /// The value of `key`, with or without the prefix that variables of the environment have.
 fn get<'a>(options: &'a Options, prefix: &str, key: &str) -> Option<&'a str> {
@@ -122,6 +141,11 @@ fn profile_of(options: &Options, read: ReadText<'_>, name: &str) -> Result<Optio
         ("endpoint_url", "aws_endpoint_url"),
     ];
     let mut all = options.clone();
+    if has_keys {
+        // A token belongs to its keys.
+        all.retain(|name, _| !is_same_option(name, "aws_session_token"));
+    }
+    let options = &all.clone();
     let is_given = |option: &str| get(options, "aws_", option.trim_start_matches("aws_")).is_some();
     let has_region = is_given("aws_region") || is_given("aws_default_region");
     let has_endpoint = is_given("aws_endpoint_url") || is_given("aws_endpoint");
@@ -298,6 +322,23 @@ mod tests {
         assert_eq!(found(&[("AWS_PROFILE", "work"), ("AWS_REGION", "x"), ("endpoint", "http://y")]), "W w t x -");
         let elsewhere = [("AWS_SHARED_CREDENTIALS_FILE", "/none"), ("AWS_CONFIG_FILE", "/none")];
         assert_eq!(found(&elsewhere), "- - - - -", "the virtual machine may know");
+    }
+
+    #[test]
+    fn one_option_has_several_names() {
+        for (a, b) in [
+            ("aws_access_key_id", "access_key_id"),
+            ("aws_allow_http", "allow_http"),
+            ("aws_profile", "profile"),
+            ("azure_storage_account_name", "account_name"),
+            ("azure_storage_account_key", "azure_storage_access_key"),
+            ("google_service_account", "service_account"),
+        ] {
+            assert!(is_same_option(a, b) && is_same_option(b, a), "{a} {b}");
+        }
+        assert!(!is_same_option("aws_access_key_id", "aws_secret_access_key") && !is_same_option("aws_profile", "azure_profile"));
+        let token = [("AWS_PROFILE", "work"), ("AWS_SESSION_TOKEN", "stray"), ("HOME", "/home/ada")];
+        assert_eq!(kept(&s3(&options(&token), &files).unwrap(), &KEYS), "W w t us-west-2 http://s3.work");
     }
 
     #[test]

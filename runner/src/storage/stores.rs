@@ -58,9 +58,16 @@ pub fn is_store_option(key: &str) -> bool {
 }
 
 impl Stores {
-    /// Stores configured by `options` (`AWS_REGION`, `AZURE_STORAGE_ACCOUNT_NAME`, `GOOGLE_SERVICE_ACCOUNT` …), known to delta-rs from now on.
+    /// Stores configured by `options` (`AWS_REGION`, `AZURE_STORAGE_ACCOUNT_NAME`, `GOOGLE_SERVICE_ACCOUNT` …), known to delta-rs from now on. Of
+    /// two that mean the same, the later counts.
     pub fn new(options: impl IntoIterator<Item = (String, String)>) -> Self {
-        let options = options.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
+        let mut known = BTreeMap::new();
+        for (key, value) in options {
+            let key = key.to_ascii_lowercase();
+            known.retain(|other: &String, _| !credentials::is_same_option(other, &key));
+            known.insert(key, value);
+        }
+        let options = known;
         let stores = Self(Arc::new(Inner { options, open: Mutex::default() }));
         stores.register_with_deltalake();
         stores

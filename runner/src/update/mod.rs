@@ -28,7 +28,7 @@ use floe_graph::{
     graph::ResolvedGraph,
     name::DatasetName,
     plan::{ResetKind, Selection, StoredState, UpdatePlan, plan_update},
-    resolve::{self, needed_file_schemas, needed_observations, sql_settings},
+    resolve::{self, needed_file_schemas, needed_observations},
 };
 
 use url::Url;
@@ -388,7 +388,6 @@ impl Update {
             found_schemas: widen::found_schemas(&resolved.project.input),
             project: resolved.project.root.clone(),
             now: self.settings.settings.now,
-            time_zone: sql_settings(&resolved.project.input, &BTreeMap::new()).time_zone,
             sample_records: sample_records(resolved),
             unsure: Unsure::default(),
             kept: KeptCheckpoints::default(),

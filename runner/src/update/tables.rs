@@ -320,7 +320,7 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
     }
     let mut table = TargetTable::open_or_create(&wanted.spec, known).await?;
     let rebuilt = wanted.kind == Some(StoredKind::MaterializedView)
-        || (wanted.kind == Some(StoredKind::Quarantine) && table.partition_columns() != wanted.spec.partition_by);
+        || (wanted.kind == Some(StoredKind::Quarantine) && !same_names(table.partition_columns(), &wanted.spec.partition_by));
     if rebuilt && !same_shape(&table, &wanted.spec) {
         // The recompute replaces rows and columns in one commit; until then the old table stands.
         return table.replaced_by(&wanted.spec);
@@ -359,6 +359,11 @@ pub async fn widen(
     Ok(altered)
 }
 
+/// Equal but for letter case.
+fn same_names(left: &[String], right: &[String]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
+}
+
 fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
     let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone(), field.is_nullable());
     let columns = |schema: &SchemaRef| schema.fields().iter().map(column).collect::<Vec<_>>();
@@ -370,7 +375,7 @@ fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
         let is_check = |(key, _): &(&String, &String)| key.starts_with(CONSTRAINT_PREFIX);
         properties.iter().filter(is_check).map(|(key, text)| (key.clone(), text.clone())).collect::<Vec<_>>()
     };
-    table.partition_columns() == spec.partition_by
+    same_names(table.partition_columns(), &spec.partition_by)
         && columns(table.schema()) == columns(&spec.schema)
         && computed(table.schema()) == computed(&spec.schema)
         && checks(table.properties()) == checks(&spec.properties)

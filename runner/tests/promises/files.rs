@@ -209,6 +209,56 @@ fn p102_aggregate_of_literal() {
     assert!(validated.code == Some(0) && said.contains("W010") && said.contains("t.sql:3"), "{said}");
 }
 
+#[test]
+fn texts_of_files_are_read_in_the_time_zone_of_their_statement() {
+    let read = |options: &str| format!("SELECT at FROM read_files('in', format => 'csv', schema => 'at TIMESTAMP'{options})");
+    let sql = format!(
+        "CREATE MATERIALIZED VIEW utc AS {};
+         SET spark.sql.session.timeZone = Europe/Paris;
+         CREATE MATERIALIZED VIEW paris AS {};
+         CREATE STREAMING TABLE stream AS {};
+         CREATE MATERIALIZED VIEW own AS {};",
+        read(""),
+        read(""),
+        read("").replace("read_files", "STREAM read_files"),
+        read(", timeZone => '+05:00'")
+    );
+    let project = Project::new(&[("t.sql", &sql)]);
+    project.write("in/a.csv", "2024-07-01 12:00:00\n2024-07-01T12:00:00Z\n");
+    project.run(&[]);
+    for (table, hour) in [("utc", "12"), ("paris", "10"), ("stream", "10"), ("own", "07")] {
+        let mut wanted = [format!("2024-07-01T{hour}:00:00Z"), "2024-07-01T12:00:00Z".to_string()];
+        wanted.sort();
+        assert_eq!(project.rows(table, "SELECT at FROM t"), wanted, "{table}");
+    }
+}
+
+#[test]
+fn columns_of_csv_files_are_all_kept() {
+    let sql = "CREATE MATERIALIZED VIEW twice AS SELECT * EXCEPT (_rescued_data) FROM read_files('twice', format => 'csv', header => true);
+        CREATE MATERIALIZED VIEW widths AS SELECT * EXCEPT (_rescued_data) FROM read_files('widths', format => 'csv');
+        CREATE STREAMING TABLE grows AS SELECT * EXCEPT (_rescued_data) FROM STREAM read_files('grows', format => 'csv');";
+    let project = Project::new(&[("t.sql", sql)]);
+    project.write("twice/a.csv", "id,ID,Name\n1,2,x\n");
+    project.write("widths/a.csv", "1,2\n");
+    project.write("widths/b.csv", "3,4,5\n");
+    project.write("grows/a.csv", "1,2\n");
+    project.run(&[]);
+    assert_eq!(project.columns("twice"), ["id0", "ID1", "Name"]);
+    assert_eq!(project.rows("twice", "SELECT * FROM t"), ["1|2|x"]);
+    assert_eq!(project.rows("widths", "SELECT * FROM t"), ["1|2|NULL", "3|4|5"]);
+    project.write("grows/b.csv", "3,4,5\n");
+    project.run(&[]);
+    assert_eq!(project.rows("grows", "SELECT * FROM t"), ["1|2|NULL", "3|4|5"]);
+}
+
+#[test]
+fn an_option_of_a_read_is_given_once() {
+    let sql = "CREATE MATERIALIZED VIEW m AS SELECT * FROM read_files('in', format => 'json', FORMAT => 'csv', schema => 'a INT');";
+    let project = Project::new(&[("t.sql", sql)]);
+    project.refused("validate", &[], 10, "option `format` is given twice");
+}
+
 /// Twenty times more data than the engine may hold (20 MB): it goes over the disk and comes out right.
 #[test]
 fn a_view_over_twenty_times_the_memory_finishes() {

@@ -274,6 +274,11 @@ impl Reader<'_> {
                 }
                 other => return self.error("PARSE_SYNTAX_ERROR", format!("{other} is not an argument that can stand here"), span),
             };
+            let is_again = options.contains_key(&key) || (key == "path" && path.is_some());
+            if is_again {
+                let message = format!("option `{}` is given twice", crate::source_options::spelled(&key));
+                return self.error("INVALID_READ_OPTION", message, span);
+            }
             if matches!(value, Expr::Map(_)) || matches!(value, Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("map")) {
                 options.extend(self.map(value)?);
             } else if key == "path" {

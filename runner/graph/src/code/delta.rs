@@ -25,6 +25,11 @@ pub(super) const DELTA: &[Code] = &[
         "A micro-batch that an earlier update began has to read a source that the query does not read any more.",
         "Put the source back for one successful update, or reset the checkpoint.",
     ),
+    code(
+        &["DELTA_SCHEMA_CHANGED"],
+        "A column that the query reads was renamed or dropped in the table of another program while the update ran. Its rows are not read without it.",
+        "Run again: the query is planned with the columns as they are now. Correct it if it names the old one.",
+    ),
     code(&["STREAMING_SOURCE_REPLACED"], "The source was made anew (another table id).", "Reset the checkpoint, or full refresh."),
     code(
         &["DELTA_VERSIONS_NOT_CONTIGUOUS", "DATA_FILE_MISSING"],

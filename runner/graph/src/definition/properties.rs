@@ -123,6 +123,11 @@ fn effective(name: &str, values: Values, value: &str) -> Setting {
     }
 }
 
+/// What to write instead, if `value` is no time zone.
+pub(crate) fn not_a_time_zone(value: &str) -> Option<String> {
+    Values::TimeZone.refuse(value)
+}
+
 /// What there is to say about a table property.
 pub(crate) fn table_property(name: &str, value: &str, kind: DatasetKind) -> Vec<Diagnostic> {
     if has_prefix(name, "pipelines.") {

@@ -16,7 +16,7 @@ use super::{
     near_names, order, with_default_properties,
 };
 use crate::{
-    analysis::{ReferenceKind, ddl::schema_text, references},
+    analysis::{ReferenceKind, RelationReference, ddl::schema_text, references},
     definition::{Configuration, Dataset, DatasetKind, Definitions, Flow, FlowKind, Query, SourceFile, parse_query},
     name::DatasetName,
     origin::Diagnostic,
@@ -227,11 +227,27 @@ impl<'a> GivenRows<'a> {
             let error = error(format!("{name} is a table of somebody else, and a test reads no sources")).at(&dataset.origin);
             return Some(error.help(format!("give its rows in input/{name}.json (an empty file: no rows)")));
         }
+        if let Some((reference, owner)) = self.quarantine_of_given(at, known) {
+            let error = error(format!("{name} reads {}, which is empty while the rows of {owner} are given", reference.text()));
+            let help = format!("give rows of {name} in input/{name}.json, or of what {owner} reads in the place of {owner} itself");
+            return Some(error.at(&reference.origin).help(help));
+        }
         let reference = self.flows_of(at).flat_map(|flow| references(&flow.query, &self.input.parameters)).find(|reference| {
             matches!(reference.kind, ReferenceKind::Files { .. } | ReferenceKind::DeltaPath(_) | ReferenceKind::EventLog)
         })?;
         let error = error(format!("{name} reads {}, and a test reads no sources", reference.text())).at(&reference.origin);
         Some(error.help(format!("give its rows in input/{name}.json (an empty file: no rows), or those of a dataset that stands between")))
+    }
+
+    /// The quarantine table of a dataset that is given, if dataset `at` reads one: no row is kept out of rows that are what they are.
+    fn quarantine_of_given(&self, at: usize, known: &BTreeSet<usize>) -> Option<(RelationReference, String)> {
+        let mut all = self.flows_of(at).flat_map(|flow| references(&flow.query, &self.input.parameters));
+        all.find_map(|reference| {
+            let found = self.names.named(&reference)?;
+            let Found::Quarantine { owner, .. } = found else { return None };
+            let is_given = self.index(found).is_some_and(|id| known.contains(&id.0));
+            is_given.then(|| (reference.clone(), owner.short(&self.input.namespace)))
+        })
     }
 
     fn flows_of(&self, at: usize) -> impl Iterator<Item = &'a Flow> + '_ {
@@ -282,6 +298,7 @@ impl<'a> GivenRows<'a> {
         Dataset {
             kind: self.replaced_kind(at),
             expectations: Vec::new(),
+            checks: Vec::new(),
             columns: None,
             location: None,
             properties,

@@ -145,6 +145,7 @@ pub static READ_FILES: &[ReadOption] = &[
     ignored("schemaLocation", "an inferred schema is kept in the checkpoint of its flow"),
     read("sep", "csv", ",", "character between fields; \\t for a tabulator"),
     read("skipRows", "csv", "0", "records left out at the beginning of each file, before the header"),
+    read("timeZone", "json, csv", "that of the session", "of timestamps without a zone: a region or an offset"),
     read("timestampFormat", "json, csv", "", "Java pattern of TIMESTAMP columns; without it ISO 8601"),
     ignored("useIncrementalListing", LISTED),
     ignored("useManagedFileEvents", LISTED),
@@ -167,6 +168,6 @@ pub(super) fn find(options: &'static [ReadOption], name: &str) -> Option<&'stati
 }
 
 /// The name as users spell it.
-pub(super) fn spelled(name: &str) -> &str {
+pub(crate) fn spelled(name: &str) -> &str {
     find(READ_FILES, name).or_else(|| find(DELTA_STREAM, name)).map_or(name, |option| option.name)
 }

@@ -274,3 +274,24 @@ async fn sliding_windows_hold_a_row_several_times() {
     assert_rows(&[(&alone, &["1 | 09:55", "1 | 10:00", "2 | 10:05", "2 | 10:10"])]).await;
     assert!(error(&twice).await.contains("FEATURE_NOT_SUPPORTED"));
 }
+
+#[tokio::test]
+async fn frames_of_windows_are_intervals_of_every_form() {
+    let over = |frame: &str| {
+        format!(
+            "SELECT v, sum(v) OVER (ORDER BY at RANGE BETWEEN {frame} PRECEDING AND CURRENT ROW) FROM VALUES
+             (1, TIMESTAMP '2024-01-01'), (2, TIMESTAMP '2024-01-02'), (4, TIMESTAMP '2024-01-31 12:00:00') AS t(v, at) ORDER BY v"
+        )
+    };
+    let one_day = over("INTERVAL 1 DAY");
+    let text = over("INTERVAL '1' DAY");
+    let month = over("INTERVAL 1 MONTH");
+    let hours = over("INTERVAL '29 12' DAY TO HOUR");
+    assert_rows(&[
+        (&one_day, &["1 | 1", "2 | 3", "4 | 4"]),
+        (&text, &["1 | 1", "2 | 3", "4 | 4"]),
+        (&month, &["1 | 1", "2 | 3", "4 | 7"]),
+        (&hours, &["1 | 1", "2 | 3", "4 | 6"]),
+    ])
+    .await;
+}

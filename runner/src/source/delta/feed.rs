@@ -149,7 +149,10 @@ pub(super) async fn provider(
         at = end;
     }
     let mapping = source.mapping().await?;
-    let physical = mapping.as_ref().map_or_else(|| Arc::clone(schema), |mapping| renamed::physical(schema, mapping));
+    let physical = match &mapping {
+        None => Arc::clone(schema),
+        Some(mapping) => renamed::physical(&source.name, schema, mapping)?,
+    };
     let table = |files| DataFiles::numbered(&source.location, files, &physical, Arc::clone(&counters)).map(Arc::new);
     let feed: Arc<dyn TableProvider> = match (followed.is_empty(), recorded.is_empty()) {
         (_, true) => table(followed)?,

@@ -146,7 +146,7 @@ impl DeltaSource {
         let open = |schema: &SchemaRef| scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters));
         match self.mapping().await? {
             None => Ok(Arc::new(open(schema)?)),
-            Some(mapping) => Ok(Arc::new(Renamed::new(Arc::new(open(&renamed::physical(schema, &mapping))?), schema))),
+            Some(mapping) => Ok(Arc::new(Renamed::new(Arc::new(open(&renamed::physical(&self.name, schema, &mapping)?)?), schema))),
         }
     }
 

@@ -24,6 +24,7 @@ use datafusion::{
     physical_expr::{PhysicalExpr, expressions::Column},
     physical_plan::{ExecutionPlan, projection::ProjectionExec},
 };
+use floe_graph::relation::CHANGE_COLUMNS;
 
 use crate::{
     commit::{KnownTable, action::MetaData},
@@ -43,9 +44,18 @@ pub(super) fn mapping(table: &KnownTable) -> Result<Option<SchemaRef>, Failure> 
     if is_mapped(&table.metadata) { table.schema().map(Some) } else { Ok(None) }
 }
 
-/// `wanted` as files call it; columns that `table` does not have (those of the reader) keep their names.
-pub(super) fn physical(wanted: &SchemaRef, table: &SchemaRef) -> SchemaRef {
-    Arc::new(Schema::new(physical_fields(wanted.fields(), table.fields())))
+/// `wanted` as files call it; the columns of a change feed keep their names. A column that `table`, called `name`, has no more is a failure: files
+/// hold it under a name that nobody tells.
+pub(super) fn physical(name: &str, wanted: &SchemaRef, table: &SchemaRef) -> Result<SchemaRef, Failure> {
+    let is_known = |field: &FieldRef| {
+        let has = table.fields().iter().any(|known| known.name().eq_ignore_ascii_case(field.name()));
+        has || CHANGE_COLUMNS.contains(&field.name().as_str())
+    };
+    if let Some(gone) = wanted.fields().iter().find(|field| !is_known(field)) {
+        let text = format!("column {} of {name} was renamed or dropped since the query was planned", gone.name());
+        return Err(Failure::user("DELTA_SCHEMA_CHANGED", text).help("run again; correct the query if it names a column that is gone"));
+    }
+    Ok(Arc::new(Schema::new(physical_fields(wanted.fields(), table.fields()))))
 }
 
 fn physical_fields(wanted: &Fields, table: &Fields) -> Vec<FieldRef> {

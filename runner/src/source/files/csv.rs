@@ -10,7 +10,7 @@ use datafusion::arrow::{
 use floe_graph::source_options::{CsvReadOptions, ParseMode, TextEncoding};
 
 use super::{
-    csv_fields::{Dialect, Fields},
+    csv_fields::{Dialect, Fields, column_names, header_texts},
     csv_values::{ValueColumn, ValueFormat},
     json::{malformed, pattern, zone},
     lines::Window,
@@ -38,6 +38,8 @@ pub(super) struct CsvReader {
     columns: Vec<ValueColumn>,
     dialect: Dialect,
     options: CsvReadOptions,
+    /// The files themselves have told the columns.
+    is_inferred: bool,
     encoding: TextEncoding,
     mode: ParseMode,
     window: Window,
@@ -65,7 +67,7 @@ impl CsvReader {
         let is_own = |name: &String| is_corrupt(name) || name.eq_ignore_ascii_case(rescued_name);
         let format = Arc::new(ValueFormat {
             null_value: options.null_value.clone(),
-            time_zone: zone(&read.time_zone)?,
+            time_zone: zone(&read.options.time_zone)?,
             timestamp_format: options.timestamp_format.as_deref().map(pattern).transpose()?,
             date_format: options.date_format.as_deref().map(pattern).transpose()?,
         });
@@ -88,6 +90,7 @@ impl CsvReader {
                 multi_line: options.multi_line,
             },
             options,
+            is_inferred: read.options.schema.inferred,
             encoding: read.options.encoding,
             mode: read.options.mode,
             window: Window::default(),
@@ -101,7 +104,7 @@ impl CsvReader {
         self.window.reset();
         let mut reader = file.text(self.encoding)?;
         let mut counts = FileCounts::default();
-        let mut layout = if self.options.header { None } else { Some(self.by_position()) };
+        let mut layout = None;
         let mut skip = self.options.skip_rows;
         let mut line = 0;
         loop {
@@ -111,11 +114,7 @@ impl CsvReader {
                 if skip > 0 {
                     skip -= 1;
                 } else if !record.is_blank {
-                    self.fields.split(self.window.bytes().get(..record.length).unwrap_or_default(), &self.dialect);
-                    match &layout {
-                        None => layout = Some(self.by_name(file)?),
-                        Some(layout) => self.append(file, layout, record.length, line, &mut counts)?,
-                    }
+                    self.take(file, &mut layout, (record.length, line), &mut counts)?;
                 }
                 self.bytes += record.used;
                 line += record.extra_lines;
@@ -131,49 +130,81 @@ impl CsvReader {
         }
     }
 
+    /// Takes the next record, which is `length` bytes long: the header, or a row.
+    fn take(
+        &mut self,
+        file: &SourceFile<'_>,
+        layout: &mut Option<Layout>,
+        (length, line): (usize, u64),
+        counts: &mut FileCounts,
+    ) -> Result<(), ReadError> {
+        self.fields.split(self.window.bytes().get(..length).unwrap_or_default(), &self.dialect);
+        let is_header = layout.is_none() && self.options.header;
+        let layout = match layout {
+            Some(layout) => layout,
+            None => layout.insert(self.layout(file)?),
+        };
+        if is_header { Ok(()) } else { self.append(file, layout, length, line, counts) }
+    }
+
     /// Records that were left out since the last call, with the reasons, if they are kept.
     pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
         self.bad.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn by_position(&self) -> Layout {
+    /// What the first record, which was just split, says about the others.
+    fn layout(&self, file: &SourceFile<'_>) -> Result<Layout, ReadError> {
+        if self.options.header { self.by_name(file) } else { self.by_position(file) }
+    }
+
+    /// Columns in the order of the schema. The first record, which was just split, says how many a file has whose schema was inferred.
+    fn by_position(&self, file: &SourceFile<'_>) -> Result<Layout, ReadError> {
         let position = |name: &String| self.positions.iter().position(|column| column == name);
         let fields = self.decoded.fields().iter().map(|field| position(field.name())).collect();
-        Layout { fields, width: self.positions.len(), unknown: Vec::new() }
+        let (known, found) = (self.positions.len(), self.fields.len());
+        if !self.is_inferred || self.fields.is_broken() {
+            return Ok(Layout { fields, width: known, unknown: Vec::new() });
+        }
+        let unknown: Vec<(usize, String)> = (known..found).map(|n| (n, format!("_c{n}"))).collect();
+        self.may_be_new(file, &unknown)?;
+        Ok(Layout { fields, width: found, unknown })
+    }
+
+    /// Ends the read if there are columns that nobody must pass over.
+    fn may_be_new(&self, file: &SourceFile<'_>, unknown: &[(usize, String)]) -> Result<(), ReadError> {
+        if !self.surprising.stops || unknown.is_empty() {
+            return Ok(());
+        }
+        let names: BTreeSet<String> = unknown.iter().map(|(_, name)| name.clone()).collect();
+        Err(new_fields(&file.entry.path, &names).into())
     }
 
     /// By the names of the header that was just split. A header that knows none of the names is only a line to skip, unless somebody wants to
     /// know of new columns.
     fn by_name(&self, file: &SourceFile<'_>) -> Result<Layout, ReadError> {
-        let header: Vec<String> = (0..self.fields.len()).map(|n| String::from_utf8_lossy(self.fields.get(n).0).trim().to_owned()).collect();
+        let (written, header) = (header_texts(&self.fields), column_names(&self.fields, true));
+        let exact = |names: &[String], name: &String| names.iter().position(|column| column == name);
+        let alike = |names: &[String], name: &String| names.iter().position(|column| column.eq_ignore_ascii_case(name));
         let find = |name: &String| {
-            let exact = header.iter().position(|column| column == name);
-            exact.or_else(|| header.iter().position(|column| column.eq_ignore_ascii_case(name)))
+            let found = exact(&header, name).or_else(|| exact(&written, name));
+            found.or_else(|| alike(&header, name)).or_else(|| alike(&written, name))
         };
         let wants_new = self.surprising.stops || self.rescued.is_some();
         if !wants_new && self.positions.iter().all(|name| find(name).is_none()) {
-            return Ok(self.by_position());
+            return self.by_position(file);
         }
         let is_new = |name: &str| !self.known.iter().any(|known| known.eq_ignore_ascii_case(name));
-        let unknown: Vec<(usize, String)> = header
-            .iter()
-            .enumerate()
-            .map(|(n, name)| (n, if name.is_empty() { format!("_c{n}") } else { name.clone() }))
-            .filter(|(_, name)| wants_new && is_new(name))
-            .collect();
-        if self.surprising.stops && !unknown.is_empty() {
-            let names: BTreeSet<String> = unknown.into_iter().map(|(_, name)| name).collect();
-            return Err(new_fields(&file.entry.path, &names).into());
-        }
-        let find = |name: &String| {
-            find(name).or_else(|| name.strip_prefix("_c")?.parse().ok().filter(|n| header.get(*n).is_some_and(String::is_empty)))
-        };
+        let taken: BTreeSet<usize> = self.positions.iter().filter_map(find).collect();
+        let is_unknown = |(n, name): &(usize, String)| wants_new && !taken.contains(n) && is_new(name);
+        let unknown: Vec<(usize, String)> = header.iter().cloned().enumerate().filter(is_unknown).collect();
+        self.may_be_new(file, &unknown)?;
         let fields = self.decoded.fields().iter().map(|field| find(field.name())).collect();
         Ok(Layout { fields, width: header.len(), unknown })
     }
 
-    /// A record with the right number of fields.
-    fn append_record(&mut self, path: &str, layout: &Layout) {
+    /// A record as it is. Of one that is malformed (its whole text is given then) columns without a field are NULL, and fields without a
+    /// column are rescued.
+    fn append_record(&mut self, path: &str, layout: &Layout, malformed: Option<&[u8]>) {
         let mut misfits: Vec<(Vec<String>, Vec<u8>)> = Vec::new();
         let keep = |name: &str, bytes: &[u8]| {
             let text = serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
@@ -181,21 +212,25 @@ impl CsvReader {
         };
         for (index, (column, field)) in self.columns.iter_mut().zip(&layout.fields).enumerate() {
             match field {
-                Some(field) if Some(index) != self.corrupt && Some(index) != self.rescued => {
+                Some(field) if *field < self.fields.len() && Some(index) != self.corrupt && Some(index) != self.rescued => {
                     let (bytes, quoted) = self.fields.get(*field);
                     if !column.append(bytes, quoted) && self.rescued.is_some() {
                         misfits.push(keep(self.decoded.field(index).name(), bytes));
                     }
                 }
                 _ if Some(index) == self.rescued => {}
-                _ => column.append_null(),
+                _ => match malformed.filter(|_| Some(index) == self.corrupt) {
+                    Some(text) => column.append_text(text),
+                    None => column.append_null(),
+                },
             }
         }
         let Some(rescued) = self.rescued.and_then(|index| self.columns.get_mut(index)) else { return };
-        for (position, name) in &layout.unknown {
-            let (bytes, quoted) = self.fields.get(*position);
+        let beyond = (layout.width..self.fields.len()).map(|n| (n, format!("_c{n}")));
+        for (position, name) in layout.unknown.iter().filter(|(n, _)| *n < self.fields.len()).cloned().chain(beyond) {
+            let (bytes, quoted) = self.fields.get(position);
             if quoted || bytes != self.options.null_value.as_bytes() {
-                misfits.push(keep(name, bytes));
+                misfits.push(keep(&name, bytes));
             }
         }
         if misfits.is_empty() {
@@ -203,6 +238,13 @@ impl CsvReader {
         }
         let values: Vec<(&[String], &[u8])> = misfits.iter().map(|(path, value)| (path.as_slice(), value.as_slice())).collect();
         rescued.append_text(&rescued_json(&values, path));
+    }
+
+    /// A record of which is not known where its fields end: nothing of it can be trusted.
+    fn append_unreadable(&mut self, record: &[u8]) {
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            if Some(index) == self.corrupt { column.append_text(record) } else { column.append_null() }
+        }
     }
 
     fn append(
@@ -215,7 +257,7 @@ impl CsvReader {
     ) -> Result<(), ReadError> {
         counts.rows += 1;
         if self.fields.len() == layout.width && !self.fields.is_broken() {
-            self.append_record(&file.entry.path, layout);
+            self.append_record(&file.entry.path, layout, None);
             self.rows += 1;
             return Ok(());
         }
@@ -236,9 +278,11 @@ impl CsvReader {
                 Err(malformed(file, &reason, &excerpt))
             }
             ParseMode::Permissive => {
-                let record = self.window.bytes().get(..length).unwrap_or_default();
-                for (index, column) in self.columns.iter_mut().enumerate() {
-                    if Some(index) == self.corrupt { column.append_text(record) } else { column.append_null() }
+                let record = self.window.bytes().get(..length).unwrap_or_default().to_vec();
+                if self.fields.is_broken() {
+                    self.append_unreadable(&record);
+                } else {
+                    self.append_record(&file.entry.path, layout, Some(&record));
                 }
                 self.rows += 1;
                 Ok(())

@@ -2,6 +2,25 @@
 
 use memchr::{memchr, memchr2};
 
+/// The names that the first record of a file gives to its columns: `_c3` where it gives none, and a number behind a name that it gives twice, so
+/// that no column is lost.
+pub(crate) fn column_names(first: &Fields, is_header: bool) -> Vec<String> {
+    let written = header_texts(first);
+    let is_given_again = |at: usize, name: &str| written.iter().enumerate().any(|(n, other)| n != at && other.eq_ignore_ascii_case(name));
+    let name = |(at, name): (usize, &String)| match name.as_str() {
+        "" => format!("_c{at}"),
+        _ if !is_header => format!("_c{at}"),
+        name if is_given_again(at, name) => format!("{name}{at}"),
+        name => name.to_owned(),
+    };
+    written.iter().enumerate().map(name).collect()
+}
+
+/// The fields of a header as they are written.
+pub(crate) fn header_texts(header: &Fields) -> Vec<String> {
+    (0..header.len()).map(|n| String::from_utf8_lossy(header.get(n).0).trim().to_owned()).collect()
+}
+
 /// The characters of a CSV dialect.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialect {
@@ -170,6 +189,14 @@ mod tests {
         assert_eq!(texts(r#""a,b","say \"hi\"","x""y","c:\d""#), ["a,b", "say \"hi\"", "x\"y", "c:\\d"]);
         assert_eq!(split(r#""",x"#).0, [(String::new(), true), ("x".to_owned(), false)]);
         assert!(split(r#"a,"b"#).1, "an open quote breaks the record");
+    }
+
+    #[test]
+    fn every_column_has_a_name_of_its_own() {
+        let mut fields = Fields::default();
+        fields.split(b"id, ID,,name", &dialect());
+        assert_eq!(column_names(&fields, true), ["id0", "ID1", "_c2", "name"]);
+        assert_eq!(column_names(&fields, false), ["_c0", "_c1", "_c2", "_c3"]);
     }
 
     #[test]

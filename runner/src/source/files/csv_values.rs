@@ -7,13 +7,15 @@ use datafusion::arrow::{
         ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, NullBuilder, PrimitiveBuilder,
         StringBuilder, TimestampMicrosecondBuilder,
     },
-    compute::kernels::cast_utils::parse_decimal,
-    datatypes::{DataType, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit},
+    datatypes::{DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit},
 };
 
 use crate::{
     failure::Failure,
-    functions::temporal::{parse, pattern::Pattern, zone::Zone},
+    functions::{
+        number::parse_decimal,
+        temporal::{parse, pattern::Pattern, zone::Zone},
+    },
 };
 
 /// How text of all columns is read.
@@ -147,7 +149,9 @@ impl Builder {
             Self::Big(builder) => push(builder, text.and_then(|text| text.parse().ok())),
             Self::Float(builder) => push(builder, text.and_then(float).map(|value| value as f32)),
             Self::Double(builder) => push(builder, text.and_then(float)),
-            Self::Decimal(builder, precision, scale) => push(builder, text.and_then(|text| decimal(text, *precision, *scale))),
+            Self::Decimal(builder, precision, scale) => {
+                push(builder, text.and_then(|text| parse_decimal(text.as_bytes(), *precision, *scale)))
+            }
             Self::Date(builder) => push(builder, text.and_then(|text| date(text, format))),
             Self::Instant(builder) => {
                 push(builder, text.and_then(|text| timestamp(text, format)).and_then(|time| time.instant(format.time_zone)))
@@ -189,10 +193,6 @@ fn float(text: &str) -> Option<f64> {
         _ if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => text.parse().ok(),
         _ => None,
     }
-}
-
-fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
-    parse_decimal::<Decimal128Type>(text, precision, scale).ok()
 }
 
 fn date(text: &str, format: &ValueFormat) -> Option<i32> {

@@ -44,7 +44,7 @@ impl JsonReader {
                 ParseMode::FailFast => json::ParseMode::FailFast,
             },
             corrupt_record_column: options.corrupt_record_column.clone(),
-            time_zone: zone(&read.time_zone)?,
+            time_zone: zone(&read.options.time_zone)?,
             timestamp_format: options.json.timestamp_format.as_deref().map(pattern).transpose()?,
             date_format: options.json.date_format.as_deref().map(pattern).transpose()?,
             case_sensitive: options.json.case_sensitive,

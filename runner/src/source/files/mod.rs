@@ -62,7 +62,6 @@ pub struct FileSource {
     options: FileReadOptions,
     /// Where files go that were read.
     archive: Option<Location>,
-    time_zone: String,
 }
 
 impl FileSource {
@@ -78,14 +77,7 @@ impl FileSource {
             root,
             project: location::project_uri(project)?,
             options,
-            time_zone: "UTC".to_owned(),
         })
-    }
-
-    /// The same source, with the session's time zone for timestamps that have none.
-    #[must_use]
-    pub fn with_time_zone(self, time_zone: impl Into<String>) -> Self {
-        Self { time_zone: time_zone.into(), ..self }
     }
 
     /// The canonical URI, glob included: what messages call the source.
@@ -154,7 +146,7 @@ impl FileSource {
     }
 
     fn read(&self) -> FileRead {
-        FileRead { root: self.root.clone(), options: self.options.clone(), time_zone: self.time_zone.clone() }
+        FileRead { root: self.root.clone(), options: self.options.clone() }
     }
 
     /// The rows of exactly these files with exactly this schema.

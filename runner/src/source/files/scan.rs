@@ -50,7 +50,6 @@ const SMALL_ROWS: usize = BATCH_ROWS / 4;
 pub(super) struct FileRead {
     pub root: FileRoot,
     pub options: FileReadOptions,
-    pub time_zone: String,
 }
 
 /// A fixed list of files as a table.

@@ -164,6 +164,27 @@ async fn p65_malformed_records_by_mode() {
 }
 
 #[tokio::test]
+async fn csv_records_of_another_width_keep_their_fields() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), "a,b,c\n1,2,3\n4,5\n6,7,8,9\n").unwrap();
+    let schema = vec![big("a"), big("b"), big("c"), text("_corrupt_record"), text("_rescued_data")];
+    let read = Read::new("csv", dir.path(), schema).with("header", "true").with("rescuedDataColumn", "_rescued_data");
+    let sql = "SELECT a, b, c, _corrupt_record, starts_with(_rescued_data, '{\"_c3\":\"9\"') FROM t ORDER BY a";
+    let (batches, totals) = read.query(sql).await.unwrap();
+    assert_eq!(lines(&batches), "1,2,3,,\n4,5,,4,5,\n6,7,8,6,7,8,9,true");
+    assert_eq!((totals.rows, totals.corrupt_records), (3, 2));
+}
+
+#[tokio::test]
+async fn csv_decimals_are_rounded_and_a_name_that_stands_twice_means_its_first_column() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), "v,n,v\n1.999,12.5,x\n-1.999,-12.4,y\n").unwrap();
+    let decimal = |name: &str, precision, scale| Field::new(name, DataType::Decimal128(precision, scale), true);
+    let read = Read::new("csv", dir.path(), vec![decimal("v", 6, 2), decimal("n", 4, 0)]).with("header", "true");
+    assert_eq!(read.text("SELECT v, n FROM t ORDER BY v").await, "-2.00,-12\n2.00,13");
+}
+
+#[tokio::test]
 async fn p66_the_metadata_column_tells_the_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a b.json"), "{\"a\":1}\n").unwrap();

@@ -5,7 +5,7 @@ use datafusion_common::{
     arrow::datatypes::{DataType, IntervalMonthDayNano},
 };
 use datafusion_expr::{
-    Expr, SortExpr, WindowFrame, WindowFunctionDefinition,
+    Expr, SortExpr, WindowFunctionDefinition,
     expr::{AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams},
     lit,
 };
@@ -387,14 +387,7 @@ impl Planner<'_> {
                 return self.unsupported("OVER (ORDER BY a struct or array); name its fields as keys, or give a frame of ROWS", span);
             }
         }
-        let window_frame = match &window.window_frame {
-            Some(frame) => {
-                let frame = self.built(WindowFrame::try_from(frame.clone()), span)?;
-                self.built(frame.regularize_order_bys(&mut order_by), span)?;
-                frame
-            }
-            None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
-        };
+        let window_frame = self.window_frame(window.window_frame.as_ref(), &mut order_by, span)?;
         Ok(WindowFunctionParams {
             args: parts.arguments,
             partition_by,

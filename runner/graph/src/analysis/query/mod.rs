@@ -18,6 +18,7 @@ mod scope;
 mod select;
 mod sliding;
 mod syntax;
+mod window_frame;
 mod within;
 
 use std::{

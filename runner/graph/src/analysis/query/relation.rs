@@ -20,6 +20,7 @@ use crate::{
         streaming,
     },
     definition::is_near,
+    file_schema::TIME_ZONE,
     function,
     origin::Diagnostic,
     relation::{RelationKind, RelationSource},
@@ -307,6 +308,7 @@ impl Planner<'_> {
         let (plan, hidden) = match found {
             FoundRelation::View { plan } => (plan, false),
             FoundRelation::Leaf(source) => {
+                let source = in_zone(source, &self.settings.time_zone);
                 let is_file = matches!(source.relation.kind, RelationKind::Files { .. });
                 let with_metadata = is_file && self.uses_metadata && source.schema.column_with_name("_metadata").is_none();
                 let source = if with_metadata { with_file_metadata(source) } else { source };
@@ -466,4 +468,15 @@ fn factor_span(factor: &TableFactor) -> Span {
         TableFactor::Table { name, .. } | TableFactor::Function { name, .. } if span.start.line == 0 => name.span(),
         _ => span,
     }
+}
+
+/// Texts of files are read in the time zone of the session, unless their read names another.
+fn in_zone(source: RelationSource, zone: &str) -> RelationSource {
+    let is_text = matches!(&source.relation.kind, RelationKind::Files { format, .. } if ["json", "jsonl", "ndjson", "csv"].contains(&format.as_str()));
+    if !is_text || zone == "UTC" || source.relation.options.contains_key(TIME_ZONE) {
+        return source;
+    }
+    let mut relation = source.relation.as_ref().clone();
+    relation.options.insert(TIME_ZONE.to_string(), zone.to_string());
+    RelationSource { relation: Arc::new(relation), ..source }
 }

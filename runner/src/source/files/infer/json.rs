@@ -1,7 +1,10 @@
 //! The kinds in JSON records. A record is first read against what is known; only one that would change it is read again to do so, and
 //! leaves nothing behind if it is malformed.
 
-use std::io::Read;
+use std::{
+    io::{self, Read},
+    mem,
+};
 
 use super::{
     super::{
@@ -19,7 +22,8 @@ const MOST_DEPTH: usize = 100;
 
 /// The columns of the records in `file`.
 pub(super) fn shape(file: &SourceFile<'_>, read: &FileRead) -> Result<Shape, ReadError> {
-    let mut records = Records { shape: Shape::default(), case_sensitive: read.options.json.case_sensitive };
+    let mut records =
+        Records { shape: Shape::default(), case_sensitive: read.options.json.case_sensitive, unmeasured: 0, is_too_wide: false };
     let mut window = Window::default();
     let mut reader = file.text(read.options.encoding)?;
     if read.options.json.multi_line {
@@ -28,14 +32,14 @@ pub(super) fn shape(file: &SourceFile<'_>, read: &FileRead) -> Result<Shape, Rea
         }
         records.take(window.bytes().trim_ascii());
     } else {
-        lines(file, reader.as_mut(), &mut window, &mut records)?;
+        lines(reader.as_mut(), &mut window, &mut records).map_err(|error| file.error(error))?;
     }
-    Ok(records.shape)
+    if records.is_too_wide || records.shape.size() > MOST_FIELDS { Err(too_wide(&file.entry.path).into()) } else { Ok(records.shape) }
 }
 
-fn lines(file: &SourceFile<'_>, reader: &mut dyn Read, window: &mut Window, records: &mut Records) -> Result<(), ReadError> {
+fn lines(reader: &mut dyn Read, window: &mut Window, records: &mut Records) -> io::Result<()> {
     loop {
-        window.fill(reader).map_err(|error| file.error(error))?;
+        window.fill(reader)?;
         let (last, mut used) = (window.is_last(), 0);
         while let Some(rest) = window.bytes().get(used..).filter(|rest| !rest.is_empty()) {
             let (line, length) = match memchr::memchr(b'\n', rest) {
@@ -47,29 +51,41 @@ fn lines(file: &SourceFile<'_>, reader: &mut dyn Read, window: &mut Window, reco
             used += length;
         }
         window.consume(used);
-        if records.shape.size() > MOST_FIELDS {
-            return Err(too_wide(&file.entry.path).into());
-        }
-        if last {
+        if last || records.is_too_wide {
             return Ok(());
         }
     }
 }
 
+/// Records that changed the columns before the columns are counted.
+const UNMEASURED: usize = 1_000;
+
 struct Records {
     shape: Shape,
     case_sensitive: bool,
+    /// Records that changed the columns since they were counted.
+    unmeasured: usize,
+    /// More records are of no use.
+    is_too_wide: bool,
 }
 
 impl Records {
     /// Takes in one record; what is no record is left out.
     fn take(&mut self, record: &[u8]) {
-        if record.is_empty() || !matches!(self.root(record, false), Ok(true)) {
+        if record.is_empty() || self.is_too_wide || !matches!(self.root(record, false), Ok(true)) {
             return;
         }
-        let before = self.shape.clone();
-        if self.root(record, true).is_err() {
-            self.shape = before;
+        // A record that is malformed further on must leave nothing behind: it is read to its end before it changes the columns.
+        let known = mem::take(&mut self.shape);
+        let is_right = self.root(record, true).is_ok();
+        self.shape = known;
+        if !is_right || self.root(record, true).is_err() {
+            return;
+        }
+        self.unmeasured += 1;
+        if self.unmeasured == UNMEASURED {
+            self.unmeasured = 0;
+            self.is_too_wide = self.shape.size() > MOST_FIELDS;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        csv_fields::{Dialect, Fields},
+        csv_fields::{Dialect, Fields, column_names},
         lines::Window,
         open::{ReadError, SourceFile},
         scan::FileRead,
@@ -97,11 +97,7 @@ struct Table<'a> {
 impl Table<'_> {
     fn take(&mut self, fields: &Fields) {
         let Some(header) = &self.header else {
-            let name = |n: usize| match String::from_utf8_lossy(fields.get(n).0).trim() {
-                text if self.options.header && !text.is_empty() => text.to_owned(),
-                _ => format!("_c{n}"),
-            };
-            let names: Vec<String> = (0..fields.len()).map(name).collect();
+            let names = column_names(fields, self.options.header);
             self.header = Some(names.iter().map(|name| self.shape.named(name)).collect());
             if !self.options.header {
                 self.take(fields);
