@@ -198,10 +198,14 @@ async fn stored_table(
     catalog: Option<&Catalog>,
 ) -> Result<Option<(DatasetName, StoredTable)>, Failure> {
     let name = &dataset.definition.name;
-    let entry = catalog.and_then(|catalog| catalog.datasets.get(&name.key()));
+    // A sink has no entry: one of its name is that of a former dataset, which stands elsewhere.
+    let entry = catalog.filter(|_| is_stored(dataset)).and_then(|catalog| catalog.datasets.get(&name.key()));
     let location = location(place, dataset)?;
     let known = entry.map(|entry| entry.table.clone());
     let Some(table) = TargetTable::open(&location, known).await? else { return Ok(None) };
+    if !is_stored(dataset) {
+        table.takes_rows_of_sinks().map_err(|failure| Failure { origin: Some(dataset.definition.origin.clone()), ..failure.about(name.to_string()) })?;
+    }
     let stored = StoredTable {
         kind: entry.and_then(kind),
         pipeline_id: table.properties().get(PIPELINE_ID).cloned(),

@@ -289,15 +289,20 @@ impl TargetTable {
         Ok(Self { dataset: spec.dataset.clone(), rules: Arc::clone(&spec.rules), ..Self::of(&spec.location, head)? })
     }
 
+    /// Fails if the table of somebody else computes columns, which a flow into a sink would have to do for it.
+    pub fn takes_rows_of_sinks(&self) -> Result<(), Failure> {
+        if computes_columns(&self.schema) {
+            return Err(unsupported(&self.location, "columns that it computes itself"));
+        }
+        Ok(())
+    }
+
     fn ours(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
         let owner = head.metadata.configuration.get(properties::PIPELINE_ID);
         if spec.pipeline_id.is_none() && owner.is_none() {
             let table = Self::with(spec, head)?;
-            return if computes_columns(&table.schema) {
-                Err(unsupported(&table.location, "columns that it computes itself"))
-            } else {
-                Ok(table)
-            };
+            table.takes_rows_of_sinks()?;
+            return Ok(table);
         }
         if owner == spec.pipeline_id.as_ref() {
             return Self::with(spec, head);

@@ -126,9 +126,10 @@ impl Maintenance<'_> {
             return Ok(());
         }
         let need = needs.of(table.id());
+        let mut optimized = Ok(());
         if setting.optimize && (!self.by_interval || setting.is_due(entry.optimized_us, self.now)) {
-            self.did(MaintenanceOperation::Optimize, key, optimize::run(&table, rewriter).await)?;
-            if let Some(entry) = catalog.datasets.get_mut(key) {
+            optimized = self.optimize(key, &table, rewriter).await;
+            if let (Ok(()), false, Some(entry)) = (&optimized, self.stop.is_requested(), catalog.datasets.get_mut(key)) {
                 entry.optimized_us = Some(self.now.timestamp_micros());
             }
         }
@@ -141,7 +142,18 @@ impl Maintenance<'_> {
                 maintained.tables.push(TableFacts::of(name.to_string(), &table, Some(entry)));
             }
         }
-        Ok(())
+        // What could not be made smaller is still cleaned.
+        optimized
+    }
+
+    /// Piece by piece, so that a stop or a failure costs only the last one.
+    async fn optimize(&self, name: &str, table: &TargetTable, rewriter: &Rewriter) -> Result<(), Failure> {
+        let (done, outcome) = Box::pin(optimize::run(table, rewriter, &self.stop)).await;
+        if outcome.is_err() && !done.is_empty() {
+            self.did(MaintenanceOperation::Optimize, name, Ok(done))?;
+            return self.did(MaintenanceOperation::Optimize, name, outcome.map(|()| Done::new()));
+        }
+        self.did(MaintenanceOperation::Optimize, name, outcome.map(|()| done))
     }
 
     async fn event_log(&self, rewriter: &Rewriter, retention_days: i32) -> Result<(), Failure> {
@@ -151,8 +163,9 @@ impl Maintenance<'_> {
         let name = "event_log";
         let oldest = self.now - chrono::TimeDelta::days(i64::from(retention_days));
         self.did(MaintenanceOperation::EventLogRetention, name, event_log::retain(&table, rewriter, oldest).await)?;
-        self.did(MaintenanceOperation::Optimize, name, optimize::run(&table, rewriter).await)?;
-        self.clean(name, &table, &Setting::default(), &Need::default()).await
+        let optimized = self.optimize(name, &table, rewriter).await;
+        self.clean(name, &table, &Setting::default(), &Need::default()).await?;
+        optimized
     }
 
     async fn clean(&self, name: &str, table: &TargetTable, setting: &Setting, need: &Need) -> Result<(), Failure> {

@@ -8,15 +8,26 @@ use serde_json::{Map, Value};
 
 use super::{Done, rewrite::Rewriter, zorder};
 use crate::{
-    commit::{CommitRequest, StagedFiles, TargetTable, WriterMemory, WriterOptions, action::Add, files, transaction},
+    commit::{CommitRequest, StagedFiles, TargetTable, WriterMemory, WriterOptions, action::Add, files, run_of, transaction},
+    execute::StopSignal,
     failure::Failure,
 };
 
 /// A file is written again when its deletion vector marks more than this part of its rows.
 const MOST_MARKED_PERCENT: u64 = 30;
 
-/// Ordered files of a partition are ordered again together with new ones until they are so large; then they rest.
-const LARGEST_ORDERED_BYTES: i64 = 4 << 30;
+/// Rows that are ordered together, at most; what is that large rests.
+const LARGEST_ORDERED_BYTES: i64 = 16 << 30;
+
+/// What was ordered together and is not larger is ordered again with every new file.
+const SMALL_ORDERED_BYTES: i64 = 256 << 20;
+
+/// What was ordered together and is larger waits until there is a part of so much in new files: a row is written a few times, not with
+/// every round.
+const MOST_AGAIN: i64 = 4;
+
+/// Files that one commit replaces hold about so much: what a stop or a failure costs at most.
+const COMMIT_BYTES: i64 = 4 << 30;
 
 /// The columns by which maintenance orders the rows of `table`: those of `CLUSTER BY`, else of `zOrderCols`; a table by key keeps its order.
 pub fn order_columns(table: &TargetTable) -> Vec<String> {
@@ -29,8 +40,14 @@ pub fn order_columns(table: &TargetTable) -> Vec<String> {
     wanted.iter().filter_map(spelt).filter(|name| !table.partition_columns().contains(name)).cloned().collect()
 }
 
-/// Compacts `table`, or orders its rows: one commit for all that is small or new.
-pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failure> {
+/// Compacts `table`, or orders its rows, in commits of some gigabytes, until `stop` is requested: what was done, and how it ended.
+pub async fn run(table: &TargetTable, rewriter: &Rewriter, stop: &StopSignal) -> (Done, Result<(), Failure>) {
+    let mut done = Done::new();
+    let outcome = Box::pin(all(table, rewriter, stop, &mut done)).await;
+    (done, outcome)
+}
+
+async fn all(table: &TargetTable, rewriter: &Rewriter, stop: &StopSignal, done: &mut Done) -> Result<(), Failure> {
     let active = files::active(table.location(), table.version()).await?;
     let columns = order_columns(table);
     let bins = if columns.is_empty() {
@@ -38,15 +55,25 @@ pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failu
     } else {
         unordered(active, &zorder::mark(&columns))
     };
-    if bins.is_empty() {
-        return Ok(Done::new());
+    for bins in in_commits(bins) {
+        if stop.is_requested() {
+            break;
+        }
+        for (metric, number) in commit(table, rewriter, bins, &columns).await? {
+            *done.entry(metric).or_default() += number;
+        }
     }
+    Ok(())
+}
+
+/// Replaces the files of every bin, in one commit.
+async fn commit(table: &TargetTable, rewriter: &Rewriter, bins: Vec<Vec<Add>>, columns: &[String]) -> Result<Done, Failure> {
     let mut staged = StagedFiles::none(table.location());
     for bin in &bins {
         let written = if columns.is_empty() {
             Box::pin(rewriter.rewritten(table, bin.clone(), &|batch| Ok(batch.clone()))).await
         } else {
-            Box::pin(rewriter.z_ordered(table, bin.clone(), &columns)).await
+            Box::pin(rewriter.z_ordered(table, bin.clone(), columns)).await
         };
         match written {
             Ok(files) => staged = staged.and(files),
@@ -76,6 +103,31 @@ pub async fn run(table: &TargetTable, rewriter: &Rewriter) -> Result<Done, Failu
     Ok(done)
 }
 
+/// The bins of each commit.
+fn in_commits(bins: Vec<Vec<Add>>) -> Vec<Vec<Vec<Add>>> {
+    packed(bins, COMMIT_BYTES, |bin| bin.iter().map(live_bytes).sum())
+}
+
+/// `things` in their order, as many together as are not larger than `most`; at least one.
+fn packed<T>(things: Vec<T>, most: i64, bytes: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
+    let mut packs: Vec<Vec<T>> = Vec::new();
+    let mut filled = 0;
+    for thing in things {
+        let size = bytes(&thing);
+        match packs.last_mut() {
+            Some(pack) if filled + size <= most => {
+                pack.push(thing);
+                filled += size;
+            }
+            _ => {
+                packs.push(vec![thing]);
+                filled = size;
+            }
+        }
+    }
+    packs
+}
+
 /// Files that become one: small ones of the same partition, up to `target` bytes, oldest first. A file alone stays as it is, unless too many
 /// of its rows are gone.
 fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
@@ -88,18 +140,7 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
     let mut bins = Vec::new();
     for mut files in partitions.into_values() {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut bin: Vec<Add> = Vec::new();
-        let mut bytes = 0;
-        for file in files {
-            let live = live_bytes(&file);
-            if bytes + live > target && !bin.is_empty() {
-                bins.push(std::mem::take(&mut bin));
-                bytes = 0;
-            }
-            bytes += live;
-            bin.push(file);
-        }
-        bins.push(bin);
+        bins.extend(packed(files, target, live_bytes));
     }
     bins.retain(|bin| bin.len() > 1 || bin.iter().any(is_worn));
     bins
@@ -108,21 +149,36 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
 /// Values of the partition columns of a file.
 type Partition = BTreeMap<String, Option<String>>;
 
-/// Per partition that has files without `mark` these and, as long as they are not too large, the ones with it.
+/// Files that are ordered together: those without `mark`, and what was ordered before as far as it is small beside them.
 fn unordered(files: Vec<Add>, mark: &str) -> Vec<Vec<Add>> {
-    let mut partitions: BTreeMap<Partition, (Vec<Add>, Vec<Add>)> = BTreeMap::new();
+    let mut partitions: BTreeMap<Partition, (Vec<Add>, BTreeMap<String, Vec<Add>>)> = BTreeMap::new();
     for file in files.into_iter().filter(|file| !file.path.contains("://")) {
         let (fresh, ordered) = partitions.entry(file.partition_values.clone()).or_default();
-        let is_ordered = zorder::is_marked(&file.path, mark) && !is_worn(&file);
-        if is_ordered { ordered } else { fresh }.push(file);
-    }
-    let with_ordered = |(mut fresh, ordered): (Vec<Add>, Vec<Add>)| {
-        if !fresh.is_empty() && ordered.iter().map(live_bytes).sum::<i64>() < LARGEST_ORDERED_BYTES {
-            fresh.extend(ordered);
+        if zorder::is_marked(&file.path, mark) && !is_worn(&file) {
+            ordered.entry(run_of(&file.path).to_owned()).or_default().push(file);
+        } else {
+            fresh.push(file);
         }
-        fresh
-    };
-    partitions.into_values().map(with_ordered).filter(|files| !files.is_empty()).collect()
+    }
+    partitions.into_values().flat_map(|(fresh, ordered)| with_ordered(fresh, ordered.into_values().collect())).collect()
+}
+
+/// `fresh` in parts that can be ordered at once, the last one together with those `runs` that it pays to order again.
+fn with_ordered(fresh: Vec<Add>, mut runs: Vec<Vec<Add>>) -> Vec<Vec<Add>> {
+    let size = |files: &Vec<Add>| files.iter().map(live_bytes).sum::<i64>();
+    let mut parts = packed(fresh, LARGEST_ORDERED_BYTES, live_bytes);
+    let Some(last) = parts.last_mut() else { return parts };
+    runs.sort_by_key(size);
+    let mut bytes = size(last);
+    for run in runs {
+        let more = size(&run);
+        if bytes + more > LARGEST_ORDERED_BYTES || more > SMALL_ORDERED_BYTES.max(bytes * MOST_AGAIN) {
+            break;
+        }
+        bytes += more;
+        last.extend(run);
+    }
+    parts
 }
 
 fn is_worn(file: &Add) -> bool {
@@ -195,6 +251,36 @@ mod tests {
         assert_eq!(unordered(vec![ordered("a", "1", 10)], &zorder::mark(&["other".to_string()])).len(), 1, "other columns, another order");
         let large = vec![ordered("a", "1", LARGEST_ORDERED_BYTES), file("part-00000-b.snappy.parquet", "1", 10)];
         assert_eq!(names(unordered(large, &mark)), [vec!["part-00000-b.snappy.parquet"]], "what is large rests");
+    }
+
+    /// Every round brings a new file: the ordered ones do not pile up, and what was written in all stays near what is there.
+    #[test]
+    fn ordered_files_stay_few_and_rows_are_written_a_few_times() {
+        let mark = zorder::mark(&["id".to_string()]);
+        let (mut active, mut written) = (Vec::new(), 0);
+        for round in 0..1000 {
+            active.push(file(&format!("part-00000-{round}.snappy.parquet"), "1", 100 << 20));
+            let parts = unordered(active.clone(), &mark);
+            assert_eq!(parts.len(), 1);
+            active.retain(|file| !parts[0].iter().any(|gone| gone.path == file.path));
+            let size = parts[0].iter().map(live_bytes).sum();
+            written += size;
+            active.push(file(&format!("part-00000-o{round}.{mark}.snappy.parquet"), "1", size));
+        }
+        let small = active.iter().filter(|file| file.size < LARGEST_ORDERED_BYTES / 2).count();
+        assert!(small <= 8, "{small}");
+        let times = written / active.iter().map(live_bytes).sum::<i64>();
+        assert!(times <= 8, "each row was written {times} times");
+    }
+
+    #[test]
+    fn a_large_table_is_ordered_in_parts_and_committed_piece_by_piece() {
+        let files: Vec<Add> = (0..5).map(|n| file(&format!("f{n}"), "1", LARGEST_ORDERED_BYTES / 2)).collect();
+        let parts = unordered(files, &zorder::mark(&["id".to_string()]));
+        assert_eq!(names(parts.clone()), [vec!["f0", "f1"], vec!["f2", "f3"], vec!["f4"]]);
+        assert_eq!(in_commits(parts).len(), 3, "each is larger than a commit should be");
+        let small = (0..9).map(|n| vec![file(&format!("f{n}"), "1", COMMIT_BYTES / 4)]).collect();
+        assert_eq!(in_commits(small).iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 1]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::{
         files, properties, table, transaction,
     },
     keyed::{KeyFilter, TableRows},
+    execute::StopSignal,
+    failure::Failure,
     session::SessionLimits,
     storage::testing::storage_in,
 };
@@ -114,6 +116,11 @@ fn walk(directory: &std::path::Path) -> Vec<String> {
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path.display().to_string()] }).collect()
 }
 
+async fn optimized(fixture: &Fixture) -> Result<super::Done, Failure> {
+    let (done, outcome) = optimize::run(&fixture.table, &rewriter(), &StopSignal::default()).await;
+    outcome.map(|()| done)
+}
+
 fn rewriter() -> Rewriter {
     Rewriter::new(&SessionLimits { memory_bytes: Some(256 << 20), spill_directory: None, parallelism: 2 }).unwrap()
 }
@@ -123,10 +130,10 @@ async fn optimize_writes_worn_files_again_and_brings_no_row_back() {
     let fixture = Fixture::new(&[]).await;
     fixture.append(0..1000).await;
     fixture.delete(|id| id % 10 == 0).await;
-    assert!(optimize::run(&fixture.table, &rewriter()).await.unwrap().is_empty(), "a tenth is not enough");
+    assert!(optimized(&fixture).await.unwrap().is_empty(), "a tenth is not enough");
     fixture.delete(|id| id % 10 < 4).await;
     let before = fixture.ids().await;
-    let done = optimize::run(&fixture.table, &rewriter()).await.unwrap();
+    let done = optimized(&fixture).await.unwrap();
     assert_eq!((done["files_removed"], done["files_added"]), (1, 1));
     assert_eq!(fixture.ids().await, before);
     let active = fixture.active().await;
@@ -142,7 +149,7 @@ async fn optimize_writes_worn_files_again_and_brings_no_row_back() {
     // Marked rows of small files stay away when these become one.
     fixture.append(5000..5100).await;
     fixture.delete(|id| id == 5050 || id == 9).await;
-    optimize::run(&fixture.table, &rewriter()).await.unwrap();
+    optimized(&fixture).await.unwrap();
     assert_eq!(fixture.active().await.len(), 1);
     assert_eq!(
         fixture.ids().await,
@@ -160,7 +167,7 @@ async fn optimize_keeps_the_files_of_a_table_by_key_sorted() {
         fixture.append((0..1000).map(|row| row * 5 + start)).await;
     }
     fixture.delete(|id| id % 7 == 3).await;
-    optimize::run(&fixture.table, &rewriter()).await.unwrap();
+    optimized(&fixture).await.unwrap();
     let in_order: Vec<i64> = fixture.places().await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(in_order, (0..5000).filter(|id| id % 7 != 3).collect::<Vec<_>>());
     assert_eq!(fixture.active().await.len(), 1);

@@ -9,9 +9,13 @@ use crate::summary::{DatasetSummary, UpdateSummary};
 
 /// The titles of the columns.
 const TITLES: [&str; 11] =
-    ["dataset", "state", "rows written", "deleted", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"];
-/// Who has nothing to say here needs no column for it.
-const ONLY_IF_ANY: [&str; 2] = ["deleted", "corrupt"];
+    ["dataset", "state", "rows", "deleted", "dropped", "quarantined", "corrupt", "expectations", "version", "refresh", "time"];
+/// Those that hold numbers.
+const NUMBERS: [&str; 7] = ["rows", "deleted", "dropped", "quarantined", "corrupt", "version", "time"];
+/// Those that are there even if they say nothing.
+const ALWAYS: [&str; 3] = ["dataset", "rows", "time"];
+/// What a terminal without room for all goes without, in this order; the state only if it is the same for all.
+const WITHOUT: [&str; 3] = ["version", "refresh", "state"];
 
 /// The closing table with its sentence.
 pub fn closing(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
@@ -19,7 +23,7 @@ pub fn closing(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
     if dry_run {
         parts.push(changes(&report.changes, color));
     } else if !report.datasets.is_empty() {
-        parts.push(table(&report.datasets, color).trim_fmt());
+        parts.push(table(&report.datasets, Table::new().width(), color).trim_fmt());
     }
     parts.extend(report.notes.iter().map(|note| format!("{} {note}", Paint::Cyan.on("note:", color))));
     parts.push(sentence(report, dry_run, color));
@@ -49,31 +53,44 @@ fn sentence(report: &UpdateSummary, dry_run: bool, color: bool) -> String {
     }
 }
 
-fn table(datasets: &[DatasetSummary], color: bool) -> Table {
+/// The table of `datasets`, for a terminal of `width` columns if there is one.
+pub(super) fn table(datasets: &[DatasetSummary], width: Option<u16>, color: bool) -> Table {
+    let says = |at: usize| datasets.iter().any(|dataset| !row(dataset, false)[at].content().is_empty());
+    let mut shown: Vec<usize> = (0..TITLES.len()).filter(|at| ALWAYS.contains(&TITLES[*at]) || says(*at)).collect();
+    let same_state = datasets.windows(2).all(|pair| pair[0].state == pair[1].state);
+    let natural = |shown: &[usize]| with_columns(datasets, shown, false).lines().map(|line| line.trim_end().chars().count()).max();
+    for title in WITHOUT {
+        let fits = width.is_none_or(|width| natural(&shown).is_none_or(|natural| natural <= usize::from(width)));
+        if !fits && (title != "state" || same_state) {
+            shown.retain(|at| TITLES[*at] != title);
+        }
+    }
+    let mut whole = with_columns(datasets, &shown, color);
+    let Some(width) = width else { return whole };
+    // In a terminal that is too narrow even so the long texts at the end are broken, not these.
+    whole.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    for column in 0..2 {
+        if let Some(column) = whole.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    whole
+}
+
+/// The table with the columns `shown`, as wide as it needs to be.
+fn with_columns(datasets: &[DatasetSummary], shown: &[usize], color: bool) -> Table {
     let mut table = Table::new();
-    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    let has_any = |title: &str| {
-        datasets.iter().any(|dataset| if title == "deleted" { dataset.rows_deleted > 0 } else { !corrupt(dataset).is_empty() })
-    };
-    let is_shown = TITLES.map(|title| !ONLY_IF_ANY.contains(&title) || has_any(title));
-    let shown = |cells: Vec<Cell>| cells.into_iter().zip(is_shown).filter_map(|(cell, is_shown)| is_shown.then_some(cell));
-    let title = |title| if color { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) };
-    table.set_header(shown(TITLES.map(title).into()));
-    let numbers = ["rows written", "deleted", "dropped", "quarantined", "corrupt", "version", "time"];
-    let shown_titles = TITLES.iter().zip(is_shown).filter(|(_, is_shown)| *is_shown);
-    for (column, (title, _)) in shown_titles.enumerate() {
-        if let Some(column) = table.column_mut(column).filter(|_| numbers.contains(title)) {
+    table.load_preset(HEADER_LINE_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    let title = |at: &usize| if color { Cell::new(TITLES[*at]).add_attribute(Attribute::Bold) } else { Cell::new(TITLES[*at]) };
+    table.set_header(shown.iter().map(title));
+    for (column, at) in shown.iter().enumerate() {
+        if let Some(column) = table.column_mut(column).filter(|_| NUMBERS.contains(&TITLES[*at])) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     for dataset in datasets {
-        table.add_row(shown(row(dataset, color)));
-    }
-    // In a narrow terminal the long texts at the end are broken, not these.
-    for column in 0..3 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        let cells = row(dataset, color);
+        table.add_row(shown.iter().map(|at| cells[*at].clone()));
     }
     table
 }
@@ -99,9 +116,17 @@ fn row(dataset: &DatasetSummary, color: bool) -> Vec<Cell> {
         Cell::new(corrupt(dataset)),
         expectations(dataset, color),
         Cell::new(dataset.version.map(|version| version.to_string()).unwrap_or_default()),
-        Cell::new(dataset.refresh.as_deref().map(|refresh| refresh.to_lowercase().replace('_', " ")).unwrap_or_default()),
+        Cell::new(dataset.refresh.as_deref().map(refresh_text).unwrap_or_default()),
         Cell::new(if ran { duration(dataset.duration_ms) } else { String::new() }),
     ]
+}
+
+/// `no op`, `append`; the long word for the usual way of a view is shortened.
+fn refresh_text(refresh: &str) -> String {
+    match refresh {
+        "COMPLETE_RECOMPUTE" => "recompute".to_string(),
+        other => other.to_lowercase().replace('_', " "),
+    }
 }
 
 /// `3 records`, `1 file`; blank without any.

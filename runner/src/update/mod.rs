@@ -296,7 +296,7 @@ impl Update {
         let execution = self.execution(&resolved, &catalog, tables, &events)?;
         let ended = Box::pin(flows::run(execution, (&resolved, &plan), &events, &self.settings, &self.log)).await;
         let sizes = match self.settings.requested {
-            Some(_) => Box::pin(tables::measure(&mut catalog, &ended.tables)).await,
+            Some(_) => Box::pin(tables::measure(&resolved, &mut catalog, &ended.tables)).await,
             None => false,
         };
         if ended.wrote() || sizes {

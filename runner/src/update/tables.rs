@@ -242,7 +242,7 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
                 let table = if selected {
                     Some(Box::pin(set_up_table(&wanted, plan, before, log)).await.map_err(placed)?)
                 } else {
-                    TargetTable::open(&wanted.spec.location, known(before, &wanted.name).cloned()).await.map_err(placed)?
+                    TargetTable::open(&wanted.spec.location, known_table(&wanted, before)).await.map_err(placed)?
                 };
                 opened.extend(table.map(|table| (wanted, table)));
             }
@@ -298,8 +298,13 @@ fn entry((wanted, kind): (&Wanted, StoredKind), table: &TargetTable, before: Opt
     }
 }
 
+/// What the catalog says of the table. A sink has no entry: one of its name is that of a former dataset, which stands elsewhere.
+fn known_table(wanted: &Wanted, catalog: &Catalog) -> Option<KnownTable> {
+    wanted.kind.and_then(|_| known(catalog, &wanted.name).cloned())
+}
+
 async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log: &EventLog) -> Result<TargetTable, Failure> {
-    let known = known(catalog, &wanted.name).cloned();
+    let known = known_table(wanted, catalog);
     let is_reset = {
         let owner = wanted.part_of.as_ref().unwrap_or(&wanted.spec.dataset);
         plan.resets.iter().any(|reset| reset.kind == ResetKind::FullRefresh && reset.dataset.eq_ignore_ascii_case(owner))
@@ -397,11 +402,17 @@ fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> Sche
     }
 }
 
+/// The tables of the pipeline among `tables`: those of sinks are somebody else's.
+fn own<'a>(resolved: &'a Resolved, tables: &'a Tables) -> impl Iterator<Item = (&'a DatasetName, &'a Arc<TargetTable>)> {
+    let is_sink = |name: &DatasetName| resolved.graph.datasets.get(name).is_some_and(|dataset| dataset.definition.kind == DatasetKind::Sink);
+    tables.iter().filter(move |(name, _)| !is_sink(name))
+}
+
 /// Measures the tables that have changed since they were last measured. True if the catalog has changed. A table that cannot be measured
 /// costs its numbers and nothing else.
-pub async fn measure(catalog: &mut Catalog, tables: &Tables) -> bool {
+pub async fn measure(resolved: &Resolved, catalog: &mut Catalog, tables: &Tables) -> bool {
     let known = |name: &DatasetName| catalog.datasets.get(&name.key()).and_then(|entry| entry.size.clone());
-    let outdated = tables.iter().filter_map(|(name, table)| {
+    let outdated = own(resolved, tables).filter_map(|(name, table)| {
         let known = known(name);
         (known.as_ref().map(|known| known.version) != Some(table.version())).then_some((name, table, known))
     });
@@ -435,7 +446,7 @@ pub fn facts(resolved: &Resolved, catalog: &Catalog, tables: &Tables) -> Vec<Tab
 
 /// Writes the newest versions into the catalog, so that the next look begins near the end of each log.
 pub async fn remember(resolved: &Resolved, catalog: &mut Catalog, tables: &Tables) -> Result<(), Failure> {
-    for (name, table) in tables {
+    for (name, table) in own(resolved, tables) {
         let Some(entry) = catalog.datasets.get_mut(&name.key()) else { continue };
         if table.version() > entry.table.version {
             // The log since the last look says whether the columns were replaced on the way.

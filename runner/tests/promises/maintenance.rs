@@ -114,6 +114,23 @@ fn files_that_a_stream_has_not_read_stay() {
 }
 
 #[test]
+fn a_table_that_cannot_be_compacted_is_cleaned_all_the_same() {
+    let project = project();
+    let table = project.table("a");
+    maintain(&project);
+    land(&project, 3..5);
+    project.run(&[]);
+    assert_eq!(data_files(&table), 3 + 1 + 2, "the replaced ones are still there");
+    let adds = newest_commit(&table);
+    let path = adds.iter().find_map(|action| action["add"]["path"].as_str()).unwrap();
+    fs::write(table.join(path), "no Parquet").unwrap();
+    let ended = project.call("maintain", &[]);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("main.s.a") && ended.stderr.contains(path), "{}", ended.stderr);
+    assert_eq!(data_files(&table), 1 + 2, "what nobody needs is gone");
+}
+
+#[test]
 fn replaced_files_stay_for_their_retention_time() {
     let project = project();
     project.write("transformations/t.sql", &SQL.replace("interval 1 millisecond", "interval 1 day"));

@@ -115,6 +115,7 @@ fn tables_that_cannot_take_the_rows_are_left_as_they_are() {
     ] {
         let project = with_table(table, &format!("SELECT id FROM {READ}"));
         let before = fs::read_dir(project.path().join("out/_delta_log")).unwrap().count();
+        project.refused("validate", &[], 10, class);
         project.refused("run", &[], 10, class);
         assert_eq!(fs::read_dir(project.path().join("out/_delta_log")).unwrap().count(), before, "{table}");
     }
@@ -137,6 +138,35 @@ fn a_table_of_a_pipeline_is_no_sink() {
     project.run(&["--refresh", "a"]);
     project.refused("run", &[], 10, "TABLE_ALREADY_MANAGED_BY_OTHER_PIPELINE");
     assert_eq!(project.rows("a", "SELECT count(*) FROM t"), ["2"]);
+}
+
+/// The catalog knows a table of the name `s`; the one that the sink writes is another.
+#[test]
+fn a_sink_with_the_name_of_a_former_table_leaves_its_entry_alone() {
+    let project = Project::new(&[("t.sql", &format!("CREATE STREAMING TABLE s AS SELECT id, n FROM {READ};"))]);
+    land(&project, "a.json", [1, 2]);
+    project.run(&[]);
+    let entry = || {
+        let text = fs::read_to_string(project.path().join("lake/_floe/catalog.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["datasets"]["main.s.s"].clone()
+    };
+    let former = entry();
+    assert!(former.is_object(), "{former}");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/delta/deletion_vectors"), &project.path().join("out"));
+    project.write(
+        "transformations/t.sql",
+        &format!(
+            "CREATE SINK s OPTIONS (format => 'delta', path => 'out');
+             CREATE FLOW f AS INSERT INTO s BY NAME SELECT id, 'new' AS name FROM {READ} WHERE id = 2;"
+        ),
+    );
+    project.run(&[]);
+    land(&project, "b.json", [2]);
+    project.run(&[]);
+    assert_eq!(project.rows(OUT, "SELECT count(*) FROM t WHERE name = 'new'"), ["2"]);
+    let now = entry();
+    assert_eq!((&now["table"], &now["kind"]), (&former["table"], &former["kind"]));
+    assert_eq!(project.rows("s", "SELECT count(*) FROM t"), ["2"], "the rows of the former table stay");
 }
 
 #[test]

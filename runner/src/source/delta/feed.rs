@@ -1,7 +1,7 @@
 //! The change feed of a table: what every commit did to its rows, row by row. A commit names files with its changes, or they follow from the
 //! files that it adds and removes.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat};
@@ -99,10 +99,11 @@ fn followed(
         Failure::user("FEATURE_NOT_SUPPORTED", text).help("begin with a later version, or let the writer of the table record change data")
     };
     let mut files = Vec::with_capacity(added.len() + removed.len());
-    let mut added = added;
+    let mut at: HashMap<String, usize> = added.iter().enumerate().map(|(at, add)| (add.path.clone(), at)).collect();
+    let mut added: Vec<Option<Add>> = added.into_iter().map(Some).collect();
     for remove in removed {
-        if let Some(at) = added.iter().position(|add| add.path == remove.path) {
-            let now = DataFile::of(added.remove(at));
+        let again = at.remove(&remove.path).and_then(|at| added[at].take());
+        if let Some(now) = again.map(DataFile::of) {
             let (before, after) = (remove.deletion_vector, now.vector.clone());
             if after.is_some() {
                 files.push((DataFile { vector: before.clone(), only: after.clone(), ..now.clone() }, Some("delete")));
@@ -125,7 +126,7 @@ fn followed(
         };
         files.push((file, Some("delete")));
     }
-    files.extend(added.into_iter().map(|add| (DataFile::of(add), Some("insert"))));
+    files.extend(added.into_iter().flatten().map(|add| (DataFile::of(add), Some("insert"))));
     Ok(files)
 }
 
