@@ -7,7 +7,7 @@ use std::{
 };
 
 use datafusion::{
-    arrow::datatypes::SchemaRef,
+    arrow::datatypes::{FieldRef, Schema, SchemaRef},
     catalog::TableProvider,
     datasource::empty::EmptyTable,
     error::DataFusionError,
@@ -129,6 +129,10 @@ impl Engine {
                 return self.plan(&analysed.plan, analysed.schema).await;
             }
             ReadingKind::Describe(query) => information::describe(self.analyse(query, &reading.settings).await?.schema.as_ref()),
+            ReadingKind::DescribeTable(query) => {
+                let analysed = self.analyse(query, &reading.settings).await?;
+                information::describe(&self.commented(query, &analysed.schema))
+            }
             ReadingKind::ShowColumns(query) => information::show_columns(self.analyse(query, &reading.settings).await?.schema.as_ref()),
             ReadingKind::ShowTables(show) => information::show_tables(&self.known_tables(), show, &self.resolved.project.input.namespace),
             ReadingKind::ShowSchemas { pattern } => information::show_schemas(&self.known_tables(), pattern.as_deref()),
@@ -143,6 +147,25 @@ impl Engine {
         let relations = self.relations(query).await?;
         let settings = sql_settings(&relations.input, own);
         analyse_query(query, &self.lookup(&relations), &settings, &self.parameters).map_err(invalid)
+    }
+
+    /// `schema` with the comments that the definition of the one dataset that `query` names gives its columns.
+    fn commented(&self, query: &Query, schema: &SchemaRef) -> Schema {
+        let namespace = &self.resolved.project.input.namespace;
+        let found = references(query, &self.parameters);
+        let dataset = found.first().and_then(|reference| match &reference.kind {
+            ReferenceKind::Name(parts) => self.resolved.graph.datasets.get(&DatasetName::of_parts(parts, namespace)?),
+            _ => None,
+        });
+        let columns = dataset.and_then(|dataset| dataset.definition.columns.as_deref()).unwrap_or_default();
+        let field = |field: &FieldRef| {
+            let declared = columns.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
+            match declared.and_then(|column| column.comment.clone()) {
+                Some(comment) => Arc::new(field.as_ref().clone().with_metadata([("comment".to_owned(), comment)].into())),
+                None => Arc::clone(field),
+            }
+        };
+        Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
     }
 
     fn lookup<'a>(&'a self, relations: &'a Observed) -> Lookup<'a> {

@@ -34,6 +34,17 @@ impl DatasetName {
         Self { catalog: namespace.catalog.clone(), schema: namespace.schema.clone(), name: name.into() }
     }
 
+    /// The full name of one to three parts; the others are those of `namespace`.
+    pub fn of_parts(parts: &[String], namespace: &Namespace) -> Option<Self> {
+        let (catalog, schema, name) = match parts {
+            [name] => (&namespace.catalog, &namespace.schema, name),
+            [schema, name] => (&namespace.catalog, schema, name),
+            [catalog, schema, name] => (catalog, schema, name),
+            _ => return None,
+        };
+        Some(Self { catalog: catalog.clone(), schema: schema.clone(), name: name.clone() })
+    }
+
     /// The lower-case full name: equal for equal names, used as map key and for paths.
     pub fn key(&self) -> String {
         let mut key = String::with_capacity(self.catalog.len() + self.schema.len() + self.name.len() + 2);

@@ -43,9 +43,7 @@ impl Rewriter {
     pub async fn rewritten(&self, table: &TargetTable, files: Vec<Add>, keep: Keep<'_>) -> Result<StagedFiles, Failure> {
         let state = self.state();
         let rows = self.rows(table, files, None, &state).await?;
-        let keys = table.key_columns();
-        let order = if keys.is_empty() { table.cluster_columns() } else { keys };
-        let plan = sorted(rows, &order).map_err(engine_error)?;
+        let plan = sorted(rows, &table.key_columns()).map_err(engine_error)?;
         self.written(table, &plan, &state, WriterOptions::of(table, self.writers.clone()), keep).await
     }
 

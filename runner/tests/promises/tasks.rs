@@ -309,6 +309,7 @@ fn show_and_describe_are_rows() {
         json!([{"col_name": "title", "data_type": "STRING", "comment": null}, {"col_name": "n", "data_type": "BIGINT", "comment": null}]);
     assert_eq!(rows("DESCRIBE TABLE per_title"), columns);
     assert_eq!(rows("DESCRIBE SELECT * FROM per_title"), columns);
+    assert_eq!(rows("DESC books")[0], json!({"col_name": "id", "data_type": "BIGINT", "comment": "number of the book"}));
     assert_eq!(rows("SET x = 1"), json!([{"key": "x", "value": "1"}]));
 }
 

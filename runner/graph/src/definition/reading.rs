@@ -38,6 +38,8 @@ pub enum ReadingKind {
     Explain(Query),
     /// Names, types and comments of the columns of a query or table.
     Describe(Query),
+    /// The columns of a table; the query reads all of it.
+    DescribeTable(Query),
     /// Names of the columns of a table.
     ShowColumns(Query),
     /// Tables and views.
@@ -184,7 +186,7 @@ impl ReadingStatements {
         if !is_name_of_one_part {
             cursor.take(&["TABLE"]);
         }
-        self.table(cursor).map(ReadingKind::Describe)
+        self.table(cursor).map(ReadingKind::DescribeTable)
     }
 
     fn show(&self, cursor: &mut Cursor) -> Result<ReadingKind, Diagnostic> {
@@ -280,13 +282,14 @@ mod tests {
                 ReadingKind::Query(_) => "query",
                 ReadingKind::Explain(_) => "explain",
                 ReadingKind::Describe(_) => "describe",
+                ReadingKind::DescribeTable(_) => "describe table",
                 ReadingKind::ShowColumns(_) => "columns",
                 ReadingKind::ShowTables(_) => "tables",
                 ReadingKind::ShowSchemas { .. } => "schemas",
                 ReadingKind::Set { .. } => "set",
             })
             .collect();
-        assert_eq!(kinds, ["query", "set", "tables", "describe", "explain", "columns", "describe", "schemas", "query"]);
+        assert_eq!(kinds, ["query", "set", "tables", "describe table", "explain", "columns", "describe", "schemas", "query"]);
         assert_eq!((found[0].settings.len(), found[2].settings.len(), found[2].origin.to_string().as_str()), (0, 1, "task:2:1"));
         let ReadingKind::ShowTables(show) = &found[2].kind else { panic!("{:?}", found[2]) };
         let schema = vec!["main".to_string(), "s".to_string()];

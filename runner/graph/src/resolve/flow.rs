@@ -199,7 +199,7 @@ impl<'a> Resolver<'a> {
         let found = self.names.named(reference);
         let Some(found) = found else {
             let ReferenceKind::Name(parts) = &reference.kind else { return None };
-            let name = super::names::full_name(parts, &reference.namespace)?;
+            let name = DatasetName::of_parts(parts, &reference.namespace)?;
             return self.definitions.incomplete.get(&name).map(|name| name.name.clone());
         };
         let temporary = matches!(found, Found::Dataset(_, kind) if is_temporary(kind));

@@ -88,7 +88,7 @@ impl<'a> Names<'a> {
 
     /// What `parts` means in `namespace`.
     pub(super) fn find(&self, parts: &[String], namespace: &Namespace) -> Option<Found<'_>> {
-        let full = full_name(parts, namespace)?;
+        let full = DatasetName::of_parts(parts, namespace)?;
         if let [one] = parts {
             let key = one.to_lowercase();
             if let Some((name, kind)) = self.views.get(&key) {
@@ -165,19 +165,4 @@ pub(crate) fn near_names(text: &str, all: impl Iterator<Item = String>) -> Vec<S
     near.sort();
     near.dedup();
     near.into_iter().take(NEAR_NAMES).map(|(_, name)| name).collect()
-}
-
-/// The full name of one to three parts.
-pub(crate) fn full_name(parts: &[String], namespace: &Namespace) -> Option<DatasetName> {
-    let name = |catalog: &str, schema: &str, name: &str| DatasetName {
-        catalog: catalog.to_string(),
-        schema: schema.to_string(),
-        name: name.to_string(),
-    };
-    match parts {
-        [one] => Some(name(&namespace.catalog, &namespace.schema, one)),
-        [schema, one] => Some(name(&namespace.catalog, schema, one)),
-        [catalog, schema, one] => Some(name(catalog, schema, one)),
-        _ => None,
-    }
 }
