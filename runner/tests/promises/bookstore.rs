@@ -243,6 +243,22 @@ fn p38_window_with_offset_and_p49_handwritten_quarantine_complement() {
 }
 
 #[test]
+fn p51_is_quarantined_flag() {
+    let project = Project::bookstore();
+    fs::remove_dir_all(project.path().join("data/landing/kafka-raw-etl")).unwrap();
+    let line = |(offset, (id, price)): (usize, (&str, u32))| {
+        let book = format!(r#"{{"book_id":"{id}","title":"T","author":"A","price":{price},"updated":"2024-01-01 09:00:00.000"}}"#);
+        let value = BASE64_STANDARD.encode(book);
+        format!(r#"{{"value":"{value}","topic":"books","partition":0,"offset":{offset},"timestamp":1704067200000}}"#)
+    };
+    let lines: Vec<String> = [("cheap", 20), ("dear", 500)].into_iter().enumerate().map(line).collect();
+    project.write("data/landing/kafka-raw-etl/one.json", &(lines.join("\n") + "\n"));
+    project.run(&[]);
+    assert_eq!(project.rows("books_silver", "SELECT book_id, is_quarantined FROM t"), ["cheap|false", "dear|true"]);
+    assert_eq!(project.rows("current_books", "SELECT book_id FROM t"), ["cheap"]);
+}
+
+#[test]
 fn p50_view_expectations_counted_in_consumer() {
     let project = Project::bookstore();
     project.run(&[]);
