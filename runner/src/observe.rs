@@ -204,7 +204,9 @@ async fn stored_table(
     let known = entry.map(|entry| entry.table.clone());
     let Some(table) = TargetTable::open(&location, known).await? else { return Ok(None) };
     if !is_stored(dataset) {
-        table.takes_rows_of_sinks().map_err(|failure| Failure { origin: Some(dataset.definition.origin.clone()), ..failure.about(name.to_string()) })?;
+        table
+            .takes_rows_of_sinks()
+            .map_err(|failure| Failure { origin: Some(dataset.definition.origin.clone()), ..failure.about(name.to_string()) })?;
     }
     let stored = StoredTable {
         kind: entry.and_then(kind),

@@ -19,9 +19,9 @@ use crate::{
         action::{Action, Add},
         files, properties, table, transaction,
     },
-    keyed::{KeyFilter, TableRows},
     execute::StopSignal,
     failure::Failure,
+    keyed::{KeyFilter, TableRows},
     session::SessionLimits,
     storage::testing::storage_in,
 };

@@ -7,7 +7,12 @@ use floe_graph::{
 };
 use insta::assert_snapshot;
 
-use super::{duration, failure::failure_text, report::closing, thousands};
+use super::{
+    duration,
+    failure::failure_text,
+    report::{closing, table},
+    thousands,
+};
 use crate::{
     execute::expectation::ExpectationCount,
     failure::Failure,
@@ -86,7 +91,7 @@ fn a_narrow_terminal_goes_without_the_least_columns() {
     let without = |gone: &[&str]| all.iter().filter(|title| !gone.contains(title)).copied().collect::<Vec<_>>();
     let one = std::slice::from_ref(&orders);
     assert_eq!(titles(one, 120), all);
-    assert_eq!(titles(one, 110), without(&["version"]));
+    assert_eq!(titles(one, 105), without(&["version"]));
     assert_eq!(titles(one, 95), without(&["version", "refresh"]));
     assert_eq!(titles(one, 80), without(&["version", "refresh", "state"]));
     let failed = [orders.clone(), dataset("revenue", FlowState::Failed, 0)];
@@ -100,10 +105,7 @@ fn corrupt_records_have_a_column_if_there_are_any() {
     let text = closing(&report(UpdateState::Completed, vec![bronze, dataset("gold", FlowState::Completed, 2)]), false, false);
     let cells: Vec<Vec<&str>> =
         text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
-    assert_eq!(
-        cells[0],
-        ["dataset", "state", "rows", "corrupt", "version", "time"]
-    );
+    assert_eq!(cells[0], ["dataset", "state", "rows", "corrupt", "version", "time"]);
     assert_eq!(cells[2], ["bronze", "completed", "7", "3 records, 1 file", "1", "35 ms"]);
     assert_eq!(cells[3], ["gold", "completed", "2", "35 ms"]);
 }

@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{Resolved, sample_records, stored_rows};
 use crate::{
     commit::{
-        RowRules, TableSpec, TargetTable,
+        KnownTable, RowRules, TableSpec, TargetTable,
         properties::{DELETION_VECTORS, KEY_COLUMNS},
         size, table,
     },
@@ -404,7 +404,8 @@ fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> Sche
 
 /// The tables of the pipeline among `tables`: those of sinks are somebody else's.
 fn own<'a>(resolved: &'a Resolved, tables: &'a Tables) -> impl Iterator<Item = (&'a DatasetName, &'a Arc<TargetTable>)> {
-    let is_sink = |name: &DatasetName| resolved.graph.datasets.get(name).is_some_and(|dataset| dataset.definition.kind == DatasetKind::Sink);
+    let is_sink =
+        |name: &DatasetName| resolved.graph.datasets.get(name).is_some_and(|dataset| dataset.definition.kind == DatasetKind::Sink);
     tables.iter().filter(move |(name, _)| !is_sink(name))
 }
 

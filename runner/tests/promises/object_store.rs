@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -292,67 +291,6 @@ fn credentials_come_from_shared_files() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!ended.stderr.contains(CANARY) && !ended.stdout.contains(CANARY));
     all_rows_once(&server, &project);
-}
-
-/// Hands requests of clients, whose parameters stand in the address, on to the STS of `server`, which wants them in the body; tells what
-/// was asked. A token `expired` is refused as the real one does.
-fn sts(server: &Server) -> (String, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let moto = server.endpoint.strip_prefix("http://").unwrap().to_string();
-    let (asked, told) = mpsc::channel();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut line = String::new();
-            let mut reader = BufReader::new(client.try_clone().unwrap());
-            reader.read_line(&mut line).unwrap();
-            let mut header = String::new();
-            while reader.read_line(&mut header).unwrap() > 2 {
-                header.clear();
-            }
-            let query = line.split_once('?').unwrap().1.split(' ').next().unwrap();
-            let _ = asked.send(query.to_string());
-            let answer = if query.contains("WebIdentityToken=expired") {
-                let body = "<ErrorResponse><Error><Code>ExpiredTokenException</Code><Message>Token expired</Message></Error></ErrorResponse>";
-                format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
-            } else {
-                let mut upstream = TcpStream::connect(&moto).unwrap();
-                let form = "Content-Type: application/x-www-form-urlencoded\r\nConnection: close";
-                write!(upstream, "POST / HTTP/1.1\r\nHost: {moto}\r\n{form}\r\nContent-Length: {}\r\n\r\n{query}", query.len()).unwrap();
-                let mut answer = Vec::new();
-                upstream.read_to_end(&mut answer).unwrap();
-                answer
-            };
-            client.write_all(&answer).unwrap();
-        }
-    });
-    (address, told)
-}
-
-#[test]
-fn credentials_come_from_a_web_identity() {
-    let (server, project) = started();
-    let (sts, asked) = sts(&server);
-    let token = project.path().join("token");
-    let [_, _, region, endpoint, http] = server.variables();
-    let run = || -> Ended {
-        let mut floe = project.floe("run", &["--storage", STORAGE]);
-        floe.envs([region.clone(), endpoint.clone(), http.clone()]).env("AWS_ENDPOINT_URL_STS", &sts);
-        floe.env("AWS_WEB_IDENTITY_TOKEN_FILE", &token).env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/floe");
-        floe.output().unwrap().into()
-    };
-    std::fs::write(&token, "expired").unwrap();
-    let refused = run();
-    assert_eq!(refused.code, Some(12), "{}", refused.stderr);
-    assert!(refused.stderr.contains("STORAGE_ACCESS_DENIED") && refused.stderr.contains("Token expired"), "{}", refused.stderr);
-    std::fs::write(&token, CANARY).unwrap();
-    let ended = run();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(!ended.stderr.contains(CANARY) && !ended.stdout.contains(CANARY));
-    all_rows_once(&server, &project);
-    let last = asked.try_iter().last().unwrap();
-    assert!(last.contains("Action=AssumeRoleWithWebIdentity") && last.contains("role%2Ffloe") && last.contains(CANARY), "{last}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn a_sink_with_the_name_of_a_former_table_leaves_its_entry_alone() {
     land(&project, "a.json", [1, 2]);
     project.run(&[]);
     let entry = || {
-        let text = fs::read_to_string(project.path().join("lake/_floe/catalog.json")).unwrap();
+        let text = fs::read_to_string(project.path().join("lake/_floe/graph.json")).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["datasets"]["main.s.s"].clone()
     };
     let former = entry();

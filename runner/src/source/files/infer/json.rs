@@ -240,7 +240,7 @@ mod tests {
     use super::{super::kind::Typing, *};
 
     fn inferred(records: &[&str], primitives_as_string: bool) -> String {
-        let mut all = Records { shape: Shape::default(), case_sensitive: true };
+        let mut all = Records { shape: Shape::default(), case_sensitive: true, unmeasured: 0, is_too_wide: false };
         for record in records {
             all.take(record.as_bytes());
         }
