@@ -149,18 +149,27 @@ fn bins(files: Vec<Add>, target: i64) -> Vec<Vec<Add>> {
 /// Values of the partition columns of a file.
 type Partition = BTreeMap<String, Option<String>>;
 
+/// The files of one partition.
+#[derive(Default)]
+struct PartitionFiles {
+    /// Those whose rows are in no order.
+    fresh: Vec<Add>,
+    /// Those that were ordered together.
+    runs: BTreeMap<String, Vec<Add>>,
+}
+
 /// Files that are ordered together: those without `mark`, and what was ordered before as far as it is small beside them.
 fn unordered(files: Vec<Add>, mark: &str) -> Vec<Vec<Add>> {
-    let mut partitions: BTreeMap<Partition, (Vec<Add>, BTreeMap<String, Vec<Add>>)> = BTreeMap::new();
+    let mut partitions: BTreeMap<Partition, PartitionFiles> = BTreeMap::new();
     for file in files.into_iter().filter(|file| !file.path.contains("://")) {
-        let (fresh, ordered) = partitions.entry(file.partition_values.clone()).or_default();
+        let of_partition = partitions.entry(file.partition_values.clone()).or_default();
         if zorder::is_marked(&file.path, mark) && !is_worn(&file) {
-            ordered.entry(run_of(&file.path).to_owned()).or_default().push(file);
+            of_partition.runs.entry(run_of(&file.path).to_owned()).or_default().push(file);
         } else {
-            fresh.push(file);
+            of_partition.fresh.push(file);
         }
     }
-    partitions.into_values().flat_map(|(fresh, ordered)| with_ordered(fresh, ordered.into_values().collect())).collect()
+    partitions.into_values().flat_map(|files| with_ordered(files.fresh, files.runs.into_values().collect())).collect()
 }
 
 /// `fresh` in parts that can be ordered at once, the last one together with those `runs` that it pays to order again.
