@@ -17,7 +17,7 @@ use datafusion::{
 };
 use floe_crds::request::VisibleTable;
 use floe_graph::{
-    analysis::{FoundRelation, Parameters, ReferenceKind, RelationReference, Relations, analyse_query, references},
+    analysis::{FoundRelation, Parameters, ReferenceKind, RelationReference, Relations, analyse_reading, references},
     definition::{Configuration, Query, Reading, ReadingKind, ReadingStatements, SourceFile},
     file_schema::{self, NeededFileSchema},
     graph::ResolvedGraph,
@@ -146,7 +146,7 @@ impl Engine {
     async fn analyse(&self, query: &Query, own: &BTreeMap<String, String>) -> Result<floe_graph::analysis::AnalysedQuery, Failure> {
         let relations = self.relations(query).await?;
         let settings = sql_settings(&relations.input, own);
-        analyse_query(query, &self.lookup(&relations), &settings, &self.parameters).map_err(invalid)
+        analyse_reading(query, &self.lookup(&relations), &settings, &self.parameters).map_err(invalid)
     }
 
     /// `schema` with the comments that the definition of the one dataset that `query` names gives its columns.

@@ -82,9 +82,24 @@ pub(super) fn missing(node: &Node, field: &str, path: &str) -> Finding {
     Finding::new("MANIFEST_MISSING_FIELD", format!("required field `{path}.{field}` is missing"), node.position)
 }
 
+/// How the entries of a mapping are written as the list that is wanted.
+fn as_list(node: &Node, schema: &Value) -> Option<String> {
+    let Content::Mapping(entries) = &node.content else { return None };
+    let fields: Vec<&str> = schema.get("items")?.get("properties")?.as_object()?.keys().map(String::as_str).collect();
+    let key = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array).and_then(|keys| keys.first()?.as_str());
+    let key = key.or_else(|| fields.contains(&"name").then_some("name"))?;
+    let first = entries.first().map_or("x", |(key, _)| key.name.as_str());
+    let others: Vec<&str> = fields.into_iter().filter(|field| *field != key).collect();
+    Some(format!("write one item for each entry: `- {key}: {first}`, and below it {}", others.join(" or ")))
+}
+
 fn check_list(node: &Node, schema: &Value, path: &str, findings: &mut Vec<Finding>) {
     let Content::List(items) = &node.content else {
-        findings.push(wrong_type(node, "a list", path));
+        let finding = wrong_type(node, "a list", path);
+        findings.push(match as_list(node, schema) {
+            Some(help) => finding.help(help),
+            None => finding,
+        });
         return;
     };
     check_bound(node, schema, "minItems", (items.len(), "entries"), path, findings);

@@ -10,6 +10,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 use floe_crds::state::ExpectationAction;
 
 use crate::{
+    analysis::SqlSettings,
     cdc::{CdcSource, DEFAULT_TOMBSTONE_SECONDS, ResolvedAutoCdc, TieRule},
     definition::{Dataset, DatasetKind},
     name::DatasetName,
@@ -122,6 +123,8 @@ pub struct RowRules {
     pub generated: Vec<GeneratedColumn>,
     /// Predicates of which no row makes one FALSE.
     pub checks: Vec<ResolvedCheck>,
+    /// What decided about the meaning of both.
+    pub settings: SqlSettings,
 }
 
 /// A column whose value follows from the others.

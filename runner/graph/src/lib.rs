@@ -19,4 +19,5 @@ pub mod relation;
 pub mod resolve;
 pub mod schedule;
 pub mod source_options;
+pub mod temporal;
 mod validate;

@@ -55,8 +55,11 @@ pub(super) async fn events(events: &Events, environment: &Environment, terminal:
         id => Some(id.to_string()),
     };
     let filter = Filter::new(&events.filter, update, since);
-    Box::pin(reader.print(log, &filter, terminal)).await?;
+    let printed = Box::pin(reader.print(log, &filter, terminal)).await?;
     if !events.follow {
+        if printed == 0 {
+            terminal.note(&filter.nothing());
+        }
         return Ok(0);
     }
     // Who follows the newest update wants to see the next one too.
@@ -108,6 +111,18 @@ impl Filter {
         predicates
     }
 
+    /// What is said if no event fits.
+    fn nothing(&self) -> String {
+        let mut asked = Vec::new();
+        asked.extend(self.update.as_ref().map(|update| format!("of the update {update}")));
+        asked.extend((!self.types.is_empty()).then(|| format!("of the types {}", self.types.join(", "))));
+        asked.extend(self.dataset.as_ref().map(|dataset| format!("about {dataset}")));
+        asked.extend(self.levels.first().map(|level| format!("of level {level} or above")));
+        asked.extend(self.since.map(|since| format!("since {}", since.to_rfc3339_opts(SecondsFormat::Secs, true))));
+        let wider = if self.update.is_some() { "; --update all looks at all updates" } else { "" };
+        format!("no event {}{wider}", asked.join(", "))
+    }
+
     /// True if the event is about the wanted dataset: its full name, or the last parts of it.
     fn is_about(&self, event: &Value) -> bool {
         let Some(wanted) = &self.dataset else { return true };
@@ -153,11 +168,14 @@ impl Reader {
         Ok(found)
     }
 
-    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: &Terminal) -> Result<(), Failure> {
-        for event in self.matching(log, filter).await? {
+    /// Prints the matching events of `log`; gives how many there were.
+    async fn print(&self, log: Arc<dyn TableProvider>, filter: &Filter, terminal: &Terminal) -> Result<usize, Failure> {
+        let found = self.matching(log, filter).await?;
+        let count = found.len();
+        for event in found {
             print_event(event, terminal);
         }
-        Ok(())
+        Ok(count)
     }
 
     async fn rows(&self, plan: LogicalPlanBuilder) -> Result<Vec<Value>, Failure> {
@@ -315,6 +333,20 @@ mod tests {
         assert_eq!(messages(filter(EventLevel::Warn, &[], None)).await, Vec::<String>::new());
         let all = messages(filter(EventLevel::Metrics, &[], None)).await;
         assert!(all.first().unwrap().starts_with("Update ") && all.last().unwrap().ends_with(" is COMPLETED."), "{all:?}");
+    }
+
+    #[test]
+    fn filters_that_nothing_fits_are_told() {
+        let filter = EventFilter {
+            update: String::new(),
+            types: vec!["flow_progress".to_string()],
+            level: EventLevel::Error,
+            dataset: Some("Orders".to_string()),
+            since: None,
+        };
+        let told = Filter::new(&filter, Some("u1".to_string()), None).nothing();
+        let expected = "no event of the update u1, of the types flow_progress, about orders, of level ERROR or above; --update all looks at all updates";
+        assert_eq!(told, expected);
     }
 
     #[test]

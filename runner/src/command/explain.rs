@@ -33,7 +33,8 @@ pub(super) async fn explain(explain: &Explain, environment: &Environment, termin
         return Ok(0);
     }
     let settings = Settings::resolve(&explain.project, environment);
-    let resolved = Box::pin(update::resolve(super::load(&settings, terminal)?, &settings)).await?;
+    let project = super::load(&settings, terminal).map_err(|failure| misspelt_class(&explain.dataset, failure))?;
+    let resolved = Box::pin(update::resolve(project, &settings)).await?;
     let engine = Engine::new(resolved, &settings)?;
     let (name, dataset) = wanted(&engine, &explain.dataset)?;
     let described = Box::pin(describe_all(&engine, &name, dataset)).await?;
@@ -49,6 +50,18 @@ pub(super) async fn explain(explain: &Explain, environment: &Environment, termin
         terminal.out(&text(&engine, &name, dataset, &described, terminal.color_out));
     }
     Ok(0)
+}
+
+/// Where there is no project, a name that is nearly that of an error class is meant to be one.
+fn misspelt_class(name: &str, failure: Failure) -> Failure {
+    let is_class = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || matches!(letter, '_' | '.');
+    match code::near(name).filter(|_| name.chars().all(is_class)) {
+        Some(near) if failure.error == "PIPELINE_NOT_FOUND" => {
+            let text = format!("{name} is no error class, and there is no project here that could have a dataset of that name");
+            Failure::user("PIPELINE_NOT_FOUND", text).help(format!("did you mean the error class {near}?"))
+        }
+        _ => failure,
+    }
 }
 
 /// What is said about each query of a dataset.
@@ -233,6 +246,14 @@ fn kind(kind: DatasetKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_class_is_told_without_a_project() {
+        let none = || Failure::user("PIPELINE_NOT_FOUND", "no manifest").help("floe init");
+        let help = |name: &str| misspelt_class(name, none()).help;
+        assert_eq!(help("INVALID_TYPED_LITERL").as_deref(), Some("did you mean the error class INVALID_TYPED_LITERAL?"));
+        assert_eq!(help("orders").as_deref(), Some("floe init"));
+    }
 
     #[tokio::test]
     async fn sources_are_explained_with_their_positions() {

@@ -130,6 +130,15 @@ async fn e02_queries_of_the_event_log_work() {
 }
 
 #[tokio::test]
+async fn queries_may_give_columns_of_one_name() {
+    let shop = shop().await;
+    assert_eq!(shop.rows("SELECT 1 AS a, 2 AS A, 3 AS b").await, json!([{"a": 1, "A#2": 2, "b": 3}]));
+    let engine = shop.engine().await;
+    let prepared = Box::pin(engine.prepare("query", "SELECT 1 AS a, 2 AS a")).await.unwrap();
+    assert_eq!(prepared.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["a", "a"]);
+}
+
+#[tokio::test]
 async fn e04_rows_of_the_log_are_those_of_the_tables() {
     let shop = shop().await;
     let written = "SELECT origin.dataset_name AS d, SUM(CAST(details:flow_progress.metrics.num_output_rows AS BIGINT)) AS n

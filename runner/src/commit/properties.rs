@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::Schema;
 
-use floe_graph::plan::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION};
+use floe_graph::plan::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION, RULE_SETTINGS, settings_changed};
 
 use crate::commit::{action::Protocol, schema::has_timestamp_ntz, table::TableSpec};
 
@@ -50,7 +50,8 @@ pub(super) fn stored(spec: &TableSpec) -> BTreeMap<String, String> {
 
 /// `wanted` and what of `current` no definition says: the marks of a refresh.
 pub(super) fn kept(current: &BTreeMap<String, String>, wanted: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let own = current.iter().filter(|(key, _)| key.starts_with("floe.") && ![CHECKS, CLUSTER_COLUMNS].contains(&key.as_str()));
+    let own =
+        current.iter().filter(|(key, _)| key.starts_with("floe.") && ![CHECKS, CLUSTER_COLUMNS, RULE_SETTINGS].contains(&key.as_str()));
     let mut merged: BTreeMap<String, String> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
     merged.extend(wanted);
     merged
@@ -119,10 +120,11 @@ pub(super) fn constraints(properties: &BTreeMap<String, String>) -> BTreeMap<Str
     named.collect()
 }
 
-/// True if `wanted` has a check that `current` lacks.
+/// True if `wanted` has a check that `current` lacks, or has by other settings.
 pub(super) fn has_new_checks(current: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     let stored = constraints(current);
-    constraints(wanted).iter().any(|(name, text)| stored.get(name) != Some(text))
+    let other_settings = settings_changed(current, wanted);
+    constraints(wanted).iter().any(|(name, text)| other_settings || stored.get(name) != Some(text))
 }
 
 /// A check that no definition gave the table, with another program's name for it.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     call::{Answer, Call, Compiled, Kernel},
     error::FunctionError,
-    json::{DecoderOptions, JsonPath, ParseMode, RecordOutcome, ValueDecoder, WriteOptions, write_value},
+    json::{DecoderError, DecoderOptions, JsonPath, ParseMode, RecordOutcome, ValueDecoder, WriteOptions, write_value},
     temporal::pattern::Pattern,
 };
 
@@ -65,18 +65,21 @@ fn decoder_options(call: &Call<'_>) -> Result<DecoderOptions> {
     let given = options(call, 2)?;
     let mode = match given.get("mode").map(|mode| mode.to_ascii_uppercase()) {
         Some(mode) if mode == "FAILFAST" => ParseMode::FailFast,
-        Some(mode) if mode != "PERMISSIVE" => {
+        // Other words mean PERMISSIVE, as they do in Spark.
+        Some(mode) if mode == "DROPMALFORMED" => {
             let message = format!("from_json takes the modes PERMISSIVE and FAILFAST, not {mode}");
             return Err(FunctionError::new("PARSE_MODE_UNSUPPORTED", message).into());
         }
         _ => ParseMode::Permissive,
     };
+    let plain = DecoderOptions::default();
     Ok(DecoderOptions {
         mode,
+        corrupt_record_column: given.get("columnnameofcorruptrecord").cloned().unwrap_or_else(|| plain.corrupt_record_column.clone()),
         time_zone: call.settings.zone,
         timestamp_format: given.get("timestampformat").map(|text| pattern(text)).transpose()?,
         date_format: given.get("dateformat").map(|text| pattern(text)).transpose()?,
-        ..DecoderOptions::default()
+        ..plain
     })
 }
 
@@ -84,8 +87,13 @@ fn from_json(call: &Call<'_>) -> Answer {
     let text = call.bytes(0)?;
     let options = decoder_options(call)?;
     let fail_fast = options.mode == ParseMode::FailFast;
-    let mut decoder = ValueDecoder::new(call.returns, options)
-        .map_err(|error| FunctionError::new("DATATYPE_MISMATCH.INVALID_JSON_SCHEMA", format!("from_json: {error}")))?;
+    let mut decoder = ValueDecoder::new(call.returns, options).map_err(|error| {
+        let class = match error {
+            DecoderError::CorruptRecordType { .. } => "INVALID_CORRUPT_RECORD_TYPE",
+            DecoderError::UnsupportedType { .. } => "DATATYPE_MISMATCH.INVALID_JSON_SCHEMA",
+        };
+        FunctionError::new(class, format!("from_json: {error}"))
+    })?;
     for row in 0..call.rows {
         let Some(text) = text.at(row) else {
             decoder.append_null();

@@ -1,6 +1,7 @@
 //! Functions that take functions: a lambda is evaluated once for the items of all rows, over a table of its parameters and what it captures.
 
 use std::{
+    collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::{Arc, OnceLock},
 };
@@ -295,41 +296,46 @@ fn any(input: &Input<'_>, wanted: bool) -> Answer {
     Ok(Arc::new(items.bounds().zip(&items.valid).map(answer).collect::<BooleanArray>()))
 }
 
-/// The n-th items of all rows that have so many are taken in at once.
+/// The n-th items of all rows that have so many are taken in at once. Rows are in the order of their lengths, the longest first, so those that
+/// still have an item are the first ones, and a row costs as many steps as it has items.
 fn aggregate(input: &Input<'_>) -> Answer {
     let list = input.value(0)?;
     let items = Items::of(list)?;
     let elements = values_of(list);
     let bounds: Vec<_> = items.bounds().collect();
-    let mut sums = Arc::clone(input.value(1)?);
-    for position in 0..items.lengths.iter().copied().max().unwrap_or(0) {
-        let rows: Vec<usize> = (0..input.rows).filter(|row| items.lengths[*row] > position).collect();
-        let row_numbers: UInt64Array = rows.iter().map(|row| Some(*row as u64)).collect();
-        let places = rows.iter().map(|row| items.places[bounds[*row].start + position]).collect();
-        let taken_in = input.evaluate(0, &row_numbers, &[take(&sums, &row_numbers, None)?, gather(elements, places)?])?;
-        sums = replaced(&sums, &rows, &taken_in)?;
+    let mut order: Vec<usize> = (0..input.rows).filter(|row| items.valid[*row]).collect();
+    order.sort_by_key(|row| std::cmp::Reverse(items.lengths[*row]));
+    let row_numbers: UInt64Array = order.iter().map(|row| Some(*row as u64)).collect();
+    let mut sums = take(input.value(1)?, &row_numbers, None)?;
+    // Sums of rows that have no more items, the shortest rows first.
+    let mut ended = Vec::new();
+    let mut position = 0;
+    while !order.is_empty() {
+        let active = order.partition_point(|row| items.lengths[*row] > position);
+        if active < order.len() {
+            ended.push(sums.slice(active, order.len() - active));
+            sums = sums.slice(0, active);
+            order.truncate(active);
+        }
+        if active == 0 {
+            break;
+        }
+        let places = order.iter().map(|row| items.places[bounds[*row].start + position]).collect();
+        let taken_in = input.evaluate(0, &row_numbers.slice(0, active), &[Arc::clone(&sums), gather(elements, places)?])?;
+        sums = if taken_in.data_type() == sums.data_type() { taken_in } else { cast(&taken_in, sums.data_type())? };
+        position += 1;
     }
-    let valid: UInt64Array = (0..input.rows).filter(|row| items.valid[*row]).map(|row| Some(row as u64)).collect();
-    let mut results = take(&sums, &valid, None)?;
+    ended.reverse();
+    let ended: Vec<&dyn Array> = ended.iter().map(AsRef::as_ref).collect();
+    let mut results = if ended.is_empty() { sums } else { concat(&ended)? };
     if input.lambdas.len() > 1 {
-        results = input.evaluate(1, &valid, &[results])?;
+        results = input.evaluate(1, &row_numbers, &[results])?;
     }
-    let mut next = 0;
-    let place = |valid: &bool| {
-        next += u64::from(*valid);
-        valid.then(|| next - 1)
-    };
-    gather(&results, items.valid.iter().map(place).collect())
-}
-
-/// `values` with those of `rows` replaced, in order.
-fn replaced(values: &ArrayRef, rows: &[usize], with: &ArrayRef) -> Answer {
-    let with = if with.data_type() == values.data_type() { Arc::clone(with) } else { cast(with, values.data_type())? };
-    let mut places: Vec<Option<u64>> = (0..values.len()).map(|row| Some(row as u64)).collect();
-    for (index, row) in rows.iter().enumerate() {
-        places[*row] = Some((values.len() + index) as u64);
+    let mut places = vec![None; input.rows];
+    for (place, row) in row_numbers.values().iter().enumerate() {
+        places[*row as usize] = Some(place as u64);
     }
-    gather(&concat(&[values.as_ref(), with.as_ref()])?, places)
+    gather(&results, places)
 }
 
 /// Items of two collections side by side, as many as the longer one has.
@@ -464,13 +470,17 @@ fn map_zip_with(input: &Input<'_>) -> Answer {
         items.valid.push(both.is_some());
         let (left, right) = both.unwrap_or_default();
         let before = items.places.len();
-        for place in left.clone() {
-            let partner = right.clone().find(|other| right_rows.row(*other) == left_rows.row(place));
+        let mut partners = HashMap::with_capacity(right.len());
+        for other in right.clone() {
+            partners.entry(right_rows.row(other)).or_insert(other);
+        }
+        let own: HashSet<_> = left.clone().map(|place| left_rows.row(place)).collect();
+        for place in left {
             items.places.push(Some(place as u64));
-            others.push(partner.map(|other| other as u64));
+            others.push(partners.get(&left_rows.row(place)).map(|other| *other as u64));
             keys.push(Some(place as u64));
         }
-        for other in right.filter(|other| !left.clone().any(|place| left_rows.row(place) == right_rows.row(*other))) {
+        for other in right.filter(|other| !own.contains(&right_rows.row(*other))) {
             items.places.push(None);
             others.push(Some(other as u64));
             keys.push(Some((left_map.keys().len() + other) as u64));

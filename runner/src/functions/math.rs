@@ -148,7 +148,7 @@ fn whole_to(call: &Call<'_>, up: bool) -> Answer {
     let (DataType::Decimal128(_, scale), DataType::Decimal128(_, kept)) = (call.data_type(0), call.returns) else {
         return Err(unexpected(call.name));
     };
-    let decimals = call.int(1)?.at(0).unwrap_or(0);
+    let decimals = bounded(call.int(1)?.at(0).unwrap_or(0));
     let power = |digits: i32| 10i128.checked_pow(digits.unsigned_abs());
     let unit = power(i32::from(scale) - decimals.min(i32::from(scale))).unwrap_or(i128::MAX);
     let back = power(i32::from(*kept) - decimals.min(i32::from(*kept)));
@@ -160,13 +160,19 @@ fn whole_to(call: &Call<'_>, up: bool) -> Answer {
 
 fn round_integer(value: i128, unit: i128, even: bool) -> i128 {
     let (quotient, remainder) = (value / unit, value % unit);
-    let twice = remainder.abs() * 2;
+    // Twice a remainder of 38 digits is no i128 any more.
+    let (twice, unit) = (remainder.unsigned_abs() * 2, unit.unsigned_abs());
     let up = twice > unit || (twice == unit && (!even || quotient % 2 != 0));
     quotient + if up { value.signum() } else { 0 }
 }
 
+/// A number of decimals beyond which nothing changes: no number has as many digits.
+fn bounded(decimals: i32) -> i32 {
+    decimals.clamp(-1_000, 1_000)
+}
+
 fn round(call: &Call<'_>, even: bool) -> Answer {
-    let decimals = if call.has(1) { call.int(1)?.at(0).unwrap_or(0) } else { 0 };
+    let decimals = if call.has(1) { bounded(call.int(1)?.at(0).unwrap_or(0)) } else { 0 };
     if call.has(1) && call.int(1)?.at(0).is_none() {
         return call.nulls();
     }
@@ -236,7 +242,7 @@ fn width_bucket(call: &Call<'_>) -> Answer {
         } else if value >= high {
             count + 1
         } else {
-            ((count as f64 * (value - low) / (high - low)) as i64) + 1
+            ((count as f64 * (value - low) / (high - low)) as i64).saturating_add(1)
         })
     })
 }

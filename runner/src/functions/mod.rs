@@ -23,6 +23,7 @@ mod map_functions;
 mod math;
 mod moving;
 pub(crate) mod number;
+mod number_pattern;
 mod number_text;
 mod own_aggregate;
 mod pattern_text;

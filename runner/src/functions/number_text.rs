@@ -9,10 +9,14 @@ use datafusion::{
 };
 
 use super::{
-    call::{Answer, Call, Kernel},
+    call::{Answer, Call, Compiled, Kernel},
     encoding::delegate,
     error::FunctionError,
+    number_pattern::{Number, NumberPattern},
 };
+
+/// Most places that one number is written with where the query decides.
+const MOST_WIDTH: usize = 100_000;
 
 /// Kernels of this subject.
 pub(super) static KERNELS: &[(&str, Kernel)] = &[
@@ -22,11 +26,54 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
     }),
     ("conv", conv),
     ("format_number", format_number),
+    ("$format_pattern", format_pattern),
     ("format_string", format_string),
 ];
 
+fn too_wide(call: &Call<'_>, width: usize) -> FunctionError {
+    let message = format!("{} is asked for {width} places, but takes {MOST_WIDTH} at most", call.name.trim_start_matches('$'));
+    FunctionError::new("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", message)
+}
+
+/// Refuses patterns of `printf` that ask for more places than one text or all texts of a batch may have.
+fn check_widths(call: &Call<'_>) -> Result<()> {
+    let pattern = call.text(0)?;
+    let mut known = Compiled::new();
+    let mut total: usize = 0;
+    for row in 0..call.rows {
+        let Some(pattern) = pattern.at(row) else { continue };
+        let (widest, sum) = *known.get(pattern, |pattern| Ok(widths(pattern)))?;
+        if widest > MOST_WIDTH {
+            return Err(too_wide(call, widest).into());
+        }
+        total = total.saturating_add(sum);
+        if total > i32::MAX as usize {
+            let message = "the texts that format_string gives for one batch of rows have more than 2 GiB";
+            return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
+        }
+    }
+    Ok(())
+}
+
+/// The greatest number among the conversions of a pattern of `printf`, and the sum of all: widths and precisions.
+fn widths(pattern: &str) -> (usize, usize) {
+    let (mut widest, mut sum) = (0_usize, 0_usize);
+    for part in pattern.split('%').skip(1) {
+        let end = part.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(part.len());
+        let (conversion, _) = part.split_at(end);
+        for digits in conversion.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
+            // What has too many digits for a number is wide, too.
+            let width = digits.parse().unwrap_or(usize::MAX);
+            widest = widest.max(width);
+            sum = sum.saturating_add(width);
+        }
+    }
+    (widest, sum)
+}
+
 /// A DECIMAL that `%s` asks for is handed in as text.
 fn format_string(call: &Call<'_>) -> Answer {
+    check_widths(call)?;
     let function = datafusion_spark::function::string::format_string();
     let is_decimal = |index: &usize| matches!(call.data_type(*index), DataType::Decimal128(..));
     if !(1..call.args.len()).any(|index| is_decimal(&index)) {
@@ -114,72 +161,53 @@ fn conv(call: &Call<'_>) -> Answer {
     })
 }
 
-/// Digits before the point in groups of three.
-fn grouped(number: &str) -> String {
-    let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
-    let (whole, fraction) = number.split_once('.').map_or((number, None), |(whole, fraction)| (whole, Some(fraction)));
-    let mut result = sign.to_string();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
-            result.push(',');
-        }
-        result.push(digit);
-    }
-    if let Some(fraction) = fraction {
-        result.push('.');
-        result.push_str(fraction);
-    }
-    result
-}
-
-/// A decimal of a scale with so many places, half to even, as Java's DecimalFormat rounds.
-fn rounded_decimal(value: i128, scale: u32, places: u32) -> Option<String> {
-    let (value, scale) = if places < scale {
-        let unit = 10i128.checked_pow(scale - places)?;
-        let (quotient, remainder) = (value / unit, value % unit);
-        let twice = remainder.abs() * 2;
-        let up = twice > unit || (twice == unit && quotient % 2 != 0);
-        (quotient + if up { value.signum() } else { 0 }, places)
-    } else {
-        (value, scale)
-    };
-    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale as usize + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
-    let fraction = format!("{fraction:0<width$}", width = places as usize);
-    let sign = if value < 0 { "-" } else { "" };
-    Some(if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
-}
-
-/// Places behind the point that a number is written with at most.
-const MOST_PLACES: i32 = 10_000;
-
+/// `format_number(x, places)`.
 fn format_number(call: &Call<'_>) -> Answer {
     let places = call.int(1)?;
-    if let Some(places) = (0..call.rows).filter_map(|row| places.at(row)).find(|places| *places > MOST_PLACES) {
-        let message = format!("{places} places behind the point are too many; the most are {MOST_PLACES}");
-        return Err(FunctionError::new("COLLECTION_SIZE_LIMIT_EXCEEDED", message).into());
+    let mut known = Compiled::new();
+    formatted(call, |row, number| {
+        let Some(places) = places.at(row).and_then(|places| usize::try_from(places).ok()) else { return Ok(None) };
+        let pattern = known.get(&places.to_string(), |_| Ok(NumberPattern::with_places(places)))?;
+        shown(call, pattern, number).map(Some)
+    })
+}
+
+/// `format_number(x, '#,##0.00')`.
+fn format_pattern(call: &Call<'_>) -> Answer {
+    let pattern = call.text(1)?;
+    let mut known = Compiled::new();
+    formatted(call, |row, number| {
+        let Some(pattern) = pattern.at(row) else { return Ok(None) };
+        let pattern = known.get(pattern, |pattern| Ok(NumberPattern::parse(pattern)?))?;
+        shown(call, pattern, number).map(Some)
+    })
+}
+
+fn shown(call: &Call<'_>, pattern: &NumberPattern, number: Number) -> Result<String> {
+    if matches!(number, Number::Decimal(..)) && pattern.places() > MOST_WIDTH {
+        return Err(too_wide(call, pattern.places()).into());
     }
-    let places_of = |row: usize| places.at(row).and_then(|places| u32::try_from(places).ok());
-    let text = |row: usize, number: Option<Option<String>>| -> Result<Option<String>> {
-        Ok(match (number, places_of(row)) {
-            (Some(Some(number)), Some(_)) => Some(grouped(&number)),
-            _ => None,
-        })
-    };
-    match call.data_type(0) {
+    Ok(pattern.format(number))
+}
+
+/// The first argument of each row, written by `text`.
+fn formatted(call: &Call<'_>, mut text: impl FnMut(usize, Number) -> Result<Option<String>>) -> Answer {
+    let array = call.array(0)?;
+    let number: Box<dyn Fn(usize) -> Number + '_> = match call.data_type(0) {
+        DataType::Null => return call.nulls(),
         DataType::Decimal128(_, scale) => {
-            let array = call.array(0)?;
             let given = array.as_primitive::<Decimal128Type>();
             let scale = u32::from(scale.unsigned_abs());
-            call.try_texts(|row| text(row, given.is_valid(row).then(|| rounded_decimal(given.value(row), scale, places_of(row)?))))
+            Box::new(move |row| Number::Decimal(given.value(row), scale))
         }
         kind if kind.is_integer() => {
             let given = call.long(0)?;
-            call.try_texts(|row| text(row, given.at(row).map(|value| rounded_decimal(i128::from(value), 0, places_of(row)?))))
+            Box::new(move |row| Number::Whole(given.at(row).unwrap_or_default()))
         }
         _ => {
             let given = call.double(0)?;
-            call.try_texts(|row| text(row, given.at(row).map(|value| Some(format!("{value:.width$}", width = places_of(row)? as usize)))))
+            Box::new(move |row| Number::Double(given.at(row).unwrap_or_default()))
         }
-    }
+    };
+    call.try_texts(|row| if array.is_null(row) { Ok(None) } else { text(row, number(row)) })
 }

@@ -32,11 +32,9 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
 
 /// A regular expression, refused by Spark's class if it is none.
 pub(super) fn compile(name: &str, pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
-        let message = format!("the pattern '{pattern}' of {name} is no supported regular expression: {reason}");
-        FunctionError::new("INVALID_PARAMETER_VALUE.PATTERN", message).into()
+    floe_graph::function::pattern::compile(name, pattern).map_err(|refusal| {
+        let help = refusal.help.map_or_else(String::new, |help| format!("; {help}"));
+        FunctionError::new(refusal.class, format!("{}{help}", refusal.message)).into()
     })
 }
 

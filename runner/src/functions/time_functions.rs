@@ -55,7 +55,7 @@ pub(super) static KERNELS: &[(&str, Kernel)] = &[
         let (date, unit) = (call.date(0)?, call.text(1)?);
         call.dates(|row| {
             let unit = unit.at(row)?.to_ascii_uppercase();
-            let first = truncated(i64::from(date.at(row)?) * DAY_US, &unit)?;
+            let first = truncated(i64::from(date.at(row)?).checked_mul(DAY_US)?, &unit)?;
             // Units below a week are none of this function.
             matches!(span(&unit)?, Span::Months(_) | Span::Week).then(|| i32::try_from(day(first)).ok()).flatten()
         })
@@ -125,7 +125,8 @@ pub(super) fn local_times<'c>(call: &'c Call<'_>, index: usize) -> Result<Box<dy
     Ok(match call.data_type(index) {
         DataType::Date32 => {
             let date = call.date(index)?;
-            Box::new(move |row| Some(i64::from(date.at(row)?) * DAY_US))
+            // Of dates that no instant reaches there is no time.
+            Box::new(move |row| i64::from(date.at(row)?).checked_mul(DAY_US))
         }
         DataType::Timestamp(_, None) => {
             let time = call.micros(index)?;
@@ -197,12 +198,12 @@ fn span(unit: &str) -> Option<Span> {
 /// Start of the unit (in upper case) that holds a local time.
 fn truncated(local_us: i64, unit: &str) -> Option<i64> {
     Some(match span(unit)? {
-        Span::Micros(size) => local_us - local_us.rem_euclid(size),
-        Span::Week => (day(local_us) - i64::from(iso_weekday(day(local_us))) + 1) * DAY_US,
+        Span::Micros(size) => local_us.checked_sub(local_us.rem_euclid(size))?,
+        Span::Week => (day(local_us) - i64::from(iso_weekday(day(local_us))) + 1).checked_mul(DAY_US)?,
         Span::Months(size) => {
             let (year, month, _) = civil_from_days(day(local_us));
             let first = (i64::from(month) - 1) / size * size + 1;
-            days_from_civil(year, first as u32, 1) * DAY_US
+            days_from_civil(year, first as u32, 1).checked_mul(DAY_US)?
         }
     })
 }
@@ -274,8 +275,8 @@ fn timestamp_diff(call: &Call<'_>) -> Answer {
     call.longs(|row| {
         let (start, end) = (start(row)?, end(row)?);
         Some(match size {
-            Span::Micros(size) => (end - start) / size,
-            Span::Week => (end - start) / (7 * DAY_US),
+            Span::Micros(size) => end.checked_sub(start)? / size,
+            Span::Week => end.checked_sub(start)? / (7 * DAY_US),
             Span::Months(size) => whole_months(start, end) / size,
         })
     })
@@ -328,7 +329,8 @@ fn add_interval(call: &Call<'_>) -> Answer {
             Some(time)
         } else {
             let local = plus_months(zone.to_local(time), i64::from(interval.months));
-            local.and_then(|local| local.checked_add(i64::from(interval.days) * DAY_US)).and_then(|local| zone.to_instant(local))
+            let days = i64::from(interval.days).checked_mul(DAY_US);
+            local.zip(days).and_then(|(local, days)| local.checked_add(days)).and_then(|local| zone.to_instant(local))
         };
         let sum = moved.and_then(|time| time.checked_add(interval.nanoseconds / 1_000));
         sum.map(Some).ok_or_else(|| out_of_range(call).into())
@@ -418,13 +420,15 @@ fn local_of(date: (i32, i32, i32), time: (i32, i32, f64)) -> Option<i64> {
 
 fn window(call: &Call<'_>) -> Answer {
     let (time, size, start) = (call.micros(0)?, call.long(1)?, call.long(2)?);
+    // Where the window of a row begins and ends.
     let begin = |row: usize| {
         let (time, size, start) = (time.at(row)?, size.at(row).filter(|size| *size > 0)?, start.at(row)?);
-        Some((time - (time - start).rem_euclid(size), size))
+        let begin = time.checked_sub(time.checked_sub(start)?.rem_euclid(size))?;
+        Some((begin, begin.checked_add(size)?))
     };
     let DataType::Struct(fields) = call.returns else { return call.nulls() };
     let starts: Vec<Option<i64>> = (0..call.rows).map(|row| begin(row).map(|(begin, _)| begin)).collect();
-    let ends: Vec<Option<i64>> = (0..call.rows).map(|row| begin(row).map(|(begin, size)| begin + size)).collect();
+    let ends: Vec<Option<i64>> = (0..call.rows).map(|row| begin(row).map(|(_, end)| end)).collect();
     let nulls: datafusion::arrow::buffer::NullBuffer = starts.iter().map(Option::is_some).collect();
     let column = |values: Vec<Option<i64>>| -> datafusion::arrow::array::ArrayRef {
         std::sync::Arc::new(datafusion::arrow::array::TimestampMicrosecondArray::from(values).with_timezone("UTC"))

@@ -9,7 +9,7 @@ use floe_graph::{
     definition::DatasetKind,
     graph::ResolvedDataset,
     name::DatasetName,
-    plan::{CONSTRAINT_PREFIX, GENERATION_EXPRESSION, ResetKind, UpdatePlan, rule_properties},
+    plan::{CONSTRAINT_PREFIX, GENERATION_EXPRESSION, ResetKind, UpdatePlan, rule_properties, settings_changed},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -384,6 +384,7 @@ fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
         && columns(table.schema()) == columns(&spec.schema)
         && computed(table.schema()) == computed(&spec.schema)
         && checks(table.properties()) == checks(&spec.properties)
+        && !settings_changed(table.properties(), &spec.properties)
 }
 
 fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> SchemaChange {

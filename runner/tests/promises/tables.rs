@@ -457,3 +457,20 @@ fn a_rule_without_values_in_its_message_and_rows_of_a_killed_run() {
         assert_eq!(head(&project, "t").0["configuration"]["delta.constraints.check_1"], "id < 100", "{place}");
     }
 }
+
+#[test]
+fn p84_rules_are_compared_with_the_settings_that_they_were_made_with() {
+    let sql =
+        "CREATE STREAMING TABLE t (id BIGINT, day DATE GENERATED ALWAYS AS (CAST(timestamp_seconds(id) AS DATE))) AS SELECT id FROM READ;";
+    let project = project(sql);
+    land(&project, "1.json", &[r#"{"id":86390}"#]);
+    project.run(&[]);
+    assert_eq!(head(&project, "t").0["configuration"]["floe.ruleSettings"], json!(r#"{"ansi":false,"timeZone":"UTC"}"#));
+    assert_eq!(project.rows("t", "SELECT day FROM t"), ["1970-01-01"]);
+    let paris = ["--conf", "spark.sql.session.timeZone=Europe/Paris"];
+    let refused = project.refused("run", &paris, 10, "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH");
+    assert!(refused.stderr.contains("ANSI off in the time zone Europe/Paris"), "{}", refused.stderr);
+    project.run(&[&paris[..], &["--full-refresh", "t"]].concat());
+    assert_eq!(project.rows("t", "SELECT day FROM t"), ["1970-01-02"]);
+    project.run(&paris);
+}

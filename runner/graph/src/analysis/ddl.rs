@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion_common::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit};
 use serde_json::{Value, json};
 
-use crate::function::coercion::bounded_decimal;
+use crate::{definition::is_near, function::coercion::bounded_decimal};
 
 /// What is wrong with a schema text, and where (characters from 0).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,11 +31,42 @@ pub fn parse_type(text: &str) -> Result<DataType, DdlError> {
         Ok(data_type) => Ok(data_type),
         Err(error) => match parse_schema(text) {
             Ok(schema) => Ok(DataType::Struct(schema.fields)),
-            // The reading that came further explains better.
-            Err(other) => Err(if other.offset >= error.offset { other } else { error }),
+            // The reading that came further explains better. One word, alone or before a parenthesis, is no column.
+            Err(other) => Err(if other.offset >= error.offset && !is_one_word(text) { other } else { error }),
         },
     }
 }
+
+fn is_one_word(text: &str) -> bool {
+    let rest = text.trim_start().trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').trim_start();
+    !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '`' | ':'))
+}
+
+/// Names of types that a misspelt one may mean.
+const TYPE_NAMES: [&str; 22] = [
+    "STRING",
+    "VARCHAR",
+    "CHAR",
+    "BINARY",
+    "BOOLEAN",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "LONG",
+    "FLOAT",
+    "DOUBLE",
+    "DATE",
+    "TIMESTAMP",
+    "TIMESTAMP_NTZ",
+    "DECIMAL",
+    "NUMERIC",
+    "ARRAY",
+    "MAP",
+    "STRUCT",
+    "INTERVAL",
+];
 
 /// Spark's name of an arrow type, as `DESCRIBE` and messages show it: `STRUCT<a: BIGINT, b: ARRAY<STRING>>`.
 pub fn type_text(data_type: &DataType) -> String {
@@ -371,7 +402,9 @@ impl Parser {
             }
             other => {
                 self.at = start;
-                return self.error(format!("unknown type {other}"));
+                let meant = TYPE_NAMES.iter().find(|known| is_near(other, known));
+                let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+                return self.error(format!("unknown type {other}{meant}"));
             }
         })
     }
@@ -445,7 +478,10 @@ mod tests {
 
     #[test]
     fn errors_name_the_place() {
-        assert_eq!(parse_type("a BIGNT").unwrap_err().to_string(), "unknown type BIGNT at character 3 of the schema");
+        assert_eq!(parse_type("a BIGNT").unwrap_err().to_string(), "unknown type BIGNT; did you mean BIGINT? at character 3 of the schema");
+        assert_eq!(parse_type("STRNG").unwrap_err().message, "unknown type STRNG; did you mean STRING?");
+        assert_eq!(parse_type("DECIMEL(10,2)").unwrap_err().message, "unknown type DECIMEL; did you mean DECIMAL?");
+        assert_eq!(parse_type("a INT, b").unwrap_err().message, "expected a name, found the end");
         assert_eq!(parse_schema("a INT, A INT").unwrap_err().message, "column A is there twice");
         assert_eq!(parse_type("array<int").unwrap_err().message, "expected >, found the end");
         assert!(parse_type(&"array<".repeat(5000)).is_err());

@@ -33,7 +33,7 @@ pub use determinism::{Facts, facts};
 pub use expect::{Expect, with_expectations};
 pub use expectation::analyse_expectation;
 pub use parameter::{Parameter, Parameters};
-pub(crate) use query::parse_interval;
+pub(crate) use query::{parse_interval, place_of_item};
 pub use references::references;
 pub use row_rule::analyse_row_rules;
 pub use streaming::{check_streaming, is_streaming, stream_leaves};
@@ -125,7 +125,18 @@ pub fn analyse_query(
     settings: &SqlSettings,
     parameters: &Parameters,
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
-    query::analyse(query, relations, settings, parameters)
+    query::analyse(query, relations, settings, parameters, query::OutputNames::Differ)
+}
+
+/// Types `query` completely, as `analyse_query` does, where nothing stores its rows: columns may have the same name. In the plan the later ones
+/// get a number.
+pub fn analyse_reading(
+    query: &Query,
+    relations: &dyn Relations,
+    settings: &SqlSettings,
+    parameters: &Parameters,
+) -> Result<AnalysedQuery, Vec<Diagnostic>> {
+    query::analyse(query, relations, settings, parameters, query::OutputNames::MayRepeat)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::{
 
 /// The rules of `dataset` over the columns of `schema`, or everything that is wrong with them.
 pub fn analyse_row_rules(dataset: &Dataset, schema: &SchemaRef, settings: &SqlSettings) -> Result<RowRules, Vec<Diagnostic>> {
-    let mut rules = RowRules::default();
+    let mut rules = RowRules { settings: settings.clone(), ..RowRules::default() };
     let mut errors = Vec::new();
     for check in &dataset.checks {
         let what = format!("CHECK {}", check.name);

@@ -41,8 +41,8 @@ pub(super) const DATA: &[Code] = &[
     code(&["DUPLICATED_MAP_KEY"], "A map has one key twice.", "De-duplicate before."),
     code(
         &["COLLECTION_SIZE_LIMIT_EXCEEDED"],
-        "A function would make an array that is too large.",
-        "Make it smaller: a shorter range, fewer repetitions.",
+        "A function would make an array or texts that are too large.",
+        "Make them smaller: a shorter range, fewer repetitions, fewer places.",
     ),
     code(&["INVALID_DATETIME_PATTERN"], "A pattern of dates that cannot be read.", "Patterns are those of Java: `yyyy-MM-dd HH:mm:ss`."),
     code(&["INVALID_TIMEZONE"], "A time zone that does not exist.", "An IANA name such as `Europe/Berlin`, or `+02:00`."),
@@ -57,6 +57,7 @@ pub(super) const DATA: &[Code] = &[
             "INVALID_PARAMETER_VALUE.SEQUENCE",
             "INVALID_PARAMETER_VALUE.START",
             "INVALID_OPTIONS.NON_MAP_FUNCTION",
+            "INVALID_CORRUPT_RECORD_TYPE",
             "PARSE_MODE_UNSUPPORTED",
         ],
         "An argument of a function has a value that it does not take; the message says which.",

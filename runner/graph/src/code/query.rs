@@ -106,13 +106,26 @@ pub(super) const QUERIES: &[Code] = &[
         "Cast the value.",
     )
     .example("CREATE MATERIALIZED VIEW m AS SELECT year(true) AS y FROM orders;"),
+    code(
+        &["DATATYPE_MISMATCH.HASH_MAP_TYPE"],
+        "The hash of a MAP is asked for. Entries of a map have no order, so equal maps would have different hashes.",
+        "Hash `array_sort(map_entries(m))`, or the keys that matter.",
+    )
+    .example("CREATE MATERIALIZED VIEW m AS SELECT hash(map(id, 1)) AS h FROM orders;"),
     code(&["DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE"], "An argument is too large or too small.", "A value as the message says."),
     code(&["UNSUPPORTED_DATATYPE"], "A type that Floe does not know.", "The types are in the guide, under SQL."),
     code(
         &["INVALID_TYPED_LITERAL"],
         "A literal such as `DATE '…'` or `X'…'` has a text that is no value of its type.",
-        "Correct the text.",
-    ),
+        "Correct the text. A CAST of text gives NULL instead, with ANSI on an error.",
+    )
+    .example("CREATE MATERIALIZED VIEW m AS SELECT * FROM orders WHERE at < DATE '2024-02-30';"),
+    code(
+        &["UNSUPPORTED_TYPED_LITERAL"],
+        "A type stands before a text as if it made a literal, but it has none of this form.",
+        "Write `CAST('…' AS type)`.",
+    )
+    .example("CREATE MATERIALIZED VIEW m AS SELECT INT '5' AS five FROM orders;"),
     code(&["INVALID_NUMERIC_LITERAL_RANGE"], "A number does not fit its type.", "Another suffix, or none."),
     code(&["INVALID_INTERVAL_FORMAT"], "The text is no interval.", "Write `INTERVAL 7 DAYS` or `INTERVAL '1 day 2 hours'`.")
         .example("CREATE MATERIALIZED VIEW m AS SELECT at + INTERVAL '3 fortnights' AS later FROM orders;"),

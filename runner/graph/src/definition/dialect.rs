@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use sqlparser::{
-    ast::{BinaryOperator, Expr, Interval, TrimWhereField, Value},
+    ast::{BinaryOperator, DataType, DateTimeField, Expr, Interval, TimezoneInfo, TrimWhereField, TypedString, Value},
     dialect::{DatabricksDialect, Dialect},
     keywords::Keyword,
     parser::{Parser, ParserError},
@@ -143,11 +143,19 @@ impl Dialect for FloeDialect {
         matches!(parser.peek_token_ref().token, Token::ShiftLeft | Token::ShiftRight).then_some(Ok(SHIFT_PRECEDENCE))
     }
 
-    /// Forms of Spark that the parser does not know: intervals of several units, and TRIM with two arguments or without characters.
+    /// Forms of Spark that the parser does not know: intervals of several units, TRIM with two arguments or without characters, fields of a
+    /// struct with a name but no AS, and `TIMESTAMP_LTZ '…'`.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let Token::Word(word) = &parser.peek_token_ref().token else { return None };
         match word.keyword {
-            Keyword::INTERVAL if word.quote_style.is_none() => parser.maybe_parse(units).transpose(),
+            Keyword::INTERVAL if word.quote_style.is_none() => {
+                let several = parser.maybe_parse(units).transpose();
+                several.or_else(|| parser.maybe_parse(unknown_unit).transpose())
+            }
+            Keyword::STRUCT if word.quote_style.is_none() && parser.peek_nth_token_ref(1).token == Token::LParen => Some(structure(parser)),
+            Keyword::NoKeyword if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("TIMESTAMP_LTZ") => {
+                parser.maybe_parse(local_timestamp).transpose()
+            }
             Keyword::TRIM if word.quote_style.is_none() && parser.peek_nth_token_ref(1).token == Token::LParen => Some(trim(parser)),
             _ => None,
         }
@@ -198,6 +206,64 @@ fn units(parser: &mut Parser) -> Result<Expr, ParserError> {
         last_field: None,
         fractional_seconds_precision: None,
     }))
+}
+
+/// `INTERVAL 1 FORTNIGHT`, as the interval of one text, so that the planner can tell what is wrong with it.
+fn unknown_unit(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_keyword_is(Keyword::INTERVAL)?;
+    let span = parser.peek_token_ref().span;
+    let sign = if parser.consume_token(&Token::Minus) { "-" } else { "" };
+    let Token::Number(number, _) = parser.next_token().token else {
+        return Err(ParserError::ParserError("no number".to_string()));
+    };
+    if parser.maybe_parse(known_unit)?.is_some() {
+        return Err(ParserError::ParserError("a unit that the parser knows".to_string()));
+    }
+    let unit = parser.parse_identifier()?;
+    let value = Value::SingleQuotedString(format!("{sign}{number} {unit}")).with_span(span);
+    Ok(Expr::Interval(Interval {
+        value: Box::new(Expr::Value(value)),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    }))
+}
+
+fn known_unit(parser: &mut Parser) -> Result<DateTimeField, ParserError> {
+    parser.parse_date_time_field()
+}
+
+/// `TIMESTAMP_LTZ '…'` is what TIMESTAMP is.
+fn local_timestamp(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    let token = parser.next_token();
+    match token.token {
+        Token::SingleQuotedString(text) => Ok(Expr::TypedString(TypedString {
+            data_type: DataType::Timestamp(None, TimezoneInfo::None),
+            value: Value::SingleQuotedString(text).with_span(token.span),
+            uses_odbc_syntax: false,
+        })),
+        other => Err(ParserError::ParserError(format!("{other} is no text"))),
+    }
+}
+
+/// `struct(a, b AS c, d e)`.
+fn structure(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_keyword_is(Keyword::STRUCT)?;
+    parser.expect_token(&Token::LParen)?;
+    let values = parser.parse_comma_separated0(field, Token::RParen)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Struct { values, fields: Vec::new() })
+}
+
+fn field(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let expr = parser.parse_expr()?;
+    let is_named = parser.parse_keyword(Keyword::AS) || matches!(parser.peek_token_ref().token, Token::Word(_));
+    if !is_named {
+        return Ok(expr);
+    }
+    Ok(Expr::Named { expr: Box::new(expr), name: parser.parse_identifier()? })
 }
 
 /// A number or text with a unit.
@@ -290,6 +356,9 @@ mod tests {
             ("trim('x', t)", "TRIM('x' FROM t)"),
             ("trim(LEADING FROM t)", "TRIM(LEADING ' ' FROM t)"),
             ("trim(t)", "TRIM(t)"),
+            ("INTERVAL -1 FORTNIGHT", "INTERVAL '-1 FORTNIGHT'"),
+            ("TIMESTAMP_LTZ '2024-01-01'", "TIMESTAMP '2024-01-01'"),
+            ("struct(1 a, b AS c, d)", "STRUCT(1 AS a, b AS c, d)"),
         ] {
             let parsed = Parser::new(dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
             assert_eq!(parsed.to_string(), form);

@@ -139,7 +139,8 @@ impl ManifestReader<'_> {
         let mut out = Vec::new();
         for (index, spec) in self.manifest.spec.constraints.iter().flat_map(|all| &all.checks).enumerate() {
             let Some(predicate) = self.clause(&format!("/spec/constraints/checks/{index}/expr"), &spec.expr) else { continue };
-            out.push(TableCheck { name: spec.name.clone(), predicate });
+            let origin = predicate.origin.clone();
+            out.push(TableCheck { name: spec.name.clone(), predicate, origin });
         }
         out
     }

@@ -6,6 +6,7 @@ mod cursor;
 mod depth;
 mod dialect;
 mod manifest;
+mod notebook;
 mod project;
 pub(crate) mod properties;
 mod reader;
@@ -158,6 +159,8 @@ pub struct TableCheck {
     pub name: String,
     /// The predicate; NULL breaks nothing.
     pub predicate: ClauseExpr,
+    /// Where the constraint begins.
+    pub origin: Origin,
 }
 
 /// The name of a check without one, the first of which is number 1.

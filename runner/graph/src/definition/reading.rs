@@ -7,7 +7,7 @@ use sqlparser::{ast::SetExpr, tokenizer::Token};
 use super::{
     Configuration, Query, SourceFile,
     cursor::Cursor,
-    properties,
+    notebook, properties,
     relations::Versions,
     scan,
     statement::{cursor_of, is_set, set_of, undefined_keys, without_errors},
@@ -92,7 +92,9 @@ impl ReadingStatements {
 
     /// The statements of `file`, whose path is what messages call it. The first one that is wrong, or that does more than read, is an error.
     pub fn parse(&mut self, file: &SourceFile) -> Result<Vec<Reading>, Diagnostic> {
-        scan::pieces(&file.text).iter().map(|piece| self.statement(file, piece)).collect()
+        let (text, _) = notebook::as_sql(&file.text);
+        let file = SourceFile::new(file.path.clone(), text.as_ref());
+        scan::pieces(&text).iter().map(|piece| self.statement(&file, piece)).collect()
     }
 
     fn statement(&mut self, file: &SourceFile, piece: &scan::Piece) -> Result<Reading, Diagnostic> {

@@ -93,7 +93,7 @@ impl Rewriter<'_, '_> {
 
     fn step(&mut self) {
         let scope = *self.scope();
-        if scope.relation && self.relation() {
+        if scope.relation && (self.values() || self.relation()) {
             self.scope().relation = false;
             return;
         }
@@ -146,6 +146,35 @@ impl Rewriter<'_, '_> {
                 .help("write one literal, or put || or a comma between them");
             self.reader.findings.push(found.at(&self.reader.origin_of(piece)));
         }
+    }
+
+    /// `VALUES (…), (…)` in FROM gets parentheses: the parser takes PIVOT and UNPIVOT only behind those.
+    fn values(&mut self) -> bool {
+        let is_open = |piece: Option<&Piece>| piece.is_some_and(|piece| piece.token == Token::LParen);
+        let in_parentheses = self.out.last().is_some_and(|before| before.token == Token::LParen);
+        let Some(first) = self.reader.peek(0).filter(|piece| piece.is_word("VALUES")).cloned() else { return false };
+        if in_parentheses || !is_open(self.reader.peek(1)) {
+            return false;
+        }
+        self.out.push(first.stand_in(Token::LParen));
+        self.out.extend(self.reader.next());
+        let mut depth = 0_usize;
+        while let Some(piece) = self.reader.next() {
+            match piece.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            let ends_row = depth == 0 && piece.token == Token::RParen;
+            let goes_on = self.reader.is(0, &Token::Comma) && is_open(self.reader.peek(1));
+            let end = piece.stand_in(Token::RParen);
+            self.out.push(piece);
+            if ends_row && !goes_on {
+                self.out.push(end);
+                break;
+            }
+        }
+        true
     }
 
     /// Rewrites the relation that begins here; false if it is an ordinary one.

@@ -40,6 +40,11 @@ pub(super) fn is_notebook(text: &str) -> bool {
     first.trim_end() == "-- Databricks notebook source"
 }
 
+/// True for the line between two cells of a notebook.
+pub(super) fn is_cell_mark(line: &str) -> bool {
+    line.trim_end().strip_prefix("-- COMMAND ").is_some_and(|rest| rest.starts_with("-----"))
+}
+
 /// The statements of a file, without those that hold nothing but comments.
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
     let mut scanner =
@@ -104,8 +109,7 @@ impl Scanner<'_> {
 
     fn line_comment(&mut self, at: usize) -> usize {
         let end = self.text[at..].find('\n').map_or(self.text.len(), |length| at + length);
-        let is_mark = self.text[at..end].trim_end().strip_prefix("-- COMMAND ").is_some_and(|rest| rest.starts_with("-----"));
-        if self.notebook && is_mark {
+        if self.notebook && is_cell_mark(&self.text[at..end]) {
             self.finish(at, end);
         } else {
             self.comments.push(at..end);

@@ -6,6 +6,7 @@
 mod catalog;
 pub mod coercion;
 mod lambda;
+pub mod pattern;
 mod signature;
 mod stub;
 

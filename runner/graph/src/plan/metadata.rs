@@ -1,9 +1,12 @@
 //! What a metadata commit changes in a stored table, and what its rows have to keep from then on.
 
+use std::collections::BTreeMap;
+
 use datafusion_common::arrow::datatypes::Field;
 
 use super::{NewRules, StoredTable, changes::needs_full_refresh};
 use crate::{
+    analysis::SqlSettings,
     definition::{Dataset, properties::table_property},
     graph::{ResolvedDataset, RowRules},
     origin::Diagnostic,
@@ -15,6 +18,8 @@ const OWN_PREFIX: &str = "floe.";
 pub const CLUSTER_COLUMNS: &str = "floe.clusterColumns";
 /// Key of the names of the checks that its definition has, as JSON.
 pub const CHECKS: &str = "floe.checks";
+/// Key of the settings by which checks and generated columns mean what they do, as JSON: their texts alone do not tell.
+pub const RULE_SETTINGS: &str = "floe.ruleSettings";
 /// Key of a check in a Delta table, with its name behind it.
 pub const CONSTRAINT_PREFIX: &str = "delta.constraints.";
 /// Key of the expression of a generated column, in the metadata of its field.
@@ -28,10 +33,31 @@ pub fn rule_properties(rules: &RowRules, cluster_by: &[String]) -> Vec<(String, 
         let names: Vec<String> = rules.checks.iter().map(|check| check.name.to_lowercase()).collect();
         properties.push((CHECKS.to_string(), serde_json::json!(names).to_string()));
     }
+    if !rules.checks.is_empty() || !rules.generated.is_empty() {
+        properties.push((RULE_SETTINGS.to_string(), settings_text(&rules.settings)));
+    }
     if !cluster_by.is_empty() {
         properties.push((CLUSTER_COLUMNS.to_string(), serde_json::json!(cluster_by).to_string()));
     }
     properties
+}
+
+fn settings_text(settings: &SqlSettings) -> String {
+    serde_json::json!({"ansi": settings.ansi, "timeZone": settings.time_zone}).to_string()
+}
+
+/// True if the rules of a table with the properties `stored` were made with other settings than those of `wanted`. Of a table that does not tell,
+/// it is not known.
+pub fn settings_changed(stored: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    stored.get(RULE_SETTINGS).zip(wanted.get(RULE_SETTINGS)).is_some_and(|(stored, wanted)| stored != wanted)
+}
+
+/// The settings of the rules that `table` has, in words, if they are not those of `dataset`.
+fn other_settings(dataset: &ResolvedDataset, table: &StoredTable) -> Option<String> {
+    let stored = table.properties.get(RULE_SETTINGS).filter(|stored| **stored != settings_text(&dataset.rules.settings))?;
+    let stored: serde_json::Value = serde_json::from_str(stored).unwrap_or_default();
+    let ansi = if stored["ansi"] == true { "on" } else { "off" };
+    Some(format!("ANSI {ansi} in the time zone {}", stored["timeZone"].as_str().unwrap_or("?")))
 }
 
 /// Comments, properties and clustering that differ, each in words.
@@ -93,9 +119,12 @@ pub(super) fn rule_changes(dataset: &ResolvedDataset, table: &StoredTable) -> Ve
 /// What the stored rows have to keep that they did not have to keep before.
 pub(super) fn new_rules(dataset: &ResolvedDataset, table: &StoredTable) -> NewRules {
     let ours = stored_checks(table);
+    let other_settings = other_settings(dataset, table).is_some();
     let is_stored = |name: &str, text: &str| {
         let name = name.to_lowercase();
-        ours.contains(&name) && table.properties.get(&format!("{CONSTRAINT_PREFIX}{name}")).is_some_and(|stored| stored == text)
+        !other_settings
+            && ours.contains(&name)
+            && table.properties.get(&format!("{CONSTRAINT_PREFIX}{name}")).is_some_and(|stored| stored == text)
     };
     let checks = dataset.rules.checks.iter().filter(|check| !is_stored(&check.name, &check.text)).map(|check| check.name.clone());
     let required = dataset.definition.columns.iter().flatten().filter(|column| !column.nullable);
@@ -111,19 +140,30 @@ pub(super) fn new_rules(dataset: &ResolvedDataset, table: &StoredTable) -> NewRu
 /// SCHEMA_CHANGE_REQUIRES_FULL_REFRESH: stored rows have other values than those that the table would compute.
 pub(super) fn generated(dataset: &ResolvedDataset, table: &StoredTable) -> Vec<Diagnostic> {
     let definition = &dataset.definition;
+    let other_settings = other_settings(dataset, table);
     let changed = |column: &&crate::graph::GeneratedColumn| match stored_field(table, &column.name) {
-        Some(field) => field.metadata().get(GENERATION_EXPRESSION) != Some(&column.text),
+        Some(field) => other_settings.is_some() || field.metadata().get(GENERATION_EXPRESSION) != Some(&column.text),
         None => true,
     };
+    let now = &dataset.rules.settings;
     let error = |column: &crate::graph::GeneratedColumn| {
         let then = match stored_field(table, &column.name).map(|field| field.metadata().get(GENERATION_EXPRESSION)) {
             None => "is not stored yet".to_string(),
             Some(None) => "is stored as the queries gave it".to_string(),
-            Some(Some(text)) => format!("is stored as {text}"),
+            Some(Some(text)) => match &other_settings {
+                Some(settings) => format!("is stored as {text} with {settings}"),
+                None => format!("is stored as {text}"),
+            },
         };
-        let what = format!("column {} {then} and would be generated as {}", column.name, column.text);
-        needs_full_refresh(definition, &definition.name, &what)
-            .help(format!("leave GENERATED out or put it back as it was, or run with --full-refresh {}", definition.name.name))
+        let with = match &other_settings {
+            Some(_) => format!(" with ANSI {} in the time zone {}", if now.ansi { "on" } else { "off" }, now.time_zone),
+            None => String::new(),
+        };
+        let what = format!("column {} {then} and would be generated as {}{with}", column.name, column.text);
+        needs_full_refresh(definition, &definition.name, &what).help(format!(
+            "leave GENERATED out, put it or the settings back as they were, or run with --full-refresh {}",
+            definition.name.name
+        ))
     };
     dataset.rules.generated.iter().filter(changed).map(error).collect()
 }

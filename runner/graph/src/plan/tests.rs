@@ -296,6 +296,23 @@ fn p86_p93_inactive_tables_and_changed_views_are_listed() {
 }
 
 #[test]
+fn a_check_made_with_other_settings_is_asked_of_stored_rows() {
+    let graph = graph(
+        "CREATE STREAMING TABLE t (id BIGINT, CONSTRAINT small CHECK (id < 10)) AS SELECT id FROM STREAM read_files('in', format => 'json', schema => 'id BIGINT');",
+    );
+    let with = |settings: Option<&str>| {
+        let mut state = stored(&graph);
+        let properties = &mut table(&mut state, "t").properties;
+        properties.remove(RULE_SETTINGS);
+        properties.extend(settings.map(|settings| (RULE_SETTINGS.to_string(), settings.to_string())));
+        plan_update(&graph, &Selection::default(), &state).unwrap().new_rules
+    };
+    assert_eq!(with(Some(r#"{"ansi":false,"timeZone":"UTC"}"#)), []);
+    assert_eq!(with(None), [], "what an older table was made with is not known");
+    assert_eq!(with(Some(r#"{"ansi":false,"timeZone":"Europe/Paris"}"#))[0].checks, ["small"]);
+}
+
+#[test]
 fn rules_of_rows_are_asked_of_stored_rows_or_need_a_full_refresh() {
     let graph = graph(
         "CREATE STREAMING TABLE t (id BIGINT NOT NULL COMMENT 'key', twice BIGINT GENERATED ALWAYS AS (id * 2), CONSTRAINT Small CHECK (id < 10))
@@ -317,6 +334,14 @@ fn rules_of_rows_are_asked_of_stored_rows_or_need_a_full_refresh() {
     let state = generated(Some("id * 2"));
     let plan = plan_update(&graph, &Selection::default(), &state).unwrap();
     assert_eq!((plan.changes, plan.new_rules), (Vec::new(), Vec::new()), "all is as it is declared");
+
+    let mut state = generated(Some("id * 2"));
+    let other = r#"{"ansi":true,"timeZone":"Europe/Paris"}"#;
+    table(&mut state, "t").properties.insert(RULE_SETTINGS.to_string(), other.to_string());
+    let errors = plan_update(&graph, &Selection::default(), &state).unwrap_err();
+    let text = "column twice is stored as id * 2 with ANSI on in the time zone Europe/Paris and would be generated as id * 2 with ANSI off in the time zone UTC";
+    assert_eq!((errors.len(), errors[0].class.as_str()), (1, "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH"));
+    assert!(errors[0].message.contains(text), "{}", errors[0].message);
 
     let mut state = generated(Some("id * 2"));
     let stored_table = table(&mut state, "t");

@@ -177,7 +177,10 @@ impl<'a> Resolver<'a> {
         for reference in references(&flow.query, &self.input.parameters) {
             if let Some(failed) = self.failed_input(&reference) {
                 let message = format!("{} was not analysed because of the error in {failed}", dataset.name.name);
-                findings.push(Diagnostic::error(validate::UPSTREAM, message).at(&reference.origin));
+                // One root is told once for each dataset, however often it is read.
+                if !findings.iter().any(|found: &Diagnostic| found.class == validate::UPSTREAM && found.message == message) {
+                    findings.push(Diagnostic::error(validate::UPSTREAM, message).at(&reference.origin));
+                }
                 root = root.or(Some(failed));
                 continue;
             }
@@ -334,7 +337,8 @@ impl<'a> Resolver<'a> {
         let checked_schema = cdc::checked_schema(dataset, &changes).map_err(|error| vec![error])?;
         let quarantine = validate::quarantine_name(dataset);
         let stored = [Some(&schema), quarantine.as_ref().map(|_| &checked_schema)];
-        let errors: Vec<Diagnostic> = stored.into_iter().flatten().flat_map(|schema| validate::stored_schema(dataset, schema)).collect();
+        let errors: Vec<Diagnostic> =
+            stored.into_iter().flatten().flat_map(|schema| validate::stored_schema(dataset, schema, &[])).collect();
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -466,7 +470,7 @@ fn table_schema(dataset: &Dataset, flows: &[&Flow], analysed: &[AnalysedQuery]) 
         Some(columns) => schema::declared(dataset, columns, &inferred)?,
         None => inferred,
     };
-    let errors = validate::stored_schema(dataset, &schema);
+    let errors = validate::stored_schema(dataset, &schema, flows);
     if errors.is_empty() { Ok(schema) } else { Err(errors) }
 }
 

@@ -282,10 +282,24 @@ fn file_relation(reference: &RelationReference, path: &str, input: &ResolveInput
 pub(super) fn option_lints(found: &FoundRelation) -> Vec<Diagnostic> {
     match found {
         FoundRelation::Leaf(source) if matches!(source.relation.kind, RelationKind::Files { .. }) => {
-            source_options::file_options(&source.relation).map(|(_, lints)| lints).unwrap_or_default()
+            let lints = source_options::file_options(&source.relation).map(|(_, lints)| lints).unwrap_or_default();
+            lints.into_iter().chain(unmapped(&source.relation)).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// W011: a path of Databricks that no mapping makes one of storage. It may be there, as a directory of this machine.
+fn unmapped(relation: &Relation) -> Option<Diagnostic> {
+    let RelationKind::Files { path, .. } = &relation.kind else { return None };
+    let prefix = ["/Volumes/", "dbfs:/"].into_iter().find(|prefix| path.starts_with(prefix))?;
+    let lint = Diagnostic::lint("W011", format!("{path} is a path of Databricks, and no entry of spec.pathMappings says where it is"));
+    let lint = lint
+        .help(format!("add for example {{prefix: '{}', uri: 's3://bucket/folder'}} to spec.pathMappings", prefix.trim_end_matches('/')));
+    Some(match &relation.origin {
+        Some(origin) => lint.at(origin),
+        None => lint,
+    })
 }
 
 /// The columns of the content and the path, and behind them the rescued data column.

@@ -7,6 +7,7 @@ use floe_crds::state::ExpectationAction;
 
 use super::quarantine_name;
 use crate::{
+    analysis::place_of_item,
     definition::{Dataset, DatasetKind, Definitions, Flow, FlowKind, RefreshPolicy, z_order_columns},
     explain::kind_text,
     name::DatasetName,
@@ -182,7 +183,7 @@ pub(super) fn row_rules(dataset: &Dataset, flows: &[&Flow]) -> Vec<Diagnostic> {
     for check in &dataset.checks {
         if !seen.insert(check.name.to_lowercase()) {
             let message = format!("two checks of {} are named {}", dataset.name.name, check.name);
-            let error = Diagnostic::error("DELTA_CONSTRAINT_ALREADY_EXISTS", message).at(&check.predicate.origin);
+            let error = Diagnostic::error("DELTA_CONSTRAINT_ALREADY_EXISTS", message).at(&check.origin);
             errors.push(about(error.help("give one of them another name")));
         }
     }
@@ -208,7 +209,7 @@ pub(super) fn refresh_policy(dataset: &Dataset) -> Option<Diagnostic> {
 }
 
 /// Whether the columns can be stored in a plain Delta table, partitioned and sorted as declared.
-pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
+pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef, flows: &[&Flow]) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let about = |error: Diagnostic| error.at(&dataset.origin).about(dataset.name.to_string());
     let mut seen = HashSet::new();
@@ -222,7 +223,9 @@ pub(crate) fn stored_schema(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagno
                 "MISSING_ALIAS",
                 format!("column `{}` of {} cannot be stored under that name", field.name(), dataset.name.name),
             );
-            errors.push(about(error).help("give the expression an alias without blanks and without , ; { } ( ) ="));
+            let place = flows.iter().find_map(|flow| place_of_item(&flow.query, field.name()));
+            let error = about(error.help("give the expression an alias without blanks and without , ; { } ( ) ="));
+            errors.push(Diagnostic { origin: place.or(error.origin), ..error });
         }
         if let Some((what, help)) = not_storable(field.data_type()) {
             let error =
@@ -286,7 +289,8 @@ fn layout_columns(dataset: &Dataset, schema: &SchemaRef) -> Vec<Diagnostic> {
             error(class, message, "use numeric, string, date or timestamp columns".to_string());
         }
     }
-    if !dataset.partition_by.is_empty() && dataset.partition_by.len() >= schema.fields().len() {
+    let partitions = dataset.partition_by.iter().filter(|name| find(name).is_some()).count();
+    if partitions > 0 && partitions >= schema.fields().len() {
         let message = format!("all columns of {} are partition columns", dataset.name.name);
         error("ALL_PARTITION_COLUMNS_NOT_ALLOWED", message, "leave at least one column out of PARTITIONED BY".to_string());
     }

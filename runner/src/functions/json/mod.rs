@@ -18,6 +18,8 @@ use datafusion::arrow::{
     error::ArrowError,
 };
 
+use floe_graph::analysis::ddl::type_text;
+
 use self::{
     column::{Column, Fit},
     nested::StructColumn,
@@ -371,14 +373,27 @@ fn decode_root(root: &mut StructColumn, record: &[u8], reading: &mut Reading<'_>
 pub struct ValueDecoder {
     options: DecoderOptions,
     root: Column,
+    /// The field of the outermost struct that takes texts which do not fit the schema.
+    corrupt: Option<usize>,
     counts: DecodeCounts,
 }
 
 impl ValueDecoder {
     /// A decoder for values of `data_type` (a struct, array or map, as `from_json` takes them).
     pub fn new(data_type: &DataType, options: DecoderOptions) -> Result<Self, DecoderError> {
-        let root = Column::new(data_type, "", options.case_sensitive)?;
-        Ok(Self { options, root, counts: DecodeCounts::default() })
+        let mut root = Column::new(data_type, "", options.case_sensitive)?;
+        let mut corrupt = None;
+        if let (DataType::Struct(fields), Column::Struct(group)) = (data_type, &mut root)
+            && let Some((index, field)) = fields.iter().enumerate().find(|(_, field)| *field.name() == options.corrupt_record_column)
+        {
+            if *field.data_type() != DataType::Utf8 {
+                let data_type = type_text(field.data_type());
+                return Err(DecoderError::CorruptRecordType { name: field.name().clone(), data_type });
+            }
+            group.leave_out(Some(index), &[]);
+            corrupt = Some(index);
+        }
+        Ok(Self { options, root, corrupt, counts: DecodeCounts::default() })
     }
 
     /// Appends a NULL.
@@ -387,7 +402,9 @@ impl ValueDecoder {
         self.counts.rows += 1;
     }
 
-    /// Appends the value of `text`. A malformed text gives a struct of NULLs, or NULL for another type; a blank one gives NULL.
+    /// Appends the value of `text`. A malformed text gives a struct of NULLs, or NULL for another type; a blank one gives NULL. A text that is
+    /// malformed, or has a value of another type than the schema, is in the field for corrupt records, if there is one; for `FailFast` it
+    /// counts as malformed.
     pub fn decode(&mut self, text: &[u8]) -> RecordOutcome {
         let row = self.root.len();
         self.counts.rows += 1;
@@ -402,7 +419,16 @@ impl ValueDecoder {
         match result {
             Ok(()) => {
                 self.counts.mismatches += misfits;
-                RecordOutcome::Rows(1)
+                if misfits == 0 {
+                    return RecordOutcome::Rows(1);
+                }
+                self.keep_corrupt(row, text);
+                match self.options.mode {
+                    ParseMode::FailFast => {
+                        RecordOutcome::Malformed(Malformed { offset: 0, reason: "value of another type than the schema" })
+                    }
+                    _ => RecordOutcome::Rows(1),
+                }
             }
             Err(cause) => {
                 self.root.truncate(row);
@@ -410,9 +436,18 @@ impl ValueDecoder {
                     Column::Struct(group) => group.append_empty(),
                     other => other.append_null(),
                 }
+                self.keep_corrupt(row, text);
                 self.counts.malformed += 1;
                 RecordOutcome::Malformed(cause)
             }
+        }
+    }
+
+    fn keep_corrupt(&mut self, row: usize, text: &[u8]) {
+        let (Some(index), Column::Struct(group)) = (self.corrupt, &mut self.root) else { return };
+        if let Some(Column::Text(column)) = group.column_mut(index) {
+            column.truncate(row);
+            column.push(String::from_utf8_lossy(text).as_bytes());
         }
     }
 

@@ -42,13 +42,18 @@ impl JsonPath {
         Some(Self { steps, ignore_case })
     }
 
-    /// The value at the path as text: strings unquoted, objects and arrays as JSON. Nothing for a missing key, JSON null or malformed text.
+    /// The value at the path as text: strings unquoted, objects and arrays as JSON; of several values an array, and of a path with `:` and
+    /// `[*]` always. Nothing for a missing key, JSON null or malformed text.
     pub fn extract(&self, json: &str) -> Option<String> {
         let mut found = Vec::new();
         let mut scanner = Scanner::new(json.as_bytes());
         self.walk(&mut scanner, &self.steps, &mut found).ok()?;
         scanner.end().ok()?;
         let many = self.steps.contains(&Step::All);
+        if many && self.ignore_case {
+            let all: Vec<String> = found.into_iter().map(Found::into_json).collect();
+            return (!all.is_empty()).then(|| format!("[{}]", all.join(",")));
+        }
         let mut values = found.into_iter();
         let first = values.next()?;
         let Some(second) = values.next() else {
@@ -103,7 +108,12 @@ impl JsonPath {
                 _ => true,
             };
             if wanted {
+                let before = found.len();
                 self.walk(scanner, rest, found)?;
+                // `x:a[*].b` gives one value per item, `get_json_object` leaves out items without one.
+                if self.ignore_case && *step == Step::All && found.len() == before && !rest.contains(&Step::All) {
+                    found.push(Found::Raw("null".to_string()));
+                }
             } else {
                 scanner.skip()?;
             }
@@ -220,12 +230,24 @@ mod tests {
         assert_eq!(get("$.flow_progress.data_quality.expectations[0].name").as_deref(), Some("a\"b"));
         assert_eq!(get("$.flow_progress.data_quality.expectations[1].n").as_deref(), Some("2.50"));
         assert_eq!(get("$.flow_progress.data_quality.expectations[*].name").as_deref(), Some(r#"["a\"b","c"]"#));
+        assert_eq!(get("$.flow_progress.data_quality.expectations[*].q").as_deref(), Some("[null,null]"));
+        assert_eq!(get("$.flow_progress.data_quality.none[*].q"), None);
         assert_eq!(get("$.e").as_deref(), Some("é"));
         assert_eq!(get("$['a b']").as_deref(), Some("true"));
         assert_eq!(get("$.z"), None);
         assert_eq!(get("$.planning_information"), None);
         assert_eq!(get("$.e.f"), None);
         assert_eq!(get("$").as_deref(), Some(JSON));
+    }
+
+    #[test]
+    fn a_path_with_a_star_is_always_an_array() {
+        let one = r#"{"a":{"b":[{"c":"x"}]}}"#;
+        let path = |text: &str, ignore_case: bool| JsonPath::parse(text, ignore_case).and_then(|path| path.extract(one));
+        assert_eq!(path("$.a.b[*].c", true).as_deref(), Some(r#"["x"]"#));
+        assert_eq!(path("$.a.b[*].c", false).as_deref(), Some(r#""x""#));
+        let nested = JsonPath::parse("$[*][*]", true).and_then(|path| path.extract("[[1,2],[],[3]]"));
+        assert_eq!(nested.as_deref(), Some("[1,2,3]"));
     }
 
     #[test]

@@ -295,3 +295,25 @@ async fn frames_of_windows_are_intervals_of_every_form() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn nothing_asks_for_more_places_or_days_than_there_are() {
+    for (sql, class) in [
+        ("SELECT TIMESTAMP '2020-01-01 00:00:00' + INTERVAL 200000000 DAYS AS v", "DATETIME_OVERFLOW"),
+        ("SELECT format_string('%10000000d', 1) AS v", "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE"),
+        ("SELECT format_string('%.99999999999f', 1D) AS v", "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE"),
+        ("SELECT format_string(repeat('%1$99999d', 30000), 1) AS v", "COLLECTION_SIZE_LIMIT_EXCEEDED"),
+        ("SELECT format_number(1.5, 1000000) AS v", "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE"),
+    ] {
+        let found = error(sql).await;
+        assert!(found.contains(class), "{sql}: {found}");
+    }
+    assert_rows(&[
+        ("SELECT conv('1', 10, -2147483648) AS v", &["NULL"]),
+        ("SELECT round(12345678901234567890123456789012345678, -38) AS v", &["0"]),
+        ("SELECT bround(1.5D, 2147483647) AS v", &["1.5"]),
+        ("SELECT width_bucket(9e18, 0, 9.3e18, 9223372036854775806) > 0 AS v", &["true"]),
+        ("SELECT length(format_string('%100000d', 1)) AS v", &["100000"]),
+    ])
+    .await;
+}

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     analysis::{ddl::type_text, references::list},
-    function::{self, FunctionSpec},
+    function::{self, FunctionSpec, pattern},
     origin::Diagnostic,
 };
 
@@ -168,7 +168,7 @@ impl Planner<'_> {
             "lpad" | "rpad" => self.padded(spec.name, arguments, span),
             "map_concat" if arguments.is_empty() => self.stub("map", arguments, span),
             "format_number" if arguments.get(1).is_some_and(|places| places.data_type == DataType::Utf8) => {
-                self.unsupported("format_number with a pattern; give the number of places, or use format_string", span)
+                self.stub("$format_pattern", arguments, span)
             }
             "decode" if arguments.len() > 2 => self.decoded(arguments, span),
             "sequence" if arguments.first().is_some_and(|start| matches!(start.data_type, DataType::Date32 | DataType::Timestamp(..))) => {
@@ -178,7 +178,45 @@ impl Planner<'_> {
                 let own = text(self.settings.time_zone.clone());
                 self.stub("convert_timezone", std::iter::once(own).chain(arguments).collect(), span)
             }
+            _ => self.checked_call(spec, arguments, span),
+        }
+    }
+
+    /// Functions whose arguments are looked at more closely than their types.
+    fn checked_call(&self, spec: &'static FunctionSpec, arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        match spec.name {
+            "hash" | "xxhash64" => match arguments.iter().find(|value| has_map(&value.data_type)) {
+                Some(value) => {
+                    let given = type_text(&value.data_type);
+                    let message = format!(
+                        "{} takes no MAP, and nothing with one in it, but is given {given}: equal maps may have other hashes",
+                        spec.name
+                    );
+                    self.error("DATATYPE_MISMATCH.HASH_MAP_TYPE", message, span)
+                }
+                None => self.stub(spec.name, arguments, span),
+            },
+            "rlike" | "split" | "regexp_extract" | "regexp_extract_all" | "regexp_replace" | "regexp_count" | "regexp_instr"
+            | "regexp_substr" => {
+                self.check_pattern(spec.name, &arguments, span)?;
+                self.stub(spec.name, arguments, span)
+            }
             _ => self.number_call(spec, arguments, span),
+        }
+    }
+
+    /// A regular expression that is a literal is checked while planning.
+    pub fn check_pattern(&self, name: &str, arguments: &[Typed], span: Span) -> Planned<()> {
+        let Some(ScalarValue::Utf8(Some(pattern))) = arguments.get(1).and_then(|pattern| value_of(&pattern.expr)) else { return Ok(()) };
+        match pattern::compile(name, pattern) {
+            Ok(_) => Ok(()),
+            Err(refusal) => {
+                let error = Diagnostic::error(refusal.class, refusal.message).at(&self.origin(span));
+                Err(Box::new(match refusal.help {
+                    Some(help) => error.help(help),
+                    None => error,
+                }))
+            }
         }
     }
 
@@ -452,6 +490,16 @@ fn null_treatment_of(treatment: ast::NullTreatment) -> NullTreatment {
     match treatment {
         ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
         ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
+    }
+}
+
+/// True for a MAP and what has one in it.
+fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::List(item) => has_map(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_map(field.data_type())),
+        _ => false,
     }
 }
 

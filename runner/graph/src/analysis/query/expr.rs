@@ -27,6 +27,7 @@ use crate::{
         references::{list, unnamed},
     },
     function,
+    origin::Diagnostic,
 };
 
 /// Expressions nested deeper are refused: planning is recursive, and its stack must not end first.
@@ -80,11 +81,7 @@ impl Planner<'_> {
             Sql::Nested(inner) => self.expr(inner, scope),
             Sql::Value(value) => self.value(&value.value, value.span),
             Sql::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("r") => self.expr(value, scope),
-            Sql::TypedString(typed) => {
-                let target = self.sql_type(&typed.data_type, span)?;
-                let value = self.value(&typed.value.value, typed.value.span)?;
-                self.explicit_cast(value, &target, false, span)
-            }
+            Sql::TypedString(typed) => self.typed_literal(typed, span),
             Sql::Interval(interval) => self.interval(interval, span),
             Sql::UnaryOp { op, expr } => {
                 let value = self.expr(expr, scope)?;
@@ -330,6 +327,16 @@ impl Planner<'_> {
 
     /// `x:a.b[0]` over JSON text.
     fn json_access(&mut self, value: Typed, path: &ast::JsonPath, scope: &Scope<'_>, span: Span) -> Planned<Typed> {
+        if let DataType::Struct(_) | DataType::Map(..) | DataType::List(_) = &value.data_type {
+            let given = ddl::type_text(&value.data_type);
+            let error =
+                Diagnostic::error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", format!("a path with : reads text of JSON, not {given}"));
+            let help = match &value.data_type {
+                DataType::Struct(_) => "a field of a STRUCT is read with a dot: column.field",
+                _ => "an item is read with brackets: column[0], column['key']",
+            };
+            return Err(Box::new(error.help(help).at(&self.origin(span))));
+        }
         let mut steps = String::from("$");
         for element in &path.path {
             match element {
@@ -337,6 +344,9 @@ impl Planner<'_> {
                     steps.extend(["['", key, "']"]);
                 }
                 JsonPathElem::Dot { key, .. } => steps.extend([".", key]),
+                JsonPathElem::Bracket { key: Sql::Wildcard(_) } | JsonPathElem::ColonBracket { key: Sql::Wildcard(_) } => {
+                    steps.push_str("[*]");
+                }
                 JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => {
                     let key = self.expr(key, scope)?;
                     match value_of(&key.expr) {
@@ -453,8 +463,10 @@ impl Planner<'_> {
                 self.balanced(tests, if all { &BinaryOperator::And } else { &BinaryOperator::Or }, span)
             }
             Sql::RLike { negated, expr: value, pattern, .. } => {
-                let (value, pattern) = (self.expr(value, scope)?, self.expr(pattern, scope)?);
-                let matched = self.stub("rlike", vec![value, pattern], span)?;
+                let at = start_of(pattern);
+                let arguments = vec![self.expr(value, scope)?, self.expr(pattern, scope)?];
+                self.check_pattern("rlike", &arguments, at)?;
+                let matched = self.stub("rlike", arguments, span)?;
                 Ok(if *negated { Typed::new(Expr::Not(Box::new(matched.expr)), DataType::Boolean) } else { matched })
             }
             other => self.unsupported(&format!("the expression {other}"), span),

@@ -62,21 +62,22 @@ impl Planner<'_> {
 
     /// The expression over the aggregation's output; a column that is not grouped is an error.
     fn over_groups(&self, expr: Expr, replaced: &Replaced, span: Span) -> Planned<Expr> {
-        let mut ungrouped: Option<String> = None;
+        let mut ungrouped: Option<PlanColumn> = None;
         let rewritten = expr.transform_down(|node| {
             if let Some((_, over)) = replaced.iter().find(|(known, _)| *known == node) {
                 return Ok(Transformed::new(over.clone(), true, TreeNodeRecursion::Jump));
             }
             if let Expr::Column(column) = &node {
-                ungrouped.get_or_insert_with(|| column.name.clone());
+                ungrouped.get_or_insert_with(|| column.clone());
             }
             Ok(Transformed::no(node))
         });
-        if ungrouped.as_ref().is_some_and(|column| is_grouping(&Expr::Column(PlanColumn::new_unqualified(column)))) {
+        if ungrouped.as_ref().is_some_and(|column| is_grouping(&Expr::Column(PlanColumn::new_unqualified(&column.name)))) {
             let message = "grouping() and grouping_id() need GROUP BY with ROLLUP, CUBE or GROUPING SETS";
             return self.error("UNSUPPORTED_GROUPING_EXPRESSION", message, span);
         }
         if let Some(column) = ungrouped {
+            let column = self.local.written.iter().find(|(known, _)| *known == column).map_or(column.name, |(_, name)| name.clone());
             let message =
                 format!("column {column} is neither in GROUP BY nor inside an aggregate; add it to GROUP BY or use any_value({column})");
             return self.error("MISSING_AGGREGATION", message, span);

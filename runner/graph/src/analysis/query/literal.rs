@@ -11,6 +11,15 @@ use sqlparser::{
 };
 
 use super::{Planned, Planner, Typed};
+use crate::{
+    analysis::ddl::type_text,
+    definition::is_near,
+    origin::Diagnostic,
+    temporal::{
+        parse,
+        zone::{UTC, Zone},
+    },
+};
 
 const NANOS_PER_MICRO: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -51,6 +60,35 @@ impl Planner<'_> {
                 None => self.unsupported(&format!("the literal {other}"), span),
             },
         }
+    }
+
+    /// `DATE '2024-02-29'`, `TIMESTAMP '…'`. A text that is no value of the type is refused: a cast would make it NULL.
+    pub fn typed_literal(&self, typed: &ast::TypedString, span: Span) -> Planned<Typed> {
+        let target = self.sql_type(&typed.data_type, span)?;
+        let value = self.value(&typed.value.value, typed.value.span)?;
+        let Some(ScalarValue::Utf8(Some(text))) = value_of(&value.expr) else { return self.explicit_cast(value, &target, false, span) };
+        let zone = Zone::parse(&self.settings.time_zone).unwrap_or(UTC);
+        let time = || parse::timestamp(text.as_bytes());
+        let (is_value, example) = match &target {
+            DataType::Date32 => (parse::date(text.as_bytes()).is_some(), "DATE '2024-02-29'"),
+            DataType::Timestamp(_, None) => (time().is_some(), "TIMESTAMP_NTZ '2024-02-29 12:30:00'"),
+            DataType::Timestamp(..) => (time().and_then(|time| time.instant(zone)).is_some(), "TIMESTAMP '2024-02-29 12:30:00'"),
+            other => {
+                let name = type_text(other);
+                let error =
+                    Diagnostic::error("UNSUPPORTED_TYPED_LITERAL", format!("{name} '{text}' is no literal: {name} has none of this form"));
+                let help = format!("write CAST('{text}' AS {name}); DATE, TIMESTAMP, TIMESTAMP_NTZ, INTERVAL and X have literals");
+                return Err(Box::new(error.help(help).at(&self.origin(span))));
+            }
+        };
+        if is_value {
+            return self.explicit_cast(value, &target, false, span);
+        }
+        let message = format!("{} '{text}' is no {}: there is no such value", typed.data_type, type_text(&target));
+        let error = Diagnostic::error("INVALID_TYPED_LITERAL", message).at(&self.origin(typed.value.span));
+        Err(Box::new(
+            error.help(special(text, &target).unwrap_or_else(|| format!("write it like {example}; try_cast(text AS type) gives NULL"))),
+        ))
     }
 
     fn parameter(&self, placeholder: &str, span: Span) -> Planned<Typed> {
@@ -113,7 +151,7 @@ impl Planner<'_> {
         };
         match parse_interval(&whole) {
             Some(value) => Ok(interval_literal(value)),
-            None => self.error("INVALID_INTERVAL_FORMAT", format!("{whole} is not an interval; write for example INTERVAL 7 DAYS"), span),
+            None => self.error("INVALID_INTERVAL_FORMAT", format!("{whole} is not an interval; {}", meant_unit(&whole)), span),
         }
     }
 
@@ -136,6 +174,38 @@ impl Planner<'_> {
         }
         Ok(i64::from(interval.days) * 86_400 * MICROS_PER_SECOND + interval.nanoseconds / NANOS_PER_MICRO)
     }
+}
+
+/// Units of intervals.
+const UNITS: [&str; 9] = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND"];
+
+/// The unit that is probably meant, or those that there are.
+fn meant_unit(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| word.starts_with(|first: char| first.is_ascii_alphabetic())).map(str::to_uppercase);
+    let unknown = words.map(|word| word.strip_suffix('S').unwrap_or(&word).to_string()).find(|word| !UNITS.contains(&word.as_str()));
+    match unknown {
+        Some(word) => match UNITS.iter().find(|unit| is_near(&word, unit)) {
+            Some(unit) => format!("did you mean {unit} where {word} stands?"),
+            None => format!("{word} is no unit; there are {} and MICROSECOND", UNITS.join(", ")),
+        },
+        None => "write for example INTERVAL 7 DAYS".to_string(),
+    }
+}
+
+/// What to write for the words that Spark takes as times.
+fn special(text: &str, target: &DataType) -> Option<String> {
+    let is_date = matches!(target, DataType::Date32);
+    let today = "current_date()";
+    let found = match text.trim().to_lowercase().as_str() {
+        "epoch" if is_date => "DATE '1970-01-01'".to_string(),
+        "epoch" => "TIMESTAMP '1970-01-01 00:00:00Z'".to_string(),
+        "now" if !is_date => "current_timestamp()".to_string(),
+        "now" | "today" => today.to_string(),
+        "tomorrow" => format!("date_add({today}, 1)"),
+        "yesterday" => format!("date_sub({today}, 1)"),
+        _ => return None,
+    };
+    Some(format!("write {found}"))
 }
 
 /// The upper-case name of a unit, without the plural's S.

@@ -78,6 +78,8 @@ struct Local {
     named_windows: HashMap<String, ast::WindowSpec>,
     /// Arguments and type of each `grouping(…)`.
     groupings: Vec<(Vec<Expr>, DataType)>,
+    /// Columns of the plan whose names differ from those that SQL gives them.
+    written: Vec<(datafusion_common::Column, String)>,
     /// Sliding windows of GROUP BY, with the column that holds each.
     sliding: Vec<(TimeWindow, Typed)>,
 }
@@ -106,18 +108,38 @@ pub(super) struct Planner<'a> {
     depth: usize,
 }
 
+/// Whether output columns may have the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutputNames {
+    /// They are columns of a table or view.
+    Differ,
+    /// They are shown to somebody.
+    MayRepeat,
+}
+
+/// Where the item of the outermost SELECT stands that has no alias and gets `name`.
+pub(crate) fn place_of_item(query: &Query, name: &str) -> Option<Origin> {
+    let ast::SetExpr::Select(select) = query.ast.body.as_ref() else { return None };
+    let place = select.projection.iter().find_map(|item| match item {
+        ast::SelectItem::UnnamedExpr(expr) if name::spark_name(expr) == name => Some(start_of(expr).start),
+        _ => None,
+    })?;
+    (place.line > 0).then(|| Origin::new(Arc::clone(&query.file), place.line as u32, place.column as u32))
+}
+
 /// Plans the whole query and closes it with a projection to the output names.
 pub(super) fn analyse(
     query: &Query,
     relations: &dyn Relations,
     settings: &SqlSettings,
     parameters: &Parameters,
+    output_names: OutputNames,
 ) -> Result<AnalysedQuery, Vec<Diagnostic>> {
     let named = super::identifier::named(query, parameters).map_err(|error| vec![*error])?;
     let ast = named.as_ref().unwrap_or(&query.ast);
     let mut planner = Planner::new(Arc::clone(&query.file), &query.namespace, relations, settings, parameters);
     planner.uses_metadata = super::references::names_metadata(ast);
-    let output = planner.query(ast, None).and_then(|relation| planner.output(relation, start_of_query(&ast.body)));
+    let output = planner.query(ast, None).and_then(|relation| planner.output(relation, start_of_query(&ast.body), output_names));
     match output {
         Ok(output) if planner.errors.is_empty() => Ok(AnalysedQuery { lints: planner.lints, violations: planner.violations, ..output }),
         Ok(_) => Err(planner.errors),
@@ -228,17 +250,20 @@ impl<'a> Planner<'a> {
     }
 
     /// The output of the whole query: unqualified names that differ, and their types.
-    fn output(&self, relation: Relation, span: Span) -> Planned<AnalysedQuery> {
+    fn output(&self, relation: Relation, span: Span, names: OutputNames) -> Planned<AnalysedQuery> {
         let columns: Vec<&Column> = relation.columns.iter().filter(|column| !column.hidden).collect();
         let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
-        for column in &columns {
-            if fields.iter().any(|field| field.name().eq_ignore_ascii_case(&column.name)) {
+        let mut projection: Vec<Expr> = Vec::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
+            let twice = fields.iter().any(|field| field.name().eq_ignore_ascii_case(&column.name));
+            let plan_name = if twice { format!("{}#{}", column.name, index + 1) } else { column.name.clone() };
+            projection.push(column.expr().alias(plan_name));
+            if twice && names == OutputNames::Differ {
                 let message = format!("column {} is in the output twice; give one of them another name with AS", column.name);
                 return self.error("COLUMN_ALREADY_EXISTS", message, span);
             }
             fields.push(Field::new(&column.name, column.data_type.clone(), true));
         }
-        let projection: Vec<Expr> = columns.iter().map(|column| column.expr().alias(&column.name)).collect();
         let paths = columns.iter().map(|column| column.path.clone()).collect();
         let plan = self.built(LogicalPlanBuilder::from(relation.plan).project(projection).and_then(LogicalPlanBuilder::build), span)?;
         let leaves = streaming::leaves(&plan);

@@ -29,6 +29,13 @@ pub fn spark_name(expr: &Expr) -> String {
         Expr::Value(value) => value.value.clone().into_string().unwrap_or_else(|| value.value.to_string()),
         Expr::BinaryOp { left, op, right } => format!("({} {op} {})", spark_name(left), spark_name(right)),
         Expr::Function(call) => function_name(call),
+        Expr::Struct { values, .. } => {
+            let named = |value: &Expr| match value {
+                Expr::Named { expr, name } => format!("{} AS {}", spark_name(expr), name.value),
+                other => spark_name(other),
+            };
+            format!("struct({})", values.iter().map(named).collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string().replace('`', ""),
     }
 }

@@ -21,7 +21,11 @@ use super::{
     scope::{Resolved, Role},
     start_of,
 };
-use crate::{analysis::streaming, function, origin::Diagnostic};
+use crate::{
+    analysis::{state::state_of, streaming},
+    function,
+    origin::Diagnostic,
+};
 
 /// One output column of a SELECT.
 #[derive(Clone, Debug)]
@@ -71,6 +75,8 @@ impl Planner<'_> {
         }
         let (relation, generated) = self.select_generator(relation, &select.projection, outer)?;
         let relation = self.slide(relation, select, outer)?;
+        let renamed = relation.columns.iter().filter(|column| column.name != column.column.name);
+        self.local.written = renamed.map(|column| (column.column.clone(), column.name.clone())).collect();
         let windows = self.group_windows(&select.group_by, &relation, outer)?;
         let items = self.items(&select.projection, &relation, (windows, generated), outer)?;
         let rest = self.rest(select, order_by, &relation, &items, outer)?;
@@ -399,11 +405,14 @@ impl Planner<'_> {
 
     /// Notes an aggregation of a stream.
     pub fn refuse_aggregation(&mut self, plan: &LogicalPlan, span: Span) {
-        if streaming::is_streaming(plan) {
-            let text = "streaming aggregation without watermark; use a materialized view";
-            let error = Diagnostic::error("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION", text).at(&self.origin(span));
-            self.violations.push(error);
+        if !streaming::is_streaming(plan) {
+            return;
         }
+        let origin = self.origin(span);
+        let watermark = if state_of(plan).watermarks.is_empty() { "without watermark" } else { "is not there yet, also with a watermark" };
+        let text = format!("streaming aggregation {watermark}; use a materialized view");
+        let error = Diagnostic::error("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION", text);
+        self.violations.push(error.at(&origin));
     }
 
     fn sorted(&self, plan: LogicalPlan, keys: Vec<SortExpr>, span: Span) -> Planned<LogicalPlan> {

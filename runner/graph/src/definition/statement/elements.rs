@@ -90,7 +90,7 @@ impl Statement<'_> {
         }
         self.cursor.skip(1);
         let predicate = self.in_parentheses()?;
-        dataset.checks.push(TableCheck { name, predicate: ClauseExpr { origin, ..predicate } });
+        dataset.checks.push(TableCheck { name, predicate, origin });
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use sqlparser::{ast, tokenizer::Token};
 use super::{
     Configuration, Dataset, Definitions, Flow, Query, SourceFile,
     cursor::{Cursor, WrittenName},
-    properties,
+    notebook, properties,
     relations::{Versions, normalise},
     scan::{self, Place},
     substitute::{Placed, Substituted, substitute},
@@ -36,17 +36,24 @@ const SYNTAX: &str = "PARSE_SYNTAX_ERROR";
 
 /// Reads one SQL file into `out`: datasets, flows, and all its errors and lints.
 pub fn parse_sql(file: &SourceFile, defaults: &Namespace, configuration: &Configuration, out: &mut Definitions) {
+    let (text, skipped) = notebook::as_sql(&file.text);
+    let read = SourceFile::new(file.path.clone(), text.as_ref());
     let mut reader = FileReader {
-        file,
+        file: &read,
         defaults,
         configuration,
         namespace: defaults.clone(),
         variables: BTreeMap::new(),
         settings: BTreeMap::new(),
-        is_notebook: scan::is_notebook(&file.text),
+        is_notebook: scan::is_notebook(&text),
         out,
     };
-    for piece in scan::pieces(&file.text) {
+    reader.note(skipped.iter().map(|cell| {
+        let message = format!("a {} cell of a notebook is no SQL and is skipped", cell.magic);
+        let help = "what it defines or prepares is not there; write it as SQL, or let a task of a Job do it";
+        Diagnostic::lint("W001", message).help(help).at(&Origin::new(file.path.clone(), cell.line, 1))
+    }));
+    for piece in scan::pieces(&text) {
         reader.statement(&piece);
     }
 }

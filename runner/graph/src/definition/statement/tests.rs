@@ -399,7 +399,8 @@ fn checks_and_computed_columns() {
     let dataset = &out.datasets[0];
     let checks: Vec<_> = dataset.checks.iter().map(|check| (check.name.as_str(), check.predicate.text.as_str())).collect();
     assert_eq!(checks, [("a b", "id > 0"), ("check_2", "twice IN (2, 4)")]);
-    assert_eq!((dataset.checks[0].predicate.origin.line, dataset.checks[0].predicate.origin.column), (2, 12));
+    let place = |origin: &crate::origin::Origin| (origin.line, origin.column);
+    assert_eq!((place(&dataset.checks[0].origin), place(&dataset.checks[0].predicate.origin)), ((2, 12), (2, 36)));
     let columns = dataset.columns.as_ref().unwrap();
     let generated = columns.iter().map(|column| column.generated.as_ref().map(|clause| clause.text.as_str()));
     assert_eq!(generated.collect::<Vec<_>>(), [None, Some("id * (1 + 1)")]);

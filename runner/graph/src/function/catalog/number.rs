@@ -106,8 +106,10 @@ pub static NUMBERS: &[FunctionSpec] = &[
         "format_number",
         &[P::Number, P::Int],
         R::Text,
-        "Text with groups of three digits and n places, rounded half to even; NULL for n < 0.",
+        "Text with groups of three digits and n places, rounded half to even; NULL for n < 0. A text in the place of n is a pattern as Java's \
+         DecimalFormat has it: '#,##0.00', '0.0%', '00.0E0', '#,##0;(#,##0)'.",
     ),
+    FunctionSpec::scalar("$format_pattern", &[P::Number, P::Text], R::Text, "A number by a pattern of DecimalFormat."),
     FunctionSpec::scalar("luhn_check", &[P::Text], R::Boolean, "The digits end in a right check digit (Luhn)."),
     FunctionSpec::scalar("try_mod", &[P::Number, P::Number], R::Custom(remainder), "a % b, NULL for a zero divisor."),
     FunctionSpec::scalar(
