@@ -488,7 +488,13 @@ fn the_changes_of_the_bookstore_are_resolved() {
 
 #[test]
 fn the_changes_of_the_gym_are_resolved() {
-    let text = include_str!("../../../tests/projects/gym.sql");
+    let text = concat!(
+        include_str!("../../../../../examples/gym/transformations/bronze.sql"),
+        include_str!("../../../../../examples/gym/transformations/bpm.sql"),
+        include_str!("../../../../../examples/gym/transformations/workouts.sql"),
+        include_str!("../../../../../examples/gym/transformations/users.sql"),
+        include_str!("../../../../../examples/gym/transformations/gold.sql"),
+    );
     let dates = "read_files('dates', format => 'json', schema => 'date DATE, week_part STRING')";
     let graph = example(text, &[("${lookup_db}.date_lookup", dates), ("${source}", "data/landing")]);
     let users = "user_id BIGINT, alt_id STRING, updated TIMESTAMP, dob DATE, sex STRING, gender STRING, first_name STRING, last_name STRING, \

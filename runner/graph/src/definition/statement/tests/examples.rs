@@ -5,7 +5,13 @@ use proptest::prelude::*;
 use super::*;
 
 const BOOKSTORE: &str = include_str!("../../../../tests/projects/bookstore.sql");
-const GYM: &str = include_str!("../../../../tests/projects/gym.sql");
+const GYM: &str = concat!(
+    include_str!("../../../../../../examples/gym/transformations/bronze.sql"),
+    include_str!("../../../../../../examples/gym/transformations/bpm.sql"),
+    include_str!("../../../../../../examples/gym/transformations/workouts.sql"),
+    include_str!("../../../../../../examples/gym/transformations/users.sql"),
+    include_str!("../../../../../../examples/gym/transformations/gold.sql"),
+);
 
 #[test]
 fn the_bookstore_is_read() {
