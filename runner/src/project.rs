@@ -54,7 +54,7 @@ pub fn load(settings: &Settings) -> Result<Project, Failure> {
     };
     let manifest::Found { root, name, spec, places, mut tables, mut findings } = found;
     let mut texts = files::Texts::default();
-    files::collect(&root, &spec.libraries, &mut texts)?;
+    files::collect(&root, &spec.libraries, &places, &mut texts)?;
     findings.extend(texts.findings);
     for (path, text) in &texts.yaml {
         let (more, wrong) = manifest::tables(path, text);

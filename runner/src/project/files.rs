@@ -28,23 +28,32 @@ pub struct Texts {
     pub findings: Vec<Diagnostic>,
 }
 
-/// Reads the union of `libraries` below `root`.
-pub fn collect(root: &Path, libraries: &[Library], texts: &mut Texts) -> Result<(), Failure> {
+/// What a manifest that names no libraries has: there need not be one file.
+const DEFAULT_GLOB: &str = "transformations/**";
+
+/// Reads the union of `libraries` below `root`. `places` say where the manifest names them.
+pub fn collect(root: &Path, libraries: &[Library], places: &BTreeMap<String, Origin>, texts: &mut Texts) -> Result<(), Failure> {
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for library in libraries {
+    for (index, library) in libraries.iter().enumerate() {
+        let at = || places.get(&format!("/spec/libraries/{index}")).cloned();
         if let Some(inline) = &library.inline {
             texts.sql.push(source_file(&inline.name, inline.sql.clone()));
         }
         if let Some(file) = &library.file {
             let path = root.join(&file.path);
             if !path.is_file() {
-                return Err(Failure::user("LIBRARY_NOT_FOUND", format!("library file {} does not exist", path.display()))
-                    .help("correct spec.libraries of the Pipeline manifest"));
+                return Err(not_found(format!("library file {} does not exist", path.display()), at()));
             }
             files.insert(file.path.clone(), path);
         }
         if let Some(glob) = &library.glob {
-            add_glob(root, &glob.include, &mut files)?;
+            let mut found = BTreeMap::new();
+            add_glob(root, &glob.include, &mut found).map_err(|failure| Failure { origin: at(), ..failure })?;
+            if glob.include != DEFAULT_GLOB && !found.keys().any(|name| is_definitions(name)) {
+                let text = format!("library glob {} matches no .sql, .yaml or .yml file", glob.include);
+                return Err(not_found(text, at()));
+            }
+            files.append(&mut found);
         }
     }
     for (name, path) in files {
@@ -63,12 +72,20 @@ fn add_glob(root: &Path, include: &str, files: &mut BTreeMap<String, PathBuf>) -
                 files.insert(include.to_string(), path);
                 Ok(())
             }
-            false => Err(Failure::user("LIBRARY_NOT_FOUND", format!("{} does not exist", path.display()))
-                .help("correct spec.libraries of the Pipeline manifest")),
+            false => Err(not_found(format!("{} does not exist", path.display()), None)),
         };
     };
     let path = root.join(folder);
     if path.is_dir() { walk(&path, folder, files) } else { Ok(()) }
+}
+
+fn not_found(text: String, origin: Option<Origin>) -> Failure {
+    Failure { origin, ..Failure::user("LIBRARY_NOT_FOUND", text).help("correct spec.libraries of the Pipeline manifest") }
+}
+
+/// True for files that are registered, and for those that are refused by their extension.
+fn is_definitions(name: &str) -> bool {
+    [".sql", ".yaml", ".yml", ".py", ".ipynb"].iter().any(|extension| name.to_lowercase().ends_with(extension))
 }
 
 fn walk(folder: &Path, name: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Failure> {

@@ -82,13 +82,14 @@ fn places(file: &Arc<str>, pipeline: &PipelineManifest) -> BTreeMap<String, Orig
         };
         keys.keys().map(place).collect()
     };
-    let sinks = (0..spec.sinks.len()).map(|index| {
-        let pointer = format!("/spec/sinks/{index}");
+    let sinks = (0..spec.sinks.len()).map(|index| format!("/spec/sinks/{index}"));
+    let libraries = (0..spec.libraries.len()).map(|index| format!("/spec/libraries/{index}"));
+    let entries = sinks.chain(libraries).map(|pointer| {
         let at = document.position(&pointer);
         (pointer, Origin::new(Arc::clone(file), at.line, at.column))
     });
     let maps = [of("/spec/configuration", &spec.configuration), of("/spec/properties", &spec.properties)];
-    maps.into_iter().flatten().chain(sinks).collect()
+    maps.into_iter().flatten().chain(entries).collect()
 }
 
 /// The Table manifests of one YAML file, and what is wrong in it.

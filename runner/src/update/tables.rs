@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use floe_graph::{
-    analysis::state::state_of,
+    analysis::{ddl::type_text, state::state_of},
     cdc::{self, ResolvedAutoCdc},
     definition::DatasetKind,
     graph::ResolvedDataset,
@@ -388,18 +388,39 @@ fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
 }
 
 fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> SchemaChange {
-    let column = |name: &String| {
-        let field = wanted.spec.schema.fields().iter().find(|field| field.name() == name);
-        AddedColumn {
-            name: name.clone(),
-            data_type: field.map(|f| floe_graph::analysis::ddl::type_text(f.data_type())).unwrap_or_default(),
-        }
+    let column = |name: &String| AddedColumn {
+        name: name.clone(),
+        data_type: type_at(wanted.spec.schema.fields(), name).map(type_text).unwrap_or_default(),
     };
     SchemaChange {
         dataset: wanted.spec.dataset.clone(),
         source: None,
         added: added.iter().map(column).collect(),
         schema_version: table.version(),
+    }
+}
+
+/// The type of a column, or of a field within one by its path (`address.zip`, `items.element.price`).
+fn type_at<'a>(fields: &'a Fields, path: &str) -> Option<&'a DataType> {
+    fields.iter().find_map(|field| match path.strip_prefix(field.name().as_str())? {
+        "" => Some(field.data_type()),
+        rest => type_below(field.data_type(), rest.strip_prefix('.')?),
+    })
+}
+
+fn type_below<'a>(data_type: &'a DataType, path: &str) -> Option<&'a DataType> {
+    let within = |name: &str, inner: &'a DataType| match path.strip_prefix(name)? {
+        "" => Some(inner),
+        rest => type_below(inner, rest.strip_prefix('.')?),
+    };
+    match data_type {
+        DataType::Struct(fields) => type_at(fields, path),
+        DataType::List(item) => within("element", item.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => within("key", pair.first()?.data_type()).or_else(|| within("value", pair.get(1)?.data_type())),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) const PROJECT: &[Code] = &[
         "`storage.uri` is no `s3://`, `gs://`, `abfss://`, `file:///` or relative path, or holds credentials.",
         "Credentials come from the environment.",
     ),
-    code(&["LIBRARY_NOT_FOUND"], "A file of `spec.libraries` is not there.", "Correct the path."),
+    code(&["LIBRARY_NOT_FOUND"], "A file of `spec.libraries` is not there, or a glob of it matches no definitions.", "Correct the path."),
     code(&["INVALID_UTF8"], "A file is no UTF-8 text.", "Save it as UTF-8."),
     code(
         &["PIPELINE_UNSUPPORTED_DEFINITIONS_FILE_EXTENSION"],

@@ -107,13 +107,13 @@ fn a_misspelt_keyword_is_one_error() {
     project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM bronze;\n");
     let ended = refused(
         &project,
-        &["error[TABLE_OR_VIEW_NOT_FOUND]: STREM, read by flow t,", "2.sql:1:43", "did you mean STREAM? write STREAM(name)"],
+        &["error[TABLE_OR_VIEW_NOT_FOUND]: STREM, read by flow t,", "2.sql:1:84", "did you mean STREAM? write STREAM(name)"],
     );
     assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
     project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM(bronze);\n");
     let ended = refused(
         &project,
-        &["error[UNRESOLVABLE_TABLE_VALUED_FUNCTION]: there is no table function STREM; did you mean STREAM?", "2.sql:1:43"],
+        &["error[UNRESOLVABLE_TABLE_VALUED_FUNCTION]: there is no table function STREM; did you mean STREAM?", "2.sql:1:84"],
     );
     assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
 }
@@ -252,7 +252,7 @@ fn what_is_no_part_of_a_pipeline_is_refused_by_name() {
         ("INSERT INTO bronze VALUES (1);", &["error[UNSUPPORTED_PIPELINE_STATEMENT]: INSERT", "2.sql:1:1", "CREATE STREAMING TABLE"]),
         (
             "CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('x', format => 'json', schmea => 'id INT');",
-            &["error[UNKNOWN_READ_FILES_OPTION]: read_files has no option `schmea`", "2.sql:1:43", "did you mean `schema`?"],
+            &["error[UNKNOWN_READ_FILES_OPTION]: read_files has no option `schmea`", "2.sql:1:84", "did you mean `schema`?"],
         ),
         (
             "CREATE STREAMING TABLE t AS SELECT * FROM bronze;",
@@ -262,5 +262,24 @@ fn what_is_no_part_of_a_pipeline_is_refused_by_name() {
     ];
     for (sql, words) in cases {
         refused(&with(sql), words);
+    }
+}
+
+#[test]
+fn libraries_that_match_nothing_are_told_at_their_place() {
+    let project = with("");
+    let manifest = |library: &str| {
+        format!(
+            "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: test}}\nspec:\n  libraries:\n    - glob: {{include: transformations/**}}\n    - {library}\n"
+        )
+    };
+    project.write("sqll/readme.md", "nothing to register");
+    for (library, text) in [
+        ("glob: {include: sql/**}", "library glob sql/** matches no .sql, .yaml or .yml file"),
+        ("glob: {include: sqll/**}", "library glob sqll/** matches no .sql, .yaml or .yml file"),
+        ("file: {path: more.sql}", "does not exist"),
+    ] {
+        project.write("pipeline.yaml", &manifest(library));
+        refused(&project, &["error[LIBRARY_NOT_FOUND]", text, "--> pipeline.yaml:7:"]);
     }
 }
