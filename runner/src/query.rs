@@ -24,7 +24,7 @@ use floe_graph::{
     information::{self, KnownTable},
     name::DatasetName,
     origin::{Diagnostic, Severity},
-    relation::{Relation, RelationKind, RelationSource},
+    relation::{OptionPlaces, Relation, RelationKind, RelationSource},
     resolve::{GraphRelations, ResolveInput, sql_settings},
 };
 
@@ -203,7 +203,13 @@ impl Engine {
         }
         let table = self.visible.get(&name.key())?;
         let kind = RelationKind::Delta { name: Some(name), location: table.location.clone(), version: None };
-        Some(Relation { kind, streaming: false, options: BTreeMap::new(), origin: Some(reference.origin.clone()) })
+        Some(Relation {
+            kind,
+            streaming: false,
+            options: BTreeMap::new(),
+            origin: Some(reference.origin.clone()),
+            given: OptionPlaces::default(),
+        })
     }
 
     /// Binds a typed query to the newest state of what it reads.
@@ -308,7 +314,13 @@ impl Engine {
         };
         let location = self.places().location(&relation)?.url().to_string();
         let kind = RelationKind::Delta { name: None, location, version: Some(number) };
-        let at_version = Relation { kind, streaming: false, options: BTreeMap::new(), origin: Some(reference.origin.clone()) };
+        let at_version = Relation {
+            kind,
+            streaming: false,
+            options: BTreeMap::new(),
+            origin: Some(reference.origin.clone()),
+            given: OptionPlaces::default(),
+        };
         Ok(Some((version_key(reference), at_version)))
     }
 }
@@ -389,7 +401,8 @@ fn is_event_log(reference: &RelationReference, input: &ResolveInput) -> bool {
 
 fn event_log(reference: &RelationReference) -> RelationSource {
     let origin = Some(reference.origin.clone());
-    let relation = Relation { kind: RelationKind::EventLog, streaming: false, options: BTreeMap::new(), origin };
+    let relation =
+        Relation { kind: RelationKind::EventLog, streaming: false, options: BTreeMap::new(), origin, given: OptionPlaces::default() };
     let schema: SchemaRef = event_log_schema::schema();
     RelationSource { relation: Arc::new(relation), schema }
 }

@@ -6,11 +6,34 @@ use datafusion_common::arrow::datatypes::{DataType, Field, FieldRef, Fields, Sch
 
 use crate::{
     analysis::ddl,
+    origin::Diagnostic,
     relation::{Relation, RelationKind},
 };
 
 /// The class of a relation whose schema nobody has looked up.
 pub const NOT_OBSERVED: &str = "FILE_SCHEMA_NOT_OBSERVED";
+
+/// Columns and nested fields of one relation; data whose keys are values would make a table of any width.
+pub const MOST_FIELDS: usize = 5_000;
+
+/// Columns and nested fields.
+pub fn width(fields: &Fields) -> usize {
+    fn below(data_type: &DataType) -> usize {
+        match data_type {
+            DataType::Struct(fields) => width(fields),
+            DataType::List(item) => below(item.data_type()),
+            DataType::Map(entries, _) => below(entries.data_type()),
+            _ => 0,
+        }
+    }
+    fields.iter().map(|field| 1 + below(field.data_type())).sum()
+}
+
+/// The error of an inferred schema with more fields than that; `what` has them.
+pub fn too_wide(what: &str) -> Diagnostic {
+    let error = Diagnostic::error("FILE_SCHEMA_TOO_WIDE", format!("{what} are more than {MOST_FIELDS}"));
+    error.help("give a schema, in which an object whose keys are values is a MAP<STRING, …>")
+}
 
 /// The option with the time zone of texts, which the query that reads them gives if its user does not.
 pub(crate) const TIME_ZONE: &str = "timezone";
@@ -25,7 +48,7 @@ pub struct NeededFileSchema {
 }
 
 /// By `file_schema::key` what was found in the files of a relation, or why nothing was.
-pub type FileSchemas = BTreeMap<String, Result<SchemaRef, crate::origin::Diagnostic>>;
+pub type FileSchemas = BTreeMap<String, Result<SchemaRef, Diagnostic>>;
 
 /// What the found schema of a relation is known by: two relations with one key read the same in the same way.
 pub fn key(relation: &Relation) -> String {

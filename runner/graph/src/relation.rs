@@ -1,6 +1,10 @@
 //! The leaves of a resolved plan: relations that the runner replaces by something that can be read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use datafusion_common::arrow::datatypes::SchemaRef;
 use datafusion_expr::TableSource;
@@ -24,6 +28,46 @@ pub struct Relation {
     pub options: BTreeMap<String, String>,
     /// Where the query names it.
     pub origin: Option<Origin>,
+    /// Where the query gives the options.
+    pub given: OptionPlaces,
+}
+
+/// The options of a relation as the query spells them, with their places, by their keys. They say nothing about what is read: any two are equal.
+#[derive(Clone, Debug, Default)]
+pub struct OptionPlaces(BTreeMap<String, (String, Origin)>);
+
+impl OptionPlaces {
+    /// The option `key` is spelled `name`, at `origin`.
+    pub fn insert(&mut self, key: String, name: String, origin: Origin) {
+        self.0.insert(key, (name, origin));
+    }
+
+    /// Takes in all of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// How the query spells the option.
+    pub fn name(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|(name, _)| name.as_str())
+    }
+
+    /// Where it stands.
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.0.get(key).map(|(_, origin)| origin)
+    }
+}
+
+impl PartialEq for OptionPlaces {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for OptionPlaces {}
+
+impl Hash for OptionPlaces {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// The kinds of leaf.

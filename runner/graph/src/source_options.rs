@@ -3,22 +3,23 @@
 mod catalog;
 mod clean;
 mod content;
+mod names;
 mod schema;
 
 use std::collections::BTreeMap;
 
 use datafusion_common::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
-pub(crate) use catalog::spelled;
 pub use catalog::{DELTA_STREAM, OptionStatus, READ_FILES, ReadOption};
 pub use clean::{CleanAction, CleanSource};
 pub use content::TextEncoding;
+use names::with_nearest;
 pub use schema::{EvolutionMode, SchemaReadOptions};
 
 use crate::{
     definition::properties::not_a_time_zone,
     origin::{Diagnostic, Severity},
-    relation::{CHANGES_FROM_VERSION, Relation, RelationKind},
+    relation::{CHANGES_FROM_VERSION, OptionPlaces, Relation, RelationKind},
 };
 
 /// Limit of files of one micro-batch when the query names none.
@@ -74,6 +75,21 @@ pub struct BatchLimits {
     pub max_files: usize,
     /// Soft: a batch has at least one file.
     pub max_bytes: Option<u64>,
+}
+
+impl FileFormat {
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Avro => "avro",
+            Self::Orc => "orc",
+            Self::Text => "text",
+            Self::BinaryFile => "binaryFile",
+        }
+    }
 }
 
 impl Default for BatchLimits {
@@ -209,24 +225,28 @@ pub fn file_options(relation: &Relation) -> Result<(FileReadOptions, Vec<Diagnos
     let RelationKind::Files { format, .. } = &relation.kind else {
         return Err(vec![Diagnostic::error("INTERNAL_ERROR", "file options of a relation that is not made of files")]);
     };
-    let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
+    let mut reader = OptionReader { options: &relation.options, given: &relation.given, findings: Vec::new() };
     reader.check_names();
     reader.refuse_later_features();
     let options = reader.file_options(format, relation);
+    if let Some(options) = &options {
+        reader.check_format(options.format);
+    }
     if !relation.streaming && options.as_ref().is_some_and(|options| !options.include_existing_files) {
         let text = "`includeExistingFiles => false` has no meaning without STREAM: a batch read takes all files every time";
-        reader.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("read the files with STREAM, or leave the option out"));
+        let error = Diagnostic::error("INVALID_READ_OPTION", text).help("read the files with STREAM, or leave the option out");
+        reader.find("includeexistingfiles", error);
     }
     reader.finish(relation, options)
 }
 
 /// The options of a stream over a Delta table, or every error.
 pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, Vec<Diagnostic>> {
-    let mut reader = OptionReader { options: &relation.options, findings: Vec::new() };
+    let mut reader = OptionReader { options: &relation.options, given: &relation.given, findings: Vec::new() };
     let is_unknown = |key: &&String| key.as_str() != CHANGES_FROM_VERSION && catalog::find(DELTA_STREAM, key).is_none();
     for key in relation.options.keys().filter(is_unknown) {
-        let error = Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("a streaming read of a table has no option `{key}`"));
-        reader.findings.push(with_nearest(error, key, DELTA_STREAM));
+        let text = format!("a streaming read of a table has no option `{}`", reader.spelled(key));
+        reader.find(key, with_nearest(Diagnostic::error("UNKNOWN_STREAM_OPTION", text), key, DELTA_STREAM));
     }
     let changes_from = reader.number(CHANGES_FROM_VERSION);
     let options = DeltaStreamOptions {
@@ -239,8 +259,8 @@ pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, V
         for key in
             ["skipchangecommits", "startingversion", "startingtimestamp"].into_iter().filter(|key| relation.options.contains_key(*key))
         {
-            let text = format!("option `{}` has no meaning with CHANGES FROM VERSION", catalog::spelled(key));
-            reader.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("leave it out"));
+            let text = format!("option `{}` has no meaning with CHANGES FROM VERSION", reader.spelled(key));
+            reader.find(key, Diagnostic::error("INVALID_READ_OPTION", text).help("leave it out"));
         }
     }
     reader.finish(relation, Some(options)).map(|(options, _)| options)
@@ -248,56 +268,38 @@ pub fn delta_stream_options(relation: &Relation) -> Result<DeltaStreamOptions, V
 
 struct OptionReader<'a> {
     options: &'a BTreeMap<String, String>,
+    given: &'a OptionPlaces,
     findings: Vec<Diagnostic>,
 }
 
 impl OptionReader<'_> {
-    /// The options unless something is wrong; every finding gets the place of the relation.
+    /// Something about the option `key`, at its place.
+    fn find(&mut self, key: &str, finding: Diagnostic) {
+        self.findings.push(match self.given.origin(key) {
+            Some(origin) => finding.at(origin),
+            None => finding,
+        });
+    }
+
+    /// The option as the user spells it.
+    fn spelled<'k>(&'k self, key: &'k str) -> &'k str {
+        self.given.name(key).unwrap_or_else(|| catalog::spelled(key))
+    }
+
+    /// The options unless something is wrong; a finding without a place gets that of the relation.
     fn finish<T>(self, relation: &Relation, options: Option<T>) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
         let findings: Vec<_> = self
             .findings
             .into_iter()
             .map(|finding| match &relation.origin {
-                Some(origin) => finding.at(origin),
-                None => finding,
+                Some(origin) if finding.origin.is_none() => finding.at(origin),
+                _ => finding,
             })
             .collect();
         match options {
             Some(options) if findings.iter().all(|finding| finding.severity == Severity::Lint) => Ok((options, findings)),
             _ => Err(findings),
         }
-    }
-
-    fn check_names(&mut self) {
-        let validate = self.flag("validateoptions", true);
-        for key in self.options.keys().map(String::as_str) {
-            let known = catalog::find(READ_FILES, key);
-            let finding = match known.map(|option| (option, option.status)) {
-                Some((option, OptionStatus::Ignored)) => {
-                    let text = format!("option `{}` of read_files has no effect: {}", option.name, option.doc);
-                    Diagnostic::lint("W007", text)
-                }
-                Some((option, OptionStatus::Refused)) => Diagnostic::not_supported(&format!("option `{}` of read_files", option.name)),
-                Some((_, OptionStatus::Read)) => continue,
-                None if !validate => continue,
-                None => {
-                    let error = Diagnostic::error("UNKNOWN_READ_FILES_OPTION", format!("read_files has no option `{key}`"));
-                    with_nearest(error, key, READ_FILES)
-                }
-            };
-            self.findings.push(finding);
-        }
-    }
-
-    fn refuse_later_features(&mut self) {
-        let refused = |key: &str, allowed: &[&str]| {
-            let value = self.options.get(key)?;
-            (!allowed.iter().any(|text| text.eq_ignore_ascii_case(value)))
-                .then(|| Diagnostic::not_supported(&format!("`{} => '{value}'` of read_files", catalog::spelled(key))))
-        };
-        let findings =
-            [refused("mergeschema", &["true"]), refused("datetimerebasemode", &["corrected"]), refused("int96rebasemode", &["corrected"])];
-        self.findings.extend(findings.into_iter().flatten());
     }
 
     fn file_options(&mut self, format: &str, relation: &Relation) -> Option<FileReadOptions> {
@@ -425,7 +427,7 @@ impl OptionReader<'_> {
         match (self.text("startingversion"), self.instant("startingtimestamp")) {
             (Some(_), Some(_)) => {
                 let text = "startingVersion and startingTimestamp exclude each other";
-                self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text));
+                self.find("startingtimestamp", Diagnostic::error("INVALID_READ_OPTION", text).help("leave one of them out"));
                 DeltaStart::Snapshot
             }
             (None, None) => DeltaStart::Snapshot,
@@ -440,8 +442,9 @@ impl OptionReader<'_> {
     }
 
     fn invalid(&mut self, key: &str, value: &str, wanted: &str) {
-        let text = format!("option `{}` has the value `{value}`; it must be {wanted}", catalog::spelled(key));
-        self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text));
+        let value = self.options.get(key).map_or(value, String::as_str);
+        let text = format!("option `{}` has the value `{value}`; it must be {wanted}", self.spelled(key));
+        self.find(key, Diagnostic::error("INVALID_READ_OPTION", text));
     }
 
     fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -509,13 +512,6 @@ impl OptionReader<'_> {
                 default
             }
         }
-    }
-}
-
-fn with_nearest(error: Diagnostic, key: &str, known: &'static [ReadOption]) -> Diagnostic {
-    match known.iter().map(|option| (strsim::damerau_levenshtein(&option.name.to_lowercase(), key), option.name)).min() {
-        Some((distance, name)) if distance <= 3 => error.help(format!("did you mean `{name}`?")),
-        _ => error.help("remove it, or set validateOptions => false to have it ignored"),
     }
 }
 

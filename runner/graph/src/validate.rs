@@ -80,7 +80,8 @@ pub(crate) fn resolved(
     flows: &[ResolvedFlow],
     _input: &ResolveInput,
 ) -> Vec<Diagnostic> {
-    flows.iter().flat_map(|resolved| [flow::resettable_dependency(resolved, datasets), stream::overlaps(resolved)].concat()).collect()
+    let of_each = flows.iter().flat_map(|resolved| [flow::resettable_dependency(resolved, datasets), stream::overlaps(resolved)].concat());
+    of_each.chain(stream::archives(flows)).collect()
 }
 
 /// The name of the quarantine table of a dataset that has one.

@@ -25,8 +25,6 @@ use floe_graph::{
 };
 use serde_json::{Map, Value, json};
 
-use lateness::Told;
-
 use super::{
     Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
@@ -46,6 +44,8 @@ use crate::{
         ledger::{Overwrites, Unseen},
     },
 };
+pub use clean::Cleanings;
+use lateness::Told;
 use streams::Planned;
 
 /// Brings the target of a streaming flow up to what its sources hold now, or runs a ONCE flow.

@@ -299,7 +299,10 @@ fn renamed_ranges<'a>(
         if let SourceRange::Files { files, .. } = range {
             for (relation, now) in streams.iter().zip(&ids) {
                 let is_free = !offsets.sources.contains_key(now) && !renamed.contains_key(now);
-                if matches!(relation.kind, RelationKind::Files { .. }) && is_free && places.files(relation)?.takes(files)? {
+                if matches!(relation.kind, RelationKind::Files { .. })
+                    && is_free
+                    && places.files(relation)?.takes(files)?.into_iter().all(|taken| taken)
+                {
                     reader = Some(now.clone());
                 }
             }

@@ -41,6 +41,7 @@ pub mod stage;
 pub mod stateful;
 pub mod view_expectation;
 
+pub use append::Cleanings;
 use futures::FutureExt;
 use places::Places;
 use progress::{FlowFailure, FlowProgress, FlowResult, Observer};
@@ -81,6 +82,8 @@ pub struct Execution {
     pub unsure: Unsure,
     /// Positions of flows that look for new data again and again.
     pub kept: KeptCheckpoints,
+    /// What flows that clean up their files remember from round to round.
+    pub cleanings: Cleanings,
 }
 
 impl Execution {

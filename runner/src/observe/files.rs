@@ -68,8 +68,12 @@ async fn file_schema(places: FilePlaces<'_>, needed: &NeededFileSchema) -> Resul
 
 async fn inferred(source: &FileSource, relation: &Relation) -> Result<SchemaRef, Failure> {
     let listing = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
-    let Found { schema, files, .. } = source.infer(&listing, SampleLimits::FIRST).await?;
+    let Found { schema, files, unreadable, .. } = source.infer(&listing, SampleLimits::FIRST).await?;
     schema.ok_or_else(|| {
+        // A directory with files that cannot be read is not an empty one.
+        if let Some(unreadable) = unreadable {
+            return unreadable;
+        }
         let what = if files == 0 { "holds no file".to_string() } else { format!("holds no record in its first {files} files") };
         let text = format!("the schema of {} cannot be inferred: the path {what}", relation.source_id());
         Failure::user("CF_EMPTY_DIR_FOR_SCHEMA_INFERENCE", text)

@@ -16,7 +16,7 @@ use floe_graph::{
     definition::{Configuration, SourceFile, parse_query},
     name::{DatasetName, Namespace},
     origin::Diagnostic,
-    relation::{Relation, RelationKind},
+    relation::{OptionPlaces, Relation, RelationKind},
 };
 
 use super::*;
@@ -32,7 +32,13 @@ impl Relations for Tables {
     fn relation(&self, reference: &RelationReference) -> Result<FoundRelation, Diagnostic> {
         let ReferenceKind::Name(parts) = &reference.kind else { return Err(Diagnostic::error("TEST", "a name")) };
         let kind = RelationKind::Dataset { name: DatasetName::in_namespace(&reference.namespace, &parts[0]) };
-        let relation = Relation { kind, streaming: reference.streaming, options: reference.options.clone(), origin: None };
+        let relation = Relation {
+            kind,
+            streaming: reference.streaming,
+            options: reference.options.clone(),
+            origin: None,
+            given: OptionPlaces::default(),
+        };
         Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema: Arc::new(schema()) }))
     }
 }

@@ -194,3 +194,42 @@ fn zigzag(value: i64) -> u64 {
 fn unzigzag(value: u64) -> i64 {
     ((value >> 1) as i64) ^ -((value & 1) as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment as the first format has it: entries end with the time.
+    fn first_format(files: &[(&str, i64)]) -> Bytes {
+        let mut body = Vec::new();
+        for (path, batch) in files {
+            for value in [0, path.len() as u64] {
+                number(&mut body, value);
+            }
+            body.extend_from_slice(path.as_bytes());
+            for value in [5, zigzag(100), 0, zigzag(*batch), zigzag(7)] {
+                number(&mut body, value);
+            }
+        }
+        [FIRST_MAGIC.to_vec(), zstd::encode_all(body.as_slice(), 3).unwrap()].concat().into()
+    }
+
+    fn taken(path: &str, batch: i64, was_read: bool) -> TakenFile {
+        TakenFile { file: FileEntry { path: path.into(), size: 5, modified_us: 100, etag: None }, batch, taken_us: 7, was_read }
+    }
+
+    #[test]
+    fn segments_of_the_first_format_are_read_and_merged_and_none_of_their_files_counts_as_read() {
+        let older = || SegmentReader::new(&first_format(&[("a", 1), ("c", 2)]), "old".into()).unwrap();
+        let found: Vec<TakenFile> = older().map(Result::unwrap).collect();
+        assert_eq!(found, [taken("a", 1, false), taken("c", 2, false)]);
+        let mut writer = SegmentWriter::new().unwrap();
+        for (path, batch) in [("b", 3), ("c", 4)] {
+            writer.push(&taken(path, batch, true)).unwrap();
+        }
+        let newer = SegmentReader::new(&writer.finish().unwrap().into(), "new".into()).unwrap();
+        let merged = SegmentReader::new(&merge(older(), newer).unwrap().into(), "merged".into()).unwrap();
+        let merged: Vec<TakenFile> = merged.map(Result::unwrap).collect();
+        assert_eq!(merged, [taken("a", 1, false), taken("b", 3, true), taken("c", 4, true)]);
+    }
+}

@@ -15,6 +15,10 @@ pub fn parse(text: &str) -> Result<Rows, Wrong> {
         line += 1 + record.extra_lines as u32;
         rest = rest.get(record.used..).unwrap_or_default();
         if record.is_blank {
+            // In a file with one column the field of an empty line is NULL.
+            if has_header && rows.columns.len() == 1 && content.iter().all(|byte| *byte == b'\r') {
+                rows.rows.push(Row { values: vec![(0, (begins, 1), Value::Null)] });
+            }
             continue;
         }
         fields.split(content, &dialect);

@@ -169,7 +169,8 @@ impl Column<'_> {
         };
         let is_json = match self.field.data_type() {
             DataType::Struct(_) | DataType::List(_) | DataType::Map(..) => true,
-            DataType::Boolean => matches!(text.as_str(), "true" | "false"),
+            DataType::Boolean if ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word)) => return Some(text.to_lowercase()),
+            DataType::Boolean => false,
             data_type => data_type.is_numeric() && serde_json::from_str::<serde_json::Number>(text).is_ok(),
         };
         Some(if is_json { text.replace(['\n', '\r'], " ") } else { serde_json::Value::String(text.clone()).to_string() })

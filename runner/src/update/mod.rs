@@ -41,7 +41,7 @@ use crate::{
         flows::FlowEvents,
         record::Identity,
     },
-    execute::{Execution, KeptCheckpoints, Unsure},
+    execute::{Cleanings, Execution, KeptCheckpoints, Unsure},
     failure::Failure,
     observe::{self, FilePlaces},
     project::{Project, invalid},
@@ -391,6 +391,7 @@ impl Update {
             sample_records: sample_records(resolved),
             unsure: Unsure::default(),
             kept: KeptCheckpoints::default(),
+            cleanings: Cleanings::default(),
         })
     }
 

@@ -1,10 +1,14 @@
 //! `cleanSource`: files leave their directory when their rows are committed, and not a moment earlier.
 
-use std::{fs, os::unix::process::ExitStatusExt, path::Path};
+use std::{
+    fs,
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
-use crate::{harness::Project, object_store::Server};
+use crate::{continuous::Live, harness::Project, object_store::Server};
 
 const SIGKILL: i32 = 9;
 const MOVE: &str = "cleanSource => 'MOVE', cleanSource.moveDestination => 'archive', cleanSource.retentionDuration => '0 seconds'";
@@ -223,4 +227,117 @@ fn p54_killed_between_copy_and_deletion_in_an_object_store() {
         assert_eq!(server.landed(), names, "{place}: once in the archive, and nowhere else");
     }
     assert_eq!(killed, 3);
+}
+
+#[test]
+fn files_stay_for_views_that_others_read() {
+    let sql = stream("t", MOVE) + "CREATE VIEW v AS SELECT id FROM read_files('landing', format => 'json', schema => 'id BIGINT');";
+    let project = Project::new(&[("t.sql", &sql)]);
+    land(&project, "a.json", 1);
+    project.run(&[]);
+    assert_eq!(files(&project, "landing").len(), 1, "a view is a query whose time is not known");
+    assert!(said(&project, "1 file stay for main.s.v"), "{:?}", project.last_update());
+    assert_eq!(project.sql("SELECT id FROM v").to_string(), r#"[{"id":1}]"#);
+}
+
+#[test]
+fn one_file_that_would_not_go_stops_no_other() {
+    let project = Project::new(&[("t.sql", &stream("t", MOVE))]);
+    // What belongs below `stuck` cannot be moved: a file has that name in the archive.
+    project.write("archive/stuck", "in the way");
+    land(&project, "stuck/a.json", 1);
+    land(&project, "b.json", 2);
+    land(&project, "c/d.json", 3);
+    project.run(&[]);
+    assert_eq!(files(&project, "landing"), [r#"stuck/a.json {"id":1}"#]);
+    assert!(said(&project, "1 file of file://") && said(&project, "could not be moved"), "{:?}", project.last_update());
+    assert!(said(&project, "2 files of file://"));
+    fs::remove_file(project.path().join("archive/stuck")).unwrap();
+    project.run(&[]);
+    assert_eq!(files(&project, "landing"), Vec::<String>::new());
+}
+
+#[test]
+fn an_archive_that_another_stream_reads_is_refused_and_never_filled() {
+    let reads = |path: &str| {
+        let reader = stream("u", "pathGlobFilter => '*.json'").replace("'landing'", &format!("'{path}'"));
+        Project::new(&[("t.sql", &(stream("t", MOVE) + &reader))])
+    };
+    let project = reads(".");
+    let refused = project.refused("validate", &["--offline"], 10, "INVALID_READ_OPTION");
+    assert!(
+        refused.stderr.contains("which is in a directory that main.s.u reads as a stream (at transformations/t.sql:"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.contains("--> transformations/t.sql:1:"), "at the option: {}", refused.stderr);
+    // A place that only storage knows to be above both: nothing is moved to where it would be read again.
+    let project = reads("landing");
+    let above = project.path().to_string_lossy().into_owned();
+    let sql = stream("t", MOVE) + &stream("u", "pathGlobFilter => '*.json'").replace("'landing'", &format!("'{above}'"));
+    project.write("transformations/t.sql", &sql);
+    land(&project, "a.json", 1);
+    project.run(&[]);
+    project.run(&[]);
+    assert_eq!((files(&project, "landing").len(), files(&project, "archive").len()), (1, 0));
+    assert!(said(&project, "stay for main.s.u"), "{:?}", project.last_update());
+    assert_eq!(project.rows("u", "SELECT id FROM t"), ["1"]);
+}
+
+#[test]
+fn an_idle_stream_moves_files_when_their_time_has_come() {
+    let options = MOVE.replace("0 seconds", "2 seconds");
+    let project = crate::continuous::project(&stream("t", &options), "mode: Continuous, ");
+    land(&project, "a.json", 1);
+    let mut live = Live::start(&project, &[], "");
+    live.until("the row", |project| project.version("t").is_some() && project.rows("t", "SELECT id FROM t") == ["1"]);
+    // Nothing new comes any more.
+    live.until("the file in the archive", |project| files(project, "archive") == [r#"a.json {"id":1}"#]);
+    assert_eq!(live.stop("TERM").code, Some(143));
+    assert_eq!(files(&project, "landing"), Vec::<String>::new());
+}
+
+/// A directory on another file system than the project, gone when the test is.
+struct Elsewhere(PathBuf);
+
+impl Elsewhere {
+    fn new(project: &Project) -> Self {
+        let directory = Path::new("/dev/shm").join(format!("floe-archive-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let device = |path: &Path| fs::metadata(path).unwrap().dev();
+        assert_ne!(device(&directory), device(project.path()), "the test needs two file systems");
+        Self(directory)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn p54_killed_while_files_move_to_another_file_system() {
+    for step in ["", "clean::copied=1", "clean::copied=3", "clean::after=2"] {
+        let project = Project::new(&[]);
+        let elsewhere = Elsewhere::new(&project);
+        let archive = elsewhere.0.join(if step.is_empty() { "plain" } else { step });
+        let options = MOVE.replace("'archive'", &format!("'{}'", archive.display()));
+        project.write("transformations/t.sql", &stream("t", &options));
+        for id in 1..=3 {
+            land(&project, &format!("k=1/{id}.json"), id);
+        }
+        let ended = project.floe("run", &[]).env("FLOE_FAILPOINTS", step).output().unwrap();
+        assert_eq!(ended.status.signal(), (!step.is_empty()).then_some(SIGKILL), "{step}");
+        if !step.is_empty() {
+            project.run(&[]);
+        }
+        assert_eq!(project.rows("t", "SELECT id FROM t"), ["1", "2", "3"], "{step}");
+        assert_eq!(files(&project, "landing"), Vec::<String>::new(), "{step}");
+        let mut archived: Vec<_> = fs::read_dir(archive.join("k=1")).unwrap().map(|file| file.unwrap().path()).collect();
+        archived.sort();
+        let contents: Vec<_> = archived.iter().map(|file| fs::read_to_string(file).unwrap().trim().to_string()).collect();
+        assert_eq!(contents, [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#], "{step}: once, and whole");
+        assert!(archived.iter().all(|file| file.extension().is_some_and(|suffix| suffix == "json")), "{archived:?}");
+    }
 }

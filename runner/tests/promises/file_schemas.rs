@@ -341,3 +341,110 @@ fn p60_two_flows_over_one_relation_get_new_columns_in_one_update() {
     }
     assert!(project.run(&[]).stdout.contains("nothing new"));
 }
+
+#[test]
+fn p60_a_new_directory_is_a_new_field() {
+    let added = project("");
+    added.land("a.json", lines([r#"{"id":1}"#]));
+    added.run(&[]);
+    added.land("region=north/b.json", lines([r#"{"id":2}"#]));
+    added.land("region=south/c.json", lines([r#"{"id":3,"extra":true}"#]));
+    added.run(&[]);
+    assert_eq!(types(&added, "t"), ["id BIGINT", "extra BOOLEAN", "region STRING", "_rescued_data STRING"]);
+    let rows = added.rows("t", "SELECT id, region, extra, _rescued_data FROM t ORDER BY id");
+    assert_eq!(rows, ["1|NULL|NULL|NULL", "2|north|NULL|NULL", "3|south|true|NULL"]);
+    // Records without a field have a directory all the same.
+    added.land("day=2024-01-31/region=west/d.json", lines(["{}"]));
+    added.run(&[]);
+    assert_eq!(added.rows("t", "SELECT id, region, day FROM t WHERE day IS NOT NULL"), ["NULL|west|2024-01-31"]);
+    let strict = project(", schemaEvolutionMode => 'failOnNewColumns'");
+    strict.land("a.json", lines([r#"{"id":1}"#]));
+    strict.run(&[]);
+    strict.land("k=1/b.json", lines([r#"{"id":2}"#]));
+    let failed = strict.refused("run", &[], 10, "UNKNOWN_FIELD_EXCEPTION.NEW_FIELDS_IN_FILE");
+    assert!(failed.stderr.contains("b.json has a field that the schema lacks: k"), "{}", failed.stderr);
+}
+
+#[test]
+fn p61_directories_without_a_place_are_rescued() {
+    let rescuing = project(", schemaEvolutionMode => 'rescue'");
+    rescuing.land("n=1/a.json", lines([r#"{"id":1}"#]));
+    rescuing.run(&[]);
+    rescuing.land("n=one/k=v w/b.json", lines([r#"{"id":2}"#, r#"{"id":3,"x":7}"#]));
+    rescuing.run(&[]);
+    let rows = rescuing.rows("t", "SELECT id, n, _rescued_data FROM t ORDER BY id");
+    assert_eq!(rows[0], "1|1|NULL");
+    assert!(rows[1].starts_with(r#"2|NULL|{"n":"one","k":"v w","_file_path":"file://"#), "{rows:?}");
+    assert!(rows[2].starts_with(r#"3|NULL|{"n":"one","k":"v w","x":7,"_file_path":"file://"#), "{rows:?}");
+    let wanted = project(", partitionColumns => ''");
+    wanted.land("a.json", lines([r#"{"id":1}"#]));
+    wanted.run(&[]);
+    wanted.land("k=1/b.json", lines([r#"{"id":2}"#]));
+    wanted.run(&[]);
+    assert_eq!(wanted.rows("t", "SELECT id, _rescued_data FROM t ORDER BY id"), ["1|NULL", "2|NULL"]);
+}
+
+#[test]
+fn files_of_another_format_are_named_with_what_they_look_like() {
+    for (format, name, content, says) in [
+        ("parquet", "a.parquet", "{\"id\":1}\n", "it looks like json"),
+        ("json", "a.json", "id,name\n1,x\n", "none of its records is a JSON object; it looks like csv"),
+        ("json", "a.json.gz", "{\"id\":1}\n", "it looks like json"),
+        ("avro", "a.avro", "id\n", "it looks like text"),
+    ] {
+        let sql = format!("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => '{format}');");
+        let project = Project::new(&[("t.sql", &sql)]);
+        project.write(&format!("landing/{name}"), content);
+        let refused = project.refused("run", &[], 10, "FAILED_READ_FILE.NO_HINT");
+        assert!(refused.stderr.contains(&format!("{name} cannot be read as {format}")), "{}", refused.stderr);
+        assert!(refused.stderr.contains(says) && !refused.stderr.contains("WARN"), "{}", refused.stderr);
+        // With a schema the rows are read at once.
+        if format != "json" || name.ends_with(".gz") {
+            project.write("transformations/t.sql", &sql.replace("format =>", "schema => 'id BIGINT', format =>"));
+            let refused = project.refused("run", &[], 10, "FAILED_READ_FILE.NO_HINT");
+            assert!(refused.stderr.contains(says), "{}", refused.stderr);
+        }
+    }
+    let sql = "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => 'csv', schema => 'id BIGINT');";
+    let project = Project::new(&[("t.sql", sql)]);
+    let parquet = [b"PAR1".as_slice(), &[0x15, 0x04, 0x00, 0x0a]].concat();
+    std::fs::create_dir_all(project.path().join("landing")).unwrap();
+    fs::write(project.path().join("landing/a.csv"), parquet).unwrap();
+    let refused = project.refused("run", &[], 10, "FAILED_READ_FILE.NO_HINT");
+    assert!(refused.stderr.contains("cannot be read as csv: it is no text; it looks like parquet"), "{}", refused.stderr);
+    // What helps is said for a micro-batch that is planned: the file has to be there.
+    assert!(refused.stderr.contains("under the same name") && refused.stderr.contains("ignoreMissingFiles"), "{}", refused.stderr);
+    project.write("landing/a.csv", "7\n");
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["7"]);
+}
+
+#[test]
+fn what_is_wrong_with_an_option_is_told_at_the_option() {
+    let sql = "CREATE OR REFRESH STREAMING TABLE t AS\nSELECT * FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT',\n  header => true,\n  'cloudFiles.MaxFilesPerTriggers' => 1);";
+    let project = Project::new(&[("t.sql", sql)]);
+    let refused = project.refused("validate", &["--offline"], 10, "UNKNOWN_READ_FILES_OPTION");
+    assert!(refused.stderr.contains("no option `MaxFilesPerTriggers`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--> transformations/t.sql:4:3"), "{}", refused.stderr);
+    project.write("transformations/t.sql", &sql.replace("Triggers' => 1", "Trigger' => 'few'"));
+    let refused = project.refused("validate", &["--offline"], 10, "INVALID_READ_OPTION");
+    assert!(refused.stderr.contains("option `MaxFilesPerTrigger` has the value `few`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--> transformations/t.sql:4:3"), "{}", refused.stderr);
+    project.write("transformations/t.sql", &sql.replace("Triggers'", "Trigger'"));
+    let validated = project.call("validate", &["--offline"]);
+    let all = format!("{}{}", validated.stdout, validated.stderr);
+    assert!(all.contains("option `header` of read_files has no effect on json") && all.contains("t.sql:3:3"), "{all}");
+}
+
+#[test]
+fn events_tell_the_types_of_fields_within_columns() {
+    let project = project("");
+    project.land("a.json", lines([r#"{"id":1,"who":{"name":"x"},"items":[{"n":1}]}"#]));
+    project.run(&[]);
+    project.land("b.json", lines([r#"{"id":2,"who":{"place":{"zip":7}},"items":[{"price":1.5}]}"#]));
+    project.run(&[]);
+    let told = project.last_update().into_iter().find(|event| event.kind == "schema_change").unwrap();
+    let added: Vec<String> =
+        told.details["added"].as_array().unwrap().iter().map(|column| format!("{} {}", column["name"], column["type"])).collect();
+    assert_eq!(added, [r#""who.place" "STRUCT<zip: BIGINT>""#, r#""items.element.price" "DOUBLE""#]);
+}

@@ -256,7 +256,7 @@ fn columns_of_csv_files_are_all_kept() {
 fn an_option_of_a_read_is_given_once() {
     let sql = "CREATE MATERIALIZED VIEW m AS SELECT * FROM read_files('in', format => 'json', FORMAT => 'csv', schema => 'a INT');";
     let project = Project::new(&[("t.sql", sql)]);
-    project.refused("validate", &[], 10, "option `format` is given twice");
+    project.refused("validate", &[], 10, "option `FORMAT` is given twice");
 }
 
 /// Twenty times more data than the engine may hold (20 MB): it goes over the disk and comes out right.

@@ -261,3 +261,38 @@ fn p97_floe_init_templates_pass() {
         floe("run", &[]);
     }
 }
+
+#[test]
+fn a_csv_with_one_column_keeps_its_nulls() {
+    let project = Project::new(&[(
+        "t.sql",
+        "CREATE OR REFRESH MATERIALIZED VIEW given AS SELECT 1 AS id, 'x' AS name;
+         CREATE OR REFRESH MATERIALIZED VIEW names AS SELECT name FROM given;",
+    )]);
+    project.write("tests/nulls/input/given.json", "{\"id\": 1, \"name\": \"a\"}\n{\"id\": 2}\n{\"id\": 3, \"name\": \"\"}\n");
+    project.write("tests/nulls/expected/names.csv", "name\n");
+    test(&project, &["--update-expected"], 0);
+    let written = std::fs::read_to_string(project.path().join("tests/nulls/expected/names.csv")).unwrap();
+    let mut lines: Vec<&str> = written.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["", "\"\"", "a", "name"]);
+    test(&project, &[], 0);
+    project.write("tests/nulls/expected/names.csv", "name\na\n\"\"\n");
+    test(&project, &[], 10);
+}
+
+#[test]
+fn rows_tell_types_as_files_do() {
+    let project = Project::new(&[(
+        "t.sql",
+        "CREATE OR REFRESH MATERIALIZED VIEW m AS SELECT max(at) AS newest, sum(n) AS n FROM other.foreign WHERE on;",
+    )]);
+    project.write(
+        "transformations/foreign.yaml",
+        "apiVersion: floe.dev/v1alpha1\nkind: Table\nmetadata: {name: foreign}\nspec: {pipeline: test, type: External, schema: other, location: /nowhere}\n",
+    );
+    // Dates beside times are times, and letter case of booleans does not count: both as in CSV files.
+    project.write("tests/kinds/input/other.foreign.csv", "at,n,on\n2024-01-31,1,TRUE\n2024-01-31T10:00:00Z,2.5,true\n");
+    project.write("tests/kinds/expected/m.json", "{\"newest\": \"2024-01-31T10:00:00Z\", \"n\": 3.5}\n");
+    test(&project, &[], 0);
+}

@@ -26,7 +26,7 @@ use crate::{
     definition::Query,
     name::Namespace,
     origin::{Diagnostic, Origin},
-    relation::{Relation, RelationSource},
+    relation::{OptionPlaces, Relation, RelationSource},
 };
 pub use cdc::{SOURCE_ORDER, analyse_auto_cdc, with_source_order};
 pub use determinism::{Facts, facts};
@@ -47,6 +47,8 @@ pub struct RelationReference {
     pub streaming: bool,
     /// Named arguments of `read_files` or of the stream; keys in lower case without `cloudfiles.`, values as text.
     pub options: std::collections::BTreeMap<String, String>,
+    /// Where they stand.
+    pub given: OptionPlaces,
     /// Where unqualified names are looked up.
     pub namespace: Namespace,
     /// Where it stands.

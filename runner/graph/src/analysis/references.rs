@@ -16,10 +16,19 @@ use crate::{
     definition::{Query, WATERMARK_DELAY, WATERMARK_EXPR, WATERMARK_NAME},
     name::Namespace,
     origin::{Diagnostic, Origin},
+    relation::OptionPlaces,
 };
 
 /// Named arguments: lower-case key and text.
 type Options = BTreeMap<String, String>;
+
+/// The arguments of a relation.
+#[derive(Default)]
+struct Arguments {
+    path: Option<String>,
+    options: Options,
+    given: OptionPlaces,
+}
 
 /// Formats that may stand before a path: `` json.`path` ``.
 const FILE_FORMATS: &[&str] = &["json", "csv", "parquet", "text", "binaryfile", "avro", "orc", "xml"];
@@ -151,7 +160,14 @@ impl Reader<'_> {
     }
 
     fn build(self, kind: ReferenceKind, span: Span) -> RelationReference {
-        RelationReference { kind, streaming: false, options: Options::new(), namespace: self.namespace.clone(), origin: self.origin(span) }
+        RelationReference {
+            kind,
+            streaming: false,
+            options: Options::new(),
+            given: OptionPlaces::default(),
+            namespace: self.namespace.clone(),
+            origin: self.origin(span),
+        }
     }
 
     fn named(self, name: &ast::ObjectName) -> Option<RelationReference> {
@@ -196,18 +212,18 @@ impl Reader<'_> {
         match name.value.to_lowercase().as_str() {
             "stream" => self.stream(args, span).map(Some),
             "read_stream" => {
-                let (path, reference_options) = self.arguments(args, span)?;
+                let Arguments { path, options, given } = self.arguments(args, span)?;
                 let Some(path) = path else {
                     return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "read_stream takes a table name", span);
                 };
                 let parts: Vec<String> = path.split('.').map(|part| part.trim_matches('`').to_string()).collect();
                 let reference = self.build(ReferenceKind::Name(parts), span);
-                Ok(Some(RelationReference { streaming: true, options: reference_options, ..reference }))
+                Ok(Some(RelationReference { streaming: true, options, given, ..reference }))
             }
             "read_files" => {
-                let (path, options) = self.arguments(args, span)?;
+                let Arguments { path, options, given } = self.arguments(args, span)?;
                 let Some(path) = path else { return self.error("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "read_files takes a path", span) };
-                Ok(Some(RelationReference { options, ..self.build(ReferenceKind::Files { path }, span) }))
+                Ok(Some(RelationReference { options, given, ..self.build(ReferenceKind::Files { path }, span) }))
             }
             "cloud_files" => self.cloud_files(args, span).map(Some),
             "event_log" => Ok(Some(self.build(ReferenceKind::EventLog, span))),
@@ -231,12 +247,13 @@ impl Reader<'_> {
             other => return self.error("PARSE_SYNTAX_ERROR", format!("STREAM takes a table or read_files(…), not {other}"), span),
         };
         let options: Vec<FunctionArg> = rest.iter().filter(|arg| !is_watermark(arg)).cloned().collect();
-        let (unnamed, options) = self.arguments(&options, span)?;
-        if unnamed.is_some() {
+        let Arguments { path, options, given } = self.arguments(&options, span)?;
+        if path.is_some() {
             return self.error("PARSE_SYNTAX_ERROR", "options of STREAM are written as name => value", span);
         }
         reference.streaming = true;
         reference.options.extend(options);
+        reference.given.extend(given);
         Ok(reference)
     }
 
@@ -253,44 +270,44 @@ impl Reader<'_> {
             reference.options.insert("format".to_string(), self.literal(format)?.to_lowercase());
         }
         if let Some(options) = rest.get(1) {
-            for (key, value) in self.map(options)? {
-                reference.options.insert(key, value);
-            }
+            let mut arguments = Arguments::default();
+            self.map(options, &mut arguments)?;
+            reference.options.extend(arguments.options);
+            reference.given.extend(arguments.given);
         }
         Ok(reference)
     }
 
     /// The path (first unnamed argument, or `path =>`) and the named ones.
-    fn arguments(self, args: &[FunctionArg], span: Span) -> Result<(Option<String>, Options), Box<Diagnostic>> {
-        let mut path = None;
-        let mut options = Options::new();
+    fn arguments(self, args: &[FunctionArg], span: Span) -> Result<Arguments, Box<Diagnostic>> {
+        let mut found = Arguments::default();
         for arg in args {
-            let (key, value) = match arg {
-                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (option_key(&name.value), value),
-                FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (option_key(&self.literal(name)?), value),
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if path.is_none() => {
-                    path = Some(self.literal(value)?);
+            let (name, at, value) = match arg {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (name.value.clone(), name.span, value),
+                FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (self.literal(name)?, name.span(), value),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if found.path.is_none() => {
+                    found.path = Some(self.literal(value)?);
                     continue;
                 }
                 other => return self.error("PARSE_SYNTAX_ERROR", format!("{other} is not an argument that can stand here"), span),
             };
-            let is_again = options.contains_key(&key) || (key == "path" && path.is_some());
-            if is_again {
-                let message = format!("option `{}` is given twice", crate::source_options::spelled(&key));
-                return self.error("INVALID_READ_OPTION", message, span);
+            let key = option_key(&name);
+            if found.options.contains_key(&key) || (key == "path" && found.path.is_some()) {
+                return self.error("INVALID_READ_OPTION", format!("option `{}` is given twice", without_prefix(&name)), at);
             }
             if matches!(value, Expr::Map(_)) || matches!(value, Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("map")) {
-                options.extend(self.map(value)?);
+                self.map(value, &mut found)?;
             } else if key == "path" {
-                path = Some(self.literal(value)?);
+                found.path = Some(self.literal(value)?);
             } else {
-                options.insert(key, self.literal(value)?);
+                found.given.insert(key.clone(), without_prefix(&name).to_string(), self.origin(at));
+                found.options.insert(key, self.literal(value)?);
             }
         }
-        Ok((path, options))
+        Ok(found)
     }
 
-    fn map(self, expr: &Expr) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
+    fn map(self, expr: &Expr, found: &mut Arguments) -> Result<(), Box<Diagnostic>> {
         let pairs: Vec<(&Expr, &Expr)> = match expr {
             Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("map") => {
                 let exprs: Vec<&Expr> = list(&function.args).iter().filter_map(unnamed).collect();
@@ -299,7 +316,13 @@ impl Reader<'_> {
             Expr::Map(map) => map.entries.iter().map(|entry| (entry.key.as_ref(), entry.value.as_ref())).collect(),
             other => return self.error("PARSE_SYNTAX_ERROR", format!("{other} must be map('key', 'value', …)"), other.span()),
         };
-        pairs.into_iter().map(|(key, value)| Ok((option_key(&self.literal(key)?), self.literal(value)?))).collect()
+        for (name, value) in pairs {
+            let (at, name) = (self.origin(name.span()), self.literal(name)?);
+            let key = option_key(&name);
+            found.given.insert(key.clone(), without_prefix(&name).to_string(), at);
+            found.options.insert(key, self.literal(value)?);
+        }
+        Ok(())
     }
 
     /// The text of a literal or of a parameter.
@@ -388,6 +411,13 @@ pub(super) fn unnamed(arg: &FunctionArg) -> Option<&Expr> {
 }
 
 fn option_key(key: &str) -> String {
-    let key = key.to_lowercase();
-    key.strip_prefix("cloudfiles.").map(str::to_string).unwrap_or(key)
+    without_prefix(key).to_lowercase()
+}
+
+fn without_prefix(key: &str) -> &str {
+    const PREFIX: &str = "cloudFiles.";
+    match key.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => key.get(PREFIX.len()..).unwrap_or(key),
+        _ => key,
+    }
 }

@@ -83,7 +83,7 @@ pub(super) const GRAPH: &[Code] = &[
     code(&["DUPLICATE_KEY", "APPEND_ONLY_NOT_ALLOWED"], "Table properties.", "Properties."),
     code(&["CF_SOURCE_FORMAT_REQUIRED"], "A stream of files without a format.", "Add `format => '…'`."),
     code(&["UNKNOWN_FILE_FORMAT"], "A format of files that is not known.", "json, csv, parquet, avro, orc, text or binaryFile.").example("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'jsn', schema => 'id INT');"),
-    code(&["UNKNOWN_READ_FILES_OPTION"], "An option of `read_files` that is not known; the nearest is named.", "Correct it, or say `validateOptions => false`.").example("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id INT', maxFilePerTrigger => 5);"),
+    code(&["UNKNOWN_READ_FILES_OPTION"], "An option of `read_files` that is not known; the nearest is named.", "Correct it, or leave it out.").example("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id INT', maxFilePerTrigger => 5);"),
     code(&["UNKNOWN_STREAM_OPTION"], "An option of a stream over a table that is not known, or an option of a read without STREAM.", "Correct it; the options are in the reference.").example("CREATE STREAMING TABLE t AS SELECT id FROM STREAM orders WITH ('skipChanges' = 'true');"),
     code(&["INVALID_READ_OPTION"], "An option of a read has a value that it does not take.", "A value as the message says.").example("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('in', format => 'json', schema => 'id INT', maxFilesPerTrigger => 'many');"),
 ];

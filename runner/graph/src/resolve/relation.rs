@@ -161,8 +161,9 @@ fn view(datasets: &Datasets, name: &DatasetName, reference: &RelationReference) 
     let missing = || Diagnostic::error("INTERNAL_ERROR", format!("{name} was read before it was resolved"));
     let plan = datasets.get(name).and_then(|dataset| dataset.view.clone()).ok_or_else(missing)?;
     if let Some(option) = reference.options.keys().next() {
-        return Err(Diagnostic::not_supported(&format!("option `{option}` of a read of view {}", name.name))
-            .at(&reference.origin)
+        let given = reference.given.name(option).unwrap_or(option);
+        return Err(Diagnostic::not_supported(&format!("option `{given}` of a read of view {}", name.name))
+            .at(reference.given.origin(option).unwrap_or(&reference.origin))
             .help("set the option where the view reads its table"));
     }
     if reference.streaming && !is_streaming(&plan) {
@@ -184,7 +185,8 @@ fn leaf(reference: &RelationReference, kind: RelationKind, schema: SchemaRef) ->
     if options.contains_key("timestampasof") {
         return Err(Diagnostic::not_supported("TIMESTAMP AS OF").at(&reference.origin).help("use VERSION AS OF"));
     }
-    let relation = Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) };
+    let relation =
+        Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()), given: reference.given.clone() };
     let relation = match version {
         None => relation,
         Some(version) => at_version(relation, &version, reference)?,
@@ -195,9 +197,10 @@ fn leaf(reference: &RelationReference, kind: RelationKind, schema: SchemaRef) ->
             schema = with_change_columns(&schema);
         }
     } else if let Some(option) = relation.options.keys().next() {
-        let error =
-            Diagnostic::error("UNKNOWN_STREAM_OPTION", format!("option `{option}` of {} has a meaning only with STREAM", reference.text()));
-        return Err(error.at(&reference.origin).help("read the table with STREAM, or remove the option"));
+        let given = reference.given.name(option).unwrap_or(option);
+        let text = format!("option `{given}` of {} has a meaning only with STREAM", reference.text());
+        let at = reference.given.origin(option).unwrap_or(&reference.origin);
+        return Err(Diagnostic::error("UNKNOWN_STREAM_OPTION", text).at(at).help("read the table with STREAM, or remove the option"));
     }
     Ok(FoundRelation::Leaf(RelationSource { relation: Arc::new(relation), schema }))
 }
@@ -227,6 +230,7 @@ fn delta(reference: &RelationReference, name: Option<DatasetName>, location: &st
         streaming: reference.streaming,
         options: BTreeMap::new(),
         origin: Some(reference.origin.clone()),
+        given: reference.given.clone(),
     }
 }
 
@@ -275,7 +279,7 @@ fn file_relation(reference: &RelationReference, path: &str, input: &ResolveInput
         *destination = mapped(destination, input);
     }
     let kind = RelationKind::Files { path: mapped(path, input), format };
-    Ok(Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()) })
+    Ok(Relation { kind, streaming: reference.streaming, options, origin: Some(reference.origin.clone()), given: reference.given.clone() })
 }
 
 /// Lints about the options of a file relation; errors come with `find`.
@@ -315,7 +319,8 @@ fn read_schema(
             let found = observed_schema(reference, relation, input)?;
             let wrong = |message| {
                 let text = format!("option `schemaHints` cannot be read: {message}");
-                Diagnostic::error("INVALID_READ_OPTION", text).at(&reference.origin).help("write it like 'id BIGINT, address.zip STRING'")
+                let at = reference.given.origin("schemahints").unwrap_or(&reference.origin);
+                Diagnostic::error("INVALID_READ_OPTION", text).at(at).help("write it like 'id BIGINT, address.zip STRING'")
             };
             match &options.hints {
                 Some(hints) => Arc::new(file_schema::with_hints(&found, hints).map_err(wrong)?),
@@ -329,13 +334,18 @@ fn read_schema(
         && *known.data_type() != DataType::Utf8
     {
         let text = format!("the rescued data column `{name}` must be a STRING, but the schema says {}", ddl::type_text(known.data_type()));
-        return Err(Diagnostic::error("INVALID_READ_OPTION", text).at(&reference.origin).help("give rescuedDataColumn another name"));
+        let at = reference.given.origin("rescueddatacolumn").unwrap_or(&reference.origin);
+        return Err(Diagnostic::error("INVALID_READ_OPTION", text).at(at).help("give rescuedDataColumn another name"));
     }
     Ok(rescuing(&schema, options))
 }
 
 fn observed_schema(reference: &RelationReference, relation: &Relation, input: &ResolveInput) -> Result<SchemaRef, Diagnostic> {
     match input.file_schemas.get(&file_schema::key(relation)) {
+        // What was found bit by bit, or by several flows, has the same limit as what one look finds.
+        Some(Ok(schema)) if file_schema::width(schema.fields()) > file_schema::MOST_FIELDS => {
+            Err(file_schema::too_wide(&format!("the fields of {}", relation.source_id())).at(&reference.origin))
+        }
         Some(Ok(schema)) => Ok(Arc::clone(schema)),
         Some(Err(finding)) => Err(finding.clone().at(&reference.origin)),
         None => {
@@ -356,13 +366,14 @@ fn rescuing(schema: &SchemaRef, options: &SchemaReadOptions) -> SchemaRef {
 }
 
 fn declared(reference: &RelationReference, text: &str) -> Result<SchemaRef, Diagnostic> {
+    let at = reference.given.origin("schema").unwrap_or(&reference.origin);
     match ddl::parse_schema(text) {
         Ok(schema) if schema.fields().is_empty() => {
-            Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "the schema of read_files has no column").at(&reference.origin))
+            Err(Diagnostic::error("PARSE_SYNTAX_ERROR", "the schema of read_files has no column").at(at))
         }
         Ok(schema) => Ok(Arc::new(schema)),
         Err(error) => Err(Diagnostic::error("PARSE_SYNTAX_ERROR", error.to_string())
-            .at(&reference.origin)
+            .at(at)
             .help("a schema is written like 'id BIGINT, name STRING, tags ARRAY<STRING>'")),
     }
 }

@@ -168,6 +168,6 @@ pub(super) fn find(options: &'static [ReadOption], name: &str) -> Option<&'stati
 }
 
 /// The name as users spell it.
-pub(crate) fn spelled(name: &str) -> &str {
+pub(super) fn spelled(name: &str) -> &str {
     find(READ_FILES, name).or_else(|| find(DELTA_STREAM, name)).map_or(name, |option| option.name)
 }

@@ -85,18 +85,19 @@ impl OptionReader<'_> {
 
     fn refuse(&mut self, why: &str, help: &str) {
         let error = Diagnostic::error("INVALID_READ_OPTION", format!("option `cleanSource` cannot be used here: {why}"));
-        self.findings.push(error.help(help));
+        self.find("cleansource", error.help(help));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::file_options, *};
+    use crate::relation::OptionPlaces;
 
     fn read(options: &[(&str, &str)], streaming: bool) -> Result<Option<CleanSource>, String> {
         let options = options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
         let kind = RelationKind::Files { path: "landing".into(), format: "json".into() };
-        let read = file_options(&Relation { kind, streaming, options, origin: None });
+        let read = file_options(&Relation { kind, streaming, options, origin: None, given: OptionPlaces::default() });
         read.map(|(options, _)| options.clean).map_err(|errors| errors[0].message.clone())
     }
 

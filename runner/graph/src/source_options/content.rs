@@ -1,6 +1,6 @@
 //! Options about the bytes of files.
 
-use super::{OptionReader, catalog};
+use super::OptionReader;
 use crate::origin::Diagnostic;
 
 /// How text is encoded.
@@ -33,8 +33,8 @@ impl OptionReader<'_> {
             "iso-8859-1" | "latin1" => TextEncoding::Latin1,
             "windows-1252" | "cp1252" => TextEncoding::Windows1252,
             _ => {
-                let found = Diagnostic::not_supported(&format!("`{} => '{name}'` of read_files", catalog::spelled(key)));
-                self.findings.push(found.help("use UTF-8, UTF-16, UTF-16LE, UTF-16BE, ISO-8859-1 or windows-1252"));
+                let found = Diagnostic::not_supported(&format!("`{} => '{name}'` of read_files", self.spelled(key)));
+                self.find(key, found.help("use UTF-8, UTF-16, UTF-16LE, UTF-16BE, ISO-8859-1 or windows-1252"));
                 TextEncoding::Utf8
             }
         }

@@ -1,6 +1,6 @@
 //! Options about the schema of files: where it comes from, and what becomes of fields and values that it does not have.
 
-use super::{OptionReader, catalog};
+use super::OptionReader;
 use crate::{file_schema, origin::Diagnostic, relation::Relation};
 
 /// The rescued data column of relations that do not name another one.
@@ -86,7 +86,7 @@ impl OptionReader<'_> {
     }
 
     fn without_meaning(&mut self, key: &str, why: &str) {
-        let text = format!("option `{}` has no meaning here: {why}", catalog::spelled(key));
-        self.findings.push(Diagnostic::error("INVALID_READ_OPTION", text).help("leave it out"));
+        let text = format!("option `{}` has no meaning here: {why}", self.spelled(key));
+        self.find(key, Diagnostic::error("INVALID_READ_OPTION", text).help("leave it out"));
     }
 }

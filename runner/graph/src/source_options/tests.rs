@@ -1,11 +1,12 @@
 //! Options of reads: types, limits, refusals and the nearest name.
 
 use super::*;
+use crate::origin::Origin;
 
 fn relation(options: &[(&str, &str)]) -> Relation {
     let options = options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
     let kind = RelationKind::Files { path: "data".into(), format: "json".into() };
-    Relation { kind, streaming: true, options, origin: None }
+    Relation { kind, streaming: true, options, origin: None, given: OptionPlaces::default() }
 }
 
 #[test]
@@ -98,6 +99,52 @@ fn ignored_options_are_lints() {
     assert_eq!(lints[0].class, "W007");
     assert_eq!(lints[0].message, "option `useNotifications` of read_files has no effect: discovery always lists the directory");
     assert!(file_options(&relation(&[("validateoptions", "false")])).unwrap().1.is_empty(), "it has an effect");
+}
+
+/// Options as the query spells them, each in a line of its own.
+fn given(options: &[(&str, &str)]) -> Relation {
+    let mut places = OptionPlaces::default();
+    for (line, (name, _)) in options.iter().enumerate() {
+        places.insert(name.to_lowercase(), (*name).to_string(), Origin::new("t.sql", line as u32 + 1, 7));
+    }
+    let lower: Vec<_> = options.iter().map(|(name, value)| (name.to_lowercase(), *value)).collect();
+    let lower: Vec<_> = lower.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    Relation { origin: Some(Origin::new("t.sql", 99, 1)), given: places, ..relation(&lower) }
+}
+
+#[test]
+fn findings_stand_at_their_option_and_spell_it_as_the_user_did() {
+    let read =
+        given(&[("SCHEMA", "a INT"), ("Mode", "sometimes"), ("lineSepp", "x"), ("MaxFilesPerTrigger", "none"), ("encoding", "EBCDIC")]);
+    let mut found: Vec<_> = file_options(&read).unwrap_err().into_iter().map(|error| (error.origin.unwrap().line, error.message)).collect();
+    found.sort();
+    let expected = [
+        (2, "option `Mode` has the value `sometimes`; it must be PERMISSIVE, DROPMALFORMED or FAILFAST"),
+        (3, "read_files has no option `lineSepp`"),
+        (4, "option `MaxFilesPerTrigger` has the value `none`; it must be a whole number, 0 or more"),
+        (5, "`encoding => 'EBCDIC'` of read_files is not supported in this release"),
+    ];
+    assert_eq!(found, expected.map(|(line, text)| (line, text.to_string())));
+}
+
+#[test]
+fn options_that_change_results_are_never_offered_to_be_ignored() {
+    let errors = file_options(&given(&[("lineSeparator", "x")])).unwrap_err();
+    assert!(!errors[0].help.as_deref().unwrap().contains("validateOptions"), "{errors:?}");
+}
+
+#[test]
+fn options_of_another_format_are_lints_where_the_user_gives_them() {
+    let (_, lints) = file_options(&given(&[("format", "json"), ("header", "true"), ("multiLine", "true"), ("SEP", ";")])).unwrap();
+    let found: Vec<_> = lints.iter().map(|lint| (lint.class.as_str(), lint.origin.as_ref().unwrap().line, lint.message.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("W007", 2, "option `header` of read_files has no effect on json: it is one of csv"),
+            ("W007", 4, "option `SEP` of read_files has no effect on json: it is one of csv"),
+        ]
+    );
+    assert!(file_options(&relation(&[("timezone", "UTC")])).unwrap().1.is_empty(), "what a query adds by itself is none of its user's");
 }
 
 #[test]

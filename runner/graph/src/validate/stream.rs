@@ -3,6 +3,8 @@
 //! A flow remembers how far it has read a place. Two leaves that read it with different options, or globs that share files, would need two
 //! memories of one thing: rows would be lost or doubled.
 
+use std::sync::Arc;
+
 use crate::{
     analysis::stream_leaves,
     graph::ResolvedFlow,
@@ -78,9 +80,72 @@ fn apart(a: &str, b: &str) -> bool {
     begin_apart || end_apart
 }
 
+/// INVALID_READ_OPTION: a stream reads the directory that another one moves its files to. It would read them there, the second time.
+pub(super) fn archives(flows: &[ResolvedFlow]) -> Vec<Diagnostic> {
+    let streams = || flows.iter().flat_map(|flow| flow.inputs.iter().filter(|input| input.streaming).map(move |input| (flow, input)));
+    let mut errors: Vec<Diagnostic> = Vec::new();
+    for (flow, moving) in streams() {
+        let (RelationKind::Files { path: source, .. }, Some(archive)) = (&moving.kind, archive_of(moving)) else { continue };
+        let is_other = |(other, input): &(&ResolvedFlow, &Arc<Relation>)| other.name != flow.name || !input.reads_like(moving);
+        let Some((reader, read)) = streams().filter(is_other).find(|(_, read)| reads_archive(read, source, archive)) else { continue };
+        let at = read.origin.as_ref().map(|origin| format!(" (at {origin})")).unwrap_or_default();
+        let message = format!(
+            "option `cleanSource.moveDestination` has the value `{archive}`, which is in a directory that {} reads as a stream{at}: what was moved would be read there",
+            reader.target
+        );
+        let error = Diagnostic::error("INVALID_READ_OPTION", message)
+            .at(moving.given.origin("cleansource.movedestination").unwrap_or(&flow.origin));
+        errors.push(error.about(flow.target.to_string()).help("name a directory that no stream reads"));
+    }
+    errors
+}
+
+fn archive_of(relation: &Relation) -> Option<&str> {
+    let moves = relation.options.get("cleansource").is_some_and(|action| action.trim().eq_ignore_ascii_case("move"));
+    relation.options.get("cleansource.movedestination").map(|archive| archive.trim()).filter(|archive| moves && !archive.is_empty())
+}
+
+/// A stream over the archive itself is one on purpose, unless it reads the source too.
+fn reads_archive(relation: &Relation, source: &str, archive: &str) -> bool {
+    let RelationKind::Files { path, .. } = &relation.kind else { return false };
+    let (read, archive_segments) = (place_segments(path), place_segments(archive));
+    let is_flat = relation.options.get("recursivefilelookup").is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
+    let is_on_purpose = read.starts_with(&archive_segments) && !paths_overlap(path, source);
+    let is_out_of_reach = is_flat && !path.contains(GLOB) && read.len() < archive_segments.len();
+    paths_overlap(path, archive) && !is_on_purpose && !is_out_of_reach
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relation::OptionPlaces;
+
+    #[test]
+    fn an_archive_is_read_by_streams_above_it() {
+        let reads = |path: &str, options: &[(&str, &str)]| {
+            let options = options.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect();
+            let kind = RelationKind::Files { path: path.into(), format: "json".into() };
+            reads_archive(
+                &Relation { kind, streaming: true, options, origin: None, given: OptionPlaces::default() },
+                "data/in",
+                "data/archive",
+            )
+        };
+        for (path, expected) in [
+            ("data", true),
+            ("./data/", true),
+            ("data/*", true),
+            ("data/*.json", false),
+            ("data/in", false),
+            ("other", false),
+            ("data/archive", false),
+            ("data/archive/*.json", false),
+            ("**/*.json", true),
+        ] {
+            assert_eq!(reads(path, &[]), expected, "{path}");
+        }
+        assert!(!reads("data", &[("recursivefilelookup", "false")]));
+    }
 
     #[test]
     fn paths_overlap_if_a_file_can_match_both() {

@@ -14,7 +14,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt,
 
 use super::{
     FileSource,
-    location::{FilePlace, FileRoot, absolute, shown},
+    location::{FilePlace, FileRoot, absolute, shown, uri_below},
 };
 use crate::{
     failpoint,
@@ -65,13 +65,25 @@ impl FileSource {
         self.options.clean.as_ref()
     }
 
+    /// The file as it is listed in the archive, if it is moved there under its own name.
+    pub fn archived(&self, listed: &FileEntry) -> Option<FileEntry> {
+        let archive = self.archive.as_ref()?;
+        let name = self.name_in_archive(&absolute(&listed.path, &self.project));
+        Some(FileEntry { path: uri_below(archive, &name), ..listed.clone() })
+    }
+
+    /// The path below the directory that is read; of a file that is read alone its name.
+    fn name_in_archive(&self, uri: &str) -> String {
+        let relative = self.root.relative(uri).filter(|relative| !relative.is_empty());
+        relative.unwrap_or_else(|| uri.rsplit('/').next().unwrap_or_default().to_owned())
+    }
+
     /// Deletes or moves a file of a listing, unless it is another one by now.
     pub async fn clean(&self, listed: &FileEntry) -> Result<Cleaned, Failure> {
         let entry = FileEntry { path: absolute(&listed.path, &self.project), ..listed.clone() };
         let place = self.root.place_of(&entry.path)?;
         failpoint::reach("clean::before")?;
-        let relative = self.root.relative(&entry.path).filter(|relative| !relative.is_empty());
-        let name = relative.unwrap_or_else(|| entry.path.rsplit('/').next().unwrap_or_default().to_owned());
+        let name = self.name_in_archive(&entry.path);
         let cleaned = match (place, &self.archive) {
             (FilePlace::Local(file), archive) => {
                 let archive = archive.as_ref().map(|archive| archive.local_path().unwrap_or_default().join(&name));

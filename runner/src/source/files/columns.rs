@@ -14,6 +14,7 @@ use datafusion::{
 };
 use floe_graph::source_options::PartitionColumns;
 
+use super::path_surprises::{PathRescue, PathSurprises};
 use crate::{failure::Failure, state::FileEntry, storage::decode};
 
 /// The hidden column with the facts of the file.
@@ -39,8 +40,13 @@ enum Column {
     Partition,
 }
 
-/// The constants of one file: one value per output column that is not content.
-pub(super) struct FileConstants(Vec<Option<ScalarValue>>);
+/// The constants of one file.
+pub(super) struct FileConstants {
+    /// One value per output column that is not content.
+    values: Vec<Option<ScalarValue>>,
+    /// The rescued data column among the output, and what the path adds to it.
+    rescued: Option<(usize, PathRescue)>,
+}
 
 impl Columns {
     /// The columns of `schema` at `projection`, where `in_path` are the columns that paths give.
@@ -68,15 +74,18 @@ impl Columns {
         &self.content
     }
 
-    /// The constants of `file`.
-    pub(super) fn constants(&self, file: &FileEntry) -> Result<FileConstants, Failure> {
+    /// The constants of `file`, whose path has these surprises.
+    pub(super) fn constants(&self, file: &FileEntry, surprises: &PathSurprises) -> Result<FileConstants, Failure> {
         let values = partition_values(&file.path);
         let constant = |(field, source): (&Arc<Field>, &Column)| match source {
             Column::Content(_) => Ok(None),
             Column::Metadata => metadata_of(file, field.data_type()).map(Some),
             Column::Partition => Ok(Some(partition_value(&values, field))),
         };
-        self.output.fields().iter().zip(&self.sources).map(constant).collect::<Result<_, _>>().map(FileConstants)
+        let values = self.output.fields().iter().zip(&self.sources).map(constant).collect::<Result<_, _>>()?;
+        let place = |name: &str| self.output.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name));
+        let rescued = surprises.rescue(&file.path).and_then(|(column, rescue)| Some((place(column)?, rescue)));
+        Ok(FileConstants { values, rescued })
     }
 
     /// The output batch of a batch of content.
@@ -89,7 +98,13 @@ impl Columns {
                 (_, None) => Ok(new_null_array(field.data_type(), rows)),
             }
         };
-        let arrays = self.sources.iter().zip(&constants.0).zip(self.output.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
+        let values = self.sources.iter().zip(&constants.values);
+        let mut arrays = values.zip(self.output.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
+        if let Some((place, rescue)) = &constants.rescued
+            && let Some(rescued) = arrays.get_mut(*place)
+        {
+            *rescued = rescue.added_to(rescued);
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.output), arrays, &options).map_err(|error| {
             Failure::user("FILE_SCHEMA_NOT_COMPATIBLE", format!("the files do not fit the schema of the relation: {error}"))
@@ -139,13 +154,14 @@ pub(super) fn partition_values(uri: &str) -> Vec<(String, String)> {
 
 /// The value for `field`; NULL if the path has none or another type.
 fn partition_value(values: &[(String, String)], field: &Field) -> ScalarValue {
-    let null = || ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null);
-    match values.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(field.name())) {
-        Some((_, value)) if value != HIVE_NULL => {
-            ScalarValue::Utf8(Some(value.clone())).cast_to(field.data_type()).unwrap_or_else(|_| null())
-        }
-        _ => null(),
-    }
+    let text = values.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
+    let value = text.filter(|(_, value)| value != HIVE_NULL).and_then(|(_, value)| typed_value(value, field.data_type()));
+    value.unwrap_or_else(|| ScalarValue::try_from(field.data_type()).unwrap_or(ScalarValue::Null))
+}
+
+/// The text of a directory as a value of the type; `None` if it is none.
+pub(super) fn typed_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+    ScalarValue::Utf8(Some(text.to_owned())).cast_to(data_type).ok().filter(|value| !value.is_null())
 }
 
 /// The struct of facts with the fields that `data_type` asks for.

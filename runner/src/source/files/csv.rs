@@ -15,7 +15,7 @@ use super::{
     json::{malformed, pattern, zone},
     lines::Window,
     open::{ReadError, SourceFile},
-    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts, ReadColumns},
+    reader::{BATCH_BYTES, BATCH_ROWS, Bad, Emit, FileCounts, ReadColumns},
     scan::FileRead,
     surprise::{Surprising, new_fields, places},
 };
@@ -100,7 +100,7 @@ impl CsvReader {
         })
     }
 
-    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
+    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>, bad: &mut Bad<'_>) -> Result<FileCounts, ReadError> {
         self.window.reset();
         let mut reader = file.text(self.encoding)?;
         let mut counts = FileCounts::default();
@@ -120,11 +120,11 @@ impl CsvReader {
                 line += record.extra_lines;
                 self.window.consume(record.used);
                 if self.rows == BATCH_ROWS || self.bytes > BATCH_BYTES {
-                    self.flush(emit)?;
+                    self.flush(emit, bad)?;
                 }
             }
             if self.window.is_last() {
-                self.flush(emit)?;
+                self.flush(emit, bad)?;
                 return Ok(counts);
             }
         }
@@ -145,11 +145,6 @@ impl CsvReader {
             None => layout.insert(self.layout(file)?),
         };
         if is_header { Ok(()) } else { self.append(file, layout, length, line, counts) }
-    }
-
-    /// Records that were left out since the last call, with the reasons, if they are kept.
-    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
-        self.bad.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What the first record, which was just split, says about the others.
@@ -290,8 +285,12 @@ impl CsvReader {
         }
     }
 
-    fn flush(&mut self, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    fn flush(&mut self, emit: &mut Emit<'_>, bad: &mut Bad<'_>) -> Result<(), ReadError> {
+        for (record, reason) in self.bad.as_mut().map(std::mem::take).unwrap_or_default() {
+            bad(&record, &reason)?;
+        }
         if self.rows == 0 {
+            self.bytes = 0;
             return Ok(());
         }
         let arrays = self.columns.iter_mut().map(ValueColumn::finish).collect();

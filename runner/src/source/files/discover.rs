@@ -56,11 +56,11 @@ pub(super) async fn list(
     Ok(files)
 }
 
-/// True if the names of all these URIs are such that `root` and `filter` take them.
-pub(super) fn takes(root: &FileRoot, filter: &FileFilter, uris: &[String]) -> Result<bool, Failure> {
+/// Of each of these URIs whether its names are such that `root` and `filter` take it.
+pub(super) fn takes(root: &FileRoot, filter: &FileFilter, uris: &[String]) -> Result<Vec<bool>, Failure> {
     let selector = Selector::new(root, filter, 0)?;
     let taken = |uri: &String| root.relative(uri).is_some_and(|relative| relative.is_empty() || selector.takes_path(&relative));
-    Ok(uris.iter().all(taken))
+    Ok(uris.iter().map(taken).collect())
 }
 
 impl Selector {

@@ -8,7 +8,7 @@ use super::{
     lines::Window,
     location::shown,
     open::{ReadError, SourceFile},
-    reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts, ReadColumns},
+    reader::{BATCH_BYTES, BATCH_ROWS, Bad, Emit, FileCounts, ReadColumns},
     scan::FileRead,
     surprise::{Surprising, new_fields, places},
 };
@@ -69,17 +69,17 @@ impl JsonReader {
         })
     }
 
-    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
+    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>, bad: &mut Bad<'_>) -> Result<FileCounts, ReadError> {
         let before = self.decoder.counts();
         self.decoder.start_file(&file.entry.path);
         self.window.reset();
         let mut reader = file.text(self.encoding)?;
         if self.multi_line {
-            self.read_document(file, reader.as_mut(), emit)?;
+            self.read_document(file, reader.as_mut())?;
         } else {
-            self.read_lines(file, reader.as_mut(), emit)?;
+            self.read_lines(file, reader.as_mut(), emit, bad)?;
         }
-        self.flush(file, emit)?;
+        self.flush(file, emit, bad)?;
         let counts = self.decoder.counts();
         let corrupt = counts.malformed - before.malformed;
         let rows = counts.rows - before.rows;
@@ -87,12 +87,13 @@ impl JsonReader {
         Ok(FileCounts { rows: if self.mode == ParseMode::Permissive { rows } else { rows + corrupt }, corrupt })
     }
 
-    /// Records that were left out since the last call, with the reasons, if they are kept.
-    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
-        self.decoder.take_malformed().into_iter().map(|(record, cause)| (record, cause.to_string())).collect()
-    }
-
-    fn read_lines(&mut self, file: &SourceFile<'_>, reader: &mut dyn Read, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    fn read_lines(
+        &mut self,
+        file: &SourceFile<'_>,
+        reader: &mut dyn Read,
+        emit: &mut Emit<'_>,
+        bad: &mut Bad<'_>,
+    ) -> Result<(), ReadError> {
         let mut undelivered = 0;
         loop {
             self.window.fill(reader).map_err(|error| file.error(error))?;
@@ -108,7 +109,7 @@ impl JsonReader {
                 if self.decoder.rows() < BATCH_ROWS && undelivered < BATCH_BYTES {
                     break;
                 }
-                self.flush(file, emit)?;
+                self.flush(file, emit, bad)?;
                 undelivered = 0;
             }
             if last && self.window.bytes().is_empty() {
@@ -117,7 +118,7 @@ impl JsonReader {
         }
     }
 
-    fn read_document(&mut self, file: &SourceFile<'_>, reader: &mut dyn Read, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    fn read_document(&mut self, file: &SourceFile<'_>, reader: &mut dyn Read) -> Result<(), ReadError> {
         while !self.window.is_last() {
             self.window.fill(reader).map_err(|error| file.error(error))?;
         }
@@ -129,10 +130,13 @@ impl JsonReader {
             let excerpt: String = String::from_utf8_lossy(document).chars().take(200).collect();
             return Err(malformed(file, &format!("malformed JSON document: {cause}"), &excerpt));
         }
-        self.flush(file, emit)
+        Ok(())
     }
 
-    fn flush(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    fn flush(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>, bad: &mut Bad<'_>) -> Result<(), ReadError> {
+        for (record, cause) in self.decoder.take_malformed() {
+            bad(&record, &cause.to_string())?;
+        }
         if !self.decoder.new_fields().is_empty() {
             return Err(new_fields(&file.entry.path, self.decoder.new_fields()).into());
         }

@@ -109,6 +109,15 @@ fn recoded(uri: &str) -> String {
     text
 }
 
+/// The URI of the file at `relative` (raw) below `directory`, as a source that lists it there writes it.
+pub(super) fn uri_below(directory: &Location, relative: &str) -> String {
+    let mut uri = recoded(directory.url().as_str());
+    uri.truncate(uri.trim_end_matches('/').len());
+    uri.push('/');
+    encode_into(relative.as_bytes(), &mut uri);
+    uri
+}
+
 /// `uri` relative to the project if it is below it. A URI has `://`, a relative place never has.
 pub(super) fn portable<'a>(uri: &'a str, project: &str) -> &'a str {
     uri.strip_prefix(project).filter(|relative| !relative.is_empty()).unwrap_or(uri)

@@ -12,13 +12,15 @@ mod csv_values;
 mod discover;
 mod encoding;
 mod glob;
-mod infer;
+pub(crate) mod infer;
 mod json;
 mod lines;
 mod location;
+mod look;
 mod open;
 mod orc;
 mod parquet;
+mod path_surprises;
 mod reader;
 mod scan;
 mod snappy;
@@ -90,8 +92,8 @@ impl FileSource {
         location::portable(self.root.id(), &self.project)
     }
 
-    /// True if the source would take all these files of an earlier listing by their names.
-    pub fn takes(&self, files: &[FileEntry]) -> Result<bool, Failure> {
+    /// Of each of these files of an earlier listing whether the source would take it by its name.
+    pub fn takes(&self, files: &[FileEntry]) -> Result<Vec<bool>, Failure> {
         let uris: Vec<_> = files.iter().map(|file| location::absolute(&file.path, &self.project)).collect();
         discover::takes(&self.root, &self.options.filter, &uris)
     }

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use super::{
     encoding::recoded,
     location::{FilePlace, shown},
+    look::text_of,
     snappy::SnappyReader,
 };
 use crate::{
@@ -75,7 +76,8 @@ impl SourceFile<'_> {
 
     /// The decompressed text as UTF-8.
     pub(super) fn text(&self, encoding: TextEncoding) -> Result<Box<dyn Read>, ReadError> {
-        Ok(recoded(self.reader()?, encoding))
+        let reader = text_of(self.reader()?).map_err(|error| self.error(error))??;
+        Ok(recoded(reader, encoding))
     }
 
     /// The bytes as they are stored.

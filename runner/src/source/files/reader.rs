@@ -24,6 +24,10 @@ pub(super) const BATCH_BYTES: usize = 32 << 20;
 /// Takes the batches of a file.
 pub(super) type Emit<'a> = dyn FnMut(RecordBatch) -> Result<(), ReadError> + 'a;
 
+/// Takes the records that are left out, with the reasons, if somebody lists them. They come with the batches: no reader holds more of them
+/// than of rows.
+pub(super) type Bad<'a> = dyn FnMut(&[u8], &str) -> Result<(), Failure> + 'a;
+
 /// What one file gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileCounts {
@@ -66,25 +70,16 @@ impl ContentReader {
         })
     }
 
-    /// Gives all batches of `file` to `emit`.
-    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>) -> Result<FileCounts, ReadError> {
+    /// Gives all batches of `file` to `emit`, and to `bad` the records that are left out.
+    pub(super) fn read(&mut self, file: &SourceFile<'_>, emit: &mut Emit<'_>, bad: &mut Bad<'_>) -> Result<FileCounts, ReadError> {
         match self {
-            Self::Json(reader) => reader.read(file, emit),
-            Self::Csv(reader) => reader.read(file, emit),
+            Self::Json(reader) => reader.read(file, emit, bad),
+            Self::Csv(reader) => reader.read(file, emit, bad),
             Self::Parquet(reader) => reader.read(file, emit),
             Self::Avro(reader) => reader.read(file, emit),
             Self::Orc(reader) => reader.read(file, emit),
             Self::Text(reader) => reader.read(file, emit),
             Self::Binary(reader) => reader.read(file, emit),
-        }
-    }
-
-    /// Records that were left out since the last call, with the reasons, if they are kept.
-    pub(super) fn take_bad(&mut self) -> Vec<(Vec<u8>, String)> {
-        match self {
-            Self::Json(reader) => reader.take_bad(),
-            Self::Csv(reader) => reader.take_bad(),
-            Self::Parquet(_) | Self::Avro(_) | Self::Orc(_) | Self::Text(_) | Self::Binary(_) => Vec::new(),
         }
     }
 }

@@ -27,7 +27,9 @@ use tokio::{runtime::Handle, sync::mpsc::Sender};
 use super::{
     columns::{Columns, content_schema, path_columns},
     location::{FileRoot, shown},
+    look::unreadable,
     open::{ReadError, SourceFile},
+    path_surprises::PathSurprises,
     reader::{BATCH_ROWS, ContentReader, FileCounts, ReadColumns},
 };
 use crate::{
@@ -193,7 +195,7 @@ impl ScanTask {
                 Err(ReadError::Stopped) => return Ok(()),
                 Err(ReadError::Missing) if self.read.options.ignore_missing_files => self.counters.add_missing_file(),
                 Err(ReadError::Missing) => return Err(vanished(&entry.path)),
-                Err(ReadError::Corrupt(reason)) => return Err(unreadable(&entry.path, &reason)),
+                Err(ReadError::Corrupt(reason)) => return Err(unreadable(&file, self.read.options.format, &reason)),
                 Err(ReadError::Failed(failure)) => return Err(*failure),
             }
         }
@@ -230,7 +232,7 @@ impl ScanTask {
     ) -> Result<FileCounts, ReadError> {
         // An unreadable file must leave no row behind, and how far it can be read is known only at its end.
         if self.read.options.ignore_corrupt_files && self.needs_check(file) {
-            match layout.reader.read(file, &mut |_| Ok(())) {
+            match layout.reader.read(file, &mut |_| Ok(()), &mut |_, _| Ok(())) {
                 Err(ReadError::Corrupt(reason)) => {
                     tracing::warn!(file = %file.entry.path, %reason, "unreadable file skipped");
                     self.counters.add_corrupt_file(&file.entry.path);
@@ -242,20 +244,21 @@ impl ScanTask {
                 }
                 checked => checked?,
             };
-            layout.reader.take_bad();
         }
-        let Layout { columns, reader, .. } = layout;
-        let constants = columns.constants(file.entry)?;
+        let Layout { in_path, columns, reader } = layout;
+        let surprises = PathSurprises::of(file.entry, &self.read.options, &self.relation, in_path);
+        let constants = columns.constants(file.entry, &surprises)?;
         let mut next = order::first_of_file(index);
-        let counts = reader.read(file, &mut |content| {
+        let mut emit = |content: RecordBatch| {
+            // A directory with a new name is a new field of the rows below it.
+            if content.num_rows() > 0 {
+                surprises.check(&file.entry.path, &self.read.options.schema)?;
+            }
             let batch = self.numbered(columns.complete(&content, &constants)?, &mut next)?;
             self.counters.pass(batch.num_rows() as u64);
             self.send(batch, target)
-        });
-        for (record, reason) in reader.take_bad() {
-            self.counters.add_bad(&file.entry.path, Some(&record), &reason)?;
-        }
-        counts
+        };
+        reader.read(file, &mut emit, &mut |record, reason| self.counters.add_bad(&file.entry.path, Some(record), reason))
     }
 
     fn send(&self, batch: RecordBatch, target: &Sender<EngineResult<RecordBatch>>) -> Result<(), ReadError> {
@@ -295,11 +298,6 @@ impl ScanTask {
 fn vanished(path: &str) -> Failure {
     Failure::user("FILE_NOT_EXIST", format!("{} was there when it was listed and is gone now", shown(path)))
         .help("restore the file, or set ignoreMissingFiles => true to go on without it")
-}
-
-fn unreadable(path: &str, reason: &str) -> Failure {
-    Failure::user("FAILED_READ_FILE.NO_HINT", format!("{} cannot be read: {reason}", shown(path)))
-        .help("repair or remove the file, or set ignoreCorruptFiles => true to skip such files")
 }
 
 /// A failure on its way through the engine; `read_failure` takes it out again.

@@ -1,5 +1,6 @@
 //! Files of all formats to rows: columns, broken records, compressions, metadata.
 
+mod bounds;
 mod damage;
 mod sample;
 
@@ -23,6 +24,8 @@ use datafusion::{
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use url::Url;
+
+use floe_graph::relation::OptionPlaces;
 
 use super::*;
 use crate::source::{ReadTotals, read_failure};
@@ -54,7 +57,7 @@ impl Read {
         if options.remove("inferred").is_none() && !matches!(self.format, "text" | "binaryfile" | "binaryFile") {
             options.insert("schema".to_owned(), "given BOOLEAN".to_owned());
         }
-        let relation = Relation { kind, streaming: true, options, origin: None };
+        let relation = Relation { kind, streaming: true, options, origin: None, given: OptionPlaces::default() };
         FileSource::new(&relation, FilePath::new("/"), &self.stores).unwrap()
     }
 

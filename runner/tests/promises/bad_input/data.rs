@@ -74,7 +74,7 @@ fn p64_corrupt_file_stops_batch() {
     project.land("1.json", (1..=3).map(row));
     land_truncated_gz(&project);
     let file = project.path().join("landing/2.json.gz cannot be read");
-    let words = ["error[FAILED_READ_FILE.NO_HINT]", file.to_str().unwrap(), "flow: bronze", "repair or remove the file"];
+    let words = ["error[FAILED_READ_FILE.NO_HINT]", file.to_str().unwrap(), "flow: bronze", "put the whole file in its place"];
     let before = project.version("bronze");
     says(&project.call("run", &[]), 10, &words);
     assert_eq!(project.version("bronze"), before);

@@ -47,8 +47,13 @@ fn files(path: &str, reference: &RelationReference) -> RelationSource {
 }
 
 fn source(kind: RelationKind, text: &str, reference: &RelationReference) -> RelationSource {
-    let relation =
-        Relation { kind, streaming: reference.streaming, options: reference.options.clone(), origin: Some(reference.origin.clone()) };
+    let relation = Relation {
+        kind,
+        streaming: reference.streaming,
+        options: reference.options.clone(),
+        origin: Some(reference.origin.clone()),
+        given: reference.given.clone(),
+    };
     RelationSource { relation: Arc::new(relation), schema: Arc::new(ddl::parse_schema(text).unwrap()) }
 }
 

@@ -21,6 +21,8 @@ enum Codec {
     Snappy,
     Zstandard,
     Bzip2,
+    /// Nobody unpacks it here.
+    Xz,
 }
 
 /// The rows of one block.
@@ -56,9 +58,15 @@ impl<R: Read> Container<R> {
             b"snappy" => Codec::Snappy,
             b"zstandard" => Codec::Zstandard,
             b"bzip2" => Codec::Bzip2,
-            other => return Err(broken(format!("its codec `{}` is not supported", String::from_utf8_lossy(other)))),
+            b"xz" => Codec::Xz,
+            other => return Err(broken(format!("its codec `{}` is none", String::from_utf8_lossy(other)))),
         };
         Ok(Self { input, schema, codec, marker })
+    }
+
+    /// True if the blocks are packed in a way that is refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.codec == Codec::Xz
     }
 
     /// The schema of the writer, as JSON.
@@ -91,6 +99,7 @@ impl Codec {
             Self::Zstandard => read_all(zstd::Decoder::new(packed.as_slice())?),
             Self::Bzip2 => read_all(bzip2::read::MultiBzDecoder::new(packed.as_slice())),
             Self::Snappy => unsnapped(&packed),
+            Self::Xz => Err(broken("codec `xz` is not unpacked")),
         }
     }
 }

@@ -11,14 +11,16 @@ use datafusion::arrow::datatypes::Schema;
 use self::{
     container::{Container, broken},
     decode::Rows,
-    schema::Type,
+    schema::{Type, Wrong},
 };
 use super::{
+    location::shown,
     open::{ReadError, SourceFile},
     reader::{BATCH_BYTES, BATCH_ROWS, Emit, FileCounts, ReadColumns},
     scan::FileRead,
     typed::Fitting,
 };
+use crate::failure::Failure;
 
 /// Reads Avro files into the needed columns.
 pub(super) struct AvroReader {
@@ -75,6 +77,19 @@ fn open(file: &SourceFile<'_>) -> Result<Option<(Container<Box<dyn Read>>, Vec<(
         return Ok(None);
     }
     let container = Container::open(file.reader()?).map_err(|error| file.error(error))?;
-    let fields = schema::parse(container.schema()).map_err(ReadError::Corrupt)?;
+    if container.is_refused() {
+        return Err(refused(file, "its codec is `xz`"));
+    }
+    let fields = schema::parse(container.schema()).map_err(|wrong| match wrong {
+        Wrong::Broken(reason) => ReadError::Corrupt(reason),
+        Wrong::Refused(reason) => refused(file, &reason),
+    })?;
     Ok(Some((container, fields)))
+}
+
+/// The file is whole: nobody may pass over it as one that is damaged.
+fn refused(file: &SourceFile<'_>, reason: &str) -> ReadError {
+    let text = format!("{} is not read from Avro: {reason}", shown(&file.entry.path));
+    let help = "write the file another way and put it in its place, under the same name; or remove it and set ignoreMissingFiles => true";
+    Failure::user("FEATURE_NOT_SUPPORTED", text).help(help).into()
 }

@@ -12,6 +12,21 @@ const MOST_TYPES: usize = 50_000;
 const MOST_DIGITS: u64 = 38;
 const TOO_MUCH: &str = "its schema has too many types, or types too deep within each other";
 
+/// What is wrong with a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is none: the file is damaged.
+    Broken(String),
+    /// It is one of which no table can be made.
+    Refused(String),
+}
+
+impl From<&str> for Wrong {
+    fn from(reason: &str) -> Self {
+        Self::Broken(reason.to_owned())
+    }
+}
+
 /// A type of Avro. Names were followed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Type {
@@ -117,11 +132,11 @@ pub(super) fn union_shape(branches: &[Type]) -> UnionShape {
 }
 
 /// The fields of the record that every row of a file is. The error says what is wrong with the schema.
-pub(super) fn parse(json: &[u8]) -> Result<Vec<(String, Type)>, String> {
-    let value: Value = serde_json::from_slice(json).map_err(|error| format!("its schema is no JSON: {error}"))?;
+pub(super) fn parse(json: &[u8]) -> Result<Vec<(String, Type)>, Wrong> {
+    let value: Value = serde_json::from_slice(json).map_err(|error| Wrong::Broken(format!("its schema is no JSON: {error}")))?;
     match (Reader { named: BTreeMap::new(), types: 0 }).read(&value, "", 0)? {
         Type::Record(fields) => Ok(fields),
-        _ => Err("its rows are no records, so they have no columns".to_owned()),
+        _ => Err(Wrong::Refused("its rows are no records, so they have no columns".to_owned())),
     }
 }
 
@@ -132,10 +147,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, value: &Value, space: &str, depth: usize) -> Result<Type, String> {
+    fn read(&mut self, value: &Value, space: &str, depth: usize) -> Result<Type, Wrong> {
         self.types += 1;
         if depth > MOST_DEPTH || self.types > MOST_TYPES {
-            return Err(TOO_MUCH.to_owned());
+            return Err(Wrong::Refused(TOO_MUCH.to_owned()));
         }
         match value {
             Value::String(name) => self.by_name(name, space, depth),
@@ -145,13 +160,13 @@ impl Reader {
             Value::Object(object) => match object.get("type") {
                 Some(Value::String(kind)) => self.complex(kind, value, space, depth),
                 Some(inner) => self.read(inner, space, depth + 1),
-                None => Err(format!("its schema has a type without a name: {value}")),
+                None => Err(Wrong::Broken(format!("its schema has a type without a name: {value}"))),
             },
-            other => Err(format!("its schema has no type here: {other}")),
+            other => Err(Wrong::Broken(format!("its schema has no type here: {other}"))),
         }
     }
 
-    fn by_name(&mut self, name: &str, space: &str, depth: usize) -> Result<Type, String> {
+    fn by_name(&mut self, name: &str, space: &str, depth: usize) -> Result<Type, Wrong> {
         if let Some(primitive) = primitive(name) {
             return Ok(primitive);
         }
@@ -161,16 +176,16 @@ impl Reader {
                 let (types, below) = size(known);
                 self.types = self.types.saturating_add(types);
                 if depth + below > MOST_DEPTH || self.types > MOST_TYPES {
-                    return Err(TOO_MUCH.to_owned());
+                    return Err(Wrong::Refused(TOO_MUCH.to_owned()));
                 }
                 Ok(known.clone())
             }
-            Some(None) => Err(format!("its type `{name}` contains itself, which no table can hold")),
-            None => Err(format!("its schema names the unknown type `{name}`")),
+            Some(None) => Err(Wrong::Refused(format!("its type `{name}` contains itself, which no table can hold"))),
+            None => Err(Wrong::Broken(format!("its schema names the unknown type `{name}`"))),
         }
     }
 
-    fn complex(&mut self, kind: &str, value: &Value, space: &str, depth: usize) -> Result<Type, String> {
+    fn complex(&mut self, kind: &str, value: &Value, space: &str, depth: usize) -> Result<Type, Wrong> {
         match kind {
             "array" => Ok(Type::List(Box::new(self.read(member(value, "items")?, space, depth + 1)?))),
             "map" => Ok(Type::Map(Box::new(self.read(member(value, "values")?, space, depth + 1)?))),
@@ -182,7 +197,7 @@ impl Reader {
         }
     }
 
-    fn named_type(&mut self, kind: &str, value: &Value, space: &str, depth: usize) -> Result<Type, String> {
+    fn named_type(&mut self, kind: &str, value: &Value, space: &str, depth: usize) -> Result<Type, Wrong> {
         let space = value.get("namespace").and_then(Value::as_str).unwrap_or(space);
         let name = member(value, "name")?.as_str().ok_or("its schema has a name that is no text")?;
         let name = full_name(name, space);
@@ -203,7 +218,7 @@ impl Reader {
         Ok(found)
     }
 
-    fn fields(&mut self, fields: &Value, space: &str, depth: usize) -> Result<Vec<(String, Type)>, String> {
+    fn fields(&mut self, fields: &Value, space: &str, depth: usize) -> Result<Vec<(String, Type)>, Wrong> {
         let fields = fields.as_array().ok_or("its schema has a record without fields")?;
         let field = |field: &Value| {
             let name = member(field, "name")?.as_str().ok_or("its schema has a name that is no text")?;
@@ -228,7 +243,7 @@ fn primitive(name: &str) -> Option<Type> {
 }
 
 /// `plain` with what its logical type says. Logical types that mean nothing to a table, or do not fit, leave the plain type.
-fn logical(plain: Type, value: &Value) -> Result<Type, String> {
+fn logical(plain: Type, value: &Value) -> Result<Type, Wrong> {
     let time = |factor, instant| Type::Time { factor, instant };
     Ok(match (value.get("logicalType").and_then(Value::as_str), plain) {
         (Some("decimal"), plain @ (Type::Bytes | Type::Fixed(_))) => decimal(plain, value)?,
@@ -241,21 +256,21 @@ fn logical(plain: Type, value: &Value) -> Result<Type, String> {
     })
 }
 
-fn decimal(plain: Type, value: &Value) -> Result<Type, String> {
+fn decimal(plain: Type, value: &Value) -> Result<Type, Wrong> {
     let number = |key| value.get(key).and_then(Value::as_u64);
     let (Some(precision), scale) = (number("precision"), number("scale").unwrap_or(0)) else { return Ok(plain) };
     if precision == 0 || scale > precision {
         return Ok(plain);
     }
     if precision > MOST_DIGITS {
-        return Err(format!("it has decimals of {precision} digits, and a table holds {MOST_DIGITS}"));
+        return Err(Wrong::Refused(format!("it has decimals of {precision} digits, and a table holds {MOST_DIGITS}")));
     }
     let fixed = if let Type::Fixed(bytes) = plain { Some(bytes) } else { None };
     Ok(Type::Decimal { precision: precision as u8, scale: scale as i8, fixed })
 }
 
-fn member<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
-    value.get(name).ok_or_else(|| format!("its schema has a type without `{name}`"))
+fn member<'a>(value: &'a Value, name: &str) -> Result<&'a Value, Wrong> {
+    value.get(name).ok_or_else(|| Wrong::Broken(format!("its schema has a type without `{name}`")))
 }
 
 fn full_name(name: &str, space: &str) -> String {
@@ -277,7 +292,7 @@ fn size(of: &Type) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    fn types(json: &str) -> Result<String, String> {
+    fn types(json: &str) -> Result<String, Wrong> {
         parse(json.as_bytes()).map(|fields| floe_graph::analysis::ddl::schema_text(&arrow_schema(&fields)))
     }
 
@@ -303,12 +318,17 @@ mod tests {
 
     #[test]
     fn what_no_table_can_hold_is_named() {
+        let refused = |json: &str| match types(json) {
+            Err(Wrong::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        };
         let list = r#"{"type":"record","name":"l","fields":[{"name":"next","type":["null","l"]}]}"#;
-        assert!(types(list).unwrap_err().contains("`l` contains itself"));
-        assert!(types(r#""string""#).unwrap_err().contains("no records"));
+        assert!(refused(list).contains("`l` contains itself"));
+        assert!(refused(r#""string""#).contains("no records"));
         let wide = r#"{"type":"record","name":"r","fields":[{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":39}}]}"#;
-        assert!(types(wide).unwrap_err().contains("39 digits"));
-        assert!(types("{").unwrap_err().contains("no JSON"));
-        assert!(types(r#"{"type":"record","name":"r","fields":[{"name":"d","type":"x"}]}"#).unwrap_err().contains("`x`"));
+        assert!(refused(wide).contains("39 digits"));
+        for (broken, says) in [("{", "no JSON"), (r#"{"type":"record","name":"r","fields":[{"name":"d","type":"x"}]}"#, "`x`")] {
+            assert!(matches!(types(broken).unwrap_err(), Wrong::Broken(why) if why.contains(says)), "{broken}");
+        }
     }
 }

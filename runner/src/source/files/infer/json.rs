@@ -12,18 +12,22 @@ use super::{
         open::{ReadError, SourceFile},
         scan::FileRead,
     },
-    kind::{Kind, MOST_FIELDS, Shape},
+    kind::{Kind, Shape},
     too_wide,
 };
+use floe_graph::file_schema::MOST_FIELDS;
+
 use crate::functions::json::{Malformed, Scanner};
 
 /// Values nested deeper are text.
 const MOST_DEPTH: usize = 100;
 
+/// Why a record is read no further: there are more fields than a relation may have.
+const TOO_WIDE: &str = "too many fields";
+
 /// The columns of the records in `file`.
 pub(super) fn shape(file: &SourceFile<'_>, read: &FileRead) -> Result<Shape, ReadError> {
-    let mut records =
-        Records { shape: Shape::default(), case_sensitive: read.options.json.case_sensitive, unmeasured: 0, is_too_wide: false };
+    let mut records = Records { case_sensitive: read.options.json.case_sensitive, ..Records::default() };
     let mut window = Window::default();
     let mut reader = file.text(read.options.encoding)?;
     if read.options.json.multi_line {
@@ -34,7 +38,13 @@ pub(super) fn shape(file: &SourceFile<'_>, read: &FileRead) -> Result<Shape, Rea
     } else {
         lines(reader.as_mut(), &mut window, &mut records).map_err(|error| file.error(error))?;
     }
-    if records.is_too_wide || records.shape.size() > MOST_FIELDS { Err(too_wide(&file.entry.path).into()) } else { Ok(records.shape) }
+    if records.is_too_wide {
+        return Err(too_wide(&file.entry.path).into());
+    }
+    if records.malformed > 0 && records.right == 0 {
+        return Err(ReadError::Corrupt("none of its records is a JSON object".to_owned()));
+    }
+    Ok(records.shape)
 }
 
 fn lines(reader: &mut dyn Read, window: &mut Window, records: &mut Records) -> io::Result<()> {
@@ -57,14 +67,13 @@ fn lines(reader: &mut dyn Read, window: &mut Window, records: &mut Records) -> i
     }
 }
 
-/// Records that changed the columns before the columns are counted.
-const UNMEASURED: usize = 1_000;
-
+#[derive(Default)]
 struct Records {
     shape: Shape,
     case_sensitive: bool,
-    /// Records that changed the columns since they were counted.
-    unmeasured: usize,
+    /// Records that are JSON objects, and those that are not.
+    right: u64,
+    malformed: u64,
     /// More records are of no use.
     is_too_wide: bool,
 }
@@ -72,27 +81,33 @@ struct Records {
 impl Records {
     /// Takes in one record; what is no record is left out.
     fn take(&mut self, record: &[u8]) {
-        if record.is_empty() || self.is_too_wide || !matches!(self.root(record, false), Ok(true)) {
+        if record.is_empty() || self.is_too_wide {
             return;
+        }
+        match self.grown(record) {
+            Ok(()) => self.right += 1,
+            Err(cause) if cause.reason == TOO_WIDE => self.is_too_wide = true,
+            Err(_) => self.malformed += 1,
+        }
+    }
+
+    fn grown(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        if !self.root(record, false)? {
+            return Ok(());
         }
         // A record that is malformed further on must leave nothing behind: it is read to its end before it changes the columns.
         let known = mem::take(&mut self.shape);
-        let is_right = self.root(record, true).is_ok();
+        let is_right = self.root(record, true);
         self.shape = known;
-        if !is_right || self.root(record, true).is_err() {
-            return;
-        }
-        self.unmeasured += 1;
-        if self.unmeasured == UNMEASURED {
-            self.unmeasured = 0;
-            self.is_too_wide = self.shape.size() > MOST_FIELDS;
-        }
+        is_right?;
+        self.root(record, true).map(|_| ())
     }
 
     /// True if the record changes the columns; they stay as they are unless it `may_change` them, and then it is read no further.
     fn root(&mut self, record: &[u8], may_change: bool) -> Result<bool, Malformed> {
         let mut scanner = Scanner::new(record);
-        let mut reading = Reading { case_sensitive: self.case_sensitive, may_change };
+        let room = if may_change { MOST_FIELDS.saturating_sub(self.shape.size()) } else { 0 };
+        let mut reading = Reading { case_sensitive: self.case_sensitive, may_change, room };
         let mut changed = false;
         if scanner.take(b'[') {
             let mut more = !scanner.take(b']');
@@ -114,10 +129,11 @@ impl Records {
     }
 }
 
-#[derive(Clone, Copy)]
 struct Reading {
     case_sensitive: bool,
     may_change: bool,
+    /// Fields that may still be added.
+    room: usize,
 }
 
 impl Reading {
@@ -139,6 +155,9 @@ impl Reading {
             let field = match known {
                 None if !shape.has_spelling(name) => {
                     changed = true;
+                    if self.may_change {
+                        self.room = self.room.checked_sub(1).ok_or_else(|| scanner.malformed(TOO_WIDE))?;
+                    }
                     self.may_change.then(|| shape.named(&String::from_utf8_lossy(name)))
                 }
                 known => known,
@@ -240,7 +259,7 @@ mod tests {
     use super::{super::kind::Typing, *};
 
     fn inferred(records: &[&str], primitives_as_string: bool) -> String {
-        let mut all = Records { shape: Shape::default(), case_sensitive: true, unmeasured: 0, is_too_wide: false };
+        let mut all = Records { case_sensitive: true, ..Records::default() };
         for record in records {
             all.take(record.as_bytes());
         }
@@ -261,6 +280,23 @@ mod tests {
              deep STRUCT<a: STRUCT<l: ARRAY<STRUCT<p: BIGINT, q: BOOLEAN>>>>, empty STRING, big DOUBLE, late STRING"
         );
         assert!(inferred(&records, true).starts_with("i STRING, d STRING, b STRING, n STRING, o STRUCT<x: STRING, y: STRING>"));
+    }
+
+    #[test]
+    fn one_document_cannot_have_more_fields_than_many_records() {
+        let object = |first: usize, count: usize| {
+            let fields: Vec<String> = (first..first + count).map(|n| format!("\"f{n}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        let all = |records: &[String]| {
+            let mut all = Records { case_sensitive: true, ..Records::default() };
+            records.iter().for_each(|record| all.take(record.as_bytes()));
+            (all.is_too_wide, all.shape.size())
+        };
+        assert_eq!(all(&[object(0, MOST_FIELDS)]), (false, MOST_FIELDS));
+        let (is_too_wide, size) = all(&[format!("[{},{}]", object(0, 3_000), object(3_000, 300_000))]);
+        assert!(is_too_wide && size <= MOST_FIELDS, "{size}");
+        assert!(all(&[object(0, 4_000), object(4_000, 1_001)]).0);
     }
 
     #[test]

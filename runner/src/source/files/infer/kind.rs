@@ -4,12 +4,9 @@ use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
-/// Columns and nested fields of one relation; data whose keys are values would make a table of any width.
-pub(super) const MOST_FIELDS: usize = 5_000;
-
 /// What the values of a field are, as far as they were seen.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing but NULL.
     #[default]
     Null,
@@ -26,7 +23,7 @@ pub(super) enum Kind {
 
 /// Fields in the order of their first appearance. Names are compared without letter case; the first spelling stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     names: Vec<String>,
     kinds: Vec<Kind>,
     by_lower: HashMap<Vec<u8>, usize>,
@@ -42,7 +39,7 @@ impl PartialEq for Shape {
 
 /// How kinds become types.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Typing {
+pub(crate) struct Typing {
     /// False: every column is text.
     pub infer_types: bool,
     /// True: numbers and booleans are text.
@@ -51,7 +48,7 @@ pub(super) struct Typing {
 
 impl Kind {
     /// The kind that holds values of both.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Null, kind) | (kind, Self::Null) => kind,
             (Self::Double, Self::Long) | (Self::Long, Self::Double) => Self::Double,
@@ -67,7 +64,7 @@ impl Kind {
     }
 
     /// Takes in a value without parts. True if that changes the kind; it stays as it is unless `may_change`.
-    pub(super) fn take(&mut self, value: Self, may_change: bool) -> bool {
+    pub(crate) fn take(&mut self, value: Self, may_change: bool) -> bool {
         let same = matches!(
             (&*self, &value),
             (_, Self::Null)
@@ -85,7 +82,7 @@ impl Kind {
     }
 
     /// Only NULL becomes STRING, and so does an object that never had a field: no table can hold it.
-    pub(super) fn data_type(&self, typing: Typing) -> DataType {
+    pub(crate) fn data_type(&self, typing: Typing) -> DataType {
         match self {
             Self::Boolean | Self::Long | Self::Double if typing.primitives_as_string => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
@@ -101,27 +98,27 @@ impl Kind {
 }
 
 impl Shape {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
     /// The fields with their types.
-    pub(super) fn fields(&self, typing: Typing) -> Fields {
+    pub(crate) fn fields(&self, typing: Typing) -> Fields {
         self.names.iter().zip(&self.kinds).map(|(name, kind)| Field::new(name, kind.data_type(typing), true)).collect()
     }
 
     /// The columns: as fields, unless all of them are text.
-    pub(super) fn columns(&self, typing: Typing) -> Vec<Field> {
+    pub(crate) fn columns(&self, typing: Typing) -> Vec<Field> {
         let data_type = |kind: &Kind| if typing.infer_types { kind.data_type(typing) } else { DataType::Utf8 };
         self.names.iter().zip(&self.kinds).map(|(name, kind)| Field::new(name, data_type(kind), true)).collect()
     }
 
-    pub(super) fn kind_mut(&mut self, index: usize) -> Option<&mut Kind> {
+    pub(crate) fn kind_mut(&mut self, index: usize) -> Option<&mut Kind> {
         self.kinds.get_mut(index)
     }
 
     /// The field of this name, whatever its letter case; it is made if it is not there.
-    pub(super) fn named(&mut self, name: &str) -> usize {
+    pub(crate) fn named(&mut self, name: &str) -> usize {
         let next = self.names.len();
         let index = *self.by_lower.entry(name.to_lowercase().into_bytes()).or_insert(next);
         if index == next {
@@ -134,7 +131,7 @@ impl Shape {
 
     /// The field of `key`, the one at `place` in its object. `None`: there is none, or the key is another spelling of one and
     /// spellings count.
-    pub(super) fn look_up(&mut self, key: &[u8], place: usize, case_sensitive: bool) -> Option<usize> {
+    pub(crate) fn look_up(&mut self, key: &[u8], place: usize, case_sensitive: bool) -> Option<usize> {
         if let Some((known, field)) = self.learned.get(place)
             && known == key
         {
@@ -153,12 +150,12 @@ impl Shape {
     }
 
     /// True if the key is another spelling of a field.
-    pub(super) fn has_spelling(&self, key: &[u8]) -> bool {
+    pub(crate) fn has_spelling(&self, key: &[u8]) -> bool {
         self.by_lower.contains_key(String::from_utf8_lossy(key).to_lowercase().as_bytes())
     }
 
     /// Takes in what another file has.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         for (name, kind) in other.names.into_iter().zip(other.kinds) {
             let index = self.named(&name);
             if let Some(known) = self.kind_mut(index) {
@@ -168,7 +165,7 @@ impl Shape {
     }
 
     /// Columns and nested fields.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         fn size(kind: &Kind) -> usize {
             match kind {
                 Kind::Struct(shape) => shape.size(),

@@ -2,17 +2,21 @@
 
 mod columns;
 mod json;
-mod kind;
-mod text;
+pub(crate) mod kind;
+pub(crate) mod text;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use floe_graph::{
     analysis::ddl,
+    file_schema::{self, MOST_FIELDS},
     source_options::{FileFormat, PartitionColumns},
 };
 use tokio::runtime::Handle;
@@ -27,6 +31,7 @@ use super::{
     columns::partition_values,
     json::pattern,
     location::shown,
+    look::unreadable,
     open::{ReadError, SourceFile},
     orc,
     scan::FileRead,
@@ -40,17 +45,19 @@ pub struct SampleLimits {
     pub files: usize,
     /// Their bytes as they are stored.
     pub bytes: u64,
+    /// Directories alone are no schema.
+    pub needs_content: bool,
 }
 
 impl SampleLimits {
     /// Of a relation that is read for the first time.
-    pub const FIRST: Self = Self { files: 1000, bytes: 50 << 30 };
+    pub const FIRST: Self = Self { files: 1000, bytes: 50 << 30, needs_content: true };
     /// Of a micro-batch, whose files are read anyway.
-    pub const ALL: Self = Self { files: usize::MAX, bytes: u64::MAX };
+    pub const ALL: Self = Self { files: usize::MAX, bytes: u64::MAX, needs_content: false };
 }
 
 /// What a sample of files has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Found {
     /// Columns of the content, then those of `k=v` directories; `None` if no file has a column.
     pub schema: Option<SchemaRef>,
@@ -58,12 +65,55 @@ pub struct Found {
     pub files: usize,
     /// Their bytes as they are stored.
     pub bytes: u64,
+    /// Why the first of the files that cannot be read tells nothing.
+    pub unreadable: Option<Failure>,
 }
 
-/// Of one file.
-enum FileColumns {
+/// What one file tells.
+enum Told {
     Kinds(Shape),
     Typed(Schema),
+    Nothing,
+    Unreadable(Failure),
+}
+
+/// What files have told so far, in file order: a file that is ready early waits for those before it.
+#[derive(Default)]
+struct Merging {
+    waiting: BTreeMap<usize, Told>,
+    next: usize,
+    shape: Shape,
+    typed: Option<Schema>,
+    unreadable: Option<Failure>,
+}
+
+impl Merging {
+    fn take(&mut self, index: usize, told: Told, sample: &[FileEntry]) -> Result<(), Failure> {
+        self.waiting.insert(index, told);
+        while let Some(told) = self.waiting.remove(&self.next) {
+            let path = sample.get(self.next).map(|file| file.path.as_str()).unwrap_or_default();
+            self.next += 1;
+            match told {
+                Told::Kinds(kinds) => self.shape.merge(kinds),
+                Told::Typed(typed) => self.typed = Some(columns::merged(&self.typed.take().unwrap_or_else(Schema::empty), &typed)),
+                Told::Nothing => {}
+                Told::Unreadable(failure) => {
+                    self.unreadable.get_or_insert(failure);
+                }
+            }
+            let width = self.shape.size() + self.typed.as_ref().map_or(0, |typed| file_schema::width(typed.fields()));
+            if width > MOST_FIELDS {
+                return Err(too_wide(path));
+            }
+        }
+        Ok(())
+    }
+
+    fn columns(&self, read: &FileRead) -> Vec<Field> {
+        let typing = Typing { infer_types: read.options.schema.infer_types, primitives_as_string: read.options.json.primitives_as_string };
+        let typed = self.typed.iter().flat_map(Schema::fields).map(|field| field.as_ref().clone());
+        self.shape.columns(typing).into_iter().chain(typed).collect()
+    }
 }
 
 /// The columns of the first of `files`, up to `limits`. Files that cannot be read tell nothing here: reading their rows says what is wrong.
@@ -73,16 +123,20 @@ pub(super) async fn infer(read: &Arc<FileRead>, files: &[FileEntry], limits: Sam
     let dialect = |text: &Option<String>| text.as_deref().map(pattern).transpose();
     let patterns = Arc::new(Patterns { date: dialect(&options.csv.date_format)?, timestamp: dialect(&options.csv.timestamp_format)? });
     let next = Arc::new(AtomicUsize::new(0));
-    let found: Arc<Mutex<Vec<(usize, FileColumns)>>> = Arc::default();
+    let merging: Arc<Mutex<Merging>> = Arc::default();
     let threads = std::thread::available_parallelism().map_or(2, usize::from).min(sample.len());
     let readers: Vec<_> = (0..threads)
         .map(|_| {
             let (read, sample, patterns) = (Arc::clone(read), Arc::clone(&sample), Arc::clone(&patterns));
-            let (next, found, runtime) = (Arc::clone(&next), Arc::clone(&found), Handle::current());
+            let (next, merging, runtime) = (Arc::clone(&next), Arc::clone(&merging), Handle::current());
             tokio::task::spawn_blocking(move || {
                 while let Some((index, entry)) = claim(&next, &sample) {
-                    if let Some(columns) = file_columns(&read, entry, &patterns, &runtime)? {
-                        found.lock().unwrap_or_else(PoisonError::into_inner).push((index, columns));
+                    let told = told_by(&read, entry, &patterns, &runtime);
+                    let merged = told.and_then(|told| merging.lock().unwrap_or_else(PoisonError::into_inner).take(index, told, &sample));
+                    if merged.is_err() {
+                        // The others need not go on either.
+                        next.store(sample.len(), Ordering::Relaxed);
+                        return merged;
                     }
                 }
                 Ok::<_, Failure>(())
@@ -92,11 +146,9 @@ pub(super) async fn infer(read: &Arc<FileRead>, files: &[FileEntry], limits: Sam
     for reader in readers {
         reader.await.map_err(|panicked| Failure::internal("looking for the schema of files panicked").caused_by(panicked))??;
     }
-    let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-    found.sort_by_key(|(index, _)| *index);
-    let content = content_columns(read, found.into_iter().map(|(_, columns)| columns));
-    let schema = with_partitions(read, content, &sample).map(Arc::new);
-    Ok(Found { schema, files: sample.len(), bytes: sample.iter().map(|file| file.size).sum() })
+    let merging = std::mem::take(&mut *merging.lock().unwrap_or_else(PoisonError::into_inner));
+    let schema = with_partitions(read, merging.columns(read), &sample, limits).map(Arc::new);
+    Ok(Found { schema, files: sample.len(), bytes: sample.iter().map(|file| file.size).sum(), unreadable: merging.unreadable })
 }
 
 fn claim<'a>(next: &AtomicUsize, sample: &'a [FileEntry]) -> Option<(usize, &'a FileEntry)> {
@@ -114,42 +166,27 @@ fn sample_of(files: &[FileEntry], limits: SampleLimits) -> Vec<FileEntry> {
     files.iter().take(limits.files).take_while(|file| fits(file)).cloned().collect()
 }
 
-fn file_columns(read: &FileRead, entry: &FileEntry, patterns: &Patterns, runtime: &Handle) -> Result<Option<FileColumns>, Failure> {
+fn told_by(read: &FileRead, entry: &FileEntry, patterns: &Patterns, runtime: &Handle) -> Result<Told, Failure> {
     let file = SourceFile { entry, place: read.root.place_of(&entry.path)?, runtime: runtime.clone() };
-    let columns = match read.options.format {
-        FileFormat::Json => json::shape(&file, read).map(FileColumns::Kinds),
-        FileFormat::Csv => text::shape(&file, read, patterns).map(FileColumns::Kinds),
-        FileFormat::Parquet => columns::parquet(&file).map(FileColumns::Typed),
-        FileFormat::Avro => avro::columns(&file).map(|found| FileColumns::Typed(columns::stored(&found))),
-        FileFormat::Orc => orc::columns(&file).map(|found| FileColumns::Typed(columns::stored(&found))),
-        FileFormat::Text | FileFormat::BinaryFile => return Ok(None),
+    let format = read.options.format;
+    let told = match format {
+        FileFormat::Json => json::shape(&file, read).map(Told::Kinds),
+        FileFormat::Csv => text::shape(&file, read, patterns).map(Told::Kinds),
+        FileFormat::Parquet => columns::parquet(&file).map(Told::Typed),
+        FileFormat::Avro => avro::columns(&file).map(|found| Told::Typed(columns::stored(&found))),
+        FileFormat::Orc => orc::columns(&file).map(|found| Told::Typed(columns::stored(&found))),
+        FileFormat::Text | FileFormat::BinaryFile => Ok(Told::Nothing),
     };
-    match columns {
-        Ok(columns) => Ok(Some(columns)),
+    match told {
         Err(ReadError::Failed(failure)) => Err(*failure),
-        Err(ReadError::Corrupt(reason)) => {
-            tracing::warn!(file = %entry.path, %reason, "a file that cannot be read tells nothing about the schema");
-            Ok(None)
-        }
-        Err(ReadError::Stopped | ReadError::Missing) => Ok(None),
+        Err(ReadError::Corrupt(reason)) => Ok(Told::Unreadable(unreadable(&file, format, &reason))),
+        Err(ReadError::Stopped | ReadError::Missing) => Ok(Told::Nothing),
+        Ok(told) => Ok(told),
     }
-}
-
-fn content_columns(read: &FileRead, found: impl Iterator<Item = FileColumns>) -> Vec<Field> {
-    let typing = Typing { infer_types: read.options.schema.infer_types, primitives_as_string: read.options.json.primitives_as_string };
-    let (mut shape, mut schema) = (Shape::default(), Schema::empty());
-    for file in found {
-        match file {
-            FileColumns::Kinds(kinds) => shape.merge(kinds),
-            FileColumns::Typed(typed) => schema = columns::merged(&schema, &typed),
-        }
-    }
-    let typed = schema.fields().iter().map(|field| field.as_ref().clone());
-    shape.columns(typing).into_iter().chain(typed).collect()
 }
 
 /// The columns with those of the directories behind them: what stands in the path is not looked for in the content.
-fn with_partitions(read: &FileRead, content: Vec<Field>, sample: &[FileEntry]) -> Option<Schema> {
+fn with_partitions(read: &FileRead, content: Vec<Field>, sample: &[FileEntry], limits: SampleLimits) -> Option<Schema> {
     let mut directories = Shape::default();
     let patterns = Patterns::default();
     for (name, value) in sample.iter().flat_map(|file| partition_values(&file.path)) {
@@ -172,7 +209,7 @@ fn with_partitions(read: &FileRead, content: Vec<Field>, sample: &[FileEntry]) -
     let rescued = read.options.schema.rescued_column.as_deref().unwrap_or_default();
     let is_own = |field: &Field| field.name().eq_ignore_ascii_case("_metadata") || field.name().eq_ignore_ascii_case(rescued);
     let fields: Vec<Field> = content.into_iter().filter(|field| !in_path(field) && !is_own(field)).collect();
-    if fields.is_empty() {
+    if fields.is_empty() && (limits.needs_content || directories.is_empty()) {
         return None;
     }
     let schema = Schema::new(fields.into_iter().chain(directories).collect::<Vec<_>>());
@@ -180,8 +217,8 @@ fn with_partitions(read: &FileRead, content: Vec<Field>, sample: &[FileEntry]) -
     Some(ddl::parse_schema(&ddl::schema_text(&schema)).unwrap_or(schema))
 }
 
-/// The failure of data whose keys are values.
+/// The failure of data whose keys are values, met in this file.
 fn too_wide(path: &str) -> Failure {
-    let text = format!("{} has more than {} fields", shown(path), kind::MOST_FIELDS);
-    Failure::user("FILE_SCHEMA_TOO_WIDE", text).help("give a schema, in which an object whose keys are values is a MAP<STRING, …>")
+    let found = file_schema::too_wide(&format!("the fields of {}, with those of the files before it", shown(path)));
+    Failure::user(found.class, found.message).help(found.help.unwrap_or_default())
 }

@@ -7,20 +7,22 @@ use super::{
         open::{ReadError, SourceFile},
         scan::FileRead,
     },
-    kind::{Kind, MOST_FIELDS, Shape},
+    kind::{Kind, Shape},
     too_wide,
 };
+use floe_graph::file_schema::MOST_FIELDS;
+
 use crate::functions::temporal::{parse, pattern::Pattern};
 
 /// Patterns of dates and times that are not written as ISO 8601.
 #[derive(Default)]
-pub(super) struct Patterns {
+pub(crate) struct Patterns {
     pub date: Option<Pattern>,
     pub timestamp: Option<Pattern>,
 }
 
 /// The kind of a text that is not NULL.
-pub(super) fn kind_of(text: &str, patterns: &Patterns) -> Kind {
+pub(crate) fn kind_of(text: &str, patterns: &Patterns) -> Kind {
     let text = text.trim();
     if text.is_empty() {
         return Kind::Null;

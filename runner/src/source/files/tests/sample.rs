@@ -14,12 +14,12 @@ async fn inference_ends_at_its_limits_of_files_and_bytes() {
     let source = Read::new("json", directory.path(), vec![]).with("inferred", "").source();
     let files = source.list(i64::MAX, &|_| {}).await.unwrap();
     for (limits, read) in [
-        (SampleLimits { files: 2, bytes: u64::MAX }, 2),
+        (SampleLimits { files: 2, bytes: u64::MAX, needs_content: true }, 2),
         // The file that crosses the limit is the last one.
-        (SampleLimits { files: 1000, bytes: 9 }, 1),
-        (SampleLimits { files: 1000, bytes: 10 }, 2),
-        (SampleLimits { files: 1000, bytes: 27 }, 3),
-        (SampleLimits { files: 4, bytes: 10_000 }, 4),
+        (SampleLimits { files: 1000, bytes: 9, needs_content: true }, 1),
+        (SampleLimits { files: 1000, bytes: 10, needs_content: true }, 2),
+        (SampleLimits { files: 1000, bytes: 27, needs_content: true }, 3),
+        (SampleLimits { files: 4, bytes: 10_000, needs_content: true }, 4),
         (SampleLimits::ALL, 5),
     ] {
         let found = source.infer(&files, limits).await.unwrap();
