@@ -18,6 +18,7 @@ const HOLD_POLL: Duration = Duration::from_millis(10);
 pub const ALL: &[&str] = &[
     "graph::before",
     "graph::after",
+    "infer::before",
     "create::before",
     "create::after",
     "reset::marker",
@@ -25,7 +26,10 @@ pub const ALL: &[&str] = &[
     "reset::after",
     "reset::generation",
     "reset::before_unmark",
+    "retype::before",
+    "retype::after",
     "metadata::before",
+    "metadata::after",
     "offsets::before",
     "offsets::after",
     "schemas::before",

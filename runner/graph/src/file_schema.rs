@@ -8,6 +8,7 @@ use crate::{
     analysis::ddl,
     origin::Diagnostic,
     relation::{Relation, RelationKind},
+    type_widening,
 };
 
 /// The class of a relation whose schema nobody has looked up.
@@ -81,6 +82,11 @@ pub fn widened(known: &Schema, newer: &Schema) -> (SchemaRef, Vec<String>) {
     let mut added = Vec::new();
     let fields = widened_fields(known.fields(), newer.fields(), "", &mut added);
     (Arc::new(Schema::new(fields)), added)
+}
+
+/// `known` with what only `newer` has, and with the wider of their types if the relation `widens` types.
+pub fn joined(known: &Schema, newer: &Schema, widens: bool) -> SchemaRef {
+    if widens { widened(&type_widening::with_wider_types(known, newer), newer).0 } else { widened(known, newer).0 }
 }
 
 fn widened_fields(known: &Fields, newer: &Fields, path: &str, added: &mut Vec<String>) -> Fields {

@@ -55,6 +55,8 @@ pub struct ResolvedDataset {
     pub view: Option<LogicalPlan>,
     /// What its queries name, views not inlined: the edges that people see.
     pub reads: BTreeSet<Read>,
+    /// Files that may make types wider are read here or upstream: stored columns may become wider.
+    pub widens: bool,
 }
 
 /// One direct read of a dataset's queries.

@@ -20,4 +20,5 @@ pub mod resolve;
 pub mod schedule;
 pub mod source_options;
 pub mod temporal;
+pub mod type_widening;
 mod validate;

@@ -138,6 +138,8 @@ pub enum Change {
     Create { dataset: String },
     /// Columns are appended to the table.
     Evolve { dataset: String, added: Vec<String> },
+    /// Columns get a wider type, and the data files are written again.
+    Widen { dataset: String, columns: Vec<String> },
     /// The table has a column that its queries give no more; new rows hold NULL there.
     ColumnNoLongerProduced { dataset: String, columns: Vec<String> },
     /// A metadata commit changes `what`: comments, properties, clustering, rules of rows.

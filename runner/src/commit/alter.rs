@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
-use floe_graph::plan::GENERATION_EXPRESSION;
+use floe_graph::{
+    analysis::ddl,
+    plan::GENERATION_EXPRESSION,
+    type_widening::{self, Retyped},
+};
 
 use crate::{
     commit::{
@@ -20,10 +24,28 @@ use crate::{
 pub struct Altered {
     /// Columns (and fields within columns, as paths) that were added at the end.
     pub added: Vec<String>,
+    /// Columns (and fields within columns) that have got a wider type.
+    pub retyped: Vec<Retyped>,
     /// Comment, properties or column comments changed.
     pub properties: bool,
     /// The version of the metadata commit, if one was needed.
     pub version: Option<i64>,
+}
+
+impl Altered {
+    /// True if columns came or have other types.
+    pub fn changes_columns(&self) -> bool {
+        !self.added.is_empty() || !self.retyped.is_empty()
+    }
+}
+
+/// What may become of the types of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Types {
+    /// They stay.
+    Stay,
+    /// They become wider, if the data files are written again; the table may also be wider than what is wanted.
+    MayWiden,
 }
 
 /// A metadata commit to be.
@@ -36,7 +58,11 @@ pub(super) struct Change {
 
 impl Change {
     pub(super) fn operation(&self) -> &'static str {
-        if self.altered.added.is_empty() { "SET TBLPROPERTIES" } else { "ADD COLUMNS" }
+        match &self.altered {
+            altered if !altered.retyped.is_empty() => "CHANGE COLUMNS",
+            altered if !altered.added.is_empty() => "ADD COLUMNS",
+            _ => "SET TBLPROPERTIES",
+        }
     }
 
     pub(super) fn actions(&self) -> Vec<Action> {
@@ -46,7 +72,7 @@ impl Change {
 }
 
 /// The change that makes `table` fit `spec`, or `None` if it does.
-pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option<Change>, Failure> {
+pub(super) async fn plan(table: &TargetTable, spec: &TableSpec, types: Types) -> Result<Option<Change>, Failure> {
     let wanted_partitions = partition::columns(&spec.schema, &spec.partition_by)?;
     let current = &table.head.metadata;
     if !same_names(&wanted_partitions, &current.partition_columns) {
@@ -56,7 +82,7 @@ pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option
             wanted_partitions.join(", ")
         )));
     }
-    let mut merge = Merge::default();
+    let mut merge = Merge { types, added: Vec::new(), retyped: Vec::new(), tightened: Vec::new(), comments_changed: false };
     let fields = merge.fields(table.schema().fields(), spec.schema.fields(), "")?;
     let configuration = properties::kept(&current.configuration, properties::stored(spec));
     let is_verified = spec.verified == Some(table.version());
@@ -82,7 +108,7 @@ pub(super) async fn plan(table: &TargetTable, spec: &TableSpec) -> Result<Option
         return Ok(None);
     }
     let raises_protocol = protocol.is_some();
-    let altered = Altered { properties: !same_rest || merge.comments_changed, added: merge.added, version: None };
+    let altered = Altered { properties: !same_rest || merge.comments_changed, added: merge.added, retyped: merge.retyped, version: None };
     Ok(Some(Change { protocol: protocol.unwrap_or_else(|| table.head.protocol.clone()), metadata, altered, raises_protocol }))
 }
 
@@ -129,9 +155,10 @@ fn same_names(a: &[String], b: &[String]) -> bool {
 }
 
 /// Collects what merging two lists of fields changes.
-#[derive(Default)]
 struct Merge {
+    types: Types,
     added: Vec<String>,
+    retyped: Vec<Retyped>,
     tightened: Vec<String>,
     comments_changed: bool,
 }
@@ -195,6 +222,12 @@ impl Merge {
                 Ok(DataType::List(Arc::new(nested(current, element).as_ref().clone().with_nullable(nullable))))
             }
             _ if schema::delta_type(current)? == schema::delta_type(wanted)? => Ok(current.clone()),
+            _ if self.types == Types::MayWiden && type_widening::holds(wanted, current) => {
+                let (from, to) = (ddl::type_text(current), ddl::type_text(wanted));
+                self.retyped.push(Retyped { path: path.to_owned(), from, to });
+                Ok(wanted.clone())
+            }
+            _ if self.types == Types::MayWiden && type_widening::holds(current, wanted) => Ok(current.clone()),
             _ => Err(needs_full_refresh(format!(
                 "column `{path}` has the type {}, its definition gives {}",
                 shown(current)?,

@@ -202,15 +202,7 @@ fn loose_stats(stats: Option<&str>, rows: u64) -> String {
 
 /// The files written again without the rows that are gone, several at once, each in its order.
 async fn copied(table: &TargetTable, files: Vec<FileLeft>, options: &WriterOptions, parallelism: usize) -> Result<StagedFiles, Failure> {
-    let mut copies = Vec::with_capacity(files.len());
-    for file in files {
-        let writer = TableWriter::new(table, options.clone())?;
-        let (location, schema) = (table.location().clone(), Arc::clone(table.schema()));
-        copies.push(async move {
-            let copy = tokio::spawn(copy(writer, location, schema, file));
-            copy.await.unwrap_or_else(|error| Err(Failure::internal("a file could not be written again").caused_by(error)))
-        });
-    }
+    let copies: Vec<_> = files.into_iter().map(|file| written_again(table, file, options)).collect();
     let mut copies = stream::iter(copies).buffer_unordered(parallelism.max(1));
     let mut staged = StagedFiles::none(table.location());
     let mut failed = None;
@@ -223,6 +215,23 @@ async fn copied(table: &TargetTable, files: Vec<FileLeft>, options: &WriterOptio
     let Some(failure) = failed else { return Ok(staged) };
     staged.discard().await?;
     Err(failure)
+}
+
+/// The rows of `file` that are in the table, with its columns of now, in files of their own. `file` may have been written with other types.
+pub(super) async fn copy_of(table: &TargetTable, file: Add, options: &WriterOptions) -> Result<StagedFiles, Failure> {
+    let marked = deletion_vector::read(table.location(), &[file.deletion_vector.as_ref()]).await?.pop().flatten();
+    let all = GoingRows { file, marked, rows: RoaringTreemap::new() };
+    match FileLeft::of(table.location(), &all).await? {
+        Some(file) => written_again(table, file, options).await,
+        None => Ok(StagedFiles::none(table.location())),
+    }
+}
+
+/// One file without the rows that are gone, written by a task of its own.
+async fn written_again(table: &TargetTable, file: FileLeft, options: &WriterOptions) -> Result<StagedFiles, Failure> {
+    let writer = TableWriter::new(table, options.clone())?;
+    let copy = tokio::spawn(copy(writer, table.location().clone(), Arc::clone(table.schema()), file));
+    copy.await.unwrap_or_else(|error| Err(Failure::internal("a file could not be written again").caused_by(error)))
 }
 
 async fn copy(mut writer: TableWriter, location: Location, schema: SchemaRef, file: FileLeft) -> Result<StagedFiles, Failure> {

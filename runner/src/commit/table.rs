@@ -17,9 +17,10 @@ use uuid::Uuid;
 use crate::{
     commit::{
         action::{Action, Format, MetaData},
-        alter,
+        alter::{self, Types},
         log::{self, KnownTable, VersionActions},
         partition, properties,
+        retype::{Copies, Rewriting},
         row_rules::RowRules,
         schema,
         transaction::{self, Attempt, CommitRequest},
@@ -124,17 +125,44 @@ impl TargetTable {
     /// Brings columns (added at the end, never removed or changed), properties and comment in line with `spec` by at most one metadata commit.
     /// A type or partitioning that differs is `SCHEMA_CHANGE_REQUIRES_FULL_REFRESH`, and nothing is written.
     pub async fn alter(&mut self, spec: &TableSpec) -> Result<Altered, Failure> {
+        self.alter_with(spec, None, &mut Copies::default()).await
+    }
+
+    /// The same, but types may become wider: then the data files are written again in the commit that says so. A column that is wider already
+    /// stays so.
+    pub async fn widen(&mut self, spec: &TableSpec, rewriting: &Rewriting<'_>) -> Result<Altered, Failure> {
+        let mut copies = Copies::default();
+        let altered = Box::pin(self.alter_with(spec, Some(rewriting), &mut copies)).await;
+        copies.discard_quietly().await;
+        altered
+    }
+
+    async fn alter_with(&mut self, spec: &TableSpec, rewriting: Option<&Rewriting<'_>>, copies: &mut Copies) -> Result<Altered, Failure> {
+        let types = if rewriting.is_some() { Types::MayWiden } else { Types::Stay };
         for _ in 0..transaction::MAX_ATTEMPTS {
             let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
             let spec = kept.as_ref().unwrap_or(spec);
-            let plan = alter::plan(self, spec).await.map_err(|failure| failure.about(&spec.dataset))?;
+            let plan = alter::plan(self, spec, types).await.map_err(|failure| failure.about(&spec.dataset))?;
             let Some(change) = plan else { return Ok(Altered::default()) };
-            let request = CommitRequest { operation: change.operation(), ..CommitRequest::default() };
-            let version = self.version() + 1;
+            let (mut actions, operation, version) = (change.actions(), change.operation(), self.version() + 1);
+            let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
+            let altered = Self { is_new: self.is_new, ..Self::with(spec, head.clone())? };
+            if let Some(rewriting) = rewriting.filter(|_| !change.altered.retyped.is_empty()) {
+                // The rows have kept the rules of the table already.
+                let rule_free = Self::of(&self.location, head)?;
+                let moved = Box::pin(copies.actions(&rule_free, version - 1, rewriting)).await;
+                actions.extend(moved.map_err(|failure| failure.about(&spec.dataset))?);
+            }
+            let request = CommitRequest { operation, info: copies.info(), ..CommitRequest::default() };
             failpoint::reach("metadata::before")?;
-            if transaction::attempt(&self.location, version, &request, false, &change.actions()).await? == Attempt::Created {
-                let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
-                *self = Self { is_new: self.is_new, ..Self::with(spec, head)? };
+            let attempt = transaction::attempt(&self.location, version, &request, false, &actions).await;
+            if !matches!(attempt, Ok(Attempt::Lost)) {
+                // The commit names the copies, or may have done so.
+                copies.forget();
+            }
+            if attempt? == Attempt::Created {
+                failpoint::reach("metadata::after")?;
+                *self = altered;
                 transaction::checkpoint_if_due(self, version).await;
                 return Ok(Altered { version: Some(version), ..change.altered });
             }
@@ -144,6 +172,14 @@ impl TargetTable {
             }
         }
         Err(transaction::too_many_conflicts(self))
+    }
+
+    /// What [`alter`](Self::alter) and [`widen`](Self::widen) would refuse, found without writing.
+    pub async fn check(&self, spec: &TableSpec, may_widen: bool) -> Result<(), Failure> {
+        let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
+        let types = if may_widen { Types::MayWiden } else { Types::Stay };
+        alter::plan(self, kept.as_ref().unwrap_or(spec), types).await.map_err(|failure| failure.about(&spec.dataset))?;
+        Ok(())
     }
 
     /// This table as an overwrite makes it: with the columns, partitioning, properties and comment of `spec`. Writers of the new rows and

@@ -479,7 +479,7 @@ pub struct StreamProgress {
     pub progress_json: String,
 }
 
-/// Columns were added by inference or by a query.
+/// Columns were added by inference or by a query, or have got wider types.
 #[derive(Clone, Debug, Serialize)]
 pub struct SchemaChange {
     /// Full name.
@@ -487,7 +487,18 @@ pub struct SchemaChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     pub added: Vec<AddedColumn>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub widened: Vec<WidenedColumn>,
     pub schema_version: i64,
+}
+
+/// A column, or a field within one, that has got a wider type; types are Spark DDL.
+#[derive(Clone, Debug, Serialize)]
+pub struct WidenedColumn {
+    pub name: String,
+    pub from: String,
+    #[serde(rename = "type")]
+    pub data_type: String,
 }
 
 /// A column that was added; the type is Spark DDL.
@@ -533,6 +544,8 @@ pub enum MaintenanceOperation {
     EventLogRetention,
     /// The data of a dataset that is declared no more are deleted.
     Remove,
+    /// Data files are written again because columns have got wider types; the rows stay.
+    TypeWidening,
 }
 
 /// Something about the plan of an update that its user should know, such as a protected table that a full refresh of everything spares.

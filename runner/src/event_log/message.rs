@@ -8,7 +8,7 @@ use super::event::{
     AddedColumn, CancellationCause, CreateUpdate, DataQuality, DatasetDefinition, DatasetType, Deprecation, ErrorCause, Event,
     EventDetails, EventError, EventLogProgress, FlowDefinition, FlowMetrics, FlowProgress, FlowType, GraphPlanned, Level, Lint,
     MaintenanceProgress, OperationProgress, OperationStatus, PlanningInformation, PlanningNote, ResetProgress, RuntimeDetails,
-    SchemaChange, SinkDefinition, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction,
+    SchemaChange, SinkDefinition, StackFrame, StreamProgress, Subject, UpdateProgress, UserAction, WidenedColumn,
 };
 use crate::{
     execute::progress::{CountedIn, FlowProgress as CommittedProgress},
@@ -236,11 +236,18 @@ impl Event {
         Self::new(subject, Level::Metrics, message, EventDetails::StreamProgress(StreamProgress { progress_json: progress.to_string() }))
     }
 
-    /// Columns were added to a dataset.
+    /// Columns were added to a dataset, or have got wider types.
     pub fn schema_change(subject: Subject, change: SchemaChange) -> Self {
         let added: Vec<String> = change.added.iter().map(|AddedColumn { name, data_type }| format!("{name} {data_type}")).collect();
-        let columns = if added.len() == 1 { "column" } else { "columns" };
-        let message = format!("Added {columns} {} to {} (schema version {}).", added.join(", "), change.dataset, change.schema_version);
+        let wider = change.widened.iter().map(|WidenedColumn { name, from, data_type }| format!("{name} from {from} to {data_type}"));
+        let wider: Vec<String> = wider.collect();
+        let columns = |names: &[String]| if names.len() == 1 { "column" } else { "columns" };
+        let of = format!("{} (schema version {})", change.dataset, change.schema_version);
+        let message = match (added.is_empty(), wider.is_empty()) {
+            (_, true) => format!("Added {} {} to {of}.", columns(&added), added.join(", ")),
+            (true, false) => format!("Widened {} {} of {of}.", columns(&wider), wider.join(", ")),
+            (false, false) => format!("Added {} {}, and widened {}, in {of}.", columns(&added), added.join(", "), wider.join(", ")),
+        };
         Self::new(subject, Level::Info, message, EventDetails::SchemaChange(change))
     }
 

@@ -2,6 +2,7 @@
 
 mod clean;
 mod lateness;
+mod prepare;
 mod remember;
 mod schemas;
 mod snapshots;
@@ -19,7 +20,6 @@ use floe_graph::{
         state::{StateOfPlan, state_of},
         stream_leaves,
     },
-    cdc::ResolvedAutoCdc,
     relation::{Relation, RelationKind},
     source_options::delta_stream_options,
 };
@@ -27,9 +27,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Execution, FlowRun, Round,
-    batch::{BatchRun, Prepared},
-    cdc::{Apply, Compaction, Definition, Mark, Noise},
-    inputs::{self, PinnedInputs},
+    batch::Prepared,
+    cdc::Noise,
+    inputs::{self, NewFields, PinnedInputs},
     progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult},
     stateful::memory::Remembered,
 };
@@ -38,7 +38,10 @@ use crate::{
     event_log::note::CommitNote,
     failpoint,
     failure::Failure,
-    source::{FileSource, files::invalid_options},
+    source::{
+        FileSource,
+        files::{NEW_FIELDS, invalid_options},
+    },
     state::{
         BatchCommit, BatchOffsets, Checkpoint, FileEntry, SourceId, SourcePosition, SourceRange, StaticVersion,
         ledger::{Overwrites, Unseen},
@@ -400,74 +403,24 @@ impl AppendRun<'_> {
     }
 
     async fn execute(&mut self, offsets: &BatchOffsets, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
-        let (binding, counters) = inputs::batch_binding(self.execution, &self.run.flow, offsets).await?;
-        let beginning = self.beginning(offsets).await?;
-        let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: offsets.batch, beginning, counters };
-        self.remember_schemas(offsets.batch).await?;
-        failpoint::reach("stage::before")?;
-        let mut prepared = match Box::pin(self.stage(&batch, offsets)).await {
-            Ok(prepared) => prepared,
-            Err(failed) => {
-                self.result.wider = self.wider_schemas(&failed.failure, offsets).await?;
-                return if self.is_behind() { Ok(()) } else { Err(failed) };
+        let (mut prepared, counters) = match Box::pin(self.prepare(offsets, NewFields::Stop)).await {
+            Err(failed) if failed.failure.error == NEW_FIELDS && self.adds_columns()? => {
+                self.result.wider = self.wider_schemas(offsets).await?;
+                if self.is_behind() {
+                    return Ok(());
+                }
+                // A hint leaves no place for the field: waiting for one would be waiting for ever.
+                Box::pin(self.prepare(offsets, NewFields::AreRescued)).await?
             }
+            prepared => prepared?,
         };
-        batch.counters.write_bad_records(self.execution, &self.run.flow.name, Some(offsets.batch)).await?;
-        for file in batch.counters.corrupt_files() {
+        counters.write_bad_records(self.execution, &self.run.flow.name, Some(offsets.batch)).await?;
+        for file in counters.corrupt_files() {
             self.warn("FAILED_READ_FILE", format!("{file} could not be read and was skipped as a whole (ignoreCorruptFiles)"));
         }
         prepared.metrics.backlog_files = Some(later.iter().map(|batch| batch.files).sum());
         prepared.metrics.backlog_bytes = Some(later.iter().map(|batch| batch.bytes).sum());
         self.commit(offsets, prepared).await.map_err(FlowFailure::from)
-    }
-
-    /// Executes the query up to the files that the commits will name.
-    async fn stage(&self, batch: &BatchRun<'_>, offsets: &BatchOffsets) -> Result<Prepared<StagedBatch>, FlowFailure> {
-        let Some(cdc) = self.run.flow.kind.auto_cdc() else {
-            let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
-            return Ok(prepared.map(|staged| StagedBatch { target: TargetFiles::Rows(staged.target), quarantine: staged.quarantine }));
-        };
-        let prepared = Box::pin(batch.prepare(&self.apply(cdc, offsets)?)).await?;
-        Ok(prepared.map(|applied| StagedBatch {
-            target: TargetFiles::Events { journal: applied.journal, change: applied.change.map(Box::new), noise: applied.noise },
-            quarantine: applied.quarantine,
-        }))
-    }
-
-    /// Costs a later update time if it is not done.
-    async fn compact_journal(&self) -> Result<(), Failure> {
-        let (Some(cdc), Some(journal)) = (self.run.flow.kind.auto_cdc(), &self.run.journal) else { return Ok(()) };
-        let compaction = Compaction {
-            session: &self.execution.session,
-            writers: self.execution.writers.clone(),
-            definition: &Definition::new(cdc, self.run.target.schema())?,
-            journal,
-            tombstone_seconds: self.execution.dataset(self.run)?.tombstone_seconds(),
-            now: Utc::now(),
-        };
-        compaction.run().await
-    }
-
-    fn apply(&self, cdc: &Arc<ResolvedAutoCdc>, offsets: &BatchOffsets) -> Result<Apply<'_>, Failure> {
-        let missing = |what: &str| Failure::internal(format!("{what} of the Auto CDC flow {} is missing", self.run.flow.name));
-        let dataset = self.execution.dataset(self.run)?;
-        Ok(Apply {
-            flow: &self.run.flow.name,
-            definition: Definition::new(cdc, self.run.target.schema())?,
-            target: &self.run.target,
-            journal: self.run.journal.as_deref().ok_or_else(|| missing("the journal"))?,
-            quarantine: self.run.quarantine.as_deref(),
-            mark: Mark {
-                transaction: format!("{}/g{}/{}", self.run.flow.name, self.checkpoint.generation(), offsets.batch),
-                number: offsets.journal_number.ok_or_else(|| missing("the number of the versions"))?,
-                at_us: offsets.timestamp_us,
-            },
-            snapshot: snapshots::sequence_of(cdc, offsets)?,
-            ties: dataset.tie_rule(),
-            show_samples: dataset.sample_records().unwrap_or(self.execution.sample_records),
-            writers: self.execution.writers.clone(),
-            parallelism: self.execution.session.parallelism(),
-        })
     }
 
     /// Quarantine, target, commit entry: each step is skipped if an earlier run had done it.

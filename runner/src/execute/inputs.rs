@@ -23,7 +23,7 @@ use crate::{
     failure::Failure,
     functions::BatchClock,
     session::{self, Binding},
-    source::{DeltaSource, ReadCounters, files::listing_fingerprint},
+    source::{DeltaSource, FileSource, ReadCounters, files::listing_fingerprint},
     state::{BatchOffsets, FileEntry, SourceId, SourceRange, StaticVersion},
     storage::{Location, layout},
 };
@@ -225,10 +225,32 @@ pub async fn static_binding(
     Ok((Binding { providers, clock }, counters))
 }
 
+/// What a stream over files does with fields that could become columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewFields {
+    /// It stops.
+    Stop,
+    /// It rescues them: it is known that no column takes them.
+    AreRescued,
+}
+
+impl NewFields {
+    fn source(self, execution: &Execution, relation: &Relation) -> Result<FileSource, Failure> {
+        let source = execution.places().files(relation)?;
+        let is_known = self == Self::AreRescued && source.options().schema.evolution.adds_columns();
+        Ok(if is_known { source.as_it_is_known() } else { source })
+    }
+}
+
 /// Providers for one micro-batch: the recorded ranges of the streams, the recorded versions of everything else.
-pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: &BatchOffsets) -> Result<(Binding, Counters), Failure> {
+pub async fn batch_binding(
+    execution: &Execution,
+    flow: &ResolvedFlow,
+    offsets: &BatchOffsets,
+    new_fields: NewFields,
+) -> Result<(Binding, Counters), Failure> {
     if flow.kind.is_snapshot() {
-        return snapshot_binding(execution, flow, offsets).await;
+        return snapshot_binding(execution, flow, offsets, new_fields).await;
     }
     let mut pinned = PinnedInputs::recorded(offsets);
     // An input that the query got after the batch was planned.
@@ -243,7 +265,7 @@ pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: 
             let range = renamed.get(&id).copied().or_else(|| offsets.sources.get(&id));
             let read = counters.start();
             counters.list_bad(&leaf.relation, &read);
-            stream_provider(execution, &leaf, range, &read).await?
+            stream_provider((execution, new_fields), &leaf, range, &read).await?
         } else {
             let read = if streams.is_empty() { counters.start() } else { Arc::default() };
             counters.list_bad(&leaf.relation, &read);
@@ -256,14 +278,21 @@ pub async fn batch_binding(execution: &Execution, flow: &ResolvedFlow, offsets: 
 }
 
 /// The provider of one snapshot, as it was recorded.
-async fn snapshot_binding(execution: &Execution, flow: &ResolvedFlow, offsets: &BatchOffsets) -> Result<(Binding, Counters), Failure> {
+async fn snapshot_binding(
+    execution: &Execution,
+    flow: &ResolvedFlow,
+    offsets: &BatchOffsets,
+    new_fields: NewFields,
+) -> Result<(Binding, Counters), Failure> {
     let places = execution.places();
     let mut counters = Counters::default();
     let mut providers = Vec::new();
     for leaf in session::leaves(&flow.plan) {
         let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
         let provider = match offsets.sources.get(&places.stream_id(relation)?) {
-            Some(SourceRange::DatedFiles { files, .. }) => places.files(relation)?.provider(files.clone(), schema, &counters.start())?,
+            Some(SourceRange::DatedFiles { files, .. }) => {
+                new_fields.source(execution, relation)?.provider(files.clone(), schema, &counters.start())?
+            }
             Some(SourceRange::DatedVersion { version, .. }) => {
                 places.delta(relation)?.at_version(*version, schema, &counters.start()).await?
             }
@@ -339,14 +368,14 @@ async fn static_provider(
 }
 
 async fn stream_provider(
-    execution: &Execution,
+    (execution, new_fields): (&Execution, NewFields),
     leaf: &RelationSource,
     range: Option<&SourceRange>,
     counters: &Arc<ReadCounters>,
 ) -> Result<Arc<dyn TableProvider>, Failure> {
     let (relation, schema) = (leaf.relation.as_ref(), Arc::clone(&leaf.schema));
     match range {
-        Some(SourceRange::Files { files, .. }) => execution.places().files(relation)?.provider(files.clone(), schema, counters),
+        Some(SourceRange::Files { files, .. }) => new_fields.source(execution, relation)?.provider(files.clone(), schema, counters),
         Some(SourceRange::Delta { from, to, .. }) => {
             let options = delta_stream_options(relation).map_err(crate::source::invalid_options)?;
             execution.places().delta(relation)?.appended(&options, (*from, *to), schema, counters).await

@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use floe_graph::{
-    file_schema::{FileSchemas, NeededFileSchema, widened},
+    file_schema::{FileSchemas, NeededFileSchema, joined},
     relation::Relation,
+    type_widening,
 };
 use futures::{StreamExt, stream};
 
 use super::{CONCURRENT_READS, diagnostic};
 use crate::{
+    failpoint,
     failure::Failure,
     source::{
         FileSource,
@@ -55,7 +57,7 @@ async fn file_schema(places: FilePlaces<'_>, needed: &NeededFileSchema) -> Resul
     let mut union: Option<SchemaRef> = None;
     for schema in known {
         union = match (union, schema?) {
-            (Some(union), Some(schema)) => Some(widened(&union, &schema).0),
+            (Some(union), Some(schema)) => Some(joined(&union, &schema, type_widening::is_wanted(&needed.relation))),
             (None, Some(schema)) => Some(Arc::new(schema)),
             (union, None) => union,
         };
@@ -67,6 +69,7 @@ async fn file_schema(places: FilePlaces<'_>, needed: &NeededFileSchema) -> Resul
 }
 
 async fn inferred(source: &FileSource, relation: &Relation) -> Result<SchemaRef, Failure> {
+    failpoint::reach("infer::before")?;
     let listing = source.list(chrono::Utc::now().timestamp_micros(), &|_| {}).await?;
     let Found { schema, files, unreadable, .. } = source.infer(&listing, SampleLimits::FIRST).await?;
     schema.ok_or_else(|| {

@@ -162,7 +162,7 @@ pub fn changes(changes: &[Change], color: bool) -> String {
 fn change_line(change: &Change, color: bool) -> String {
     let (paint, sign) = match change {
         Change::Create { .. } => (Paint::Green, "+"),
-        Change::Evolve { .. } | Change::Properties { .. } | Change::Recompute { .. } => (Paint::Cyan, "~"),
+        Change::Evolve { .. } | Change::Widen { .. } | Change::Properties { .. } | Change::Recompute { .. } => (Paint::Cyan, "~"),
         Change::ColumnNoLongerProduced { .. } => (Paint::Yellow, "!"),
         Change::Reset { .. } => (Paint::Red, "-"),
         Change::Inactive { .. } => (Paint::Dim, "="),
@@ -175,6 +175,7 @@ pub fn change_text(change: &Change) -> String {
     match change {
         Change::Create { dataset } => format!("create {dataset}"),
         Change::Evolve { dataset, added } => format!("add to {dataset}: {}", added.join(", ")),
+        Change::Widen { dataset, columns } => format!("write the files of {dataset} again with wider types: {}", columns.join(", ")),
         Change::ColumnNoLongerProduced { dataset, columns } => {
             format!("no longer produced in {dataset}, new rows hold NULL: {}", columns.join(", "))
         }

@@ -12,6 +12,7 @@ use floe_crds::{
 };
 use floe_graph::{
     graph::{ResolvedFlow, ResolvedKind},
+    name::DatasetName,
     plan::UpdatePlan,
     schedule::{Action, Outcome, Part, RetryPolicy, Schedule, ScheduledFlow},
 };
@@ -86,13 +87,16 @@ pub async fn run(
     );
     let rhythm = is_continuous(settings, &resolved.project).then(|| Rhythm::of(resolved));
     let runs = resolved.graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
+    let widening = Widening::new(resolved, plan, log, execution.writers.shared.clone());
     let driver = Driver {
         schedule,
         tables: execution.tables.as_ref().clone(),
         execution: Arc::new(execution),
         events: Arc::clone(events),
         runs,
-        widening: Widening::new(resolved, plan, log),
+        widening,
+        altered: BTreeMap::new(),
+        starts: 0,
         tasks: JoinSet::new(),
         timers: JoinSet::new(),
         rhythm,
@@ -186,6 +190,10 @@ struct Driver {
     events: Arc<FlowEvents>,
     runs: BTreeMap<String, Arc<ResolvedFlow>>,
     widening: Widening,
+    /// Per table that got columns or wider types while flows ran: how many attempts had started by then.
+    altered: BTreeMap<DatasetName, u64>,
+    /// Attempts that were started.
+    starts: u64,
     tables: Tables,
     tasks: JoinSet<Attempted>,
     timers: JoinSet<Due>,
@@ -208,6 +216,8 @@ enum Due {
 /// One attempt of a flow, ended.
 struct Attempted {
     flow: String,
+    /// How many attempts had started before.
+    number: u64,
     duration: Duration,
     outcome: Result<FlowResult, FlowFailure>,
     /// Tables that the flow opened again, because another program had changed their metadata.
@@ -261,6 +271,7 @@ impl Driver {
                 let flow = self.flows.entry(ended.flow.clone()).or_default();
                 flow.result = flow.result.followed_by(result);
                 flow.duration += ended.duration;
+                self.altered.extend(widened.tables.keys().map(|name| (name.clone(), self.starts)));
                 self.tables.extend(widened.tables);
                 let tables = Arc::new(self.tables.clone());
                 let (graph, found_schemas) = (widened.graph, widened.found_schemas);
@@ -294,8 +305,17 @@ impl Driver {
     }
 
     fn task_ended(&mut self, ended: Result<Attempted, tokio::task::JoinError>) -> Vec<Action> {
-        let Ok(Attempted { flow: name, duration, outcome, reopened }) = ended else { return Vec::new() };
+        let Ok(Attempted { flow: name, number, duration, outcome, reopened }) = ended else { return Vec::new() };
         self.tables.extend(reopened);
+        if let Err(failed) = &outcome
+            && self.has_outrun(&name, number, failed)
+        {
+            let flow = self.flows.entry(name.clone()).or_default();
+            flow.result = flow.result.followed_by(&failed.done);
+            flow.duration += duration;
+            self.start(&name);
+            return Vec::new();
+        }
         let flow = self.flows.entry(name.clone()).or_default();
         flow.duration += duration;
         let outcome = match outcome {
@@ -318,6 +338,12 @@ impl Driver {
             }
         };
         self.schedule.ended(&name, outcome)
+    }
+
+    /// True if the attempt met a table that this update has altered since the attempt started: it starts again with the table as it is now.
+    fn has_outrun(&self, name: &str, number: u64, failed: &FlowFailure) -> bool {
+        let Some(flow) = self.runs.get(name).filter(|_| failed.failure.error == METADATA_CHANGED) else { return false };
+        self.tables_of(flow).keys().any(|table| self.altered.get(table).is_some_and(|started| number < *started))
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -388,6 +414,8 @@ impl Driver {
             }
         };
         // The first round may have replaced the columns.
+        let number = self.starts;
+        self.starts += 1;
         let is_stale = has_changed || (round == Round::Later && tables.values().any(|table| table.is_replaced()));
         self.tasks.spawn(async move {
             let started = Instant::now();
@@ -396,7 +424,7 @@ impl Driver {
             let ended = AbortOnDropHandle::new(task).await;
             let panicked = |panicked| (Err(Failure::internal("the flow panicked").caused_by(panicked).into()), Tables::new());
             let (outcome, reopened) = ended.unwrap_or_else(panicked);
-            Attempted { flow: started_flow, duration: started.elapsed(), outcome, reopened }
+            Attempted { flow: started_flow, number, duration: started.elapsed(), outcome, reopened }
         });
         if !is_view && round != Round::Later {
             let actions = self.schedule.advanced(name, FlowState::Running);

@@ -89,9 +89,14 @@ async fn resolve_project(mut project: Project, storage: Storage, offline: bool, 
         external_ids = tables.iter().filter_map(|(id, table)| Some((id.clone(), table.as_ref().ok()?.table_id.clone()))).collect();
         project.input.observed = tables.into_iter().map(|(id, table)| (id, table.map(|table| table.schema))).collect();
         project.input.observed.extend(observe::snapshot_directories(&storage, &project.root, &needed).await);
-        let files = needed_file_schemas(&project.definitions, &project.input);
+        let mut files = needed_file_schemas(&project.definitions, &project.input);
         let places = FilePlaces { storage: &storage, root: &project.root, forgotten };
-        project.input.file_schemas = observe::file_schemas(places, &files).await;
+        // What was looked up a moment ago is not read again, unless it was what is to be forgotten.
+        let mut known = std::mem::take(&mut project.input.file_schemas);
+        known.retain(|key, _| forgotten.is_empty() && files.contains_key(key));
+        files.retain(|key, _| !known.contains_key(key));
+        known.extend(observe::file_schemas(places, &files).await);
+        project.input.file_schemas = known;
     }
     let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
     let catalog = if offline { None } else { Catalog::read(&storage).await? };
@@ -157,7 +162,7 @@ async fn plan_anew(resolved: Resolved, settings: &Settings, selection: &Selectio
 }
 
 /// One update. A failure that stops it before it is created (locked storage) is the `Err`; everything later is in the report.
-pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummary, Failure> {
+pub async fn run(settings: RunSettings, mut project: Project) -> Result<UpdateSummary, Failure> {
     let started = Instant::now();
     let storage = open_storage(&settings.settings, &project)?;
     if settings.maintains() {
@@ -173,11 +178,16 @@ pub async fn run(settings: RunSettings, project: Project) -> Result<UpdateSummar
         if settings.dry_run {
             return Ok(outcome::dry_run(&resolved, plan, started));
         }
+        project.input.file_schemas = resolved.project.input.file_schemas;
     }
     let given = settings.requested.as_ref().map(|requested| requested.id.clone()).or_else(|| settings.update_id.clone());
     let update_id = given.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let _lock = lock::acquire(&storage, &update_id)?;
     let mut catalog = Catalog::read_or_create(&storage, || uuid::Uuid::new_v4().to_string()).await?;
+    if !catalog.datasets.is_empty() {
+        // Somebody else has made the first update meanwhile: its flows know their schemas.
+        project.input.file_schemas.clear();
+    }
     remove::finish(&storage, &mut catalog).await?;
     let log = Box::pin(open_log(&settings, &project, &storage, &catalog, &update_id)).await;
     describe::created(&log, &settings, &project);
@@ -290,10 +300,11 @@ impl Update {
         if let Some(namespace) = namespace {
             catalog.claim(&self.storage, ClusterPipeline { namespace, name: resolved.project.name.clone() }).await?;
         }
-        let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &self.log)).await?;
+        let memory = WriterMemory::new(limits(&self.settings.settings).writer_bytes());
+        let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, (&self.log, &memory))).await?;
         self.enter(UpdateState::Running);
         let events = Arc::new(FlowEvents::new(self.log.clone()));
-        let execution = self.execution(&resolved, &catalog, tables, &events)?;
+        let execution = self.execution(&resolved, &catalog, (tables, memory), &events)?;
         let ended = Box::pin(flows::run(execution, (&resolved, &plan), &events, &self.settings, &self.log)).await;
         let sizes = match self.settings.requested {
             Some(_) => Box::pin(tables::measure(&resolved, &mut catalog, &ended.tables)).await,
@@ -370,13 +381,13 @@ impl Update {
         &self,
         resolved: &Resolved,
         catalog: &Catalog,
-        tables: tables::Tables,
+        (tables, memory): (tables::Tables, WriterMemory),
         events: &Arc<FlowEvents>,
     ) -> Result<Execution, Failure> {
         let limits = limits(&self.settings.settings);
         Ok(Execution {
             session: Session::new(&limits)?,
-            writers: WriterOptions { shared: WriterMemory::new(limits.writer_bytes()), ..WriterOptions::default() },
+            writers: WriterOptions { shared: memory, ..WriterOptions::default() },
             storage: self.storage.clone(),
             graph: Arc::clone(&resolved.graph),
             pipeline_id: catalog.pipeline_id.clone(),

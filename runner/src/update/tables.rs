@@ -10,19 +10,20 @@ use floe_graph::{
     graph::ResolvedDataset,
     name::DatasetName,
     plan::{CONSTRAINT_PREFIX, GENERATION_EXPRESSION, ResetKind, UpdatePlan, rule_properties, settings_changed},
+    type_widening::Retyped,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Resolved, sample_records, stored_rows};
 use crate::{
     commit::{
-        KnownTable, RowRules, TableSpec, TargetTable,
+        Altered, KnownTable, Rewriting, RowRules, TableSpec, TargetTable, WriterMemory,
         properties::{DELETION_VECTORS, KEY_COLUMNS},
         size, table,
     },
     event_log::{
         EventLog,
-        event::{AddedColumn, Event, SchemaChange, Subject},
+        event::{AddedColumn, Event, MaintenanceOperation, MaintenanceProgress, OperationStatus, SchemaChange, Subject, WidenedColumn},
     },
     execute::{cdc::Definition, expectation::quarantine_schema, view_expectation::ExpectPlanner},
     failure::Failure,
@@ -48,6 +49,8 @@ pub struct Wanted {
     /// Those of the flows that have state.
     stateful: Vec<String>,
     part_of: Option<String>,
+    /// Its columns may get wider types.
+    widens: bool,
 }
 
 /// The tables of one stored dataset: its own and, if it has them, that of its quarantine and its journal.
@@ -86,6 +89,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         flows: Vec::new(),
         stateful: Vec::new(),
         part_of: Some(definition.name.key()),
+        widens: dataset.widens,
     });
     let properties = match &dataset.auto_cdc {
         Some(cdc) => definition.properties.clone().into_iter().chain([key_columns(cdc)]).collect(),
@@ -102,6 +106,7 @@ pub fn wanted(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str)
         flows,
         stateful,
         part_of: None,
+        widens: dataset.widens,
     };
     let journal = journal(resolved, dataset, pipeline_id)?;
     Ok(std::iter::once(own).chain(quarantine).chain(journal).collect())
@@ -122,7 +127,7 @@ fn sink(resolved: &Resolved, dataset: &ResolvedDataset) -> Result<Wanted, Failur
         verified: None,
     };
     let (flows, stateful) = (Vec::new(), Vec::new());
-    Ok(Wanted { name: definition.name.clone(), kind: None, private: false, spec, flows, stateful, part_of: None })
+    Ok(Wanted { name: definition.name.clone(), kind: None, private: false, spec, flows, stateful, part_of: None, widens: false })
 }
 
 /// What Auto CDC knows of the keys of a target.
@@ -150,6 +155,7 @@ fn journal(resolved: &Resolved, dataset: &ResolvedDataset, pipeline_id: &str) ->
         flows: Vec::new(),
         stateful: Vec::new(),
         part_of,
+        widens: dataset.widens,
     }))
 }
 
@@ -225,7 +231,12 @@ fn optional(field: &FieldRef) -> Field {
 }
 
 /// Creates or evolves the tables of all selected datasets, opens the others, and writes the catalog before the first row.
-pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalog, log: &EventLog) -> Result<Tables, Failure> {
+pub async fn set_up(
+    resolved: &Resolved,
+    plan: &UpdatePlan,
+    catalog: &mut Catalog,
+    (log, memory): (&EventLog, &WriterMemory),
+) -> Result<Tables, Failure> {
     let before = catalog.clone();
     let verified = stored_rows::verified(plan);
     let selected =
@@ -240,7 +251,7 @@ pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalo
             for mut wanted in wanted(resolved, dataset, &before.pipeline_id)? {
                 wanted.spec.verified = verified.get(&wanted.name.key()).copied();
                 let table = if selected {
-                    Some(Box::pin(set_up_table(&wanted, plan, before, log)).await.map_err(placed)?)
+                    Some(Box::pin(set_up_table(&wanted, plan, before, (log, memory))).await.map_err(placed)?)
                 } else {
                     TargetTable::open(&wanted.spec.location, known_table(&wanted, before)).await.map_err(placed)?
                 };
@@ -303,7 +314,12 @@ fn known_table(wanted: &Wanted, catalog: &Catalog) -> Option<KnownTable> {
     wanted.kind.and_then(|_| known(catalog, &wanted.name).cloned())
 }
 
-async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log: &EventLog) -> Result<TargetTable, Failure> {
+async fn set_up_table(
+    wanted: &Wanted,
+    plan: &UpdatePlan,
+    catalog: &Catalog,
+    (log, memory): (&EventLog, &WriterMemory),
+) -> Result<TargetTable, Failure> {
     let known = known_table(wanted, catalog);
     let is_reset = {
         let owner = wanted.part_of.as_ref().unwrap_or(&wanted.spec.dataset);
@@ -330,20 +346,50 @@ async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, log
         // The recompute replaces rows and columns in one commit; until then the old table stands.
         return table.replaced_by(&wanted.spec);
     }
-    let altered = table.alter(&wanted.spec).await?;
-    if !altered.added.is_empty() && !table.is_new() {
-        log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), schema_change(wanted, &altered.added, &table)));
+    let altered = Box::pin(alter(&mut table, wanted, (log, memory))).await?;
+    if altered.changes_columns() && !table.is_new() {
+        log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), schema_change(wanted, &altered, &table)));
     }
     Ok(table)
 }
 
-/// The tables of a dataset whose columns became more while the update runs, altered. `tables` are those that are open; `sources` are the paths
+/// Brings `table` in line with what is wanted, with wider types if it may have them.
+async fn alter(table: &mut TargetTable, wanted: &Wanted, (log, memory): (&EventLog, &WriterMemory)) -> Result<Altered, Failure> {
+    if !wanted.widens {
+        return table.alter(&wanted.spec).await;
+    }
+    let told = |status, files: &[(&'static str, u64)]| {
+        let (operation, dataset) = (MaintenanceOperation::TypeWidening, wanted.spec.dataset.clone());
+        let metrics = files.iter().map(|(name, count)| (*name, *count as i64)).collect();
+        log.record(Event::maintenance_progress(MaintenanceProgress { operation, dataset, status, metrics }));
+    };
+    let progress = |done, total| told(OperationStatus::InProgress, &[("files", done), ("files_total", total)]);
+    let parallelism = std::thread::available_parallelism().map_or(2, usize::from);
+    let altered = table.widen(&wanted.spec, &Rewriting { memory: memory.clone(), parallelism, progress: &progress }).await?;
+    if !altered.retyped.is_empty() {
+        told(OperationStatus::Completed, &[]);
+    }
+    Ok(altered)
+}
+
+/// Fails, with nothing written, if `widen` could not alter one of the tables of `dataset`.
+pub async fn check_widening(resolved: &Resolved, dataset: &ResolvedDataset, tables: &Tables) -> Result<(), Failure> {
+    let pipeline_id = resolved.catalog.as_ref().map(|catalog| catalog.pipeline_id.clone()).unwrap_or_default();
+    for wanted in wanted(resolved, dataset, &pipeline_id)? {
+        if let Some(table) = tables.get(&wanted.name).filter(|_| wanted.kind != Some(StoredKind::MaterializedView)) {
+            table.reopened().await?.check(&wanted.spec, wanted.widens).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The tables of a dataset whose columns became more or wider while the update runs, altered. `tables` are those that are open; `sources` are the paths
 /// whose files have more.
 pub async fn widen(
     resolved: &Resolved,
     dataset: &ResolvedDataset,
     tables: &Tables,
-    (sources, log): (&[String], &EventLog),
+    (sources, log, memory): (&[String], &EventLog, &WriterMemory),
 ) -> Result<Tables, Failure> {
     let mut altered = Tables::new();
     let pipeline_id = resolved.catalog.as_ref().map(|catalog| catalog.pipeline_id.clone()).unwrap_or_default();
@@ -353,9 +399,9 @@ pub async fn widen(
         if wanted.kind == Some(StoredKind::MaterializedView) {
             table = table.replaced_by(&wanted.spec)?;
         } else {
-            let added = table.alter(&wanted.spec).await?.added;
-            if !added.is_empty() {
-                let change = SchemaChange { source: Some(sources.join(", ")), ..schema_change(&wanted, &added, &table) };
+            let changed = Box::pin(alter(&mut table, &wanted, (log, memory))).await?;
+            if changed.changes_columns() {
+                let change = SchemaChange { source: Some(sources.join(", ")), ..schema_change(&wanted, &changed, &table) };
                 log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), change));
             }
         }
@@ -387,7 +433,7 @@ fn same_shape(table: &TargetTable, spec: &TableSpec) -> bool {
         && !settings_changed(table.properties(), &spec.properties)
 }
 
-fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> SchemaChange {
+fn schema_change(wanted: &Wanted, altered: &Altered, table: &TargetTable) -> SchemaChange {
     let column = |name: &String| AddedColumn {
         name: name.clone(),
         data_type: type_at(wanted.spec.schema.fields(), name).map(type_text).unwrap_or_default(),
@@ -395,7 +441,12 @@ fn schema_change(wanted: &Wanted, added: &[String], table: &TargetTable) -> Sche
     SchemaChange {
         dataset: wanted.spec.dataset.clone(),
         source: None,
-        added: added.iter().map(column).collect(),
+        added: altered.added.iter().map(column).collect(),
+        widened: altered
+            .retyped
+            .iter()
+            .map(|Retyped { path, from, to }| WidenedColumn { name: path.clone(), from: from.clone(), data_type: to.clone() })
+            .collect(),
         schema_version: table.version(),
     }
 }

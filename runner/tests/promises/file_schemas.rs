@@ -68,6 +68,21 @@ fn p59_inference_and_types() {
 }
 
 #[test]
+fn the_first_update_infers_each_relation_once() {
+    let project = project("");
+    project.land("a.json", lines([r#"{"id":1}"#]));
+    // The second inference would kill the process.
+    let ended = project.floe("run", &[]).env("FLOE_FAILPOINTS", "infer::before=2").output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["1"]);
+    // Later updates infer nothing; one that refreshes everything looks again.
+    for (arguments, code) in [(&[][..], Some(0)), (&["--full-refresh-all"][..], None)] {
+        let ended = project.floe("run", arguments).env("FLOE_FAILPOINTS", "infer::before=1").output().unwrap();
+        assert_eq!(ended.status.code(), code, "{arguments:?}");
+    }
+}
+
+#[test]
 fn p59_csv_kinds_and_names_of_its_header() {
     let sql = "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => 'csv', header => true);";
     let project = Project::new(&[("t.sql", sql)]);

@@ -35,4 +35,5 @@ mod state;
 mod streams;
 mod tables;
 mod tasks;
+mod type_widening;
 mod watermarks;

@@ -16,6 +16,7 @@ use crate::{
     name::DatasetName,
     origin::Diagnostic,
     resolve::{quarantine_schema, same_type},
+    type_widening,
 };
 
 /// What an update changes.
@@ -130,11 +131,11 @@ impl Comparison<'_> {
             self.errors.push(error.about(definition.name.to_string()).help(help));
             return;
         }
-        let mut added = Vec::new();
+        let mut evolved = Evolved::default();
         for field in schema.fields() {
             match table.schema.fields().iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name())) {
-                None => added.push(field.name().clone()),
-                Some(stored) if fits(stored.data_type(), field.data_type(), field.name(), &mut added) => {}
+                None => evolved.added.push(field.name().clone()),
+                Some(stored) if evolved.fits(stored.data_type(), field.data_type(), field.name()) => {}
                 Some(stored) => {
                     let (from, to) = (ddl::type_text(stored.data_type()), ddl::type_text(field.data_type()));
                     let message =
@@ -145,18 +146,18 @@ impl Comparison<'_> {
                 }
             }
         }
-        if !added.is_empty() {
-            self.changes.push(Change::Evolve { dataset: definition.name.to_string(), added });
+        if !evolved.added.is_empty() {
+            self.changes.push(Change::Evolve { dataset: definition.name.to_string(), added: evolved.added });
         }
     }
 
     fn columns(&mut self, name: &DatasetName, table: &StoredTable, schema: &SchemaRef, is_replaced: bool) {
-        let mut added = Vec::new();
+        let mut evolved = Evolved { widens: self.dataset.widens, ..Evolved::default() };
         for field in schema.fields() {
             let stored = table.schema.fields().iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name()));
             match stored {
-                None => added.push(field.name().clone()),
-                Some(stored) if is_replaced || fits(stored.data_type(), field.data_type(), field.name(), &mut added) => {}
+                None => evolved.added.push(field.name().clone()),
+                Some(stored) if is_replaced || evolved.fits(stored.data_type(), field.data_type(), field.name()) => {}
                 Some(stored) => {
                     let (from, to) = (ddl::type_text(stored.data_type()), ddl::type_text(field.data_type()));
                     let what = format!("column {} is stored as {from} and would become {to}", field.name());
@@ -169,8 +170,12 @@ impl Comparison<'_> {
         if is_replaced {
             return;
         }
+        let Evolved { added, wider, .. } = evolved;
         if !added.is_empty() {
             self.changes.push(Change::Evolve { dataset: name.to_string(), added });
+        }
+        if !wider.is_empty() {
+            self.changes.push(Change::Widen { dataset: name.to_string(), columns: wider });
         }
         if !gone.is_empty() {
             self.changes.push(Change::ColumnNoLongerProduced { dataset: name.to_string(), columns: gone });
@@ -209,20 +214,43 @@ pub(super) fn needs_full_refresh(definition: &Dataset, name: &DatasetName, what:
         .help(format!("cast the column to its stored type, or run with --full-refresh {}", definition.name.name))
 }
 
-/// True if values of `new` can be written into a column of type `stored`; nested fields that must be added go to `added` as `a.b`.
-fn fits(stored: &DataType, new: &DataType, path: &str, added: &mut Vec<String>) -> bool {
-    match (stored, new) {
-        (DataType::Struct(stored), DataType::Struct(new)) => new.iter().all(|field| {
-            let path = format!("{path}.{}", field.name());
-            match stored.iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name())) {
-                None => {
-                    added.push(path);
-                    true
+/// What a table needs so that its columns take values of other types.
+#[derive(Default)]
+struct Evolved {
+    /// Types may become wider.
+    widens: bool,
+    /// New columns, and new fields as `a.b`.
+    added: Vec<String>,
+    /// `a.b INT to BIGINT`.
+    wider: Vec<String>,
+}
+
+impl Evolved {
+    /// True if values of `new` can be written into a column of type `stored`, once it has what is noted.
+    fn fits(&mut self, stored: &DataType, new: &DataType, path: &str) -> bool {
+        match (stored, new) {
+            (DataType::Struct(stored), DataType::Struct(new)) => new.iter().all(|field| {
+                let path = format!("{path}.{}", field.name());
+                match stored.iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name())) {
+                    None => {
+                        self.added.push(path);
+                        true
+                    }
+                    Some(stored) => self.fits(stored.data_type(), field.data_type(), &path),
                 }
-                Some(stored) => fits(stored.data_type(), field.data_type(), &path, added),
+            }),
+            (stored, new) if same_type(stored, new) => true,
+            (DataType::List(stored), DataType::List(new)) if self.widens => {
+                self.fits(stored.data_type(), new.data_type(), &format!("{path}.element"))
             }
-        }),
-        (stored, new) => same_type(stored, new),
+            // A table that is wider already was written again before the schema of the files was kept.
+            (stored, new) if self.widens && type_widening::holds(stored, new) => true,
+            (stored, new) if self.widens && type_widening::holds(new, stored) => {
+                self.wider.push(format!("{path} {} to {}", ddl::type_text(stored), ddl::type_text(new)));
+                true
+            }
+            _ => false,
+        }
     }
 }
 

@@ -171,7 +171,7 @@ pub(super) fn checked_schema(dataset: &Dataset, flows: &[Change<'_>]) -> Result<
         [first, ..] if dataset.expectations.is_empty() => Ok(Arc::clone(&first.source.schema)),
         flows => {
             let outputs: Vec<Output<'_>> = flows.iter().map(|flow| Output { flow: &flow.flow.name, schema: &flow.source.schema }).collect();
-            schema::union(dataset, &outputs)
+            schema::union(dataset, &outputs, false)
         }
     }
 }

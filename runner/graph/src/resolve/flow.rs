@@ -27,7 +27,8 @@ use crate::{
     graph::{Read, ResolvedDataset, ResolvedExpectation, ResolvedFlow, ResolvedKind, RowRules},
     name::DatasetName,
     origin::{Diagnostic, Severity},
-    validate,
+    relation::RelationKind,
+    type_widening, validate,
 };
 
 /// Resolves dataset after dataset; a failed one fails what reads it, with the name of the root.
@@ -113,6 +114,7 @@ impl<'a> Resolver<'a> {
                 quarantine: None,
                 view: None,
                 reads: BTreeSet::new(),
+                widens: false,
             };
             self.datasets.entry(dataset.name.clone()).or_insert(resolved);
             return;
@@ -242,13 +244,16 @@ impl<'a> Resolver<'a> {
             quarantine: None,
             view,
             reads,
+            // It is inlined where it is read.
+            widens: false,
         };
         let datasets = if is_temporary(dataset.kind) { &mut self.temporary } else { &mut self.datasets };
         datasets.insert(dataset.name.clone(), resolved);
     }
 
     fn table(&mut self, dataset: &'a Dataset, flows: &[&'a Flow], analysed: Vec<AnalysedQuery>) {
-        let schema = match table_schema(dataset, flows, &analysed) {
+        let widens = analysed.iter().any(|query| self.widens(query));
+        let schema = match table_schema(dataset, flows, (&analysed, widens)) {
             Ok(schema) => schema,
             Err(findings) => {
                 self.note(dataset, findings);
@@ -271,6 +276,7 @@ impl<'a> Resolver<'a> {
             quarantine,
             view: None,
             reads,
+            widens,
         };
         for (flow, query) in flows.iter().zip(analysed) {
             let kind = match flow.kind {
@@ -360,6 +366,7 @@ impl<'a> Resolver<'a> {
             quarantine,
             view: None,
             reads: self.reads(&flows),
+            widens: changes.iter().any(|change| self.widens(&change.source)),
         };
         Ok((resolved, changes))
     }
@@ -368,6 +375,16 @@ impl<'a> Resolver<'a> {
         let (plan, order) = with_source_order(&change.source.plan)?;
         let kind = ResolvedKind::AutoCdc(Arc::new(ResolvedAutoCdc { order, ..change.clauses }));
         Ok(self.flow(change.flow, kind, AnalysedQuery { plan, ..change.source }, target))
+    }
+
+    /// True if files that may make types wider are read by the query, or by what writes the datasets that it reads.
+    fn widens(&self, query: &AnalysedQuery) -> bool {
+        let is_of =
+            |dataset: &ResolvedDataset, name: &DatasetName| dataset.definition.name == *name || dataset.quarantine.as_ref() == Some(name);
+        query.leaves.iter().any(|leaf| match &leaf.kind {
+            RelationKind::Dataset { name } => self.datasets.values().any(|dataset| dataset.widens && is_of(dataset, name)),
+            _ => type_widening::is_wanted(leaf),
+        })
     }
 
     fn reads(&self, flows: &[&Flow]) -> BTreeSet<Read> {
@@ -462,10 +479,10 @@ fn over_table(query: &AnalysedQuery, schema: &SchemaRef) -> AnalysedQuery {
     AnalysedQuery { schema: Arc::clone(schema), paths, ..query.clone() }
 }
 
-fn table_schema(dataset: &Dataset, flows: &[&Flow], analysed: &[AnalysedQuery]) -> Result<SchemaRef, Vec<Diagnostic>> {
+fn table_schema(dataset: &Dataset, flows: &[&Flow], (analysed, widens): (&[AnalysedQuery], bool)) -> Result<SchemaRef, Vec<Diagnostic>> {
     let outputs: Vec<Output<'_>> =
         flows.iter().zip(analysed).map(|(flow, query)| Output { flow: &flow.name, schema: &query.schema }).collect();
-    let inferred = schema::union(dataset, &outputs).map_err(|error| vec![error])?;
+    let inferred = schema::union(dataset, &outputs, widens).map_err(|error| vec![error])?;
     let schema = match &dataset.columns {
         Some(columns) => schema::declared(dataset, columns, &inferred)?,
         None => inferred,

@@ -9,6 +9,7 @@ use crate::{
     definition::{Column, Dataset},
     graph::{RowRules, quarantine_field},
     origin::Diagnostic,
+    type_widening,
 };
 
 /// The class of declared columns that do not fit what the queries give.
@@ -26,8 +27,8 @@ pub(super) struct Output<'a> {
     pub schema: &'a SchemaRef,
 }
 
-/// Columns by name over all flows in the order of their first appearance; types must agree.
-pub(super) fn union(dataset: &Dataset, outputs: &[Output<'_>]) -> Result<SchemaRef, Diagnostic> {
+/// Columns by name over all flows in the order of their first appearance; types must agree, unless the dataset `widens`: then the wider counts.
+pub(super) fn union(dataset: &Dataset, outputs: &[Output<'_>], widens: bool) -> Result<SchemaRef, Diagnostic> {
     let mut fields: Vec<FieldRef> = Vec::new();
     let mut known: HashMap<String, (usize, &str)> = HashMap::new();
     for output in outputs {
@@ -38,7 +39,7 @@ pub(super) fn union(dataset: &Dataset, outputs: &[Output<'_>]) -> Result<SchemaR
                     known.insert(key, (fields.len(), output.flow));
                     fields.push(Arc::clone(field));
                 }
-                Some((at, first)) => match common_type(fields[*at].data_type(), field.data_type()) {
+                Some((at, first)) => match union_type(fields[*at].data_type(), field.data_type(), widens) {
                     Some(data_type) => fields[*at] = Arc::new(fields[*at].as_ref().clone().with_data_type(data_type)),
                     None => return Err(disagreement(dataset, field.name(), outputs, (first, output.flow))),
                 },
@@ -55,6 +56,11 @@ pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
         (left, right) if same_type(left, right) => Some(left.clone()),
         _ => None,
     }
+}
+
+fn union_type(left: &DataType, right: &DataType, widens: bool) -> Option<DataType> {
+    let both = || type_widening::wider(left, right).or_else(|| type_widening::wider(right, left));
+    common_type(left, right).or_else(|| both().filter(|_| widens))
 }
 
 /// Equal but for whether nested values may be NULL and what nested fields are called in another letter case.

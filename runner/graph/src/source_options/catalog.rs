@@ -134,7 +134,7 @@ pub static READ_FILES: &[ReadOption] = &[
         "schemaEvolutionMode",
         "json, csv, parquet, avro, orc",
         "addNewColumns",
-        "fields that the schema lacks: addNewColumns, rescue, failOnNewColumns or none (the default if the schema is given)",
+        "fields that the schema lacks: addNewColumns, addNewColumnsWithTypeWidening, rescue, failOnNewColumns or none (the default if the schema is given)",
     ),
     read(
         "schemaHints",

@@ -16,8 +16,17 @@ pub enum EvolutionMode {
     Rescue,
     /// They become columns.
     AddNewColumns,
+    /// They become columns, and types become wider.
+    AddNewColumnsWithTypeWidening,
     /// The flow fails.
     FailOnNewColumns,
+}
+
+impl EvolutionMode {
+    /// True if new fields become columns.
+    pub fn adds_columns(self) -> bool {
+        matches!(self, Self::AddNewColumns | Self::AddNewColumnsWithTypeWidening)
+    }
 }
 
 /// Where the columns of a relation come from.
@@ -66,23 +75,23 @@ impl OptionReader<'_> {
             Some("rescue") => EvolutionMode::Rescue,
             Some("failonnewcolumns") => EvolutionMode::FailOnNewColumns,
             Some("addnewcolumns") => EvolutionMode::AddNewColumns,
-            Some("addnewcolumnswithtypewidening") => {
-                let found = Diagnostic::not_supported("`schemaEvolutionMode => 'addNewColumnsWithTypeWidening'` of read_files");
-                self.findings.push(found.help("use addNewColumns: values of a wider type go to the rescued data column"));
-                EvolutionMode::AddNewColumns
-            }
+            Some("addnewcolumnswithtypewidening") => EvolutionMode::AddNewColumnsWithTypeWidening,
             Some(other) => {
-                self.invalid("schemaevolutionmode", other, "addNewColumns, rescue, failOnNewColumns or none");
+                self.invalid(
+                    "schemaevolutionmode",
+                    other,
+                    "addNewColumns, addNewColumnsWithTypeWidening, rescue, failOnNewColumns or none",
+                );
                 EvolutionMode::None
             }
         };
         if is_fixed && mode != EvolutionMode::None {
             self.without_meaning("schemaevolutionmode", "the format has columns of its own");
-        } else if mode == EvolutionMode::AddNewColumns && !inferred {
+        } else if mode.adds_columns() && !inferred {
             self.without_meaning("schemaevolutionmode", "columns are added only to a schema that was inferred, and here it is given");
         }
         // A batch read looks at its files every time; what its sample did not have is kept beside the columns.
-        if mode == EvolutionMode::AddNewColumns && !streaming { EvolutionMode::Rescue } else { mode }
+        if mode.adds_columns() && !streaming { EvolutionMode::Rescue } else { mode }
     }
 
     fn without_meaning(&mut self, key: &str, why: &str) {

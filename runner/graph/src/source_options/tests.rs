@@ -51,12 +51,12 @@ fn unknown_option_names_the_nearest() {
 
 #[test]
 fn later_features_are_refused_by_name_and_all_errors_are_shown() {
-    let read = relation(&[("schemaevolutionmode", "addNewColumnsWithTypeWidening"), ("mode", "x"), ("header", "maybe")]);
+    let read = relation(&[("mergeschema", "false"), ("mode", "x"), ("header", "maybe")]);
     let errors = file_options(&read).unwrap_err();
     let classes: Vec<_> = errors.iter().map(|error| error.class.as_str()).collect();
     assert_eq!(classes.iter().filter(|class| **class == "FEATURE_NOT_SUPPORTED").count(), 1, "{classes:?}");
     assert_eq!(classes.iter().filter(|class| **class == "INVALID_READ_OPTION").count(), 2, "{classes:?}");
-    assert!(errors.iter().any(|error| error.message.contains("addNewColumnsWithTypeWidening")), "{errors:?}");
+    assert!(errors.iter().any(|error| error.message.contains("mergeSchema")), "{errors:?}");
 }
 
 #[test]
@@ -70,10 +70,13 @@ fn where_the_schema_comes_from_decides_the_defaults() {
     let rescuing = schema(&[("schema", "a INT"), ("schemaevolutionmode", "RESCUE")]).unwrap();
     assert_eq!((rescuing.evolution, rescuing.rescued_column.as_deref()), (EvolutionMode::Rescue, Some("_rescued_data")));
     assert_eq!(schema(&[("rescueddatacolumn", "")]).unwrap().rescued_column, None);
+    let widening = schema(&[("schemaevolutionmode", "ADDNEWCOLUMNSWITHTYPEWIDENING")]).unwrap();
+    assert_eq!(widening.evolution, EvolutionMode::AddNewColumnsWithTypeWidening);
     let batch = Relation { streaming: false, ..relation(&[]) };
     assert_eq!(file_options(&batch).unwrap().0.schema.evolution, EvolutionMode::Rescue);
     for wrong in [
         vec![("schema", "a INT"), ("schemaevolutionmode", "addNewColumns")],
+        vec![("schema", "a INT"), ("schemaevolutionmode", "addNewColumnsWithTypeWidening")],
         vec![("schema", "a INT"), ("schemahints", "a STRING")],
         vec![("schemaevolutionmode", "sometimes")],
     ] {

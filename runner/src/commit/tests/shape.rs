@@ -26,7 +26,7 @@ async fn columns_are_added_at_the_end_and_old_rows_are_null() {
     let wanted = Schema::new(vec![price, field("ID", DataType::Int64), field("at", schema().field(2).data_type().clone())]);
     let wider = TableSpec { schema: Arc::new(wanted), ..spec.clone() };
     let altered = table.alter(&wider).await.unwrap();
-    assert_eq!(altered, Altered { added: vec!["price".to_owned()], properties: false, version: Some(2) });
+    assert_eq!(altered, Altered { added: vec!["price".to_owned()], retyped: Vec::new(), properties: false, version: Some(2) });
     let names: Vec<_> = table.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["id", "name", "at", "price"]);
     let batch = RecordBatch::try_from_iter([

@@ -51,6 +51,7 @@ fn messages_are_exact() {
         dataset: "main.bookstore.bronze".to_string(),
         source: None,
         added: vec![AddedColumn { name: "region".to_string(), data_type: "STRING".to_string() }],
+        widened: Vec::new(),
         schema_version: 3,
     };
     let lines = [

@@ -5,18 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
     analysis::stream_leaves,
-    file_schema::{self, widened, with_hints},
+    file_schema::{self, joined, with_hints},
     relation::Relation,
-    source_options::EvolutionMode,
+    type_widening,
 };
 
 use super::AppendRun;
 use crate::{
     failure::Failure,
-    source::{
-        FileSource,
-        files::{NEW_FIELDS, SampleLimits},
-    },
+    source::{FileSource, files::SampleLimits},
     state::{BatchOffsets, FoundSchemas, SourceId, SourceRange},
 };
 
@@ -48,24 +45,31 @@ impl AppendRun<'_> {
         Ok(self.checkpoint.schemas().await?.is_some_and(|found| found.batch == batch && found.fingerprint == *fingerprint))
     }
 
-    /// If a file of the batch has fields that become columns: the wider columns, by the keys of their relations. Empty for every other failure.
-    pub(super) async fn wider_schemas(&self, failure: &Failure, offsets: &BatchOffsets) -> Result<BTreeMap<String, SchemaRef>, Failure> {
-        let mut wider = BTreeMap::new();
-        if failure.error != NEW_FIELDS {
-            return Ok(wider);
+    /// True if new fields of some source become columns.
+    pub(super) fn adds_columns(&self) -> Result<bool, Failure> {
+        for relation in self.inferred() {
+            if self.execution.places().files(&relation)?.options().schema.evolution.adds_columns() {
+                return Ok(true);
+            }
         }
+        Ok(false)
+    }
+
+    /// What the files of the batch have for columns, where that is more than is known or has wider types, by the keys of the relations.
+    pub(super) async fn wider_schemas(&self, offsets: &BatchOffsets) -> Result<BTreeMap<String, SchemaRef>, Failure> {
+        let mut wider = BTreeMap::new();
         for relation in self.inferred() {
             let key = file_schema::key(&relation);
             let Some(known) = self.execution.found_schemas.get(&key) else { continue };
             let source = self.execution.places().files(&relation)?;
             let range = offsets.sources.get(&self.execution.places().stream_id(&relation)?);
-            let (EvolutionMode::AddNewColumns, Some(SourceRange::Files { files, .. } | SourceRange::DatedFiles { files, .. })) =
-                (source.options().schema.evolution, range)
+            let (true, Some(SourceRange::Files { files, .. } | SourceRange::DatedFiles { files, .. })) =
+                (source.options().schema.evolution.adds_columns(), range)
             else {
                 continue;
             };
             let Some(found) = source.infer(files, SampleLimits::ALL).await?.schema else { continue };
-            let (schema, _) = widened(known, &found);
+            let schema = joined(known, &found, type_widening::is_wanted(&relation));
             if is_wider(&source, known, &schema) {
                 wider.insert(key, schema);
             }

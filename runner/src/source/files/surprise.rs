@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use floe_graph::source_options::{EvolutionMode, SchemaReadOptions};
+use floe_graph::{
+    source_options::{EvolutionMode, SchemaReadOptions},
+    type_widening::Retyped,
+};
 
 use super::{location::shown, reader::ReadColumns};
 use crate::failure::Failure;
@@ -21,6 +24,8 @@ pub(super) struct Surprising {
     pub rescued_column: Option<String>,
     /// New fields end the read.
     pub stops: bool,
+    /// Wider types do.
+    pub widens: bool,
 }
 
 impl Surprising {
@@ -28,7 +33,8 @@ impl Surprising {
         let needed = |name: &&String| columns.needed.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
         Self {
             rescued_column: options.rescued_column.as_ref().filter(needed).cloned(),
-            stops: matches!(options.evolution, EvolutionMode::AddNewColumns | EvolutionMode::FailOnNewColumns),
+            stops: options.evolution.adds_columns() || options.evolution == EvolutionMode::FailOnNewColumns,
+            widens: options.evolution == EvolutionMode::AddNewColumnsWithTypeWidening,
         }
     }
 
@@ -60,4 +66,11 @@ pub(super) fn new_fields(path: &str, fields: &BTreeSet<String>) -> Failure {
     Failure::user(NEW_FIELDS, format!("{} has {noun} that the schema lacks: {}{more}", shown(path), named.join(", "))).help(
         "add them to the schema, or choose another schemaEvolutionMode: rescue keeps them in the rescued data column, none leaves them out",
     )
+}
+
+/// The failure of a file with fields of wider types than those of the schema.
+pub(super) fn wider_types(path: &str, fields: &[Retyped]) -> Failure {
+    let named = fields.iter().take(NAMED_FIELDS).map(|Retyped { path, from, to }| format!("{path} {from} as {to}"));
+    Failure::user(NEW_FIELDS, format!("{} has wider types than the schema: {}", shown(path), named.collect::<Vec<_>>().join(", ")))
+        .help("choose another schemaEvolutionMode: rescue keeps the values in the rescued data column")
 }

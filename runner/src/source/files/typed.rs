@@ -11,13 +11,16 @@ use datafusion::{
     },
     common::{format::DEFAULT_FORMAT_OPTIONS, nested_struct::cast_column},
 };
-use floe_graph::file_schema::widened;
+use floe_graph::{
+    file_schema::{widened, with_hints},
+    type_widening::{Retyped, changes, with_wider_types},
+};
 
 use super::{
     infer::storable,
     reader::ReadColumns,
     scan::FileRead,
-    surprise::{Surprising, new_fields},
+    surprise::{Surprising, new_fields, wider_types},
 };
 use crate::{
     failure::Failure,
@@ -32,6 +35,8 @@ pub(super) struct Fitting {
     content: SchemaRef,
     known: Vec<String>,
     surprising: Surprising,
+    /// Of the relation, in DDL.
+    hints: Option<String>,
 }
 
 /// Values that have no place: their path, the values, and where they are.
@@ -52,7 +57,8 @@ impl Fitting {
         let surprising = Surprising::new(columns, &read.options.schema);
         let decoded = surprising.decoded(columns);
         let (needed, content) = (Arc::clone(&columns.needed), Arc::clone(&columns.content));
-        Self { needed, decoded, content, known: columns.known.clone(), surprising }
+        let hints = read.options.schema.hints.clone();
+        Self { needed, decoded, content, known: columns.known.clone(), surprising, hints }
     }
 
     /// A failure if the file has fields that the schema lacks, and these must not be passed over.
@@ -61,9 +67,24 @@ impl Fitting {
             return Ok(());
         }
         let fields = found.fields().iter().map(|field| field.as_ref().clone().with_data_type(storable(field.data_type())));
-        let (_, added) = widened(&self.content, &Schema::new(fields.collect::<Vec<_>>()));
+        let found = Schema::new(fields.collect::<Vec<_>>());
+        let (_, added) = widened(&self.content, &found);
         let new: BTreeSet<String> = added.into_iter().filter(|name| !self.is_known(name)).collect();
-        if new.is_empty() { Ok(()) } else { Err(new_fields(path, &new)) }
+        if !new.is_empty() {
+            return Err(new_fields(path, &new));
+        }
+        let wider = if self.surprising.widens { self.wider(&found) } else { Vec::new() };
+        if wider.is_empty() { Ok(()) } else { Err(wider_types(path, &wider)) }
+    }
+
+    /// The columns for which the file has a wider type; those with a hint have none.
+    fn wider(&self, found: &Schema) -> Vec<Retyped> {
+        let wider = with_wider_types(&self.content, found);
+        let wider = match &self.hints {
+            Some(hints) => with_hints(&wider, hints).unwrap_or(wider),
+            None => wider,
+        };
+        changes(&self.content, &wider)
     }
 
     /// True for a column of a file that has to be read.

@@ -213,11 +213,6 @@ const UNSUPPORTED: &[(&str, &str, u32)] = &[
     ("CREATE MATERIALIZED VIEW t AS WITH RECURSIVE r AS (SELECT 1 AS x) SELECT x FROM r;", "WITH RECURSIVE", 31),
     ("CREATE STREAMING TABLE t AS SELECT a.id FROM STREAM(bronze) a JOIN STREAM(bronze) b ON a.id = b.id;", "a join of two streams", 68),
     ("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('x', format => 'xml', schema => 'a INT');", "format `xml`", 43),
-    (
-        "CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('x', format => 'json', schemaEvolutionMode => 'addNewColumnsWithTypeWidening');",
-        "`schemaEvolutionMode => 'addNewColumnsWithTypeWidening'` of read_files",
-        43,
-    ),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit},
     parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, basic::Type, schema::types::SchemaDescriptor},
 };
-use floe_graph::file_schema::widened;
+use floe_graph::file_schema::joined;
 
 use super::super::open::{ReadError, SourceFile};
 
@@ -83,7 +83,7 @@ pub(in super::super) fn storable(data_type: &DataType) -> DataType {
     }
 }
 
-/// The columns of both: numbers in the wider type, for all others the type of the first stays.
+/// The columns of both: numbers in the wider type, within structs only where no digit is lost; for all others the type of the first stays.
 pub(super) fn merged(one: &Schema, other: &Schema) -> Schema {
     let fields: Vec<Field> = one
         .fields()
@@ -94,7 +94,7 @@ pub(super) fn merged(one: &Schema, other: &Schema) -> Schema {
             field.as_ref().clone().with_data_type(wider.unwrap_or_else(|| field.data_type().clone()))
         })
         .collect();
-    widened(&Schema::new(fields), other).0.as_ref().clone()
+    joined(&Schema::new(fields), other, true).as_ref().clone()
 }
 
 fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
