@@ -107,13 +107,13 @@ fn a_misspelt_keyword_is_one_error() {
     project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM bronze;\n");
     let ended = refused(
         &project,
-        &["error[TABLE_OR_VIEW_NOT_FOUND]: STREM, read by flow t,", "2.sql:1:84", "did you mean STREAM? write STREAM(name)"],
+        &["error[TABLE_OR_VIEW_NOT_FOUND]: STREM, read by flow t,", "2.sql:1:43", "did you mean STREAM? write STREAM(name)"],
     );
     assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
     project.write("transformations/2.sql", "CREATE STREAMING TABLE t AS SELECT * FROM STREM(bronze);\n");
     let ended = refused(
         &project,
-        &["error[UNRESOLVABLE_TABLE_VALUED_FUNCTION]: there is no table function STREM; did you mean STREAM?", "2.sql:1:84"],
+        &["error[UNRESOLVABLE_TABLE_VALUED_FUNCTION]: there is no table function STREM; did you mean STREAM?", "2.sql:1:43"],
     );
     assert!(!ended.stderr.contains("errors"), "{}", ended.stderr);
 }
