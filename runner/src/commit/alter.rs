@@ -19,6 +19,8 @@ use crate::{
     failure::Failure,
 };
 
+const FULL_REFRESH_NEEDED: &str = "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH";
+
 /// What [`TargetTable::alter`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Altered {
@@ -146,8 +148,19 @@ fn kept_type(current: &DataType, wanted: &DataType) -> DataType {
 
 /// The failure of a table that its definition fits no more.
 pub(super) fn needs_full_refresh(reason: String) -> Failure {
-    Failure::user("SCHEMA_CHANGE_REQUIRES_FULL_REFRESH", reason)
+    Failure::user(FULL_REFRESH_NEEDED, reason)
         .help("run a full refresh of the table, or change the definition back; the table was left as it is")
+}
+
+/// `failure` to bring a table in line with `spec`, about its dataset. A sink is not ours to fill again.
+pub(super) fn about(failure: Failure, spec: &TableSpec) -> Failure {
+    let failure = failure.about(&spec.dataset);
+    if spec.pipeline_id.is_some() || failure.error != FULL_REFRESH_NEEDED {
+        return failure;
+    }
+    let text = format!("{} (the table of a sink keeps its types)", failure.message);
+    Failure { error: "SINK_SCHEMA_MISMATCH".to_owned(), message: text, ..failure }
+        .help("cast the column in the query of the flow into the sink, or write into another table; nothing was changed")
 }
 
 fn same_names(a: &[String], b: &[String]) -> bool {

@@ -72,6 +72,7 @@ impl Copies {
     async fn write(&mut self, wider: &TargetTable, missing: Vec<Add>, rewriting: &Rewriting<'_>) -> Result<(), Failure> {
         let options = WriterOptions::of(wider, rewriting.memory.clone());
         let total = (self.0.len() + missing.len()) as u64;
+        (rewriting.progress)(self.0.len() as u64, total);
         let is_over = AtomicBool::new(false);
         let copies = missing.into_iter().map(|file| {
             let (options, is_over) = (&options, &is_over);

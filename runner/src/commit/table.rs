@@ -142,7 +142,7 @@ impl TargetTable {
         for _ in 0..transaction::MAX_ATTEMPTS {
             let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
             let spec = kept.as_ref().unwrap_or(spec);
-            let plan = alter::plan(self, spec, types).await.map_err(|failure| failure.about(&spec.dataset))?;
+            let plan = alter::plan(self, spec, types).await.map_err(|failure| alter::about(failure, spec))?;
             let Some(change) = plan else { return Ok(Altered::default()) };
             let (mut actions, operation, version) = (change.actions(), change.operation(), self.version() + 1);
             let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
@@ -178,7 +178,7 @@ impl TargetTable {
     pub async fn check(&self, spec: &TableSpec, may_widen: bool) -> Result<(), Failure> {
         let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
         let types = if may_widen { Types::MayWiden } else { Types::Stay };
-        alter::plan(self, kept.as_ref().unwrap_or(spec), types).await.map_err(|failure| failure.about(&spec.dataset))?;
+        alter::plan(self, kept.as_ref().unwrap_or(spec), types).await.map_err(|failure| alter::about(failure, spec))?;
         Ok(())
     }
 

@@ -4,12 +4,15 @@ use std::{fs, os::unix::process::ExitStatusExt, process::Stdio, sync::Arc, threa
 
 use datafusion::{
     arrow::{
-        array::{ArrayRef, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, StructArray},
-        datatypes::Field,
+        array::{
+            ArrayRef, ArrowPrimitiveType, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, MapBuilder,
+            PrimitiveBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
+        },
+        datatypes::{Field, Int32Type, Int64Type},
     },
     parquet::arrow::ArrowWriter,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::Project;
 
@@ -164,6 +167,43 @@ fn p60_what_is_not_wider_is_rescued() {
     assert_eq!(types(&project, "t"), ["id: long", "_rescued_data: string", "more: long"]);
     let rows = project.rows("t", "SELECT id, more, _rescued_data FROM t");
     assert!(rows[1].starts_with("NULL|1|{\"id\":2.5,"), "{rows:?}");
+}
+
+/// A list, or a map, of which one item does not fit is rescued as a whole; the others stay as they are.
+#[test]
+fn items_of_lists_and_maps_that_do_not_fit_are_rescued() {
+    fn lists<T: ArrowPrimitiveType>(items: &[T::Native]) -> ArrayRef {
+        let rows = items.iter().map(|item| Some(vec![Some(*item), None]));
+        Arc::new(ListArray::from_iter_primitive::<T, _, _>(rows))
+    }
+    fn maps<T: ArrowPrimitiveType>(items: &[T::Native]) -> ArrayRef {
+        let mut map = MapBuilder::new(None, StringBuilder::new(), PrimitiveBuilder::<T>::new());
+        for item in items {
+            map.keys().append_value("k");
+            map.values().append_value(*item);
+            map.append(true).unwrap();
+        }
+        Arc::new(map.finish())
+    }
+    for (mode, widened) in [("", false), (MODE, true)] {
+        let sql =
+            format!("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => 'parquet', {mode});");
+        let project = Project::new(&[("t.sql", &sql.replace(", )", ")"))]);
+        land(&project, "1.parquet", &[("id", ints(&[1])), ("l", lists::<Int32Type>(&[1])), ("m", maps::<Int32Type>(&[1]))]);
+        project.run(&[]);
+        let large: i64 = 1 << 40;
+        let more = [("id", ints(&[2, 3])), ("l", lists::<Int64Type>(&[large, 3])), ("m", maps::<Int64Type>(&[large, 3]))];
+        land(&project, "2.parquet", &more);
+        project.run(&[]);
+        let rows = project.sql("SELECT id, l[0] AS l, m['k'] AS m, _rescued_data AS r FROM t ORDER BY id");
+        assert_eq!((&rows[0], &rows[2]), (&json!({"id": 1, "l": 1, "m": 1, "r": null}), &json!({"id": 3, "l": 3, "m": 3, "r": null})));
+        let list = if widened { json!(large) } else { Value::Null };
+        assert_eq!((&rows[1]["l"], &rows[1]["m"]), (&list, &Value::Null), "{rows}");
+        let mut rescued: Value = serde_json::from_str(rows[1]["r"].as_str().unwrap()).unwrap();
+        rescued.as_object_mut().unwrap().remove("_file_path");
+        let map = json!({"k": large});
+        assert_eq!(rescued, if widened { json!({"m": map}) } else { json!({"l": [large, null], "m": map}) });
+    }
 }
 
 #[test]
@@ -344,7 +384,7 @@ fn state_that_does_not_fit_wider_types_stops_the_flow_before_a_table_is_altered(
         ),
         (
             "CREATE SINK s OPTIONS (format => 'delta', path => 'out'); CREATE FLOW f AS INSERT INTO s BY NAME SELECT id, seq FROM STREAM(t);",
-            "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH",
+            "SINK_SCHEMA_MISMATCH",
         ),
     ] {
         let sql = format!("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM {}; {downstream}", read(""));

@@ -162,7 +162,8 @@ impl CsvReader {
         }
         let unknown: Vec<(usize, String)> = (known..found).map(|n| (n, format!("_c{n}"))).collect();
         self.may_be_new(file, &unknown)?;
-        Ok(Layout { fields, width: found, unknown })
+        // A first record that is short is the one that is malformed, not those behind it.
+        Ok(Layout { fields, width: found.max(known), unknown })
     }
 
     /// Ends the read if there are columns that nobody must pass over.

@@ -179,6 +179,17 @@ async fn csv_records_of_another_width_keep_their_fields() {
 }
 
 #[tokio::test]
+async fn a_short_first_record_of_a_csv_file_is_the_malformed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), "c,3\nd,4,z\ne,5,w\n").unwrap();
+    let schema = || vec![text("_c0"), big("_c1"), text("_c2"), text("_rescued_data")];
+    let read = || Read::new("csv", dir.path(), schema()).with("inferred", "true");
+    let (batches, totals) = read().query("SELECT * FROM t ORDER BY _c0").await.unwrap();
+    assert_eq!((lines(&batches).as_str(), totals.corrupt_records), ("c,3,,\nd,4,z,\ne,5,w,", 1));
+    assert_eq!(read().with("mode", "DROPMALFORMED").text("SELECT _c0, _c2 FROM t ORDER BY _c0").await, "d,z\ne,w");
+}
+
+#[tokio::test]
 async fn csv_decimals_are_rounded_and_a_name_that_stands_twice_means_its_first_column() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.csv"), "v,n,v\n1.999,12.5,x\n-1.999,-12.4,y\n").unwrap();

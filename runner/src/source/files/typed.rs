@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, StructArray, new_null_array},
+        buffer::OffsetBuffer,
         compute::{CastOptions, cast, kernels::cmp::distinct, nullif},
         datatypes::{DataType, Fields, Schema, SchemaRef},
     },
@@ -155,24 +156,63 @@ fn fitting(array: &ArrayRef, data_type: &DataType, path: &mut Vec<String>, misfi
         return fitting_struct(found, wanted, path, misfits);
     }
     let values = cast_or_null(array, data_type);
-    if array.data_type() == data_type || storable(array.data_type()) == *data_type || data_type.is_nested() {
-        if values.null_count() > array.null_count() {
-            let lost = (0..array.len()).map(|row| Some(values.is_null(row) && array.is_valid(row))).collect();
-            misfits.push(Misfits::new(path, array, Some(lost)));
-        } else if data_type.is_nested() && loses_fields(&storable(array.data_type()), data_type) {
-            misfits.push(Misfits::new(path, array, None));
-        }
-        return values;
+    // Files call the parts of lists and maps, and their types, by many names.
+    let plain = if data_type.is_nested() { cast_or_null(array, &storable(array.data_type())) } else { Arc::clone(array) };
+    let changed = changed(&plain, &values);
+    if data_type.is_nested() && loses_fields(plain.data_type(), data_type) {
+        misfits.push(Misfits::new(path, array, None));
+    } else if changed.true_count() > 0 {
+        misfits.push(Misfits::new(path, array, Some(changed.clone())));
     }
-    // What does not come back as it was would be another value.
-    let changed = cast(&values, array.data_type()).and_then(|back| distinct(&back, array));
-    let Ok(changed) = changed else { return values };
     if changed.true_count() == 0 {
         return values;
     }
-    let kept = nullif(&values, &changed).unwrap_or_else(|_| new_null_array(data_type, array.len()));
-    misfits.push(Misfits::new(path, array, Some(changed)));
-    kept
+    nullif(&values, &changed).unwrap_or_else(|_| new_null_array(data_type, array.len()))
+}
+
+/// True for the rows of `values`, cast from `array`, that are not what they were, or within which something is not.
+fn changed(array: &ArrayRef, values: &ArrayRef) -> BooleanArray {
+    let within = match (array.data_type(), values.data_type()) {
+        (DataType::Struct(_), DataType::Struct(_)) => changed_fields(array.as_struct(), values.as_struct()),
+        (DataType::List(_), DataType::List(_)) => {
+            let (array, values) = (array.as_list::<i32>(), values.as_list::<i32>());
+            let parts = [(Arc::clone(array.values()), Arc::clone(values.values()))];
+            changed_items(array.offsets(), values.offsets(), &parts)
+        }
+        (DataType::Map(_, _), DataType::Map(_, _)) => {
+            let (array, values) = (array.as_map(), values.as_map());
+            let parts = [(Arc::clone(array.keys()), Arc::clone(values.keys())), (Arc::clone(array.values()), Arc::clone(values.values()))];
+            changed_items(array.offsets(), values.offsets(), &parts)
+        }
+        (found, wanted) if found == wanted || storable(found) == *wanted => None,
+        // What does not come back as it was would be another value.
+        (found, _) => cast(values, found).and_then(|back| distinct(&back, array)).ok(),
+    };
+    let is_changed = |row: usize| array.is_valid(row) && (values.is_null(row) || within.as_ref().is_some_and(|within| within.value(row)));
+    let is_other = |row: usize| array.is_null(row) && values.is_valid(row);
+    (0..array.len()).map(|row| Some(is_changed(row) || is_other(row))).collect()
+}
+
+/// True for the structs of which a field is changed.
+fn changed_fields(array: &StructArray, values: &StructArray) -> Option<BooleanArray> {
+    let fields = values.fields().iter().zip(values.columns());
+    let pairs = fields.filter_map(|(field, to)| place_of(array.fields(), field.name()).map(|from| (array.column(from), to)));
+    let masks: Vec<BooleanArray> = pairs.map(|(from, to)| changed(from, to)).collect();
+    Some((0..array.len()).map(|row| Some(masks.iter().any(|mask| mask.value(row)))).collect())
+}
+
+/// True for the lists (or maps) of which an item is changed; `parts` are the items before and after.
+fn changed_items(before: &OffsetBuffer<i32>, after: &OffsetBuffer<i32>, parts: &[(ArrayRef, ArrayRef)]) -> Option<BooleanArray> {
+    let (first, last) = (*before.first()? as usize, *before.last()? as usize);
+    let (first_after, last_after) = (*after.first()? as usize, *after.last()? as usize);
+    if last - first != last_after - first_after {
+        return None;
+    }
+    let mask = |(from, to): &(ArrayRef, ArrayRef)| changed(&from.slice(first, last - first), &to.slice(first_after, last - first));
+    let masks: Vec<BooleanArray> = parts.iter().map(mask).collect();
+    let is_changed =
+        |ends: &[i32]| (ends[0] as usize - first..ends[1] as usize - first).any(|item| masks.iter().any(|mask| mask.value(item)));
+    Some(before.windows(2).map(|ends| Some(is_changed(ends))).collect())
 }
 
 fn fitting_struct(found: &StructArray, wanted: &Fields, path: &mut Vec<String>, misfits: &mut Vec<Misfits>) -> ArrayRef {
