@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, StructArray, new_null_array},
-        buffer::OffsetBuffer,
+        buffer::{BooleanBuffer, OffsetBuffer},
         compute::{CastOptions, cast, kernels::cmp::distinct, nullif},
         datatypes::{DataType, Fields, Schema, SchemaRef},
     },
@@ -155,6 +155,9 @@ fn fitting(array: &ArrayRef, data_type: &DataType, path: &mut Vec<String>, misfi
     if let (Some(found), DataType::Struct(wanted)) = (array.as_struct_opt(), data_type) {
         return fitting_struct(found, wanted, path, misfits);
     }
+    if array.data_type() == data_type {
+        return Arc::clone(array);
+    }
     let values = cast_or_null(array, data_type);
     // Files call the parts of lists and maps, and their types, by many names.
     let plain = if data_type.is_nested() { cast_or_null(array, &storable(array.data_type())) } else { Arc::clone(array) };
@@ -173,7 +176,7 @@ fn fitting(array: &ArrayRef, data_type: &DataType, path: &mut Vec<String>, misfi
 /// True for the rows of `values`, cast from `array`, that are not what they were, or within which something is not.
 fn changed(array: &ArrayRef, values: &ArrayRef) -> BooleanArray {
     let within = match (array.data_type(), values.data_type()) {
-        (DataType::Struct(_), DataType::Struct(_)) => changed_fields(array.as_struct(), values.as_struct()),
+        (DataType::Struct(_), DataType::Struct(_)) => Some(changed_fields(array.as_struct(), values.as_struct())),
         (DataType::List(_), DataType::List(_)) => {
             let (array, values) = (array.as_list::<i32>(), values.as_list::<i32>());
             let parts = [(Arc::clone(array.values()), Arc::clone(values.values()))];
@@ -188,17 +191,20 @@ fn changed(array: &ArrayRef, values: &ArrayRef) -> BooleanArray {
         // What does not come back as it was would be another value.
         (found, _) => cast(values, found).and_then(|back| distinct(&back, array)).ok(),
     };
+    if within.as_ref().is_none_or(|within| within.true_count() == 0) && array.logical_nulls() == values.logical_nulls() {
+        return BooleanArray::new(BooleanBuffer::new_unset(array.len()), None);
+    }
     let is_changed = |row: usize| array.is_valid(row) && (values.is_null(row) || within.as_ref().is_some_and(|within| within.value(row)));
     let is_other = |row: usize| array.is_null(row) && values.is_valid(row);
     (0..array.len()).map(|row| Some(is_changed(row) || is_other(row))).collect()
 }
 
 /// True for the structs of which a field is changed.
-fn changed_fields(array: &StructArray, values: &StructArray) -> Option<BooleanArray> {
+fn changed_fields(array: &StructArray, values: &StructArray) -> BooleanArray {
     let fields = values.fields().iter().zip(values.columns());
     let pairs = fields.filter_map(|(field, to)| place_of(array.fields(), field.name()).map(|from| (array.column(from), to)));
     let masks: Vec<BooleanArray> = pairs.map(|(from, to)| changed(from, to)).collect();
-    Some((0..array.len()).map(|row| Some(masks.iter().any(|mask| mask.value(row)))).collect())
+    (0..array.len()).map(|row| Some(masks.iter().any(|mask| mask.value(row)))).collect()
 }
 
 /// True for the lists (or maps) of which an item is changed; `parts` are the items before and after.
