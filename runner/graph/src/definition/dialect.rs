@@ -7,7 +7,7 @@ use sqlparser::{
     dialect::{DatabricksDialect, Dialect},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::Token,
+    tokenizer::{Span, Token},
 };
 
 /// How `<<`, `>>` and `>>>` bind: weaker than `+`, stronger than `&`.
@@ -198,14 +198,7 @@ fn units(parser: &mut Parser) -> Result<Expr, ParserError> {
     if parts.len() < 2 {
         return Err(ParserError::ParserError("an interval of one unit".to_string()));
     }
-    let value = Value::SingleQuotedString(parts.join(" ")).with_span(span);
-    Ok(Expr::Interval(Interval {
-        value: Box::new(Expr::Value(value)),
-        leading_field: None,
-        leading_precision: None,
-        last_field: None,
-        fractional_seconds_precision: None,
-    }))
+    Ok(interval(parts.join(" "), span))
 }
 
 /// `INTERVAL 1 FORTNIGHT`, as the interval of one text, so that the planner can tell what is wrong with it.
@@ -220,14 +213,18 @@ fn unknown_unit(parser: &mut Parser) -> Result<Expr, ParserError> {
         return Err(ParserError::ParserError("a unit that the parser knows".to_string()));
     }
     let unit = parser.parse_identifier()?;
-    let value = Value::SingleQuotedString(format!("{sign}{number} {unit}")).with_span(span);
-    Ok(Expr::Interval(Interval {
-        value: Box::new(Expr::Value(value)),
+    Ok(interval(format!("{sign}{number} {unit}"), span))
+}
+
+/// The interval that `text` says.
+fn interval(text: String, span: Span) -> Expr {
+    Expr::Interval(Interval {
+        value: Box::new(Expr::Value(Value::SingleQuotedString(text).with_span(span))),
         leading_field: None,
         leading_precision: None,
         last_field: None,
         fractional_seconds_precision: None,
-    }))
+    })
 }
 
 fn known_unit(parser: &mut Parser) -> Result<DateTimeField, ParserError> {
