@@ -54,8 +54,10 @@ pub struct Cache<K> {
 struct Inner<K> {
     objects: BTreeMap<Key, Arc<K>>,
     by: BTreeMap<Key, BTreeSet<Key>>,
-    /// Keys that the lists in progress have shown, by scope.
-    listed: BTreeMap<Scope, BTreeSet<Key>>,
+    /// What the lists in progress have shown, by scope.
+    listed: BTreeMap<Scope, Listed>,
+    /// Objects that the last list did not show, and that may be younger than it.
+    doubted: BTreeSet<Key>,
     /// Scopes whose first list is complete.
     complete: BTreeSet<Scope>,
     unreadable: BTreeSet<Key>,
@@ -63,6 +65,14 @@ struct Inner<K> {
     gone: BTreeMap<Key, u64>,
     /// The keys of `gone`, oldest first.
     forgotten: VecDeque<Key>,
+}
+
+/// What a list has shown so far.
+#[derive(Debug, Default)]
+struct Listed {
+    keys: BTreeSet<Key>,
+    /// The highest version of an object in it: the list is at least as new.
+    newest: u64,
 }
 
 /// What one watch sees: a namespace, or all of them.
@@ -82,6 +92,7 @@ impl<K: ResourceExt> Cache<K> {
             objects: BTreeMap::new(),
             by: BTreeMap::new(),
             listed: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             complete: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             gone: BTreeMap::new(),
@@ -148,13 +159,18 @@ impl<K: ResourceExt> Cache<K> {
         match event {
             watcher::Event::Init => {
                 let mut inner = self.write();
-                inner.listed.insert(scope.clone(), BTreeSet::new());
+                inner.listed.insert(scope.clone(), Listed::default());
                 inner.unreadable.retain(|key| !scope.holds(key));
                 Vec::new()
             }
             watcher::Event::InitApply(object) => {
                 let key = object.as_ref().map_or_else(Clone::clone, Key::of);
-                self.write().listed.entry(scope.clone()).or_default().insert(key);
+                let version = object.as_ref().ok().and_then(version).unwrap_or_default();
+                let mut inner = self.write();
+                let listed = inner.listed.entry(scope.clone()).or_default();
+                listed.newest = listed.newest.max(version);
+                listed.keys.insert(key);
+                drop(inner);
                 self.put(object)
             }
             watcher::Event::InitDone => self.listed(scope),
@@ -167,7 +183,8 @@ impl<K: ResourceExt> Cache<K> {
         }
     }
 
-    /// The list of `scope` is complete: what it did not show is gone.
+    /// The list of `scope` is complete: what it did not show is gone. An object that was made after the list was read is not in it either; one that
+    /// is younger than all that the list showed stays, until somebody asks for it (`doubted`).
     fn listed(&self, scope: &Scope) -> Vec<Change<K>> {
         let gone: Vec<Key> = {
             let mut inner = self.write();
@@ -175,9 +192,39 @@ impl<K: ResourceExt> Cache<K> {
             if inner.complete.insert(scope.clone()) {
                 self.missing.fetch_sub(1, Ordering::AcqRel);
             }
-            inner.objects.keys().filter(|key| scope.holds(key) && !listed.contains(key)).cloned().collect()
+            let missing = inner.objects.iter().filter(|(key, _)| scope.holds(key) && !listed.keys.contains(key));
+            let (doubted, gone): (Vec<_>, Vec<_>) = missing.partition(|(_, object)| is_after(object.as_ref(), listed.newest));
+            let keys = |objects: Vec<(&Key, &Arc<K>)>| objects.into_iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+            let (doubted, gone) = (keys(doubted), keys(gone));
+            inner.doubted.retain(|key| !scope.holds(key));
+            inner.doubted.extend(doubted);
+            gone
         };
         gone.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// Objects within `scope` of which it is not known whether they are there, by namespace.
+    pub fn doubted(&self, scope: &Scope) -> BTreeMap<String, Vec<Arc<K>>> {
+        let inner = self.read();
+        let mut doubted = BTreeMap::<String, Vec<Arc<K>>>::new();
+        for (key, object) in inner.doubted.iter().filter(|key| scope.holds(key)).filter_map(|key| Some((key, inner.objects.get(key)?))) {
+            doubted.entry(key.namespace.clone()).or_default().push(object.clone());
+        }
+        doubted
+    }
+
+    /// What a list at `version` says of doubted objects: those that it shows, by uid, are there; those that it would show are gone; younger ones stay in doubt.
+    pub fn settle(&self, doubted: &[Arc<K>], shown: &BTreeSet<String>, version: u64) -> Vec<Change<K>> {
+        let mut changes = Vec::new();
+        for object in doubted {
+            let is_there = object.uid().is_some_and(|uid| shown.contains(&uid));
+            if is_there {
+                self.write().doubted.remove(&Key::of(object.as_ref()));
+            } else if !is_after(object.as_ref(), version) {
+                changes.extend(self.forget(object));
+            }
+        }
+        changes
     }
 
     fn put(&self, object: Result<K, Key>) -> Vec<Change<K>> {
@@ -212,6 +259,7 @@ impl<K: ResourceExt> Cache<K> {
         }
         let object = Arc::new(object);
         let before = inner.objects.insert(key.clone(), object.clone());
+        inner.doubted.remove(&key);
         if let Some(before) = &before {
             inner.unlist(&key, &(self.index)(before));
         }
@@ -255,6 +303,7 @@ impl<K: ResourceExt> Cache<K> {
 
     fn remove(&self, key: &Key) -> Option<Change<K>> {
         let mut inner = self.write();
+        inner.doubted.remove(key);
         let before = inner.objects.remove(key)?;
         inner.unlist(key, &(self.index)(&before));
         Some(Change { before: Some(before), after: None })
@@ -299,6 +348,11 @@ fn is_newer<K: ResourceExt>(object: &K, known: &K) -> bool {
         (Some(new), Some(old)) => new > old,
         _ => true,
     }
+}
+
+/// True if `object` is younger than a list that is at least as new as `version`.
+fn is_after(object: &impl ResourceExt, seen: u64) -> bool {
+    version(object).is_some_and(|version| version > seen)
 }
 
 fn version(object: &impl ResourceExt) -> Option<u64> {
@@ -403,6 +457,52 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_after_a_list_was_read_stays() {
+        let cache = Cache::new(1, by_owner);
+        let list = |shown: &[(&str, &str)]| {
+            cache.observe(&ALL, Event::Init);
+            for (name, version) in shown {
+                cache.observe(&ALL, Event::InitApply(Ok(config_map(name, version, "x"))));
+            }
+            // The answer to our own write comes before the list is complete.
+            cache.note(config_map("new", "9", "x"));
+            cache.observe(&ALL, Event::InitDone).len()
+        };
+        let doubted = || cache.doubted(&ALL).into_values().flatten().collect::<Vec<_>>();
+        let left = || names(&cache.all());
+        assert_eq!((list(&[("a", "7")]), left(), names(&doubted())), (0, vec!["a".into(), "new".into()], vec!["new".into()]));
+        assert!(cache.settle(&doubted(), &BTreeSet::new(), 8).is_empty(), "asked again, the answer was as old");
+        assert!(cache.settle(&doubted(), &["new".to_string()].into(), 10).is_empty());
+        assert_eq!((left(), doubted().len()), (vec!["a".into(), "new".into()], 0), "it is there");
+        assert_eq!((list(&[("a", "7")]), doubted().len()), (0, 1));
+        assert_eq!(
+            (cache.settle(&doubted(), &BTreeSet::new(), 9).len(), left(), doubted().len()),
+            (1, vec!["a".to_string()], 0),
+            "it is gone"
+        );
+        cache.note(config_map("new", "11", "x"));
+        assert_eq!((list(&[("a", "12")]), left()), (1, vec!["a".to_string()]), "a list that is newer would have shown it");
+    }
+
+    #[test]
+    fn doubts_end_with_the_next_news() {
+        let cache = Cache::new(1, by_owner);
+        let in_doubt = |version: &str| {
+            cache.note(config_map("new", version, "x"));
+            cache.observe(&ALL, Event::Init);
+            cache.observe(&ALL, Event::InitDone);
+            assert_eq!(cache.doubted(&ALL).len(), 1);
+            assert!(cache.doubted(&Scope(Some("other".to_string()))).is_empty());
+        };
+        in_doubt("5");
+        cache.observe(&ALL, Event::Apply(Ok(config_map("new", "6", "x"))));
+        assert!(cache.doubted(&ALL).is_empty());
+        in_doubt("7");
+        cache.observe(&ALL, Event::Delete(Ok(config_map("new", "8", "x"))));
+        assert!(cache.doubted(&ALL).is_empty() && cache.is_empty());
+    }
+
+    #[test]
     fn objects_are_found_by_the_beginning_of_their_names() {
         let cache = Cache::new(1, by_owner);
         for name in ["a", "ab", "ab-c", "b"] {
@@ -421,6 +521,7 @@ mod tests {
         assert!(cache.observe(&other, Event::InitDone).is_empty());
         assert!(!cache.is_synced(), "one of two");
         cache.observe(&data, Event::Init);
+        cache.observe(&data, Event::InitApply(Ok(config_map("b", "2", "x"))));
         assert_eq!(cache.observe(&data, Event::InitDone).len(), 1);
         assert!(cache.is_synced());
     }

@@ -117,6 +117,11 @@ impl Error {
         self.status().is_some_and(is_terminating)
     }
 
+    /// True if the answer of the API server could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(source.as_ref(), kube::Error::SerdeError(_)))
+    }
+
     /// True if a quota of the namespace is used up.
     pub fn is_quota(&self) -> bool {
         self.status().is_some_and(is_quota)

@@ -36,6 +36,8 @@ struct Inner {
     sources: HashMap<Key, (String, Timestamp)>,
     /// Hash of the objects beside a Pipeline, and when they were found right.
     access: HashMap<Key, (String, Instant)>,
+    /// The number of each Pipeline's newest update, where that update was deleted.
+    absent: HashMap<Key, i64>,
     /// Newest sequence number of each report that was folded.
     reports: HashMap<Key, i64>,
     /// Pipelines that another operator looks after, and when they were found.
@@ -84,6 +86,16 @@ impl Memory {
     /// The objects beside a Pipeline are as `hash` says.
     pub fn saw_access(&self, pipeline: &Key, hash: String) {
         self.inner().access.insert(pipeline.clone(), (hash, clock::instant()));
+    }
+
+    /// True if the API server does not have the update of this number any more.
+    pub fn is_absent(&self, pipeline: &Key, number: i64) -> bool {
+        self.inner().absent.get(pipeline) == Some(&number)
+    }
+
+    /// The API server does not have the update of this number any more.
+    pub fn saw_absent(&self, pipeline: &Key, number: i64) {
+        self.inner().absent.insert(pipeline.clone(), number);
     }
 
     /// True if another operator was found to look after the Pipeline, not long ago.
@@ -155,6 +167,7 @@ impl Memory {
         let mut inner = self.inner();
         inner.sources.remove(pipeline);
         inner.access.remove(pipeline);
+        inner.absent.remove(pipeline);
     }
 
     /// The ConfigMap is gone.

@@ -16,6 +16,11 @@ fn place(update: &PipelineUpdate, at: Option<Timestamp>) -> Place {
     (at, number(&name), name)
 }
 
+/// The name of the update with this number.
+pub fn name(pipeline: &str, number: i64) -> String {
+    format!("{pipeline}-u{number}")
+}
+
 /// The number in `<pipeline>-u<number>`.
 pub fn number(name: &str) -> Option<i64> {
     name.rsplit_once("-u")?.1.parse().ok()

@@ -1,6 +1,6 @@
 //! One watch per kind and namespace: it fills the cache and wakes whom a change concerns.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::{
@@ -9,11 +9,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
+    api::ListParams,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
@@ -26,6 +27,9 @@ use crate::{
     key::Key,
     labels,
 };
+
+/// What a list did not show is asked for again after this time, if there was no answer, or an old one.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A kind that the operator knows.
 pub trait Watched: ResourceExt + Clone + Debug + Send + Sync + Sized + 'static {
@@ -146,23 +150,69 @@ fn spawn<K>(tasks: &mut JoinSet<&'static str>, ctx: &Context, scope: &Scope, sel
 where
     K: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
 {
-    let api: Api<DeserializeGuard<K>> = match &scope.0 {
-        Some(namespace) => Api::namespaced(ctx.client.clone(), namespace),
-        None => Api::all(ctx.client.clone()),
-    };
-    let config = watcher::Config::default().any_semantic().labels(selector);
-    let (ctx, scope, stop) = (ctx.clone(), scope.clone(), stop.clone());
-    tasks.spawn(async move {
+    let watch = Watch { ctx: ctx.clone(), scope: scope.clone(), selector: selector.to_string(), kind: PhantomData::<K> };
+    tasks.spawn(watch.run(stop.clone()));
+}
+
+/// One watch of a kind.
+struct Watch<K> {
+    ctx: Context,
+    scope: Scope,
+    selector: String,
+    kind: PhantomData<K>,
+}
+
+impl<K> Watch<K>
+where
+    K: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+{
+    async fn run(self, stop: CancellationToken) -> &'static str {
+        let api: Api<DeserializeGuard<K>> = match &self.scope.0 {
+            Some(namespace) => Api::namespaced(self.ctx.client.clone(), namespace),
+            None => Api::all(self.ctx.client.clone()),
+        };
+        let config = watcher::Config::default().any_semantic().labels(&self.selector);
         let events = watcher(api, config).default_backoff().take_until(stop.cancelled_owned());
         let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => see(&ctx, &scope, event),
-                Err(error) => restarted::<K>(&ctx, &error),
+        let mut in_doubt = false;
+        loop {
+            let next = if in_doubt { timeout(ASK_AGAIN, events.next()).await } else { Ok(events.next().await) };
+            match next {
+                Ok(Some(Ok(event))) => {
+                    in_doubt |= matches!(event, watcher::Event::InitDone);
+                    see(&self.ctx, &self.scope, event);
+                }
+                Ok(Some(Err(error))) => restarted::<K>(&self.ctx, &error),
+                Ok(None) => return K::NAME,
+                Err(_elapsed) => {}
+            }
+            if in_doubt {
+                in_doubt = self.asks().await;
             }
         }
-        K::NAME
-    });
+    }
+
+    /// Asks the API server for the objects that a list did not show and that may be younger than it; true if doubts are left.
+    async fn asks(&self) -> bool {
+        let Some(cache) = K::cache(&self.ctx.caches) else { return false };
+        for (namespace, objects) in cache.doubted(&self.scope) {
+            // Without a version the answer is what is true now, not what some server has seen so far.
+            let params = ListParams::default().labels(&self.selector);
+            let list = match Api::<K>::namespaced(self.ctx.client.clone(), &namespace).list_metadata(&params).await {
+                Ok(list) => list,
+                Err(error) => {
+                    tracing::warn!(kind = K::NAME, namespace, %error, "what a list did not show cannot be asked for");
+                    continue;
+                }
+            };
+            let version = list.metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX);
+            let shown = list.items.iter().filter_map(ResourceExt::uid).collect();
+            for change in cache.settle(&objects, &shown, version) {
+                K::changed(&self.ctx, &change);
+            }
+        }
+        !cache.doubted(&self.scope).is_empty()
+    }
 }
 
 fn see<K: Watched>(ctx: &Context, scope: &Scope, event: watcher::Event<DeserializeGuard<K>>) {

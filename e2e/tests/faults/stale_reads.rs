@@ -1,5 +1,7 @@
 //! Reads that show what was true some writes ago never lead to a second writer, and the story ends the same.
 
+use std::time::Duration;
+
 use floe_e2e::faults::{Fault, Proxy, Verb};
 
 use crate::{
@@ -38,4 +40,20 @@ async fn a_new_process_with_old_lists() -> anyhow::Result<()> {
     story.tell().await?;
     assert!(story.proxy.kills().len() > 1);
     Ok(())
+}
+
+/// What new processes are shown of updates is older than the Pipeline, which says that they were made; the news of them come late.
+#[tokio::test]
+async fn a_new_process_that_is_not_shown_the_newest_update() -> anyhow::Result<()> {
+    let told = async |first: usize| {
+        let stale = |proxy: &Proxy| {
+            for number in 0..16 {
+                proxy.inject(Fault::writes().after(first + number * 3).kills());
+            }
+            proxy.inject(Fault::on(Verb::List, "pipelineupdates").one_in(2).is_stale_by(6));
+            proxy.inject(Fault::events("pipelineupdates").waits(Duration::from_millis(700)));
+        };
+        Story::open(&PIPELINE, &format!("stale-updates-{first}"), stale).await?.tell().await
+    };
+    tell_all((0..3).map(told)).await
 }

@@ -21,7 +21,7 @@ use crate::{
     context::Context,
     error::Error,
     events::{EventReason, News, Severity},
-    hub, labels, owner, writers,
+    hub, labels, owner, updates, writers,
     writes::Created,
 };
 
@@ -118,7 +118,7 @@ async fn create(ctx: &Context, start: NewUpdate) -> Result<(PipelineUpdate, i64)
     let mut update = start.update;
     let mut last = None;
     for number in start.number..start.number.saturating_add(MOST_NAMES) {
-        update.metadata.name = Some(format!("{}-u{number}", update.spec.pipeline));
+        update.metadata.name = Some(updates::name(&update.spec.pipeline, number));
         match ctx.create(&update).await {
             Ok(Created::New(made)) => return Ok((made, number)),
             Ok(Created::Found(found)) => {

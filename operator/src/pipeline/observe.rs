@@ -115,9 +115,7 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
         pipeline = Arc::new(fresh);
         ctx.memory.doubt(key, &caches::config_maps_of(&pipeline));
     }
-    let mut own = ctx.caches.updates.by(key);
-    own.retain(|update| !owner::is_of_earlier_life(update.as_ref(), &pipeline));
-    own.sort_by_cached_key(|update| updates::by_creation(update));
+    let own = own_updates(ctx, &pipeline).await?;
     let tables = ctx.caches.tables.by(key);
     let config_maps = config_maps(ctx, &pipeline).await?;
     let report = newest_graph(ctx, &own);
@@ -142,6 +140,28 @@ pub async fn observe(ctx: &Context, key: &Key) -> Result<Option<Observed>, Error
     observed.quiet_since = ctx.memory.unchanged_since(key, &observed.sources_hash(), observed.now);
     observed.access = access(ctx, &observed).await?;
     Ok(Some(observed))
+}
+
+/// The updates of `pipeline`, oldest first. The cache of a new process may be behind the status that the process before it wrote: if it lacks the update
+/// with the number that is recorded there, the API server is asked. Otherwise the same decision would be made twice.
+async fn own_updates(ctx: &Context, pipeline: &Pipeline) -> Result<Vec<Arc<PipelineUpdate>>, Error> {
+    let key = Key::of(pipeline);
+    let recorded = pipeline.status.as_ref().and_then(|status| status.update_counter);
+    if let Some(number) = recorded.filter(|_| pipeline.metadata.deletion_timestamp.is_none()) {
+        let newest = Key::new(&key.namespace, updates::name(&key.name, number));
+        if ctx.caches.updates.get(&newest).is_none() && !ctx.memory.is_absent(&key, number) {
+            match ctx.fetch::<PipelineUpdate>(&newest).await {
+                Ok(Some(found)) => ctx.note(found),
+                Ok(None) => ctx.memory.saw_absent(&key, number),
+                Err(error) if error.is_unreadable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let mut own = ctx.caches.updates.by(&key);
+    own.retain(|update| !owner::is_of_earlier_life(update.as_ref(), pipeline));
+    own.sort_by_cached_key(|update| updates::by_creation(update));
+    Ok(own)
 }
 
 /// The clean-up that has done its work, or else the one that has not ended, or else the one that was made last.
