@@ -120,7 +120,7 @@ mod tests {
 
     fn table(name: &str, spec: serde_json::Value) -> Table {
         let mut whole = json!({"pipeline": "p", "type": "MaterializedView", "query": "SELECT 1"});
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        whole.as_object_mut().unwrap().extend(serde_json::from_value::<serde_json::Map<_, _>>(spec).unwrap());
         let mut table = Table::new(name, serde_json::from_value(whole).unwrap());
         table.metadata.uid = Some(format!("uid of {name}"));
         table

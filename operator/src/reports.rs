@@ -92,8 +92,8 @@ mod tests {
 
     use super::*;
 
-    fn owned_by(kind: &str, name: &str, uid: &str) -> Option<Vec<OwnerReference>> {
-        Some(vec![OwnerReference { kind: kind.into(), name: name.into(), uid: uid.into(), ..OwnerReference::default() }])
+    fn owned_by(kind: &str, name: &str, uid: &str) -> Vec<OwnerReference> {
+        vec![OwnerReference { kind: kind.into(), name: name.into(), uid: uid.into(), ..OwnerReference::default() }]
     }
 
     fn update() -> PipelineUpdate {
@@ -108,14 +108,14 @@ mod tests {
         let spec =
             RunReportSpec { protocol: PROTOCOL, pod_uid: format!("uid of {pod}"), pod_name: pod.to_string(), ..RunReportSpec::default() };
         let mut report = RunReport::new(name, spec);
-        report.metadata.owner_references = owned_by("PipelineUpdate", "p-u1", "u");
+        report.metadata.owner_references = Some(owned_by("PipelineUpdate", "p-u1", "u"));
         report
     }
 
     fn pod(name: &str, job: &str) -> Arc<core::Pod> {
         let mut pod = core::Pod::default();
         pod.metadata.uid = Some(format!("uid of {name}"));
-        pod.metadata.owner_references = owned_by("Job", job, "j");
+        pod.metadata.owner_references = Some(owned_by("Job", job, "j"));
         Arc::new(pod)
     }
 
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(attempt(&report("p-u1-a2", "q-u1-a1-x"), &update, &pods), None, "the pod of another pipeline");
         assert_eq!(attempt(&report("p-u1-a9", "p-u1-a2-new"), &update, &pods), None, "no such attempt");
         let mut stranger = report("p-u1-a2", "p-u1-a2-new");
-        stranger.metadata.owner_references = owned_by("PipelineUpdate", "p-u1", "of an earlier life");
+        stranger.metadata.owner_references = Some(owned_by("PipelineUpdate", "p-u1", "of an earlier life"));
         assert_eq!(attempt(&stranger, &update, &pods), None);
     }
 }

@@ -66,7 +66,7 @@ async fn o04_kubectl_output() -> anyhow::Result<()> {
         &["get", "pipelineupdates.floe.dev", "--field-selector", "spec.pipeline=shop"],
     ] {
         let answer = kubectl(&scene.tenant, arguments, None).await?;
-        seen.push_str(&format!("$ kubectl {}\n{}\n\n", arguments.join(" "), golden(&answer)));
+        seen.extend(["$ kubectl ", &arguments.join(" "), "\n", &golden(&answer), "\n\n"]);
     }
     assert_eq!(seen, include_str!("o04_kubectl_output.txt"));
     Ok(())

@@ -38,7 +38,7 @@ fn earlier(charts: &Path) -> anyhow::Result<()> {
             continue;
         }
         let deeper = |other: &&str| indent(other) > indent(line);
-        while lines.next_if(|other| deeper(&other)).is_some() {}
+        while lines.next_if(|other| deeper(other)).is_some() {}
     }
     anyhow::ensure!(kept.len() < text.lines().count(), "{KIND} has no {NEW_FIELD}");
     Ok(std::fs::write(&file, format!("{}\n", kept.join("\n")))?)

@@ -1,5 +1,5 @@
 //! What people type, as the real program against a real API server with the real operator: `floe job …`. Pods are played.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![expect(clippy::panic, reason = "a test ends at the first surprise")]
 
 mod changes;
 mod errors;

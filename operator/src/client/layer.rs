@@ -214,7 +214,7 @@ mod tests {
         assert!(call(&calls, request("POST", "/apis/coordination.k8s.io/v1/namespaces/a/leases")).await.is_ok());
         guard.open_until(clock::instant() + Duration::from_mins(1));
         assert!(call(&calls, write()).await.is_ok());
-        guard.open_until(clock::instant() - Duration::from_millis(1));
+        guard.open_until(clock::instant().checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(call(&calls, write()).await.unwrap_err(), refused);
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         let end = JobEvent::RunEnded {
             result: Some(RunResultState::Failed),
             trigger: floe_crds::job_run::TriggerType::Periodic,
-            took: Some(Duration::from_secs(60)),
+            took: Some(Duration::from_mins(1)),
         };
         assert_eq!(events(&run, &again, &status(&ended)), [end, JobEvent::AttemptEnded(TaskKind::Sql, TaskResultState::TimedOut)]);
         assert_eq!(events(&run, &status(&ended), &status(&ended)), []);

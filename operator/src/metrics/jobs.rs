@@ -203,7 +203,9 @@ mod tests {
             JobEvent::TriggerFired("clock"),
             JobEvent::TriggerFailed("files"),
         ];
-        events.iter().for_each(|event| counts.count(&key, event));
+        for event in &events {
+            counts.count(&key, event);
+        }
         counts.delayed(Duration::from_millis(700));
         let status = json!({
             "active": 2, "queued": 3, "consecutiveFailures": 4,

@@ -89,7 +89,7 @@ struct World {
 }
 
 impl World {
-    fn new(url: &str, known: &str, notification: Value) -> Self {
+    fn new(url: &str, known: &str, notification: &Value) -> Self {
         let metrics = Metrics::new(Detail::Dataset).unwrap();
         let file: NotificationsFile = serde_yaml::from_str(known).unwrap();
         let known: Notifications = file.check(|problem| panic!("{problem}"));
@@ -147,7 +147,7 @@ fn now() -> Timestamp {
 
 const LOOPBACK: &str = "allowedCidrs: [127.0.0.0/8]";
 
-fn hook(webhook: Value) -> Value {
+fn hook(webhook: &Value) -> Value {
     json!({"name": "ops", "events": ["Failure"], "webhook": webhook})
 }
 
@@ -156,8 +156,8 @@ async fn j47_a_server_in_trouble_gets_the_same_event_until_it_takes_it() {
     let (address, requests) = server(&[500, 500, 200]).await;
     let secret = |key: &str| json!({"secretKeyRef": {"name": "hook", "key": key}});
     let notification =
-        hook(json!({"urlFrom": secret("url"), "signingKeyFrom": secret("key"), "headers": [{"name": "X-Team", "value": "data"}]}));
-    let mut world = World::new(&format!("http://{address}/hook"), LOOPBACK, notification);
+        hook(&json!({"urlFrom": secret("url"), "signingKeyFrom": secret("key"), "headers": [{"name": "X-Team", "value": "data"}]}));
+    let mut world = World::new(&format!("http://{address}/hook"), LOOPBACK, &notification);
     assert_eq!(world.look().await, 0);
     assert_eq!(world.told(), (DeliveryState::Pending, 1, Some("the server answered 500")));
     let next = world.status.notifications[0].next_attempt_time.clone().unwrap().0;
@@ -188,7 +188,7 @@ async fn j47_a_server_in_trouble_gets_the_same_event_until_it_takes_it() {
 #[tokio::test]
 async fn j47_a_refusal_is_final_and_a_stale_status_starts_nothing_twice() {
     let (address, requests) = server(&[400]).await;
-    let mut world = World::new("", LOOPBACK, hook(json!({"url": format!("http://{address}/")})));
+    let mut world = World::new("", LOOPBACK, &hook(&json!({"url": format!("http://{address}/")})));
     let stale = world.status.clone();
     world.deliveries.start_due(&world.spec, world.run(), &stale, now());
     world.deliveries.start_due(&world.spec, world.run(), &stale, now());
@@ -211,16 +211,16 @@ async fn what_can_never_work_is_given_up_with_what_to_do() {
     let secret = |name: &str, key: &str| json!({"urlFrom": {"secretKeyRef": {"name": name, "key": key}}});
     let cases = [
         (
-            hook(secret("closed", "url")),
+            hook(&secret("closed", "url")),
             "the operator may not read Secret data/closed. Allow it: \
              kubectl -n data create role floe-reads-closed --verb=get --resource=secrets --resource-name=closed; \
              kubectl -n data create rolebinding floe-reads-closed --role=floe-reads-closed --serviceaccount=floe-system:floe-operator",
         ),
-        (hook(secret("gone", "url")), "Secret data/gone does not exist"),
-        (hook(secret("hook", "address")), "Secret data/hook has no key 'address'"),
-        (hook(json!({"receiver": "ops"})), "ReceiverNotFound: the operator knows no receiver 'ops'; it knows slack"),
+        (hook(&secret("gone", "url")), "Secret data/gone does not exist"),
+        (hook(&secret("hook", "address")), "Secret data/hook has no key 'address'"),
+        (hook(&json!({"receiver": "ops"})), "ReceiverNotFound: the operator knows no receiver 'ops'; it knows slack"),
         (
-            hook(json!({"url": "http://169.254.169.254/latest"})),
+            hook(&json!({"url": "http://169.254.169.254/latest"})),
             "169.254.169.254: the address is internal and no allowed network holds it; nothing was sent",
         ),
         (
@@ -229,7 +229,7 @@ async fn what_can_never_work_is_given_up_with_what_to_do() {
         ),
     ];
     for (notification, expected) in cases {
-        let mut world = World::new("", "receivers: [{name: slack, url: https://slack.example.com}]", notification);
+        let mut world = World::new("", "receivers: [{name: slack, url: https://slack.example.com}]", &notification);
         assert_eq!(world.look().await, 1);
         assert_eq!(world.told(), (DeliveryState::Failed, 1, Some(expected)));
     }
@@ -249,7 +249,7 @@ async fn receivers_of_the_operator_bring_url_key_and_headers() {
     let known = format!(
         "{LOOPBACK}\nreceivers: [{{name: slack-ops, urlFile: {url}, signingKeyFile: {signing}, headers: [{{name: Authorization, valueFile: {token}}}]}}]"
     );
-    let mut world = World::new("", &known, hook(json!({"receiver": "slack-ops", "format": "Slack"})));
+    let mut world = World::new("", &known, &hook(&json!({"receiver": "slack-ops", "format": "Slack"})));
     world.look().await;
     assert_eq!(world.told(), (DeliveryState::Delivered, 1, None));
     let (headers, body) = requests.lock().unwrap().remove(0);
@@ -263,11 +263,11 @@ async fn receivers_of_the_operator_bring_url_key_and_headers() {
 #[tokio::test]
 async fn j47_what_was_underway_when_the_operator_died_is_made_again_with_the_same_key() {
     let (address, requests) = server(&[200]).await;
-    let first = World::new("", LOOPBACK, hook(json!({"url": format!("http://{address}/")})));
+    let first = World::new("", LOOPBACK, &hook(&json!({"url": format!("http://{address}/")})));
     first.deliveries.start_due(&first.spec, first.run(), &first.status, now());
     first.woken.notified().await;
     // Nobody wrote it down: the next process finds it pending.
-    let mut second = World::new("", LOOPBACK, hook(json!({"url": format!("http://{address}/")})));
+    let mut second = World::new("", LOOPBACK, &hook(&json!({"url": format!("http://{address}/")})));
     second.status = first.status.clone();
     second.look().await;
     assert_eq!(second.told(), (DeliveryState::Delivered, 1, None));
@@ -288,7 +288,7 @@ async fn one_host_gets_five_requests_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    let world = World::new("", LOOPBACK, hook(json!({"url": format!("http://{address}/")})));
+    let world = World::new("", LOOPBACK, &hook(&json!({"url": format!("http://{address}/")})));
     let mut status = world.status.clone();
     let one = status.notifications[0].clone();
     status.notifications = (0..15).map(|n| floe_crds::job_run::Delivery { key: format!("{n}"), ..one.clone() }).collect();

@@ -173,7 +173,7 @@ mod tests {
                     let mut record = record.lock().unwrap();
                     *record.entry(turn.key).or_default() += 1;
                     (record.len() == 50).then(|| ended.cancel());
-                    Outcome::Again(Duration::from_secs(600))
+                    Outcome::Again(Duration::from_mins(10))
                 }
             })
             .await;

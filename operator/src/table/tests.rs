@@ -34,7 +34,7 @@ fn pipeline(ready: Option<(bool, Reason)>) -> Pipeline {
     if let Some((is_ready, reason)) = ready {
         let conditions = &mut pipeline.status.get_or_insert_default().conditions;
         let mut set = |kind, status: bool, reason| {
-            condition::set(conditions, kind, &condition::Said::new(status, reason, "the reason why"), Some(1), at(0))
+            condition::set(conditions, kind, &condition::Said::new(status, reason, "the reason why"), Some(1), at(0));
         };
         set(ConditionType::Ready, is_ready, reason);
         set(ConditionType::Reconciling, false, reason);
@@ -201,7 +201,7 @@ fn a_missing_pipeline_is_awaited_for_ten_minutes() {
     world.step(0);
     assert_eq!(world.standing(), ["False PipelineNotFound", "True PipelineNotFound", "False PipelineNotFound"]);
     world.now = at(60);
-    assert_eq!(world.look().2.next, Next::After(Duration::from_secs(540)));
+    assert_eq!(world.look().2.next, Next::After(Duration::from_mins(9)));
     world.step(600);
     assert_eq!(world.standing(), ["False PipelineNotFound", "False PipelineNotFound", "True PipelineNotFound"]);
     world.step(601);
@@ -459,7 +459,7 @@ fn the_finalizer_is_there_while_data_go_with_the_object() {
 fn an_object_goes_when_its_data_are_gone_and_at_last_after_ten_minutes() {
     let mut world = protected(table(&json!({})), true);
     world.now = at(60);
-    assert_eq!(world.look().1, Decision::Await(Duration::from_secs(540)));
+    assert_eq!(world.look().1, Decision::Await(Duration::from_mins(9)));
     world.step(61);
     assert_eq!(world.standing(), ["False Deleting", "True Deleting", "False Deleting"]);
     assert_eq!(world.said(ConditionType::Active), "False RemovedFromSource");

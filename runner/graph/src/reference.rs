@@ -61,7 +61,11 @@ mod tests {
             // The list itself says every class.
             if path.is_dir() && name != "tests" && name != "code" {
                 sources(&path, found);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && !name.ends_with("reference.rs") && name != "code.rs" {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !name.ends_with("tests.rs")
+                && !name.ends_with("reference.rs")
+                && name != "code.rs"
+            {
                 let text = fs::read_to_string(&path).unwrap();
                 found.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
             }

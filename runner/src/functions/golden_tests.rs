@@ -76,10 +76,9 @@ async fn answer(ctx: &SessionContext, (section, expression): &Key) -> String {
 
 async fn rows(ctx: &SessionContext, sql: &str, settings: &SqlSettings) -> Result<String, String> {
     let namespace = Namespace { catalog: "main".to_string(), schema: "default".to_string() };
-    let query =
-        parse_query(&SourceFile::new("q.sql", sql), &namespace, &Configuration::default()).map_err(|error| error.class.to_string())?;
+    let query = parse_query(&SourceFile::new("q.sql", sql), &namespace, &Configuration::default()).map_err(|error| error.class.clone())?;
     let analysed = analyse_query(&query, &NoRelations, settings, &Parameters::default())
-        .map_err(|errors| errors.first().map_or_else(String::new, |error| error.class.to_string()))?;
+        .map_err(|errors| errors.first().map_or_else(String::new, |error| error.class.clone()))?;
     let bound = bind_functions(analysed.plan, BatchClock { timestamp_us: 1_637_255_562_335_000 }).map_err(|error| class(&error))?;
     let frame = ctx.execute_logical_plan(bound).await.map_err(|error| class(&error))?;
     let batches = frame.collect().await.map_err(|error| class(&error))?;

@@ -125,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut capture = Capture::new(Terminal::of(Display { quiet: true, ..Display::default() }, true), &path).unwrap();
-        let errors: String = (0..9).map(|n| format!("e{n}\n")).collect();
+        let errors: String = (0..9).fold(String::new(), |text, n| format!("{text}e{n}\n"));
         capture.read(Some(std::io::Cursor::new(errors + "no end of line")), true);
         capture.read(Some(std::io::Cursor::new(b"out \xff\r\n".to_vec())), false);
         assert_eq!(capture.finish().await, "e5\ne6\ne7\ne8\nno end of line");

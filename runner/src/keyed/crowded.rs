@@ -34,7 +34,7 @@ mod tests {
     fn run(name: &str, count: u32, bytes: i64) -> Vec<Add> {
         let file = |number: u32| Add {
             path: format!("part-{number:05}-{name}.snappy.parquet"),
-            partition_values: Default::default(),
+            partition_values: std::collections::BTreeMap::default(),
             size: bytes,
             modification_time: 0,
             data_change: true,

@@ -211,10 +211,10 @@ mod tests {
 
     use super::*;
 
-    fn ranges_of(column: ArrayRef, bits: u32) -> Vec<u64> {
+    fn ranges_of(column: &ArrayRef, bits: u32) -> Vec<u64> {
         let schema = Arc::new(Schema::new(vec![Field::new("c", column.data_type().clone(), true)]));
-        let batch = RecordBatch::try_new(schema, vec![Arc::clone(&column)]).unwrap();
-        ColumnRanges::of("c".to_string(), &column, bits).unwrap().ranges(&batch, bits).unwrap()
+        let batch = RecordBatch::try_new(schema, vec![Arc::clone(column)]).unwrap();
+        ColumnRanges::of("c".to_string(), column, bits).unwrap().ranges(&batch, bits).unwrap()
     }
 
     #[test]
@@ -225,15 +225,15 @@ mod tests {
 
     #[test]
     fn ranges_hold_about_as_many_values_whatever_these_are() {
-        let skewed: ArrayRef = Arc::new(Int64Array::from_iter((0..4096_i64).map(|n| Some(n * n))));
-        let found = ranges_of(skewed, 4);
+        let skewed: ArrayRef = Arc::new((0..4096_i64).map(|n| Some(n * n)).collect::<Int64Array>());
+        let found = ranges_of(&skewed, 4);
         assert_eq!((found.first(), found.last()), (Some(&0), Some(&15)));
         for range in 0..16 {
             let members = found.iter().filter(|found| **found == range).count();
             assert!((200..=300).contains(&members), "{range}: {members}");
         }
         let words: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("a"), Some("b")]));
-        let found = ranges_of(words, 2);
+        let found = ranges_of(&words, 2);
         assert!(found[1] < found[2] && found[2] < found[0] && found[0] == found[3], "{found:?}");
     }
 

@@ -299,7 +299,7 @@ async fn views_and_resets_are_remembered_and_forgotten() {
     };
     let marker = ResetMarker { version: VERSION, update: "u1".to_owned(), resets: vec![entry], done: false };
     reset::begin(&storage, &marker).await.unwrap();
-    assert_eq!(reset::unfinished(&storage, "u1").await.unwrap(), [marker.clone()]);
+    assert_eq!(reset::unfinished(&storage, "u1").await.unwrap(), std::slice::from_ref(&marker));
     reset::end(&storage, &marker, true).await.unwrap();
     assert!(reset::unfinished(&storage, "u1").await.unwrap().is_empty() && reset::is_done(&storage, "u1").await.unwrap());
     // The next update has no use for it.

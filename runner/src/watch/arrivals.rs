@@ -97,7 +97,9 @@ mod tests {
 
     fn looked(arrivals: &Arrivals, most: usize, files: &[(&str, i64)]) -> (Arrivals, i64) {
         let mut look = arrivals.look_with(most);
-        files.iter().for_each(|(path, modified)| look.file(path, *modified));
+        for (path, modified) in files {
+            look.file(path, *modified);
+        }
         look.finish()
     }
 

@@ -422,6 +422,9 @@ fn deletion_vectors_keep_the_files_and_other_readers_see_the_same() {
     }
 }
 
+/// What someone does to a project.
+type Damage = Box<dyn Fn(&Project)>;
+
 #[test]
 fn c50_a_journal_that_is_gone_or_damaged_is_refused_until_a_full_refresh() {
     let damaged = |from: &'static str, to: &'static str| {
@@ -432,7 +435,7 @@ fn c50_a_journal_that_is_gone_or_damaged_is_refused_until_a_full_refresh() {
             fs::write(path, text.replace(from, to)).unwrap();
         }
     };
-    let cases: [(&str, Box<dyn Fn(&Project)>); 3] = [
+    let cases: [(&str, Damage); 3] = [
         ("JOURNAL_MISSING", Box::new(|project: &Project| fs::remove_dir_all(project.path().join("lake/_floe/cdc")).unwrap())),
         ("PROPERTY_MISSING", Box::new(damaged("floe.autocdc.keyColumnNames", "floe.autocdc.other"))),
         ("PROPERTY_MALFORMED", Box::new(damaged(r#""floe.autocdc.scdType":"2""#, r#""floe.autocdc.scdType":"x""#))),

@@ -158,7 +158,9 @@ fn p06_statements_in_any_order() {
     let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in &files {
+        fs::remove_file(file).unwrap();
+    }
     let mut statements: Vec<&str> = text.split(";\n").filter(|statement| !statement.trim().is_empty()).collect();
     assert!(statements.len() > 12, "{statements:#?}");
     for _ in 0..3 {

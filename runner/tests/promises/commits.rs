@@ -29,7 +29,7 @@ fn held_at(project: &Project, place: &str, name: &str, meanwhile: impl FnOnce())
     let child = floe.env("FLOE_FAILPOINTS", armed).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while files() == before {
-        assert!(started.elapsed() < Duration::from_secs(60), "nothing was staged for {name}");
+        assert!(started.elapsed() < Duration::from_mins(1), "nothing was staged for {name}");
         thread::sleep(Duration::from_millis(10));
     }
     meanwhile();

@@ -67,8 +67,8 @@ fn a_failed_update_removes_nothing() {
     assert!(exists(&project, "s/b") && pod.report()["removedTables"].is_null());
 }
 
-fn cleanup(project: &Project, policy: &str, tables: Value) -> Ended {
-    cleanup_of("shop", project, policy, &tables)
+fn cleanup(project: &Project, policy: &str, tables: &Value) -> Ended {
+    cleanup_of("shop", project, policy, tables)
 }
 
 fn cleanup_of(pipeline: &str, project: &Project, policy: &str, tables: &Value) -> Ended {
@@ -86,7 +86,7 @@ fn cleanup_of(pipeline: &str, project: &Project, policy: &str, tables: &Value) -
 }
 
 /// What a clean-up says, which must end well.
-fn cleaned(project: &Project, policy: &str, tables: Value) -> BTreeMap<String, Vec<String>> {
+fn cleaned(project: &Project, policy: &str, tables: &Value) -> BTreeMap<String, Vec<String>> {
     let ended = cleanup(project, policy, tables);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(project.path().join("termination")).unwrap(), r#"{"exitCode":0}"#);
@@ -97,7 +97,7 @@ fn cleaned(project: &Project, policy: &str, tables: Value) -> BTreeMap<String, V
 fn o34_exactly_the_directories_of_the_policy_go() {
     let project = project();
     fs::write(project.path().join("lake/notes.txt"), "mine").unwrap();
-    let said = cleaned(&project, "Delete", policies(&[("main.s.v", "Retain")]));
+    let said = cleaned(&project, "Delete", &policies(&[("main.s.v", "Retain")]));
     assert_eq!(
         (said["removed"].as_slice(), said["kept"].as_slice()),
         (["main.s.a".to_string(), "main.s.b".to_string()].as_slice(), ["main.s.v".to_string()].as_slice())
@@ -113,18 +113,18 @@ fn o34_exactly_the_directories_of_the_policy_go() {
     );
     assert_eq!(project.rows("v", "SELECT rows FROM t"), ["10"]);
     // The rest goes too: with the last table also what Floe remembers, and nothing else.
-    cleaned(&project, "Delete", json!([]));
+    cleaned(&project, "Delete", &json!([]));
     assert!(!exists(&project, "s") && !exists(&project, "_floe") && exists(&project, "notes.txt"));
-    cleaned(&project, "Delete", json!([]));
+    cleaned(&project, "Delete", &json!([]));
 }
 
 #[test]
 fn o34_retain_keeps_everything() {
     let project = project();
-    let said = cleaned(&project, "Retain", policies(&[("main.s.b", "Delete")]));
+    let said = cleaned(&project, "Retain", &policies(&[("main.s.b", "Delete")]));
     assert_eq!(said["removed"], ["main.s.b"]);
     assert!(!exists(&project, "s/b") && exists(&project, "s/a") && exists(&project, "_floe/checkpoints/a"));
-    let said = cleaned(&project, "Retain", json!([]));
+    let said = cleaned(&project, "Retain", &json!([]));
     assert!(said["removed"].is_empty() && exists(&project, "s/a"));
     project.run(&[]);
     assert_eq!(project.rows("b", "SELECT count(*) FROM t"), ["5"], "a pipeline that is made again goes on");
@@ -145,7 +145,7 @@ fn o34_what_another_pipeline_wrote_last_stays() {
     assert_eq!(cleanup_of("copy", &project, "Delete", &json!([])).code, Some(10));
     project.write("transformations/v.sql", V);
     Pod::new(&project).with("/pipeline/name", json!("copy")).completed();
-    assert_eq!(cleanup(&project, "Delete", json!([])).code, Some(10));
+    assert_eq!(cleanup(&project, "Delete", &json!([])).code, Some(10));
     assert_eq!(cleanup_of("copy", &project, "Delete", &json!([])).code, Some(0));
     assert!(!exists(&project, "s") && !exists(&project, "_floe"));
 }
@@ -160,7 +160,7 @@ fn o34_nothing_outside_of_the_storage_root_goes() {
     // A table that was moved elsewhere, with a link in its place.
     fs::rename(project.path().join("lake/s/v"), outside.join("v")).unwrap();
     symlink(outside.join("v"), project.path().join("lake/s/v")).unwrap();
-    cleaned(&project, "Delete", json!([]));
+    cleaned(&project, "Delete", &json!([]));
     assert!(outside.join("precious").exists() && outside.join("v/_delta_log").exists());
     assert!(!exists(&project, "s") && !exists(&project, "_floe"));
 }
@@ -168,6 +168,6 @@ fn o34_nothing_outside_of_the_storage_root_goes() {
 #[test]
 fn a_storage_that_was_never_used_needs_no_cleanup() {
     let project = Project::new(&[("a.sql", A)]);
-    let said = cleaned(&project, "Delete", json!([]));
+    let said = cleaned(&project, "Delete", &json!([]));
     assert!(said["removed"].is_empty() && !project.path().join("lake").exists());
 }

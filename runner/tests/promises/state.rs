@@ -1,7 +1,7 @@
 //! Streams that remember: on an object store, in a continuous update and with little memory they give the rows that one quiet run on a
 //! local directory gives.
 
-use std::{fs, os::unix::process::ExitStatusExt};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
 use serde_json::Value;
 
@@ -115,7 +115,8 @@ fn on_s3_it_is_as_in_a_directory_also_after_kills() {
             assert_eq!(server.sql(&on_s3, &statement), in_directory.sql(&statement).to_string(), "update {update}: {columns}");
         }
         let state = server.objects(&format!("shop/{STATE}"));
-        let documents: Vec<&String> = state.keys().filter(|name| name.ends_with(".json")).collect();
+        let documents: Vec<&String> =
+            state.keys().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "json")).collect();
         assert_eq!(documents.len(), 1, "{state:?}");
         assert_eq!(remembered(&server.content(documents[0])), remembered_by(&in_directory), "update {update}");
         let named: Value = serde_json::from_slice(&server.content(documents[0])).unwrap();

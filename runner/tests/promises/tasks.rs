@@ -47,7 +47,7 @@ impl<'a> Work<'a> {
             "apiVersion": "floe.dev/v1alpha1", "kind": kind, "protocol": 1, "operatorVersion": "0.1.0",
             "report": {"namespace": "data", "name": "nightly-1-t-1", "owner": {"kind": "JobRun", "name": "nightly-1", "uid": "r"}},
         });
-        request.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        request.as_object_mut().unwrap().extend(serde_json::from_value::<serde_json::Map<_, _>>(own).unwrap());
         let server = ApiServer::start();
         let environment = [
             ("KUBECONFIG", server.kubeconfig(project.path()).display().to_string()),
@@ -168,7 +168,7 @@ impl Started {
     fn listens(&self) {
         let status = PathBuf::from(format!("/proc/{}/status", self.0.id()));
         let caught = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
-        while !fs::read_to_string(&status).unwrap().lines().find_map(caught).is_some_and(|signals| signals & (1 << 14) != 0) {
+        while fs::read_to_string(&status).unwrap().lines().find_map(caught).is_none_or(|signals| signals & (1 << 14) == 0) {
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -424,7 +424,7 @@ fn reference(batches: &[Vec<Beat>], delay: i64, within: bool) -> (Vec<String>, u
             let key = (*device, if within { None } else { *time });
             if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(key) {
                 entry.insert(time.map(|time| if within { time + delay } else { time }));
-                kept.push(format!("{device}|{}.0", rate));
+                kept.push(format!("{device}|{rate}.0"));
             }
         }
         if greatest > i64::MIN {
@@ -471,8 +471,8 @@ fn random_feeds_in_random_batchings_give_what_a_plain_reference_gives() {
         let mut landed = 0;
         while landed < batches.len() {
             let together = (1 + random.below(4) as usize).min(batches.len() - landed);
-            for file in landed..landed + together {
-                land(&project, &format!("{file:02}.json"), &batches[file]);
+            for (file, batch) in batches.iter().enumerate().skip(landed).take(together) {
+                land(&project, &format!("{file:02}.json"), batch);
                 filetime(&project, &format!("{file:02}.json"), 1_000_000 + file as u64);
             }
             landed += together;

@@ -338,14 +338,8 @@ fn payload_and_letters() {
         let event: Value = serde_json::from_str(&notice.cloud_event()).unwrap();
         let subject = if let Some(Channel::Email(email)) = &place.channel { email.subject.clone() } else { String::new() };
         let letter = notice.letter(&subject);
-        text += &format!(
-            "# {} {}\n{event:#}\n{}\nSubject: {}\n\n{}\n",
-            delivery.event,
-            delivery.target,
-            notice.slack(),
-            letter.subject,
-            letter.text
-        );
+        let head = format!("# {} {}\n{event:#}\n{}\n", delivery.event, delivery.target, notice.slack());
+        text.extend([&head, "Subject: ", &letter.subject, "\n\n", &letter.text, "\n"]);
     }
     insta::assert_snapshot!(text);
 }

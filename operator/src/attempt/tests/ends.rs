@@ -38,28 +38,26 @@ fn end(row: &Row) -> End {
     }
 }
 
-fn active() -> Option<Value> {
-    Some(json!({"active": 1}))
+fn active() -> Value {
+    json!({"active": 1})
 }
 
-fn failed(reason: &str) -> Option<Value> {
-    Some(
-        json!({"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": reason, "lastTransitionTime": at(61).to_string()}]}),
-    )
+fn failed(reason: &str) -> Value {
+    json!({"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": reason, "lastTransitionTime": at(61).to_string()}]})
 }
 
-fn complete() -> Option<Value> {
-    Some(json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": at(61).to_string()}]}))
+fn complete() -> Value {
+    json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": at(61).to_string()}]})
 }
 
 fn code(code: i32, reason: &str) -> Row {
-    Row { job: failed(JOB_FAILED), pods: vec![ended(code, reason, "")], ..Row::default() }
+    Row { job: Some(failed(JOB_FAILED)), pods: vec![ended(code, reason, "")], ..Row::default() }
 }
 
 #[test]
 fn a_pod_that_runs_has_not_ended() {
-    for job in [active(), Some(json!({}))] {
-        let row = Row { job, pods: vec![running()], report: Some(report(UpdateState::Running, None)), ..Row::default() };
+    for job in [active(), json!({})] {
+        let row = Row { job: Some(job), pods: vec![running()], report: Some(report(UpdateState::Running, None)), ..Row::default() };
         assert_eq!(at_second(&row, 100), Verdict::Alive);
     }
     let stopping = Row { pods: vec![running()], canceled: true, ..Row::default() };
@@ -69,16 +67,16 @@ fn a_pod_that_runs_has_not_ended() {
 #[test]
 fn exit_0_with_and_without_a_last_report() {
     let done = Some(report(UpdateState::Completed, Some(RunResult::default())));
-    let row = Row { job: active(), pods: vec![ended(0, "Completed", "")], report: done, ..Row::default() };
+    let row = Row { job: Some(active()), pods: vec![ended(0, "Completed", "")], report: done, ..Row::default() };
     assert_eq!((end(&row).class, end(&row).message().as_str()), (AttemptClass::Success, ""), "the batch/v1 Job is not waited for");
     for report in [None, Some(report(UpdateState::Running, None))] {
-        let row = Row { job: complete(), pods: vec![ended(0, "Completed", "")], report, ..Row::default() };
+        let row = Row { job: Some(complete()), pods: vec![ended(0, "Completed", "")], report, ..Row::default() };
         assert_eq!(at_second(&row, 65), Verdict::EndingIn(Duration::from_secs(25)));
         let end = end(&row);
         assert_eq!((end.class, end.exit_code), (AttemptClass::Success, Some(0)));
         assert_eq!(end.message(), "the runner did not report, but its exit code says that all is done");
     }
-    let gone = Row { job: complete(), ..Row::default() };
+    let gone = Row { job: Some(complete()), ..Row::default() };
     assert_eq!(end(&gone).class, AttemptClass::Success, "the pod was removed before anyone looked");
 }
 
@@ -87,19 +85,23 @@ fn exit_codes_of_the_runner() {
     let rows = [(10, AttemptClass::User), (11, AttemptClass::Expectation), (12, AttemptClass::Storage), (20, AttemptClass::Transient)];
     for (exit_code, class) in rows {
         for job in [active(), failed(JOB_FAILED)] {
-            let row = Row { job, pods: vec![ended(exit_code, "Error", "")], ..Row::default() };
+            let row = Row { job: Some(job), pods: vec![ended(exit_code, "Error", "")], ..Row::default() };
             assert_eq!((end(&row).class, end(&row).exit_code), (class, Some(exit_code)), "no report: its code is enough, at once");
         }
         let word = r#"{"exitCode":11,"errorClass":"EXPECTATION_VIOLATION","flow":"silver","origin":"1.sql:1:1","message":"as left"}"#;
-        let row = Row { job: active(), pods: vec![ended(exit_code, "Error", word)], ..Row::default() };
+        let row = Row { job: Some(active()), pods: vec![ended(exit_code, "Error", word)], ..Row::default() };
         assert_eq!(end(&row).message(), "Flow silver: [EXPECTATION_VIOLATION] as left");
     }
 }
 
 #[test]
 fn reports_tell_more_and_are_waited_for() {
-    let row =
-        |report| Row { job: active(), pods: vec![ended(11, "Error", r#"{"exitCode":11,"message":"as left"}"#)], report, ..Row::default() };
+    let row = |report| Row {
+        job: Some(active()),
+        pods: vec![ended(11, "Error", r#"{"exitCode":11,"message":"as left"}"#)],
+        report,
+        ..Row::default()
+    };
     let reported = report(UpdateState::Failed, Some(failure(11, FailureClass::Expectation, "EXPECTATION_VIOLATION")));
     assert_eq!(end(&row(Some(reported))).message(), "Flow silver: [EXPECTATION_VIOLATION] as reported");
     let unfinished = row(Some(report(UpdateState::Running, None)));
@@ -110,7 +112,7 @@ fn reports_tell_more_and_are_waited_for() {
 #[test]
 fn the_exit_code_wins_over_the_report() {
     let reported = report(UpdateState::Failed, Some(failure(20, FailureClass::Transient, "IO")));
-    let row = Row { job: active(), pods: vec![ended(10, "Error", "")], report: Some(reported), ..Row::default() };
+    let row = Row { job: Some(active()), pods: vec![ended(10, "Error", "")], report: Some(reported), ..Row::default() };
     assert_eq!((end(&row).class, end(&row).contradicted, end(&row).exit_code), (AttemptClass::User, true, Some(10)));
 }
 
@@ -119,7 +121,7 @@ fn exit_143() {
     let row = |canceled| Row { canceled, ..code(143, "Error") };
     assert_eq!(end(&row(true)).class, AttemptClass::Canceled);
     assert_eq!(end(&row(false)).class, AttemptClass::Interrupted);
-    let undecided = Row { job: active(), ..row(false) };
+    let undecided = Row { job: Some(active()), ..row(false) };
     assert_eq!(at_second(&undecided, 100), Verdict::Alive, "it may have been the deadline: the batch/v1 Job says so");
 }
 
@@ -128,9 +130,9 @@ fn a_disruption_leaves_the_attempt_alive() {
     for exit_code in [143, 20, 137] {
         let mut status = ended(exit_code, "Error", "");
         status["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
-        let row = Row { job: active(), pods: vec![status.clone()], ..Row::default() };
+        let row = Row { job: Some(active()), pods: vec![status.clone()], ..Row::default() };
         assert_eq!(at_second(&row, 100), Verdict::Alive, "the batch/v1 Job makes a new pod");
-        let row = Row { job: failed(JOB_FAILED), pods: vec![status], ..Row::default() };
+        let row = Row { job: Some(failed(JOB_FAILED)), pods: vec![status], ..Row::default() };
         assert_eq!(end(&row).class, AttemptClass::Interrupted);
     }
 }
@@ -139,7 +141,7 @@ fn a_disruption_leaves_the_attempt_alive() {
 fn pods_and_jobs_that_are_gone() {
     assert_eq!(end(&Row::default()).class, AttemptClass::Interrupted);
     assert_eq!(end(&Row::default()).message(), "[INTERRUPTED] the batch/v1 Job and its pod were removed from outside");
-    assert_eq!(end(&Row { job: failed(JOB_FAILED), ..Row::default() }).class, AttemptClass::Interrupted);
+    assert_eq!(end(&Row { job: Some(failed(JOB_FAILED)), ..Row::default() }).class, AttemptClass::Interrupted);
     assert_eq!(end(&Row { canceled: true, ..Row::default() }).class, AttemptClass::Canceled);
     let told = report(UpdateState::Failed, Some(failure(10, FailureClass::User, "CAST")));
     assert_eq!(end(&Row { report: Some(told), ..Row::default() }).class, AttemptClass::User, "its report tells how it ended");
@@ -149,14 +151,14 @@ fn pods_and_jobs_that_are_gone() {
 #[test]
 fn news_of_a_job_that_come_before_those_of_its_pod() {
     for pods in [vec![running()], Vec::new()] {
-        let row = |pods| Row { job: failed(JOB_FAILED), pods, ..Row::default() };
+        let row = |pods| Row { job: Some(failed(JOB_FAILED)), pods, ..Row::default() };
         let early = row(pods.clone());
         assert_eq!(at_second(&early, 62), Verdict::EndingIn(Duration::from_secs(9)), "what it died of comes with its pod");
         let known = at_second(&Row { seen_code: Some(10), ..early.clone() }, 62);
         assert!(matches!(known, Verdict::Ended(end) if end.class == AttemptClass::User), "its code was seen before");
         assert_eq!(end(&early).class, AttemptClass::Interrupted, "nothing came");
     }
-    let told = Row { pods: vec![running()], job: failed("DeadlineExceeded"), ..Row::default() };
+    let told = Row { pods: vec![running()], job: Some(failed("DeadlineExceeded")), ..Row::default() };
     assert!(matches!(at_second(&told, 62), Verdict::Ended(end) if end.class == AttemptClass::Timeout), "the batch/v1 Job knows why");
 }
 
@@ -186,7 +188,7 @@ fn deaths_without_explanation() {
 
 #[test]
 fn the_deadline() {
-    let row = Row { job: failed("DeadlineExceeded"), ..code(143, "Error") };
+    let row = Row { job: Some(failed("DeadlineExceeded")), ..code(143, "Error") };
     assert_eq!((end(&row).class, end(&row).result.error_class.as_deref()), (AttemptClass::Timeout, Some("UPDATE_TIMEOUT")));
 }
 
@@ -197,7 +199,7 @@ fn a_cancel_ends_what_would_be_tried_again() {
     }
     assert_eq!(end(&Row { canceled: true, ..code(10, "Error") }).class, AttemptClass::User, "it failed by itself");
     let done = Some(report(UpdateState::Completed, Some(RunResult::default())));
-    let row = Row { canceled: true, job: complete(), pods: vec![ended(0, "Completed", "")], report: done, ..Row::default() };
+    let row = Row { canceled: true, job: Some(complete()), pods: vec![ended(0, "Completed", "")], report: done, ..Row::default() };
     assert_eq!(end(&row).class, AttemptClass::Success, "it was faster");
 }
 
@@ -205,7 +207,7 @@ fn a_cancel_ends_what_would_be_tried_again() {
 fn reports_of_another_protocol_end_the_attempt() {
     for protocol in [0, 99] {
         let told = RunReportSpec { protocol, ..report(UpdateState::Running, None) };
-        let row = Row { job: active(), pods: vec![running()], report: Some(told), ..Row::default() };
+        let row = Row { job: Some(active()), pods: vec![running()], report: Some(told), ..Row::default() };
         assert_eq!((end(&row).class, end(&row).result.error_class.as_deref()), (AttemptClass::User, Some("UNSUPPORTED_PROTOCOL")));
     }
 }

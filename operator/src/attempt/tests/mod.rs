@@ -40,7 +40,7 @@ pub fn settings(args: &[&str]) -> Settings {
 /// A Pipeline with this spec beside its storage.
 pub fn pipeline(spec: Value) -> Pipeline {
     let mut whole = json!({"storage": {"uri": "s3://lake/bookstore"}});
-    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    whole.as_object_mut().unwrap().extend(serde_json::from_value::<serde_json::Map<_, _>>(spec).unwrap());
     let spec: PipelineSpec = serde_json::from_value(whole).unwrap();
     let mut pipeline = Pipeline::new("bookstore", spec);
     pipeline.metadata.namespace = Some("data".to_string());
@@ -52,7 +52,7 @@ pub fn pipeline(spec: Value) -> Pipeline {
 /// A PipelineUpdate of that Pipeline with this spec.
 pub fn update(name: &str, spec: Value) -> PipelineUpdate {
     let mut whole = json!({"pipeline": "bookstore", "fullRefreshAll": false, "cascade": false, "validateOnly": false});
-    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    whole.as_object_mut().unwrap().extend(serde_json::from_value::<serde_json::Map<_, _>>(spec).unwrap());
     let spec: PipelineUpdateSpec = serde_json::from_value(whole).unwrap();
     let mut update = PipelineUpdate::new(name, spec);
     update.metadata.namespace = Some("data".to_string());
@@ -64,17 +64,15 @@ pub fn update(name: &str, spec: Value) -> PipelineUpdate {
 
 /// A batch/v1 Job with this status.
 pub fn batch_job(status: Value) -> batch::Job {
-    serde_json::from_value(json!({
-        "metadata": {"namespace": "data", "name": "bookstore-u7-a1", "uid": "uid-of-job", "creationTimestamp": start().to_string()},
-        "spec": {"template": {}},
-        "status": status,
-    }))
-    .unwrap()
+    let metadata = json!({"namespace": "data", "name": "bookstore-u7-a1", "uid": "uid-of-job", "creationTimestamp": start().to_string()});
+    let mut job = json!({"metadata": metadata, "spec": {"template": {}}});
+    job["status"] = status;
+    serde_json::from_value(job).unwrap()
 }
 
 /// A pod of that batch/v1 Job with this status.
 pub fn pod(status: Value) -> Arc<Pod> {
-    let pod = serde_json::from_value(json!({
+    let mut pod = json!({
         "metadata": {
             "namespace": "data",
             "name": "bookstore-u7-a1-x",
@@ -83,9 +81,9 @@ pub fn pod(status: Value) -> Arc<Pod> {
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "bookstore-u7-a1", "uid": "uid-of-job"}],
         },
         "spec": {"containers": [{"name": "runner", "resources": {"limits": {"memory": "2Gi"}}}]},
-        "status": status,
-    }));
-    Arc::new(pod.unwrap())
+    });
+    pod["status"] = status;
+    Arc::new(serde_json::from_value(pod).unwrap())
 }
 
 /// The status of a pod whose runner ended at second 60 with this code.

@@ -82,7 +82,7 @@ fn jobs_that_cannot_make_their_pod_are_given_up_after_an_hour() {
     assert_eq!((refused.reason, refused.given_up.as_ref()), (Reason::QuotaExceeded, None));
     assert!(refused.message.starts_with("no pod can be made: pods \"x\" is forbidden: exceeded quota: small; raise the quota"));
     let refused = waits(&[], Some("violates PodSecurity \"restricted:latest\""), 60);
-    assert_eq!((refused.reason, refused.again), (Reason::PodStartFailed, Some(Duration::from_secs(3540))));
+    assert_eq!((refused.reason, refused.again), (Reason::PodStartFailed, Some(Duration::from_mins(59))));
     let end = waits(&[], Some("violates PodSecurity"), 3600).given_up.unwrap();
     assert!(end.message().starts_with("[POD_START_FAILED] given up after an hour: no pod can be made: violates PodSecurity; correct"));
     let account = waits(&[], Some("error looking up service account data/reader: serviceaccount \"reader\" not found"), 60);

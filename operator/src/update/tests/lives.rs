@@ -422,7 +422,10 @@ fn a_companion_of_the_runner_has_a_minute_to_end() {
     world.settle();
     assert_eq!(world.made, ["u-a1", "u-a2"]);
     let pod = world.run("u-a2");
-    world.report(&pod, RunReportSpec { state: Some(UpdateState::Completed), result: Some(Default::default()), ..running(7) });
+    world.report(
+        &pod,
+        RunReportSpec { state: Some(UpdateState::Completed), result: Some(floe_crds::run_report::RunResult::default()), ..running(7) },
+    );
     ends_beside_a_companion(&mut world, &pod, 0);
     world.settle();
     assert_eq!((world.state("u").as_str(), world.jobs.len()), ("COMPLETED", 1));

@@ -137,7 +137,7 @@ impl World {
         });
         let reports = self.reports.iter().filter(|(report, _)| of(report)).map(|(_, report)| Arc::new(report.clone()));
         let with_graph = self.reports.values().filter(|report| report.spec.graph.is_some());
-        let kept_report = with_graph.max_by_key(|report| report.creation_timestamp().map(|at| at.0)).map(|report| report.name_any());
+        let kept_report = with_graph.max_by_key(|report| report.creation_timestamp().map(|at| at.0)).map(ResourceExt::name_any);
         Observed {
             leftovers: Leftovers { jobs, pods: all_pods, reports: reports.collect(), requests: requests.collect(), kept_report },
             pipeline: self.pipeline.clone().map(Arc::new),
@@ -158,7 +158,9 @@ impl World {
         assert_eq!(decision, decide(&seen, &template), "a decision depends on nothing else");
         let effects = plan(&seen, &decision);
         let mut changed = !effects.is_empty();
-        effects.into_iter().for_each(|effect| self.carry_out(name, effect));
+        for effect in effects {
+            self.carry_out(name, effect);
+        }
         let applied = self.start(&seen, &decision);
         changed |= applied.started.is_some();
         if dies {
@@ -301,6 +303,6 @@ impl World {
 
     /// Pods that run, or will.
     pub fn live(&self) -> Vec<String> {
-        self.pods.values().filter(|pod| !is_over(pod)).map(|pod| pod.name_any()).collect()
+        self.pods.values().filter(|pod| !is_over(pod)).map(ResourceExt::name_any).collect()
     }
 }

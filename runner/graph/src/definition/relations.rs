@@ -158,23 +158,33 @@ impl Rewriter<'_, '_> {
         }
         self.out.push(first.stand_in(Token::LParen));
         self.out.extend(self.reader.next());
+        while let Some(close) = self.take_parentheses() {
+            let goes_on = self.reader.is(0, &Token::Comma) && is_open(self.reader.peek(1));
+            if !goes_on {
+                self.out.push(close.stand_in(Token::RParen));
+                break;
+            }
+            self.out.extend(self.reader.next());
+        }
+        true
+    }
+
+    /// Takes over what comes up to the end of the next pair of parentheses, and gives their end; `None` if they are not closed.
+    fn take_parentheses(&mut self) -> Option<Piece> {
         let mut depth = 0_usize;
-        while let Some(piece) = self.reader.next() {
+        loop {
+            let piece = self.reader.next()?;
             match piece.token {
                 Token::LParen => depth += 1,
                 Token::RParen => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            let ends_row = depth == 0 && piece.token == Token::RParen;
-            let goes_on = self.reader.is(0, &Token::Comma) && is_open(self.reader.peek(1));
-            let end = piece.stand_in(Token::RParen);
+            let end = (depth == 0 && piece.token == Token::RParen).then(|| piece.clone());
             self.out.push(piece);
-            if ends_row && !goes_on {
-                self.out.push(end);
-                break;
+            if end.is_some() {
+                return end;
             }
         }
-        true
     }
 
     /// Rewrites the relation that begins here; false if it is an ordinary one.
@@ -252,19 +262,7 @@ impl Rewriter<'_, '_> {
         if !(self.reader.is_word(0, "LATERAL") && self.reader.is_word(1, "VIEW")) {
             return false;
         }
-        let mut depth = 0_usize;
-        while let Some(piece) = self.reader.next() {
-            match piece.token {
-                Token::LParen => depth += 1,
-                Token::RParen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            let ends = depth == 0 && piece.token == Token::RParen;
-            self.out.push(piece);
-            if ends {
-                break;
-            }
-        }
+        self.take_parentheses();
         if let Some(next) = self.reader.peek(0).filter(|next| next.is_word("AS")) {
             self.laterals += 1;
             self.out.push(next.stand_in(name_token(&format!("__lateral_{}", self.laterals))));

@@ -184,7 +184,9 @@ mod tests {
             mut inputs in prop::collection::vec(prop::collection::vec(0_i64..12, 0..40), 3),
             batch_rows in 1_usize..7,
         ) {
-            inputs.iter_mut().for_each(|keys| keys.sort_unstable());
+            for keys in &mut inputs {
+                keys.sort_unstable();
+            }
             let stream = |at: usize| input(&inputs[at], batch_rows);
             let mut merged = Inputs::new(stream(0), stream(1), stream(2));
             let mut found: [Vec<i64>; 3] = Default::default();

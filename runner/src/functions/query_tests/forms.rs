@@ -44,7 +44,7 @@ async fn rollup_cube_and_grouping_sets_group_by_each_set() {
         (
             "SELECT region, upper(kind) AS k, grouping(region) AS gr, grouping(upper(kind)) AS gk, grouping_id() AS id, sum(amount) AS n
              FROM SALES GROUP BY GROUPING SETS ((upper(kind)), (region), ()) ORDER BY id, k, region",
-            &[
+            [
                 "NULL | BOOK | 1 | 0 | 1 | 80",
                 "NULL | PEN | 1 | 0 | 1 | 20",
                 "eu | NULL | 0 | 1 | 2 | 30",

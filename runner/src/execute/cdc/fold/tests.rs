@@ -36,7 +36,7 @@ fn rows(events: &[Event]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns).unwrap()
 }
 
-fn sorted(columns: SortKeyColumns, op: UInt8Array, rows: &RecordBatch) -> SortedRows {
+fn sorted(columns: &SortKeyColumns, op: &UInt8Array, rows: &RecordBatch) -> SortedRows {
     let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
     order.sort_by_key(|row| columns.sort.value(*row as usize).to_vec());
     let order = UInt32Array::from(order);
@@ -45,7 +45,7 @@ fn sorted(columns: SortKeyColumns, op: UInt8Array, rows: &RecordBatch) -> Sorted
         pick(&columns.sort).as_binary().clone(),
         pick(&columns.key_bytes).as_primitive().clone(),
         pick(&columns.sequence_bytes).as_primitive().clone(),
-        pick(&op).as_primitive().clone(),
+        pick(op).as_primitive().clone(),
         take_record_batch(rows, &order).unwrap(),
     )
 }
@@ -87,9 +87,9 @@ impl Model {
         let (present, present_columns) = self.present(&keys, &present);
         let no_op = UInt8Array::from(vec![0; present.num_rows()]);
         Chunk {
-            events: sorted(columns, op(batch), &events),
-            stored: sorted(stored_columns, op(&stored_events), &stored),
-            present: sorted(present_columns, no_op, &present),
+            events: sorted(&columns, &op(batch), &events),
+            stored: sorted(&stored_columns, &op(&stored_events), &stored),
+            present: sorted(&present_columns, &no_op, &present),
         }
     }
 
@@ -157,10 +157,10 @@ impl Model {
         let events = rows(&upserts);
         let ops = UInt8Array::from(vec![Op::Upsert as u8; upserts.len()]);
         let columns = keys.of_events(&events.columns()[..1], events.column(3), &ops, &[]).unwrap();
-        let events = sorted(columns, ops, &events);
+        let events = sorted(&columns, &ops, &events);
         let newest: Vec<&TargetRow> = self.target.iter().filter(|row| row.4.is_none()).collect();
         let (newest, columns) = self.present(&keys, &newest);
-        let newest = sorted(columns, UInt8Array::from(vec![0; newest.num_rows()]), &newest);
+        let newest = sorted(&columns, &UInt8Array::from(vec![0; newest.num_rows()]), &newest);
         let found = differences(&self.shape, &events, &newest).unwrap();
         let mut changes: Vec<Event> = found.changed.iter().map(|row| event_at(&events, *row as usize)).collect();
         let key = |row: &u32| newest.rows().column(0).as_primitive::<Int64Type>().value(*row as usize);
@@ -220,8 +220,11 @@ fn table(text: &str) -> Vec<TargetRow> {
     rows
 }
 
+/// Number, events, tracked columns, type 1, type 2, ties.
+type Truth = (&'static str, &'static str, &'static [usize], &'static str, &'static str, u64);
+
 /// Number, events, tracked columns, type 1, type 2, ties, target commits of both types in all batches.
-const TRUTH: &[(&str, &str, &[usize], &str, &str, u64)] = &[
+const TRUTH: &[Truth] = &[
     ("C01", "U(a)@10", &[1, 2], "a", "a[10,∞)", 0),
     ("C02", "U(a)@10, U(b)@20", &[1, 2], "b", "a[10,20) b[20,∞)", 0),
     ("C03", "U(a)@10, D@20", &[1, 2], "", "a[10,20)", 0),
@@ -257,7 +260,9 @@ fn c01_to_c27_truth_table() {
     for (number, events, tracked, type1, type2, ties) in TRUTH {
         for (kept, expected) in [(Kept::Latest, type1), (Kept::History, type2)] {
             let mut model = Model::new(kept, tracked, false);
-            feed(events).iter().for_each(|batch| model.apply(batch));
+            for batch in &feed(events) {
+                model.apply(batch);
+            }
             assert_eq!(model.target, table(expected), "{number} {kept:?}");
             assert_eq!(model.counts.tied, *ties, "{number} {kept:?} ties");
             assert_eq!(model.tie.is_some(), *ties > 0, "{number} {kept:?}");
@@ -297,7 +302,9 @@ fn c32_and_c33_truncate() {
     ] {
         for kept in [Kept::Latest, Kept::Patched] {
             let mut model = Model::new(kept, &[1, 2], kept == Kept::Patched);
-            feed(events).iter().for_each(|batch| model.apply(batch));
+            for batch in &feed(events) {
+                model.apply(batch);
+            }
             assert_eq!(model.target, table(expected), "{number} {kept:?}");
         }
     }
@@ -307,7 +314,9 @@ fn c32_and_c33_truncate() {
 fn c59_metrics_of_late_and_ignored() {
     let counts = |kept, events: &str| {
         let mut model = Model::new(kept, &[1, 2], false);
-        feed(events).iter().for_each(|batch| model.apply(batch));
+        for batch in &feed(events) {
+            model.apply(batch);
+        }
         (model.counts.late, model.counts.ignored)
     };
     assert_eq!(counts(Kept::Latest, "U(a)@10 | U(b)@5"), (1, 1));
@@ -328,7 +337,9 @@ fn ignore_null_updates_keeps_what_was_said() {
     ] {
         for (kept, expected) in [(Kept::Patched, type1), (Kept::History, type2)] {
             let mut model = Model::new(kept, &[1, 2], true);
-            feed(events).iter().for_each(|batch| model.apply(batch));
+            for batch in &feed(events) {
+                model.apply(batch);
+            }
             assert_eq!(model.target, table(expected), "{events} {kept:?}");
         }
     }
@@ -371,7 +382,9 @@ fn reference(events: &[Event], kept: Kept, tracked: &[usize], ignore_null: bool)
     }
     if kept != Kept::History {
         rows.retain(|row| row.4.is_none());
-        rows.iter_mut().for_each(|row| row.3 = None);
+        for row in &mut *rows {
+            row.3 = None;
+        }
     }
     rows.sort_unstable();
     rows
