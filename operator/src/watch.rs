@@ -14,7 +14,10 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use floe_crds::{job::Job, job_run::JobRun, pipeline::Pipeline, pipeline_update::PipelineUpdate, run_report::RunReport, table::Table};
@@ -174,20 +177,22 @@ where
         let config = watcher::Config::default().any_semantic().labels(&self.selector);
         let events = watcher(api, config).default_backoff().take_until(stop.cancelled_owned());
         let mut events = std::pin::pin!(events);
-        let mut in_doubt = false;
+        let mut ask_at: Option<Instant> = None;
         loop {
-            let next = if in_doubt { timeout(ASK_AGAIN, events.next()).await } else { Ok(events.next().await) };
+            let next = match ask_at {
+                Some(at) => timeout_at(at, events.next()).await,
+                None => Ok(events.next().await),
+            };
             match next {
                 Ok(Some(Ok(event))) => {
-                    in_doubt |= matches!(event, watcher::Event::InitDone);
+                    if matches!(event, watcher::Event::InitDone) {
+                        ask_at = Some(Instant::now());
+                    }
                     see(&self.ctx, &self.scope, event);
                 }
                 Ok(Some(Err(error))) => restarted::<K>(&self.ctx, &error),
                 Ok(None) => return K::NAME,
-                Err(_elapsed) => {}
-            }
-            if in_doubt {
-                in_doubt = self.asks().await;
+                Err(_elapsed) => ask_at = self.asks().await.then(|| Instant::now() + ASK_AGAIN),
             }
         }
     }
