@@ -10,7 +10,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 use floe_crds::state::ExpectationAction;
 
 use crate::{
-    analysis::SqlSettings,
+    analysis::{Dependence, SqlSettings},
     cdc::{CdcSource, DEFAULT_TOMBSTONE_SECONDS, ResolvedAutoCdc, TieRule},
     definition::{Dataset, DatasetKind},
     name::DatasetName,
@@ -129,6 +129,14 @@ pub struct RowRules {
     pub settings: SqlSettings,
 }
 
+impl RowRules {
+    /// The settings that decide about any of them.
+    pub fn dependence(&self) -> Dependence {
+        let checks = self.checks.iter().map(|check| check.depends);
+        self.generated.iter().map(|column| column.depends).chain(checks).fold(Dependence::default(), Dependence::or)
+    }
+}
+
 /// A column whose value follows from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GeneratedColumn {
@@ -138,6 +146,8 @@ pub struct GeneratedColumn {
     pub text: String,
     /// Its value, of the type of the column.
     pub value: Expr,
+    /// The settings that decide about the value.
+    pub depends: Dependence,
 }
 
 /// A `CHECK` constraint.
@@ -149,6 +159,8 @@ pub struct ResolvedCheck {
     pub text: String,
     /// FALSE breaks it; NULL does not.
     pub predicate: Expr,
+    /// The settings that decide about it.
+    pub depends: Dependence,
 }
 
 /// An expectation whose predicate is typed over the output columns of its dataset (unqualified column references).

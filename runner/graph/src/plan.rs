@@ -14,7 +14,10 @@ use serde::Serialize;
 use crate::{analysis::state::StatefulOperator, definition::DatasetKind, graph::ResolvedGraph, name::DatasetName, origin::Diagnostic};
 
 pub use changes::state_help;
-pub use metadata::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION, RULE_SETTINGS, rule_properties, settings_changed};
+pub use metadata::{
+    CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATED_COLUMNS, GENERATION_EXPRESSION, RULE_SETTINGS, foreign_generated,
+    rule_properties, settings_changed,
+};
 
 /// What the user asked to bring up to date; all empty means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

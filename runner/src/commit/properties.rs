@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::Schema;
 
-use floe_graph::plan::{CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATION_EXPRESSION, RULE_SETTINGS, settings_changed};
+use floe_graph::plan::{
+    CHECKS, CLUSTER_COLUMNS, CONSTRAINT_PREFIX, GENERATED_COLUMNS, GENERATION_EXPRESSION, RULE_SETTINGS, settings_changed,
+};
 
 use crate::commit::{action::Protocol, schema::has_timestamp_ntz, table::TableSpec};
 
@@ -50,8 +52,8 @@ pub(super) fn stored(spec: &TableSpec) -> BTreeMap<String, String> {
 
 /// `wanted` and what of `current` no definition says: the marks of a refresh.
 pub(super) fn kept(current: &BTreeMap<String, String>, wanted: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let own =
-        current.iter().filter(|(key, _)| key.starts_with("floe.") && ![CHECKS, CLUSTER_COLUMNS, RULE_SETTINGS].contains(&key.as_str()));
+    let given = [CHECKS, CLUSTER_COLUMNS, GENERATED_COLUMNS, RULE_SETTINGS];
+    let own = current.iter().filter(|(key, _)| key.starts_with("floe.") && !given.contains(&key.as_str()));
     let mut merged: BTreeMap<String, String> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
     merged.extend(wanted);
     merged

@@ -9,8 +9,8 @@ use std::{
 };
 
 use chrono::Utc;
-use datafusion::arrow::datatypes::SchemaRef;
-use floe_graph::plan::GENERATION_EXPRESSION;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use floe_graph::plan::{GENERATION_EXPRESSION, foreign_generated};
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -212,6 +212,9 @@ impl TargetTable {
         let head = head.ok_or_else(|| Failure::transient("CONCURRENT_UPDATE", format!("{} was deleted meanwhile", self.location)))?;
         let (dataset, rules) = (self.dataset.clone(), Arc::clone(&self.rules));
         let now = Self { dataset, rules, is_new: self.is_new, ..Self::of(&self.location, head)? };
+        if now.properties().contains_key(properties::PIPELINE_ID) {
+            now.computes_as(&self.schema).map_err(|failure| failure.about(&self.dataset))?;
+        }
         if self.metadata == self.head.metadata {
             return Ok(now);
         }
@@ -322,7 +325,26 @@ impl TargetTable {
     }
 
     fn with(spec: &TableSpec, head: KnownTable) -> Result<Self, Failure> {
-        Ok(Self { dataset: spec.dataset.clone(), rules: Arc::clone(&spec.rules), ..Self::of(&spec.location, head)? })
+        let table = Self { dataset: spec.dataset.clone(), rules: Arc::clone(&spec.rules), ..Self::of(&spec.location, head)? };
+        if spec.pipeline_id.is_some() {
+            table.computes_as(&spec.schema).map_err(|failure| failure.about(&spec.dataset))?;
+        }
+        Ok(table)
+    }
+
+    /// Fails if another program made a column of ours a generated one: our rows would not have the values that it promised. `expected` has the
+    /// columns as we know them.
+    fn computes_as(&self, expected: &Schema) -> Result<(), Failure> {
+        let wanted = |name: &str| {
+            let field = expected.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name));
+            field.and_then(|field| field.metadata().get(GENERATION_EXPRESSION).cloned())
+        };
+        match foreign_generated(&self.schema, &self.head.metadata.configuration, wanted) {
+            Some((column, text)) => {
+                Err(unsupported(&self.location, &format!("the generated column {column} AS ({text}), which its definition lacks")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Fails if the table of somebody else computes columns, which a flow into a sink would have to do for it.
@@ -435,5 +457,5 @@ fn computes_columns(schema: &SchemaRef) -> bool {
 
 fn unsupported(location: &Location, feature: &str) -> Failure {
     Failure::user("DELTA_UNSUPPORTED_FEATURES_FOR_WRITE", format!("the Delta table at {location} has {feature}: Floe does not write it"))
-        .help("another program has changed the table; drop the feature or the check there, or declare the check in the definition")
+        .help("another program has changed the table; drop the feature, the check or the generated column there, or declare it in the definition")
 }

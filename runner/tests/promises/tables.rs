@@ -436,6 +436,65 @@ fn a_check_of_another_program_is_not_broken_silently() {
     assert_eq!(project.version("t"), Some(version));
 }
 
+/// The table `t` as another program changes it: with other metadata, by writer version 4.
+fn changed_by_another_program(project: &Project, metadata: &Value) -> i64 {
+    let version = project.version("t").unwrap() + 1;
+    let actions = [json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 4}}), json!({"metaData": metadata})];
+    let text: String = actions.iter().map(|action| format!("{action}\n")).collect();
+    fs::write(project.table("t").join(format!("_delta_log/{version:020}.json")), text).unwrap();
+    version
+}
+
+#[test]
+fn a_generated_column_of_another_program_is_not_lost_silently() {
+    let columns = [
+        // Made of a column that the query gives, and one that it does not know.
+        ("n", json!({"name": "n", "type": "integer", "nullable": true, "metadata": {"delta.generationExpression": "CAST(id + 1 AS INT)"}})),
+        ("twice", json!({"name": "twice", "type": "long", "nullable": true, "metadata": {"delta.generationExpression": "id * 2"}})),
+    ];
+    for (name, column) in columns {
+        let project = project("CREATE STREAMING TABLE t AS SELECT id, n FROM READ;");
+        land(&project, "1.json", &[r#"{"id":1}"#]);
+        project.run(&[]);
+        let (mut metadata, _) = head(&project, "t");
+        let mut schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+        let fields = schema["fields"].as_array_mut().unwrap();
+        fields.retain(|field| field["name"] != name);
+        fields.push(column.clone());
+        metadata["schemaString"] = json!(schema.to_string());
+        let version = changed_by_another_program(&project, &metadata);
+        land(&project, "2.json", &[r#"{"id":2}"#]);
+        for arguments in [&[][..], &["--full-refresh", "t"]] {
+            refused_untouched(&project, "run", arguments, "DELTA_UNSUPPORTED_FEATURES_FOR_WRITE");
+            refused_untouched(&project, "run", arguments, &format!("generated column {name}"));
+        }
+        project.refused("validate", &[], 10, &format!("generated column {name}"));
+        assert_eq!((project.version("t"), field(&head(&project, "t").0, name)), (Some(version), column));
+    }
+    // Declared in the definition too it is ours from then on, and may be given up.
+    let project = project("CREATE STREAMING TABLE t AS SELECT id FROM READ;");
+    land(&project, "1.json", &[r#"{"id":1}"#]);
+    project.run(&[]);
+    let (mut metadata, _) = head(&project, "t");
+    let mut schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+    schema["fields"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "twice", "type": "long", "nullable": true, "metadata": {"delta.generationExpression": "id * 2"}}));
+    metadata["schemaString"] = json!(schema.to_string());
+    changed_by_another_program(&project, &metadata);
+    define(&project, "CREATE STREAMING TABLE t (id BIGINT, twice BIGINT GENERATED ALWAYS AS (id * 2)) AS SELECT id FROM READ;");
+    land(&project, "2.json", &[r#"{"id":2}"#]);
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id, twice FROM t ORDER BY id"), ["1|NULL", "2|4"]);
+    assert_eq!(head(&project, "t").0["configuration"]["floe.generatedColumns"], json!(r#"["twice"]"#));
+    define(&project, "CREATE STREAMING TABLE t (id BIGINT, twice BIGINT) AS SELECT id, id * 3 AS twice FROM READ;");
+    land(&project, "3.json", &[r#"{"id":3}"#]);
+    project.run(&[]);
+    assert_eq!(project.rows("t", "SELECT id, twice FROM t ORDER BY id"), ["1|NULL", "2|4", "3|9"]);
+    assert_eq!(field(&head(&project, "t").0, "twice")["metadata"], json!({}));
+}
+
 #[test]
 fn a_rule_without_values_in_its_message_and_rows_of_a_killed_run() {
     let sql = "CREATE STREAMING TABLE t (id BIGINT, CHECK (id < 100)) TBLPROPERTIES ('pipelines.expectations.sampleRecords' = 'false') AS SELECT id FROM READ;";
@@ -473,4 +532,23 @@ fn p84_rules_are_compared_with_the_settings_that_they_were_made_with() {
     project.run(&[&paris[..], &["--full-refresh", "t"]].concat());
     assert_eq!(project.rows("t", "SELECT day FROM t"), ["1970-01-02"]);
     project.run(&paris);
+}
+
+#[test]
+fn p84_settings_that_cannot_matter_to_a_rule_change_nothing() {
+    let project = project(
+        "CREATE STREAMING TABLE t (id BIGINT, name STRING, next BIGINT GENERATED ALWAYS AS (id + 1), CHECK (id < 1000), CONSTRAINT word CHECK (lower(name) = name))
+           AS SELECT id, name FROM READ;",
+    );
+    land(&project, "1.json", &[r#"{"id":1,"name":"a"}"#]);
+    project.run(&[]);
+    assert_eq!(head(&project, "t").0["configuration"]["floe.ruleSettings"], json!(r#"{"ansi":false}"#));
+    let before = head(&project, "t");
+    land(&project, "2.json", &[r#"{"id":2,"name":"b"}"#]);
+    project.run(&["--conf", "spark.sql.session.timeZone=Europe/Paris"]);
+    assert_eq!(project.rows("t", "SELECT id, next FROM t ORDER BY id"), ["1|2", "2|3"]);
+    assert_eq!(head(&project, "t"), before, "no commit of metadata");
+    // A sum that is too large is an error or not.
+    let refused = project.refused("run", &["--conf", "spark.sql.ansi.enabled=true"], 10, "SCHEMA_CHANGE_REQUIRES_FULL_REFRESH");
+    assert!(refused.stderr.contains("with ANSI off and would be generated as id + 1 with ANSI on"), "{}", refused.stderr);
 }

@@ -5,6 +5,7 @@
 
 mod cdc;
 pub mod ddl;
+mod dependence;
 mod determinism;
 mod expect;
 mod expectation;
@@ -29,6 +30,7 @@ use crate::{
     relation::{OptionPlaces, Relation, RelationSource},
 };
 pub use cdc::{SOURCE_ORDER, analyse_auto_cdc, with_source_order};
+pub use dependence::Dependence;
 pub use determinism::{Facts, facts};
 pub use expect::{Expect, with_expectations};
 pub use expectation::analyse_expectation;

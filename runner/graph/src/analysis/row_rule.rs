@@ -10,6 +10,7 @@ use sqlparser::ast::{self, Visit, Visitor};
 
 use super::{
     Parameters, SqlSettings, ddl,
+    dependence::dependence,
     determinism::facts_of,
     expectation::{NoRelations, unsupported_part},
     query::{Column, Planner, Scope},
@@ -27,17 +28,27 @@ pub fn analyse_row_rules(dataset: &Dataset, schema: &SchemaRef, settings: &SqlSe
     let mut rules = RowRules { settings: settings.clone(), ..RowRules::default() };
     let mut errors = Vec::new();
     for check in &dataset.checks {
-        let what = format!("CHECK {}", check.name);
-        match (Rule { dataset, settings, clause: &check.predicate, what }).check(schema) {
-            Ok(predicate) => rules.checks.push(ResolvedCheck { name: check.name.clone(), text: check.predicate.text.clone(), predicate }),
+        let with = |settings: &SqlSettings| {
+            Rule { dataset, settings, clause: &check.predicate, what: format!("CHECK {}", check.name) }.check(schema)
+        };
+        match with(settings) {
+            Ok(predicate) => {
+                let depends = dependence(&predicate, schema, settings, |settings| with(settings).ok());
+                let (name, text) = (check.name.clone(), check.predicate.text.clone());
+                rules.checks.push(ResolvedCheck { name, text, predicate, depends });
+            }
             Err(error) => errors.push(*error),
         }
     }
     for column in dataset.columns.iter().flatten() {
         let (Some(clause), Ok(field)) = (&column.generated, schema.field_with_name(&column.name)) else { continue };
-        let what = format!("generated column {}", column.name);
-        match (Rule { dataset, settings, clause, what }).generated(schema, field.data_type()) {
-            Ok(value) => rules.generated.push(GeneratedColumn { name: field.name().clone(), text: clause.text.clone(), value }),
+        let what = || format!("generated column {}", column.name);
+        let with = |settings: &SqlSettings| Rule { dataset, settings, clause, what: what() }.generated(schema, field.data_type());
+        match with(settings) {
+            Ok(value) => {
+                let depends = dependence(&value, schema, settings, |settings| with(settings).ok());
+                rules.generated.push(GeneratedColumn { name: field.name().clone(), text: clause.text.clone(), value, depends });
+            }
             Err(error) => errors.push(*error),
         }
     }

@@ -100,6 +100,11 @@ impl Comparison<'_> {
             return;
         }
         let definition = &self.dataset.definition;
+        let is_own = *name == definition.name;
+        if let Some(error) = Some(self.dataset).filter(|_| is_own).and_then(|dataset| metadata::foreign(dataset, table)) {
+            self.errors.push(error);
+            return;
+        }
         // A full refresh gives the table the columns and the partitioning of the definition; a refresh of a view does so anyway.
         let is_replaced = definition.kind == DatasetKind::MaterializedView || self.chosen.emptied.contains(&definition.name);
         self.columns(name, table, schema, is_replaced);
@@ -108,7 +113,6 @@ impl Comparison<'_> {
             self.errors.push(needs_full_refresh(definition, name, &format!("its partition columns were ({from}) and are now ({to})")));
         }
         // A quarantine table only follows the columns of its dataset.
-        let is_own = *name == definition.name;
         let mut what = if is_own { metadata::changes(self.dataset, table) } else { Vec::new() };
         if is_own && !is_replaced {
             self.errors.extend(metadata::generated(self.dataset, table));

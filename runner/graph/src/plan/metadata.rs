@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use datafusion_common::arrow::datatypes::Field;
+use datafusion_common::arrow::datatypes::{Field, Schema};
+use serde_json::{Map, Value};
 
 use super::{NewRules, StoredTable, changes::needs_full_refresh};
 use crate::{
-    analysis::SqlSettings,
+    analysis::Dependence,
     definition::{Dataset, properties::table_property},
-    graph::{ResolvedDataset, RowRules},
+    graph::{GeneratedColumn, ResolvedCheck, ResolvedDataset, RowRules},
     origin::Diagnostic,
 };
 
@@ -18,7 +19,10 @@ const OWN_PREFIX: &str = "floe.";
 pub const CLUSTER_COLUMNS: &str = "floe.clusterColumns";
 /// Key of the names of the checks that its definition has, as JSON.
 pub const CHECKS: &str = "floe.checks";
-/// Key of the settings by which checks and generated columns mean what they do, as JSON: their texts alone do not tell.
+/// Key of the names of the generated columns that its definition has, as JSON.
+pub const GENERATED_COLUMNS: &str = "floe.generatedColumns";
+/// Key of the settings by which checks and generated columns mean what they do, as JSON: their texts alone do not tell. Settings that matter to none
+/// of them are left out.
 pub const RULE_SETTINGS: &str = "floe.ruleSettings";
 /// Key of a check in a Delta table, with its name behind it.
 pub const CONSTRAINT_PREFIX: &str = "delta.constraints.";
@@ -33,8 +37,13 @@ pub fn rule_properties(rules: &RowRules, cluster_by: &[String]) -> Vec<(String, 
         let names: Vec<String> = rules.checks.iter().map(|check| check.name.to_lowercase()).collect();
         properties.push((CHECKS.to_string(), serde_json::json!(names).to_string()));
     }
-    if !rules.checks.is_empty() || !rules.generated.is_empty() {
-        properties.push((RULE_SETTINGS.to_string(), settings_text(&rules.settings)));
+    if !rules.generated.is_empty() {
+        let names: Vec<&String> = rules.generated.iter().map(|column| &column.name).collect();
+        properties.push((GENERATED_COLUMNS.to_string(), serde_json::json!(names).to_string()));
+    }
+    let counted = counted(rules);
+    if !counted.is_empty() {
+        properties.push((RULE_SETTINGS.to_string(), Value::Object(counted).to_string()));
     }
     if !cluster_by.is_empty() {
         properties.push((CLUSTER_COLUMNS.to_string(), serde_json::json!(cluster_by).to_string()));
@@ -42,22 +51,75 @@ pub fn rule_properties(rules: &RowRules, cluster_by: &[String]) -> Vec<(String, 
     properties
 }
 
-fn settings_text(settings: &SqlSettings) -> String {
-    serde_json::json!({"ansi": settings.ansi, "timeZone": settings.time_zone}).to_string()
+/// The settings that decide about `rules`.
+fn counted(rules: &RowRules) -> Map<String, Value> {
+    let (depends, settings) = (rules.dependence(), &rules.settings);
+    let ansi = depends.ansi.then(|| ("ansi".to_string(), settings.ansi.into()));
+    let zone = depends.time_zone.then(|| ("timeZone".to_string(), settings.time_zone.clone().into()));
+    ansi.into_iter().chain(zone).collect()
 }
 
-/// True if the rules of a table with the properties `stored` were made with other settings than those of `wanted`. Of a table that does not tell,
-/// it is not known.
+/// The settings that a table with these properties was made with, as far as it tells.
+fn stored_settings(properties: &BTreeMap<String, String>) -> Map<String, Value> {
+    properties.get(RULE_SETTINGS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// True if the rules of a table with the properties `stored` were made with other settings than those of `wanted`. Of a setting that the table does
+/// not tell, it is not known.
 pub fn settings_changed(stored: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
-    stored.get(RULE_SETTINGS).zip(wanted.get(RULE_SETTINGS)).is_some_and(|(stored, wanted)| stored != wanted)
+    let stored = stored_settings(stored);
+    stored_settings(wanted).iter().any(|(key, wanted)| stored.get(key).is_some_and(|stored| stored != wanted))
 }
 
-/// The settings of the rules that `table` has, in words, if they are not those of `dataset`.
-fn other_settings(dataset: &ResolvedDataset, table: &StoredTable) -> Option<String> {
-    let stored = table.properties.get(RULE_SETTINGS).filter(|stored| **stored != settings_text(&dataset.rules.settings))?;
-    let stored: serde_json::Value = serde_json::from_str(stored).unwrap_or_default();
-    let ansi = if stored["ansi"] == true { "on" } else { "off" };
-    Some(format!("ANSI {ansi} in the time zone {}", stored["timeZone"].as_str().unwrap_or("?")))
+/// The generated columns that a definition gave a table with these properties.
+pub fn own_generated(properties: &BTreeMap<String, String>) -> Vec<String> {
+    properties.get(GENERATED_COLUMNS).and_then(|names| serde_json::from_str(names).ok()).unwrap_or_default()
+}
+
+/// A column of `stored`, with its expression, that another program made a generated one: neither the definition that made the table nor `wanted` says so.
+pub fn foreign_generated<'a>(
+    stored: &'a Schema,
+    properties: &BTreeMap<String, String>,
+    wanted: impl Fn(&str) -> Option<String>,
+) -> Option<(&'a str, &'a str)> {
+    let own = own_generated(properties);
+    let is_own = |name: &str| own.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let generated =
+        stored.fields().iter().filter_map(|field| Some((field.name().as_str(), field.metadata().get(GENERATION_EXPRESSION)?.as_str())));
+    let mut foreign = generated.filter(|(name, text)| !is_own(name) && wanted(name).as_deref() != Some(text));
+    foreign.next()
+}
+
+/// DELTA_UNSUPPORTED_FEATURES_FOR_WRITE: the rows of the definition would not have the values that another program promised.
+pub(super) fn foreign(dataset: &ResolvedDataset, table: &StoredTable) -> Option<Diagnostic> {
+    let definition = &dataset.definition;
+    let wanted = |name: &str| {
+        let column = dataset.rules.generated.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+        column.map(|column| column.text.clone())
+    };
+    let (column, text) = foreign_generated(&table.schema, &table.properties, wanted)?;
+    let message =
+        format!("{} has the generated column {column}, which its definition lacks: another program made it {text}", definition.name.name);
+    let help = format!(
+        "declare it in the definition ({column} … GENERATED ALWAYS AS ({text})), or make it a plain column there; nothing was changed"
+    );
+    let error = Diagnostic::error("DELTA_UNSUPPORTED_FEATURES_FOR_WRITE", message).at(&definition.origin);
+    Some(error.about(definition.name.to_string()).help(help))
+}
+
+/// The settings of a rule as the table has it and as it would have it, in words, if they differ.
+fn other_settings(depends: Dependence, dataset: &ResolvedDataset, table: &StoredTable) -> Option<(String, String)> {
+    let (stored, now) = (stored_settings(&table.properties), &dataset.rules.settings);
+    let ansi = stored.get("ansi").and_then(Value::as_bool).filter(|_| depends.ansi);
+    let zone = stored.get("timeZone").and_then(Value::as_str).filter(|_| depends.time_zone);
+    if ansi.is_none_or(|ansi| ansi == now.ansi) && zone.is_none_or(|zone| zone == now.time_zone) {
+        return None;
+    }
+    let words = |ansi: Option<bool>, zone: Option<&str>| {
+        let ansi = ansi.map(|ansi| format!("ANSI {}", if ansi { "on" } else { "off" }));
+        ansi.into_iter().chain(zone.map(|zone| format!("the time zone {zone}"))).collect::<Vec<_>>().join(" in ")
+    };
+    Some((words(ansi, zone), words(ansi.map(|_| now.ansi), zone.map(|_| now.time_zone.as_str()))))
 }
 
 /// Comments, properties and clustering that differ, each in words.
@@ -119,14 +181,13 @@ pub(super) fn rule_changes(dataset: &ResolvedDataset, table: &StoredTable) -> Ve
 /// What the stored rows have to keep that they did not have to keep before.
 pub(super) fn new_rules(dataset: &ResolvedDataset, table: &StoredTable) -> NewRules {
     let ours = stored_checks(table);
-    let other_settings = other_settings(dataset, table).is_some();
-    let is_stored = |name: &str, text: &str| {
-        let name = name.to_lowercase();
-        !other_settings
+    let is_stored = |check: &&ResolvedCheck| {
+        let name = check.name.to_lowercase();
+        other_settings(check.depends, dataset, table).is_none()
             && ours.contains(&name)
-            && table.properties.get(&format!("{CONSTRAINT_PREFIX}{name}")).is_some_and(|stored| stored == text)
+            && table.properties.get(&format!("{CONSTRAINT_PREFIX}{name}")).is_some_and(|stored| *stored == check.text)
     };
-    let checks = dataset.rules.checks.iter().filter(|check| !is_stored(&check.name, &check.text)).map(|check| check.name.clone());
+    let checks = dataset.rules.checks.iter().filter(|check| !is_stored(check)).map(|check| check.name.clone());
     let required = dataset.definition.columns.iter().flatten().filter(|column| !column.nullable);
     let required = required.filter(|column| stored_field(table, &column.name).is_some_and(Field::is_nullable));
     NewRules {
@@ -140,24 +201,19 @@ pub(super) fn new_rules(dataset: &ResolvedDataset, table: &StoredTable) -> NewRu
 /// SCHEMA_CHANGE_REQUIRES_FULL_REFRESH: stored rows have other values than those that the table would compute.
 pub(super) fn generated(dataset: &ResolvedDataset, table: &StoredTable) -> Vec<Diagnostic> {
     let definition = &dataset.definition;
-    let other_settings = other_settings(dataset, table);
-    let changed = |column: &&crate::graph::GeneratedColumn| match stored_field(table, &column.name) {
-        Some(field) => other_settings.is_some() || field.metadata().get(GENERATION_EXPRESSION) != Some(&column.text),
+    let changed = |column: &&GeneratedColumn| match stored_field(table, &column.name) {
+        Some(field) => {
+            other_settings(column.depends, dataset, table).is_some() || field.metadata().get(GENERATION_EXPRESSION) != Some(&column.text)
+        }
         None => true,
     };
-    let now = &dataset.rules.settings;
-    let error = |column: &crate::graph::GeneratedColumn| {
+    let error = |column: &GeneratedColumn| {
+        let settings = other_settings(column.depends, dataset, table);
+        let (then_with, with) = settings.map(|(then, now)| (format!(" with {then}"), format!(" with {now}"))).unwrap_or_default();
         let then = match stored_field(table, &column.name).map(|field| field.metadata().get(GENERATION_EXPRESSION)) {
             None => "is not stored yet".to_string(),
             Some(None) => "is stored as the queries gave it".to_string(),
-            Some(Some(text)) => match &other_settings {
-                Some(settings) => format!("is stored as {text} with {settings}"),
-                None => format!("is stored as {text}"),
-            },
-        };
-        let with = match &other_settings {
-            Some(_) => format!(" with ANSI {} in the time zone {}", if now.ansi { "on" } else { "off" }, now.time_zone),
-            None => String::new(),
+            Some(Some(text)) => format!("is stored as {text}{then_with}"),
         };
         let what = format!("column {} {then} and would be generated as {}{with}", column.name, column.text);
         needs_full_refresh(definition, &definition.name, &what).help(format!(

@@ -198,8 +198,32 @@ impl<'a> Chooser<'a> {
                 Reset { dataset: name.to_string(), kind: *kind, flows }
             })
             .collect();
+        let stored = self.kinds.keys().filter(|name| stored.tables.contains_key(**name));
+        let left = stored.flat_map(|name| files_that_left(self.graph, name));
+        self.chosen.warnings.extend(left.collect::<BTreeSet<_>>());
         Ok(self.chosen)
     }
+}
+
+/// What `cleanSource` took away and a dataset that begins anew does not find, in words; one line for each directory.
+fn files_that_left(graph: &ResolvedGraph, name: &DatasetName) -> BTreeSet<String> {
+    let table = &name.name;
+    let inputs = graph.flows_into(name).flat_map(|flow| &flow.inputs).filter(|input| input.streaming);
+    let lines = inputs.filter_map(|input| {
+        let RelationKind::Files { path, .. } = &input.kind else { return None };
+        let option = |key: &str| input.options.get(key).map(|value| value.trim());
+        let action = option("cleansource")?;
+        let only = format!("{table} begins anew and reads only what is left in {path}");
+        if action.eq_ignore_ascii_case("delete") {
+            return Some(format!("{only}: cleanSource has deleted files that were read; their rows cannot be read again"));
+        }
+        let archive = option("cleansource.movedestination").filter(|_| action.eq_ignore_ascii_case("move"))?;
+        Some(format!(
+            "{only}: cleanSource has moved files that were read to {archive}. To read them again, move them back before, or append them by a \
+             flow of their own: CREATE FLOW name AS INSERT INTO ONCE {table} BY NAME SELECT … FROM read_files('{archive}', …)"
+        ))
+    });
+    lines.collect()
 }
 
 /// True for what flows write.
