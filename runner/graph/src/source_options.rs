@@ -18,6 +18,7 @@ pub use schema::{EvolutionMode, SchemaReadOptions};
 
 use crate::{
     definition::properties::not_a_time_zone,
+    function::date_pattern::{self, PATTERN_HELP},
     origin::{Diagnostic, Severity},
     relation::{CHANGES_FROM_VERSION, OptionPlaces, Relation, RelationKind},
 };
@@ -304,6 +305,9 @@ impl OptionReader<'_> {
 
     fn file_options(&mut self, format: &str, relation: &Relation) -> Option<FileReadOptions> {
         let format = self.format(format);
+        if matches!(format, Some(FileFormat::Json | FileFormat::Csv)) {
+            self.check_date_patterns();
+        }
         let bad_records_path = self.text("badrecordspath");
         let leaves_out = bad_records_path.is_some();
         let options = FileReadOptions {
@@ -395,6 +399,15 @@ impl OptionReader<'_> {
             self.findings.push(error.help(help));
         }
         zone
+    }
+
+    fn check_date_patterns(&mut self) {
+        for key in ["timestampformat", "dateformat"] {
+            if let Some(error) = self.text(key).and_then(|pattern| date_pattern::items(&pattern).err()) {
+                let text = format!("option `{}`: {error}", self.spelled(key));
+                self.find(key, Diagnostic::error("INVALID_DATETIME_PATTERN", text).help(PATTERN_HELP));
+            }
+        }
     }
 
     fn json(&mut self) -> JsonReadOptions {

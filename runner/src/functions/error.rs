@@ -1,6 +1,7 @@
 //! Errors of functions at run time: the error class of Spark and a message, recognisable inside any DataFusion error.
 
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
+use floe_graph::function::date_pattern::PATTERN_HELP;
 
 use crate::failure::Failure;
 
@@ -36,6 +37,7 @@ impl FunctionError {
         Some(match self.class {
             "CAST_INVALID_INPUT" | "CAST_OVERFLOW" => "use try_cast, or SET spark.sql.ansi.enabled = false, to get NULL instead",
             "CANNOT_PARSE_TIMESTAMP" => "use try_to_timestamp or try_to_date to get NULL instead",
+            "INVALID_DATETIME_PATTERN" => PATTERN_HELP,
             "DIVIDE_BY_ZERO" | "REMAINDER_BY_ZERO" => "use try_divide or nullif(divisor, 0) to get NULL instead",
             "INVALID_ARRAY_INDEX" | "INVALID_ARRAY_INDEX_IN_ELEMENT_AT" => "use get or try_element_at to get NULL instead",
             "ARITHMETIC_OVERFLOW" => "cast to a wider type first, or use try_add, try_subtract, try_multiply, try_sum",

@@ -5,6 +5,7 @@
 
 mod catalog;
 pub mod coercion;
+pub mod date_pattern;
 mod lambda;
 pub mod pattern;
 mod signature;

@@ -2,34 +2,18 @@
 
 use std::fmt::Write;
 
+use floe_graph::function::date_pattern::{Item, PatternError, items};
+
 use super::{DAY_US, SECOND_US, checked_days, civil_from_days, days_from_civil, iso_weekday, parse::LocalTime, zone::Zone};
 
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const LETTERS: &str = "GyuMLdDEQqaHhkKmsSVzOXxZ";
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Item {
-    Literal(String),
-    Field { letter: char, count: usize },
-    Optional(Vec<Item>),
-}
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     items: Vec<Item>,
-}
-
-/// A pattern that Spark refuses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid datetime pattern '{pattern}': {reason}")]
-pub struct PatternError {
-    /// The pattern as written.
-    pub pattern: String,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 /// An instant in a zone, split for formatting.
@@ -64,39 +48,7 @@ struct Found {
 impl Pattern {
     /// Compiles a pattern; letters that Spark does not know are refused by name.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
-        let fail = |reason: String| PatternError { pattern: pattern.to_string(), reason };
-        let mut stack: Vec<Vec<Item>> = vec![Vec::new()];
-        let mut letters = pattern.chars().peekable();
-        while let Some(letter) = letters.next() {
-            let item = match letter {
-                '[' => {
-                    stack.push(Vec::new());
-                    continue;
-                }
-                ']' => match stack.pop() {
-                    Some(items) if !stack.is_empty() => Item::Optional(items),
-                    _ => return Err(fail("']' without '['".to_string())),
-                },
-                '\'' => Item::Literal(quoted(&mut letters).ok_or_else(|| fail("quote without an end".to_string()))?),
-                letter if letter.is_ascii_alphabetic() => {
-                    let mut count = 1;
-                    while letters.next_if_eq(&letter).is_some() {
-                        count += 1;
-                    }
-                    check_letter(letter, count).map_err(fail)?;
-                    Item::Field { letter, count }
-                }
-                '{' | '}' | '#' => return Err(fail(format!("'{letter}' is reserved"))),
-                other => Item::Literal(other.to_string()),
-            };
-            if let Some(items) = stack.last_mut() {
-                items.push(item);
-            }
-        }
-        match (stack.pop(), stack.is_empty()) {
-            (Some(items), true) => Ok(Self { items }),
-            _ => Err(fail("'[' without ']'".to_string())),
-        }
+        items(pattern).map(|items| Self { items })
     }
 
     /// Writes an instant as it reads in `zone`.
@@ -129,34 +81,6 @@ impl Pattern {
     pub fn parse_date(&self, text: &str) -> Option<i32> {
         self.parse(text).and_then(|time| i32::try_from(time.local_us.div_euclid(DAY_US)).ok())
     }
-}
-
-fn quoted(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
-    if letters.next_if_eq(&'\'').is_some() {
-        return Some("'".to_string());
-    }
-    let mut text = String::new();
-    loop {
-        match letters.next()? {
-            '\'' if letters.next_if_eq(&'\'').is_some() => text.push('\''),
-            '\'' => return Some(text),
-            other => text.push(other),
-        }
-    }
-}
-
-fn check_letter(letter: char, count: usize) -> Result<(), String> {
-    let most = match letter {
-        'y' | 'u' => 6,
-        'S' => 9,
-        'D' => 3,
-        'd' | 'H' | 'h' | 'k' | 'K' | 'm' | 's' | 'V' => 2,
-        'a' => 1,
-        'G' | 'M' | 'L' | 'E' | 'Q' | 'q' | 'z' | 'O' => 4,
-        'X' | 'x' | 'Z' => 5,
-        _ => return Err(format!("letter '{letter}' is not supported; known are {LETTERS}")),
-    };
-    if count > most { Err(format!("too many letters '{letter}'")) } else { Ok(()) }
 }
 
 fn format_items(items: &[Item], parts: &Parts, target: &mut String) {

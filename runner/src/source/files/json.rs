@@ -2,7 +2,10 @@
 
 use std::io::Read;
 
-use floe_graph::source_options::{ParseMode, TextEncoding};
+use floe_graph::{
+    function::date_pattern::PATTERN_HELP,
+    source_options::{ParseMode, TextEncoding},
+};
 
 use super::{
     lines::Window,
@@ -166,7 +169,5 @@ pub(super) fn zone(name: &str) -> Result<Zone, Failure> {
 
 /// A Java pattern of the options.
 pub(super) fn pattern(text: &str) -> Result<Pattern, Failure> {
-    Pattern::new(text).map_err(|error| {
-        Failure::user("INVALID_DATETIME_PATTERN", error.to_string()).help("use Java's letters, such as yyyy-MM-dd HH:mm:ss")
-    })
+    Pattern::new(text).map_err(|error| Failure::user("INVALID_DATETIME_PATTERN", error.to_string()).help(PATTERN_HELP))
 }

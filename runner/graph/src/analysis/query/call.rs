@@ -121,6 +121,7 @@ impl Planner<'_> {
 
     /// Functions whose arguments are prepared before the signature sees them.
     fn scalar_call(&self, spec: &'static FunctionSpec, mut arguments: Vec<Typed>, span: Span) -> Planned<Typed> {
+        self.check_date_patterns(spec.name, &arguments, span)?;
         match spec.name {
             "concat" => self.concat(arguments, span),
             "concat_ws" => {

@@ -1,6 +1,7 @@
 //! From the syntax tree to the plan: the planner's state, CTEs, set operations, ORDER BY and LIMIT.
 
 mod call;
+mod date_pattern;
 mod deduplicate;
 mod expr;
 mod generate;
