@@ -29,7 +29,7 @@ use super::{
     Execution, FlowRun, Round,
     batch::Prepared,
     cdc::Noise,
-    inputs::{self, NewFields, PinnedInputs},
+    inputs::{self, LOOK_ALIKE, NewFields, PinnedInputs},
     progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult},
     stateful::memory::Remembered,
 };
@@ -417,6 +417,10 @@ impl AppendRun<'_> {
         counters.write_bad_records(self.execution, &self.run.flow.name, Some(offsets.batch)).await?;
         for file in counters.corrupt_files() {
             self.warn("FAILED_READ_FILE", format!("{file} could not be read and was skipped as a whole (ignoreCorruptFiles)"));
+        }
+        if let Some(text) = counters.look_alikes().filter(|_| self.told.look_alikes.is_none()) {
+            self.warn(LOOK_ALIKE, text.clone());
+            self.told.look_alikes = Some(text);
         }
         prepared.metrics.backlog_files = Some(later.iter().map(|batch| batch.files).sum());
         prepared.metrics.backlog_bytes = Some(later.iter().map(|batch| batch.bytes).sum());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Execution, FlowRun, Round,
     batch::{BatchRun, Prepared},
-    inputs::{self, PinnedInputs},
+    inputs::{self, LOOK_ALIKE, PinnedInputs},
     progress::{FlowFailure, FlowNotice, FlowProgress, FlowResult, RefreshType},
     refresh::{self, RefreshFacts},
     stage::Staged,
@@ -140,6 +140,9 @@ impl Refresh<'_> {
         let batch = BatchRun { execution: self.execution, run: self.run, binding, batch_id: 0, beginning: None, counters };
         let prepared = Box::pin(batch.prepare(&self.run.destination(self.execution))).await?;
         batch.counters.write_bad_records(self.execution, &self.run.flow.name, None).await?;
+        if let Some(message) = batch.counters.look_alikes() {
+            self.execution.observer.notice(&self.run.flow.name, FlowNotice::Warning { class: LOOK_ALIKE.to_string(), message });
+        }
         self.commit(prepared).await
     }
 

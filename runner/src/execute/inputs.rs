@@ -28,6 +28,9 @@ use crate::{
     storage::{Location, layout},
 };
 
+/// The lint of files that look like another format than they were read as.
+pub const LOOK_ALIKE: &str = "W012";
+
 /// What the sources of one execution count while they read.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -81,6 +84,18 @@ impl Counters {
     pub fn moving(&self) -> Moving {
         let totals: Vec<_> = self.main.iter().map(|counters| counters.totals()).collect();
         Moving { rows: 0, read: totals.iter().map(|t| t.passed).sum(), files: totals.iter().map(|t| t.files).sum() }
+    }
+
+    /// W012, in words: files that look like another format than they were read as.
+    pub fn look_alikes(&self) -> Option<String> {
+        let mut found: Vec<_> = self.main.iter().flat_map(|counters| counters.totals().look_alikes).collect();
+        found.sort();
+        let (file, looks_like) = found.first()?;
+        let more = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
+        Some(format!(
+            "{file}{more} looks like {looks_like} and was read as another format: correct format => if all files are like this one, else leave \
+             such files out (pathGlobFilter)"
+        ))
     }
 
     /// Files that were skipped because they could not be read.

@@ -22,6 +22,7 @@ pub(super) struct ScanCounters {
     passed: AtomicU64,
     corrupt_records: AtomicU64,
     corrupt_files: Mutex<Vec<String>>,
+    look_alikes: Mutex<Vec<(String, &'static str)>>,
     missing_files: AtomicU64,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -39,6 +40,8 @@ pub struct ReadTotals {
     pub corrupt_records: u64,
     /// Files that were skipped because they could not be read (`ignoreCorruptFiles`).
     pub corrupt_files: Vec<String>,
+    /// Files that were read and look like another format than they were read as, with that format.
+    pub look_alikes: Vec<(String, &'static str)>,
     /// Files that were gone (`ignoreMissingFiles`).
     pub missing_files: u64,
     /// Files read so far.
@@ -76,6 +79,7 @@ impl ReadTotals {
             passed: self.passed.max(other.passed),
             corrupt_records: self.corrupt_records.max(other.corrupt_records),
             corrupt_files: if self.corrupt_files.len() < other.corrupt_files.len() { other.corrupt_files } else { self.corrupt_files },
+            look_alikes: if self.look_alikes.len() < other.look_alikes.len() { other.look_alikes } else { self.look_alikes },
             missing_files: self.missing_files.max(other.missing_files),
             files: self.files.max(other.files),
             bytes: self.bytes.max(other.bytes),
@@ -106,6 +110,10 @@ impl ScanCounters {
         self.corrupt_files.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
     }
 
+    pub(super) fn add_look_alike(&self, path: &str, looks_like: &'static str) {
+        self.look_alikes.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), looks_like));
+    }
+
     pub(super) fn add_bad(&self, path: &str, record: Option<&[u8]>, reason: &str) -> Result<(), Failure> {
         self.bad.lock().unwrap_or_else(PoisonError::into_inner).push(path, record, reason)
     }
@@ -116,6 +124,7 @@ impl ScanCounters {
             passed: self.passed.load(Ordering::Relaxed),
             corrupt_records: self.corrupt_records.load(Ordering::Relaxed),
             corrupt_files: self.corrupt_files.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            look_alikes: self.look_alikes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             missing_files: self.missing_files.load(Ordering::Relaxed),
             files: self.files.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),

@@ -341,3 +341,28 @@ fn p54_killed_while_files_move_to_another_file_system() {
         assert!(archived.iter().all(|file| file.extension().is_some_and(|suffix| suffix == "json")), "{archived:?}");
     }
 }
+
+#[test]
+fn a_full_refresh_says_before_it_starts_where_the_files_are_and_a_flow_reads_them_again() {
+    let project = Project::new(&[("t.sql", &stream("t", MOVE))]);
+    land(&project, "a.json", 1);
+    project.run(&[]);
+    assert_eq!(files(&project, "archive"), [r#"a.json {"id":1}"#]);
+    land(&project, "b.json", 2);
+    let says = "t begins anew and reads only what is left in landing: cleanSource has moved files that were read to archive";
+    let planned = project.call("run", &["--dry-run", "--full-refresh", "t"]);
+    let all = format!("{}{}", planned.stdout, planned.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(planned.code == Some(0) && all.contains(says), "{all}");
+    assert_eq!(project.rows("t", "SELECT id FROM t"), ["1"]);
+    let flow =
+        "CREATE FLOW again AS INSERT INTO ONCE t BY NAME SELECT id FROM read_files('archive', format => 'json', schema => 'id BIGINT');";
+    project.write("transformations/again.sql", flow);
+    project.run(&["--full-refresh", "t"]);
+    let events = project.last_update();
+    let told = events.iter().position(|event| event.message.contains(says)).unwrap();
+    let reset = events.iter().position(|event| event.kind == "reset_progress").unwrap();
+    assert!(told < reset, "{told} {reset}");
+    assert_eq!(project.rows("t", "SELECT id FROM t ORDER BY id"), ["1", "2"]);
+    project.run(&[]);
+    assert!(!said(&project, says), "nothing begins anew");
+}

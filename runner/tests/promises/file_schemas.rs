@@ -435,6 +435,41 @@ fn files_of_another_format_are_named_with_what_they_look_like() {
 }
 
 #[test]
+fn text_that_looks_like_another_format_is_told_and_read() {
+    let told = |project: &Project| -> Vec<String> {
+        project.last_update().into_iter().filter(|event| event.error == "W012").map(|event| event.message).collect()
+    };
+    for (format, content, rows, says) in [
+        ("csv", "{\"a\":1,2}\n", ["{\"a\":1|2}"].as_slice(), Some("json")),
+        ("csv", "<?xml version=\"1.0\"?>,2\n", &["<?xml version=\"1.0\"?>|2"], Some("xml")),
+        ("csv", "{a},[b]\n", &["{a}|[b]"], None),
+        ("json", "1,2\n3,4\n", &["NULL|NULL", "NULL|NULL"], Some("csv")),
+        ("json", "1,2\n{\"a\":\"3\"}\n", &["3|NULL", "NULL|NULL"], None),
+    ] {
+        let read = format!("read_files('landing', format => '{format}', schema => 'a STRING, b STRING')");
+        let table = format!("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM {read};");
+        let view = format!("CREATE OR REFRESH MATERIALIZED VIEW t AS SELECT * FROM {read};");
+        for sql in [table, view] {
+            let project = Project::new(&[("t.sql", &sql)]);
+            project.write("landing/a.txt", content);
+            project.run(&[]);
+            assert_eq!(project.rows("t", "SELECT a, b FROM t ORDER BY a NULLS LAST"), rows, "{format} {content}");
+            let found = told(&project);
+            assert_eq!(found.len(), usize::from(says.is_some()), "{format} {content}: {found:?}");
+            if let Some(says) = says {
+                assert!(found[0].contains("a.txt") && found[0].contains(&format!("looks like {says}")), "{found:?}");
+                assert!(found[0].contains("correct format =>"), "{found:?}");
+            }
+        }
+    }
+    let project =
+        Project::new(&[("t.sql", "CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('landing', format => 'text');")]);
+    project.write("landing/a.json", "{\"a\":1}\n");
+    project.run(&[]);
+    assert!(told(&project).is_empty(), "a text may be anything");
+}
+
+#[test]
 fn what_is_wrong_with_an_option_is_told_at_the_option() {
     let sql = "CREATE OR REFRESH STREAMING TABLE t AS\nSELECT * FROM STREAM read_files('landing', format => 'json', schema => 'id BIGINT',\n  header => true,\n  'cloudFiles.MaxFilesPerTriggers' => 1);";
     let project = Project::new(&[("t.sql", sql)]);

@@ -228,6 +228,31 @@ fn p54_s3_killed_and_started_again() {
 }
 
 #[test]
+fn p95_s3_a_sink_gets_each_row_once_killed_and_started_again() {
+    let (server, _) = started();
+    let sql = "
+        CREATE SINK out OPTIONS (format => 'delta', path => 's3://lake/out/rows');
+        CREATE FLOW f AS INSERT INTO out BY NAME
+          SELECT id FROM STREAM read_files('s3://landing/in', format => 'json', schema => 'id BIGINT', maxFilesPerTrigger => 1);";
+    let project = Project::new(&[("all.sql", sql)]);
+    let places = ["create::after", "offsets::after", "stage::after", "target::before", "target::after", "commit_entry::before"];
+    for place in places {
+        let ended = server.floe(&project, "run", &[]).env("FLOE_FAILPOINTS", place).output().unwrap();
+        assert_eq!(ended.status.signal(), Some(9), "{place}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    server.run(&project, &[]);
+    let once = "SELECT count(*) AS n, count(DISTINCT id) AS d, sum(id) AS s FROM delta.`s3://lake/out/rows`";
+    assert_eq!(server.sql(&project, once), r#"[{"n":30,"d":30,"s":435}]"#);
+    let before = server.objects("out");
+    assert!(server.run(&project, &[]).stdout.contains("nothing new"));
+    assert_eq!(server.objects("out"), before, "a run without new rows writes nothing");
+    server.land("3.json", 30..31);
+    server.run(&project, &[]);
+    assert_eq!(server.sql(&project, once), r#"[{"n":31,"d":31,"s":465}]"#);
+    assert!(server.objects("shop").keys().all(|name| !name.ends_with(".parquet") || name.contains("/_floe/")), "no table of its own");
+}
+
+#[test]
 fn p96_s3_one_of_two_runners_is_refused() {
     let (server, project) = started();
     project.write("hold", "");

@@ -14,4 +14,5 @@ pub(super) const LINTS: &[Code] = &[
     code(&["W009"], "A column of a history changes alone in more than nine of ten new rows, so most versions differ by it only. Told by the update that wrote them.", "Leave the column out with `TRACK HISTORY ON * EXCEPT (…)`.").kind("lint"),
     code(&["W010"], "An aggregate over a text literal: double quotes are strings. It is computed as it is written.", "Write the column without quotes.").kind("lint").example("CREATE MATERIALIZED VIEW m AS SELECT count(\"id\") AS n FROM orders;"),
     code(&["W011"], "A path as Databricks has them (`/Volumes/…`, `dbfs:/…`), and nothing says where it is in storage.", "Add its prefix to `spec.pathMappings`.").kind("lint").example("CREATE STREAMING TABLE t AS SELECT * FROM STREAM read_files('/Volumes/main/raw/orders', format => 'json', schema => 'id BIGINT');"),
+    code(&["W012"], "Files were read that look like another format: JSON or XML as CSV, or files of which no record is JSON as JSON. Told by the update that read them.", "Correct `format`, or leave such files out with `pathGlobFilter`.").kind("lint"),
 ];

@@ -100,7 +100,7 @@ impl Rewriter<'_, '_> {
         if scope.from && !scope.relation && (self.watermark() || self.version()) {
             return;
         }
-        if self.live_column() || self.within_watermark() || self.lateral_view() || self.struct_of_star() {
+        if self.bare_values(scope) || self.live_column() || self.within_watermark() || self.lateral_view() || self.struct_of_star() {
             return;
         }
         let Some(piece) = self.reader.next() else { return };
@@ -150,23 +150,64 @@ impl Rewriter<'_, '_> {
 
     /// `VALUES (…), (…)` in FROM gets parentheses: the parser takes PIVOT and UNPIVOT only behind those.
     fn values(&mut self) -> bool {
-        let is_open = |piece: Option<&Piece>| piece.is_some_and(|piece| piece.token == Token::LParen);
         let in_parentheses = self.out.last().is_some_and(|before| before.token == Token::LParen);
-        let Some(first) = self.reader.peek(0).filter(|piece| piece.is_word("VALUES")).cloned() else { return false };
-        if in_parentheses || !is_open(self.reader.peek(1)) {
-            return false;
-        }
-        self.out.push(first.stand_in(Token::LParen));
-        self.out.extend(self.reader.next());
-        while let Some(close) = self.take_parentheses() {
-            let goes_on = self.reader.is(0, &Token::Comma) && is_open(self.reader.peek(1));
-            if !goes_on {
-                self.out.push(close.stand_in(Token::RParen));
-                break;
-            }
-            self.out.extend(self.reader.next());
+        match self.rows_end().filter(|_| !in_parentheses) {
+            Some(end) => self.rows(end),
+            None => return false,
         }
         true
+    }
+
+    /// `VALUES (…), (…) AS t(a, b)` as a query becomes one that selects from it: the parser takes an alias only in FROM.
+    fn bare_values(&mut self, scope: Scope) -> bool {
+        const BEFORE: [&str; 8] = ["AS", "UNION", "ALL", "DISTINCT", "EXCEPT", "INTERSECT", "MINUS", "NAME"];
+        const NO_ALIAS: [&str; 2] = ["PIVOT", "UNPIVOT"];
+        let begins = match self.out.last() {
+            None => true,
+            Some(before) if before.token == Token::LParen => true,
+            Some(before) => !scope.from && BEFORE.iter().any(|word| before.is_word(word)),
+        };
+        let Some(end) = self.rows_end().filter(|_| begins) else { return false };
+        let has_alias = self.reader.peek(end).is_some_and(|next| {
+            next.is_word("AS") || (next.word().is_some() && !ends_relation(next) && !NO_ALIAS.iter().any(|word| next.is_word(word)))
+        });
+        let Some(first) = self.reader.peek(0).filter(|_| has_alias).cloned() else { return false };
+        for token in [Token::make_word("SELECT", None), Token::Mul, Token::make_word("FROM", None)] {
+            self.out.push(first.stand_in(token));
+        }
+        self.rows(end);
+        *self.scope() = Scope { query: true, from: true, relation: false };
+        true
+    }
+
+    /// How many tokens `VALUES (…), (…)` has, if it begins here.
+    fn rows_end(&self) -> Option<usize> {
+        let is_open = |at: usize| self.reader.is(at, &Token::LParen);
+        self.reader.peek(0).filter(|piece| piece.is_word("VALUES") && is_open(1))?;
+        let (mut at, mut depth) = (1, 0_usize);
+        loop {
+            match self.reader.peek(at)?.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 && !(self.reader.is(at, &Token::Comma) && is_open(at + 1)) {
+                return Some(at);
+            }
+            if depth == 0 {
+                at += 1;
+            }
+        }
+    }
+
+    /// The next `count` tokens, in parentheses.
+    fn rows(&mut self, count: usize) {
+        let pieces: Vec<Piece> = (0..count).map_while(|_| self.reader.next()).collect();
+        let (Some(first), Some(last)) = (pieces.first().cloned(), pieces.last().cloned()) else { return };
+        self.out.push(first.stand_in(Token::LParen));
+        self.out.extend(pieces);
+        self.out.push(last.stand_in(Token::RParen));
     }
 
     /// Takes over what comes up to the end of the next pair of parentheses, and gives their end; `None` if they are not closed.

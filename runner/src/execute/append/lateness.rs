@@ -12,6 +12,8 @@ pub(super) struct Told {
     older_than_tombstones: bool,
     near_retention: bool,
     history: bool,
+    /// The files that look like another format, in words.
+    pub(super) look_alikes: Option<String>,
     /// Of all micro-batches so far.
     noise: Noise,
 }

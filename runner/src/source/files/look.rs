@@ -7,6 +7,7 @@ use floe_graph::source_options::FileFormat;
 use super::{
     location::shown,
     open::{ReadError, SourceFile},
+    reader::FileCounts,
 };
 use crate::failure::Failure;
 
@@ -30,14 +31,45 @@ pub(super) fn unreadable(file: &SourceFile<'_>, format: FileFormat, reason: &str
         .help(format!("{help}; ignoreCorruptFiles => true passes over it, and over one that is removed ignoreMissingFiles => true"))
 }
 
-/// The same reader, unless its bytes are those of a format that is no text.
-pub(super) fn text_of(mut reader: Box<dyn Read>) -> io::Result<Result<Box<dyn Read>, ReadError>> {
+/// Text that is about to be read, and what it clearly looks like.
+pub(super) type Text = (Box<dyn Read>, Option<&'static str>);
+
+/// The same reader, and what its bytes clearly look like; corrupt if they are those of a format that is no text.
+pub(super) fn text_of(mut reader: Box<dyn Read>) -> io::Result<Result<Text, ReadError>> {
     let mut head = Vec::new();
     reader.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
-    Ok(match what(&head).filter(|found| !["json", "csv", "text", "xml"].contains(found)) {
-        Some(_) => Err(ReadError::Corrupt("it is no text".to_owned())),
-        None => Ok(Box::new(Cursor::new(head).chain(reader))),
+    Ok(match what(&head) {
+        Some(found) if !["json", "csv", "text", "xml"].contains(&found) => Err(ReadError::Corrupt("it is no text".to_owned())),
+        found => {
+            let found = found.filter(|found| *found != "json" || begins_json(&head));
+            Ok((Box::new(Cursor::new(head).chain(reader)) as Box<dyn Read>, found))
+        }
     })
+}
+
+/// True if a JSON object begins here, and not just something in brackets: a header of CSV may have those too.
+fn begins_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut letters = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    match (letters.next(), letters.next()) {
+        (Some(b'['), Some(b'{')) => true,
+        // A key, and the colon behind it.
+        (Some(b'{'), Some(b'"')) => letters.skip_while(|byte| **byte != b'"').nth(1) == Some(&b':'),
+        _ => false,
+    }
+}
+
+/// What a file that was read looks like, if that is clearly another format than the one it was read as. It may be what it should be all the same: it is
+/// told, and refused by nobody.
+pub(super) fn surprise(format: FileFormat, looks_like: Option<&'static str>, counts: &FileCounts) -> Option<&'static str> {
+    let found = looks_like?;
+    let is_surprise = match format {
+        FileFormat::Csv => ["json", "xml"].contains(&found),
+        // One bad line is no other format, a file of them is.
+        FileFormat::Json => found != "json" && counts.rows > 0 && counts.corrupt == counts.rows,
+        _ => false,
+    };
+    is_surprise.then_some(found)
 }
 
 fn head(file: &SourceFile<'_>) -> Option<Vec<u8>> {
@@ -122,5 +154,27 @@ mod tests {
         ] {
             assert_eq!(what(bytes), expected, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn json_begins_with_a_key_and_brackets_alone_are_no_surprise() {
+        for (text, expected) in [
+            ("{\"id\": 1}", true),
+            ("\u{feff} {\n \"id\" : 1", true),
+            ("[ {\"id\": 1}]", true),
+            ("{id},{name}", false),
+            ("{\"id\",name", false),
+            ("[2024-01-01],x", false),
+            ("{}", false),
+            ("", false),
+        ] {
+            assert_eq!(begins_json(text.as_bytes()), expected, "{text}");
+        }
+        let counts = |rows, corrupt| FileCounts { rows, corrupt };
+        assert_eq!(surprise(FileFormat::Csv, Some("json"), &counts(1, 0)), Some("json"));
+        assert_eq!(surprise(FileFormat::Csv, Some("text"), &counts(1, 1)), None);
+        assert_eq!(surprise(FileFormat::Json, Some("csv"), &counts(2, 2)), Some("csv"));
+        assert_eq!(surprise(FileFormat::Json, Some("csv"), &counts(2, 1)), None);
+        assert_eq!(surprise(FileFormat::Text, Some("json"), &counts(1, 0)), None);
     }
 }

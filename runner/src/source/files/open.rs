@@ -1,6 +1,7 @@
 //! Opening one file: bytes from this machine or a store, decompressed by suffix. Everything here blocks and runs on blocking threads.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{self, BufReader, Read},
     sync::Arc,
@@ -57,9 +58,19 @@ pub(super) struct SourceFile<'a> {
     pub entry: &'a FileEntry,
     pub place: FilePlace,
     pub runtime: Handle,
+    looks_like: Cell<Option<&'static str>>,
 }
 
-impl SourceFile<'_> {
+impl<'a> SourceFile<'a> {
+    pub(super) fn new(entry: &'a FileEntry, place: FilePlace, runtime: Handle) -> Self {
+        Self { entry, place, runtime, looks_like: Cell::new(None) }
+    }
+
+    /// What its first bytes clearly look like, known once its text was opened.
+    pub(super) fn looks_like(&self) -> Option<&'static str> {
+        self.looks_like.get()
+    }
+
     /// The decompressed bytes.
     pub(super) fn reader(&self) -> Result<Box<dyn Read>, ReadError> {
         let raw = self.raw()?;
@@ -76,7 +87,8 @@ impl SourceFile<'_> {
 
     /// The decompressed text as UTF-8.
     pub(super) fn text(&self, encoding: TextEncoding) -> Result<Box<dyn Read>, ReadError> {
-        let reader = text_of(self.reader()?).map_err(|error| self.error(error))??;
+        let (reader, looks_like) = text_of(self.reader()?).map_err(|error| self.error(error))??;
+        self.looks_like.set(looks_like);
         Ok(recoded(reader, encoding))
     }
 

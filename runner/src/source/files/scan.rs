@@ -27,7 +27,7 @@ use tokio::{runtime::Handle, sync::mpsc::Sender};
 use super::{
     columns::{Columns, content_schema, path_columns},
     location::{FileRoot, shown},
-    look::unreadable,
+    look::{surprise, unreadable},
     open::{ReadError, SourceFile},
     path_surprises::PathSurprises,
     reader::{BATCH_ROWS, ContentReader, FileCounts, ReadColumns},
@@ -185,12 +185,15 @@ impl ScanTask {
         let mut layouts: Vec<Layout> = Vec::new();
         for (index, entry) in files {
             let place = self.read.root.place_of(&entry.path)?;
-            let file = SourceFile { entry, place, runtime: runtime.clone() };
+            let file = SourceFile::new(entry, place, runtime.clone());
             let layout = self.layout_of(entry, &mut layouts)?;
             match self.run_file(layout, (*index, &file), target) {
                 Ok(counts) => {
                     self.counters.add_rows(counts.rows, counts.corrupt);
                     self.counters.add_file(entry.size);
+                    if let Some(found) = surprise(self.read.options.format, file.looks_like(), &counts) {
+                        self.counters.add_look_alike(&entry.path, found);
+                    }
                 }
                 Err(ReadError::Stopped) => return Ok(()),
                 Err(ReadError::Missing) if self.read.options.ignore_missing_files => self.counters.add_missing_file(),

@@ -167,7 +167,7 @@ fn sample_of(files: &[FileEntry], limits: SampleLimits) -> Vec<FileEntry> {
 }
 
 fn told_by(read: &FileRead, entry: &FileEntry, patterns: &Patterns, runtime: &Handle) -> Result<Told, Failure> {
-    let file = SourceFile { entry, place: read.root.place_of(&entry.path)?, runtime: runtime.clone() };
+    let file = SourceFile::new(entry, read.root.place_of(&entry.path)?, runtime.clone());
     let format = read.options.format;
     let told = match format {
         FileFormat::Json => json::shape(&file, read).map(Told::Kinds),

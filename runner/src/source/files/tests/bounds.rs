@@ -21,7 +21,7 @@ async fn handed_over(format: &'static str, content: String) -> Vec<String> {
         let columns = ReadColumns { needed: Arc::clone(&columns), content: columns, known: vec!["a".into()] };
         let mut reader = ContentReader::new(&source.read(), &columns).unwrap();
         let seen = std::cell::RefCell::new(Vec::new());
-        let file = SourceFile { entry: &entry, place: FilePlace::Local(path), runtime };
+        let file = SourceFile::new(&entry, FilePlace::Local(path), runtime);
         let mut emit = |batch: RecordBatch| {
             seen.borrow_mut().push(batch.num_rows().to_string());
             Ok(())

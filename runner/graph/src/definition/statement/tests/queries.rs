@@ -88,6 +88,19 @@ fn expressions_of_the_dialect() {
         assert_eq!(query(&found), found, "{text}");
     }
     assert_eq!(query("SELECT 10 DIV 3 + 1, !a == b, 1L, 2.5D"), "SELECT 10 DIV 3 + 1, NOT a = b, 1L, 2.5D");
+    let rows = "SELECT * FROM (VALUES (1, 'a'), (2, f(3))) AS t (id, name)";
+    for text in ["VALUES (1, 'a'), (2, f(3)) AS t(id, name)", "values (1, 'a'), (2, f(3)) t (id, name)", rows] {
+        assert_eq!(query(text).replace(") t (", ") AS t ("), rows, "{text}");
+    }
+    assert_eq!(
+        query("WITH a AS (VALUES (1) AS t(x)) SELECT x FROM a UNION ALL VALUES (2) AS u(x) ORDER BY x"),
+        "WITH a AS (SELECT * FROM (VALUES (1)) AS t (x)) SELECT x FROM a UNION ALL SELECT * FROM (VALUES (2)) AS u (x) ORDER BY x"
+    );
+    // Without an alias, and as an alias, the word means what it did.
+    for text in ["VALUES (1), (2)", "VALUES (1) UNION ALL VALUES (2)", "SELECT a FROM t AS values (a) JOIN u ON true"] {
+        let found = query(text);
+        assert_eq!((query(&found), found.contains("SELECT *")), (found.clone(), false), "{text}");
+    }
     assert_eq!(query("SELECT * FROM t FOR VERSION AS OF '12' x"), "SELECT * FROM t x VERSION AS OF 12");
     assert_eq!(query("SELECT CAST(a AS MAP<STRING, ARRAY<INT>>) -- ${y}\n;"), "SELECT CAST(a AS Map(STRING, ARRAY<INT>))");
 }
