@@ -1,6 +1,14 @@
 //! Delta tables as other engines write them (`tests/golden/delta`, made by Spark): what is in them is what comes out, in batch and as a stream.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
+
+use datafusion::{
+    arrow::{
+        array::{ArrayRef, AsArray, RecordBatch, StructArray},
+        datatypes::{DataType, FieldRef, Fields, Schema},
+    },
+    parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+};
 
 use crate::harness::{Project, copy};
 
@@ -60,6 +68,64 @@ fn renamed_dropped_and_added_columns_of_a_table_with_column_mapping() {
     read_in_all_ways("mapping_id", "SELECT ident, person.last AS last FROM src", &["1|L", "2|M"]);
     let gone = project("mapping_name", "CREATE MATERIALIZED VIEW t AS SELECT gone FROM delta.`ext/mapping_name`;");
     gone.refused("validate", &[], 10, "UNRESOLVED_COLUMN");
+}
+
+/// The table `mapping_id` with files whose columns, or those within `person`, are called `x…`, as files of other formats are that became a Delta table.
+fn called_otherwise(project: &Project, nested: bool) {
+    let table = project.path().join("ext/mapping_id");
+    let files = fs::read_dir(&table).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "parquet")).collect();
+    let called = |fields: &Fields| -> Fields {
+        fields.iter().enumerate().map(|(at, field)| Arc::new(field.as_ref().clone().with_name(format!("x{at}")))).collect()
+    };
+    for path in files {
+        let before = fs::metadata(&path).unwrap().len();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap()).unwrap();
+        let columns = reader.schema().fields().clone();
+        let inner = |field: &FieldRef| match field.data_type() {
+            DataType::Struct(fields) => Arc::new(field.as_ref().clone().with_data_type(DataType::Struct(called(fields)))),
+            _ => Arc::clone(field),
+        };
+        let fields = if nested { columns.iter().map(inner).collect() } else { called(&columns) };
+        let schema = Arc::new(Schema::new(fields));
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), Arc::clone(&schema), None).unwrap();
+        for batch in batches {
+            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| match field.data_type() {
+                DataType::Struct(fields) => {
+                    let (_, values, nulls) = column.as_struct().clone().into_parts();
+                    Arc::new(StructArray::new(fields.clone(), values, nulls)) as ArrayRef
+                }
+                _ => Arc::clone(column),
+            });
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()).unwrap();
+        }
+        writer.close().unwrap();
+        let after = fs::metadata(&path).unwrap().len();
+        for entry in fs::read_dir(table.join("_delta_log")).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.extension().is_some_and(|extension| extension == "json") {
+                let text = fs::read_to_string(&entry).unwrap().replace(&format!("\"size\":{before}"), &format!("\"size\":{after}"));
+                fs::write(&entry, text).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_that_only_the_ids_of_their_fields_tell_are_found_and_fields_within_them_refused() {
+    for sql in [
+        "CREATE MATERIALIZED VIEW t AS SELECT ident, person.last AS last FROM delta.`ext/mapping_id` WHERE ident > 0;",
+        "CREATE STREAMING TABLE t AS SELECT ident, person.last AS last FROM STREAM(delta.`ext/mapping_id`) WITH ('maxFilesPerTrigger' = 1);",
+    ] {
+        let project = project("mapping_id", sql);
+        called_otherwise(&project, false);
+        project.run(&[]);
+        assert_eq!(project.rows("t", "SELECT * FROM t ORDER BY ident"), ["1|L", "2|M"], "{sql}");
+        let project = self::project("mapping_id", sql);
+        called_otherwise(&project, true);
+        let refused = project.refused("run", &[], 10, "FEATURE_NOT_SUPPORTED");
+        assert!(refused.stderr.contains("person.") && refused.stderr.contains("by their names"), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use floe_graph::relation::CHANGE_COLUMNS;
 use super::{
     DeltaSource,
     changes::DataFile,
+    field_ids::FieldIds,
     renamed::{self, Renamed},
     scan::DataFiles,
     stream::{COMMITS_AT_ONCE, commit_time, commits},
@@ -154,7 +155,11 @@ pub(super) async fn provider(
         None => Arc::clone(schema),
         Some(mapping) => renamed::physical(&source.name, schema, mapping)?,
     };
-    let table = |files| DataFiles::numbered(&source.location, files, &physical, Arc::clone(&counters)).map(Arc::new);
+    let ids = mapping.as_ref().and_then(|mapping| FieldIds::of(&source.name, mapping));
+    let table = |files| {
+        let files = DataFiles::numbered(&source.location, files, &physical, Arc::clone(&counters))?;
+        Ok::<_, Failure>(Arc::new(files.by_ids(ids.clone())))
+    };
     let feed: Arc<dyn TableProvider> = match (followed.is_empty(), recorded.is_empty()) {
         (_, true) => table(followed)?,
         (true, false) => table(recorded)?,

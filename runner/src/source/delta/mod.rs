@@ -2,6 +2,7 @@
 
 mod changes;
 mod feed;
+mod field_ids;
 mod observe;
 mod renamed;
 mod scan;
@@ -16,6 +17,7 @@ use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use floe_graph::source_options::DeltaStreamOptions;
 use tokio::sync::OnceCell;
 
+use self::field_ids::FieldIds;
 use self::renamed::Renamed;
 use super::ReadCounters;
 use crate::{
@@ -144,10 +146,9 @@ impl DeltaSource {
         counters: &Arc<ReadCounters>,
     ) -> Result<Arc<dyn TableProvider>, Failure> {
         let open = |schema: &SchemaRef| scan::DataFiles::new(&self.location, files, schema, Arc::clone(counters));
-        match self.mapping().await? {
-            None => Ok(Arc::new(open(schema)?)),
-            Some(mapping) => Ok(Arc::new(Renamed::new(Arc::new(open(&renamed::physical(&self.name, schema, &mapping)?)?), schema))),
-        }
+        let Some(mapping) = self.mapping().await? else { return Ok(Arc::new(open(schema)?)) };
+        let physical = renamed::physical(&self.name, schema, &mapping)?;
+        Ok(Arc::new(Renamed::new(Arc::new(open(&physical)?.by_ids(FieldIds::of(&self.name, &mapping))), schema)))
     }
 
     /// The columns of the table with what files call them, if that is not the same.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray},
-        datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef},
+        datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
     },
     catalog::{Session, TableProvider},
     common::{
@@ -34,14 +34,31 @@ use crate::{
 /// Key of the physical name in the metadata of a field.
 const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 
+/// Key of the way in which columns are found in files.
+const MODE: &str = "delta.columnMapping.mode";
+
 /// True if the columns of data files have other names than those of the table.
 pub(super) fn is_mapped(metadata: &MetaData) -> bool {
-    metadata.configuration.get("delta.columnMapping.mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("none"))
+    metadata.configuration.get(MODE).is_some_and(|mode| !mode.eq_ignore_ascii_case("none"))
 }
 
 /// The columns of a table with column mapping, whose metadata say what files call them.
 pub(super) fn mapping(table: &KnownTable) -> Result<Option<SchemaRef>, Failure> {
-    if is_mapped(&table.metadata) { table.schema().map(Some) } else { Ok(None) }
+    let Some(mode) = table.metadata.configuration.get(MODE).filter(|_| is_mapped(&table.metadata)) else { return Ok(None) };
+    let columns = table.schema()?.as_ref().clone();
+    Ok(Some(Arc::new(columns.with_metadata([(MODE.to_owned(), mode.to_lowercase())].into()))))
+}
+
+/// True if files may call the columns of a mapping otherwise than the log does, and only the ids of their fields tell.
+pub(super) fn is_by_id(mapping: &Schema) -> bool {
+    mapping.metadata().get(MODE).is_some_and(|mode| mode == "id")
+}
+
+/// What the log calls a column in its files.
+pub(super) fn physical_name(column: &Field) -> String {
+    let name = column.metadata().get(PHYSICAL_NAME).unwrap_or_else(|| column.name());
+    // A name that looks like JSON stands in quotes among the metadata of an Arrow field.
+    serde_json::from_str::<String>(name).unwrap_or_else(|_| name.clone())
 }
 
 /// `wanted` as files call it; the columns of a change feed keep their names. A column that `table`, called `name`, has no more is a failure: files
@@ -61,10 +78,7 @@ pub(super) fn physical(name: &str, wanted: &SchemaRef, table: &SchemaRef) -> Res
 fn physical_fields(wanted: &Fields, table: &Fields) -> Vec<FieldRef> {
     let field = |field: &FieldRef| {
         let Some(known) = table.iter().find(|known| known.name().eq_ignore_ascii_case(field.name())) else { return Arc::clone(field) };
-        let name = known.metadata().get(PHYSICAL_NAME).unwrap_or_else(|| field.name());
-        // A name that looks like JSON stands in quotes among the metadata of an Arrow field.
-        let name = serde_json::from_str::<String>(name).unwrap_or_else(|_| name.clone());
-        Arc::new(field.as_ref().clone().with_name(name).with_data_type(physical_type(field.data_type(), known.data_type())))
+        Arc::new(field.as_ref().clone().with_name(physical_name(known)).with_data_type(physical_type(field.data_type(), known.data_type())))
     };
     wanted.iter().map(field).collect()
 }

@@ -32,13 +32,14 @@ use datafusion::{
         PhysicalExpr,
         expressions::{BinaryExpr, CastExpr, Column},
     },
+    physical_expr_adapter::PhysicalExprAdapterFactory,
     physical_plan::{ExecutionPlan, empty::EmptyExec, metrics::ExecutionPlanMetricsSet, projection::ProjectionExec},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use roaring::RoaringTreemap;
 
-use super::changes::DataFile;
+use super::{changes::DataFile, field_ids::FieldIds};
 use crate::{
     commit::{deletion_vector, partition},
     failure::Failure,
@@ -64,6 +65,8 @@ pub(super) struct DataFiles {
     /// Columns of `schema` that the log gives, not the files.
     partition_columns: Vec<Arc<Field>>,
     counters: Arc<ReadCounters>,
+    /// How columns are found in files, if not by their names.
+    ids: Option<Arc<FieldIds>>,
 }
 
 impl fmt::Debug for DataFiles {
@@ -96,7 +99,12 @@ impl DataFiles {
         let schema = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
         let names: BTreeSet<&String> = files.iter().flat_map(|file| file.partition_values.keys()).collect();
         let partition_columns = schema.fields().iter().filter(|field| names.contains(field.name())).cloned().collect();
-        Ok(Self { location: location.clone(), files, numbers, schema, partition_columns, counters })
+        Ok(Self { location: location.clone(), files, numbers, schema, partition_columns, counters, ids: None })
+    }
+
+    /// The same, with columns that are found by the ids of their fields.
+    pub(super) fn by_ids(self, ids: Option<Arc<FieldIds>>) -> Self {
+        Self { ids, ..self }
     }
 
     fn is_partition(&self, name: &str) -> bool {
@@ -271,6 +279,7 @@ impl TableProvider for DataFiles {
             .with_file_groups(balanced(files, state.config().target_partitions()))
             .with_projection_indices(Some(indices))?
             .with_limit(limit)
+            .with_expr_adapter(self.ids.clone().map(|ids| ids as Arc<dyn PhysicalExprAdapterFactory>))
             .build();
         let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
         if is_ordered { ordered(scan, &wanted) } else { Ok(scan) }
