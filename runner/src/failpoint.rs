@@ -27,6 +27,7 @@ pub const ALL: &[&str] = &[
     "reset::generation",
     "reset::before_unmark",
     "retype::before",
+    "retype::copied",
     "retype::after",
     "metadata::before",
     "metadata::after",

@@ -71,6 +71,12 @@ pub struct Read {
 }
 
 impl ResolvedDataset {
+    /// True if files may make the stored column wider. A type that the definition declares is changed by nobody but its user.
+    pub fn may_widen(&self, column: &str) -> bool {
+        let mut declared = self.definition.columns.iter().flatten().filter(|declared| declared.data_type.is_some());
+        self.widens && !declared.any(|declared| declared.name.eq_ignore_ascii_case(column))
+    }
+
     /// Where a sink is: its path, as written. `None` for datasets.
     pub fn sink_location(&self) -> Option<&str> {
         self.definition.location.as_deref().filter(|_| self.definition.kind == DatasetKind::Sink)

@@ -108,6 +108,8 @@ pub struct Schedule {
     flows: Vec<Node>,
     index: BTreeMap<String, usize>,
     ready: BTreeSet<usize>,
+    /// Flows that do not start for now.
+    held: BTreeSet<usize>,
     max_concurrent: usize,
     running: usize,
     ended: usize,
@@ -195,6 +197,7 @@ impl Schedule {
             flows,
             index,
             ready: BTreeSet::new(),
+            held: BTreeSet::new(),
             max_concurrent: max_concurrent.max(1),
             running: 0,
             ended: 0,
@@ -288,9 +291,25 @@ impl Schedule {
         let mut actions = Vec::new();
         if let Some(at) = self.at(flow).filter(|at| self.is_waiting_for_retry(*at)) {
             self.report(at, FlowState::Queued, &mut actions);
-            self.ready.insert(at);
+            if self.is_startable(at) {
+                self.ready.insert(at);
+            }
             self.go_on(&mut actions);
         }
+        actions
+    }
+
+    /// From now on these flows do not start, and all others may. Flows that run go on.
+    pub fn hold(&mut self, flows: &BTreeSet<String>) -> Vec<Action> {
+        let held: BTreeSet<usize> = flows.iter().filter_map(|flow| self.at(flow)).collect();
+        self.ready.retain(|at| !held.contains(at));
+        for at in std::mem::replace(&mut self.held, held) {
+            if !self.stopping && self.is_startable(at) {
+                self.ready.insert(at);
+            }
+        }
+        let mut actions = Vec::new();
+        self.go_on(&mut actions);
         actions
     }
 
@@ -332,7 +351,7 @@ impl Schedule {
     fn is_startable(&self, at: usize) -> bool {
         let node = &self.flows[at];
         let waits = node.state == Some(FlowState::Queued) || (node.state == Some(FlowState::Idle) && node.pause == Pause::Due);
-        waits && !node.ended && !node.active && node.waiting_for.is_empty() && self.has_free_lane(at)
+        waits && !node.ended && !node.active && !self.held.contains(&at) && node.waiting_for.is_empty() && self.has_free_lane(at)
     }
 
     /// True if no flow of the lane runs and all before it had their turn.

@@ -9,6 +9,9 @@ use crate::{
     relation::{Relation, RelationKind},
 };
 
+/// What paths call the parts of a map.
+pub const MAP_PARTS: [&str; 2] = ["key", "value"];
+
 /// The most digits of a DECIMAL.
 const MOST_DIGITS: i16 = 38;
 
@@ -69,9 +72,24 @@ fn retyped(known: &Field, newer: &Field) -> FieldRef {
     let data_type = match (known.data_type(), newer.data_type()) {
         (DataType::Struct(known), DataType::Struct(newer)) => DataType::Struct(wider_fields(known, newer)),
         (DataType::List(known), DataType::List(newer)) => DataType::List(retyped(known, newer)),
+        (DataType::Map(entries, sorted), DataType::Map(_, _)) => match (map_parts(known.data_type()), map_parts(newer.data_type())) {
+            (Some(known), Some(newer)) => {
+                let parts: Fields = known.into_iter().zip(newer).map(|(known, newer)| retyped(known, newer)).collect();
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(DataType::Struct(parts))), *sorted)
+            }
+            _ => known.data_type().clone(),
+        },
         (known, newer) => wider(known, newer).unwrap_or_else(|| known.clone()),
     };
     Arc::new(known.clone().with_data_type(data_type))
+}
+
+/// Key and value of a map.
+pub fn map_parts(map: &DataType) -> Option<[&FieldRef; 2]> {
+    let DataType::Map(entries, _) = map else { return None };
+    let DataType::Struct(parts) = entries.data_type() else { return None };
+    let [key, value] = parts.as_ref() else { return None };
+    Some([key, value])
 }
 
 /// The columns and fields that are in both with different types.
@@ -95,7 +113,13 @@ fn changed_type(before: &DataType, after: &DataType, path: String, found: &mut V
         (DataType::List(before), DataType::List(after)) => {
             changed_type(before.data_type(), after.data_type(), format!("{path}.element"), found);
         }
-        (DataType::Map(_, _), DataType::Map(_, _)) => {}
+        (DataType::Map(_, _), DataType::Map(_, _)) => {
+            for ((before, after), name) in
+                map_parts(before).into_iter().flatten().zip(map_parts(after).into_iter().flatten()).zip(MAP_PARTS)
+            {
+                changed_type(before.data_type(), after.data_type(), format!("{path}.{name}"), found);
+            }
+        }
         (before, after) if before == after => {}
         (before, after) => found.push(Retyped { path, from: ddl::type_text(before), to: ddl::type_text(after) }),
     }
@@ -144,9 +168,9 @@ mod tests {
         let newer =
             ddl::parse_schema("ID BIGINT, a STRUCT<X: BIGINT, y: INT, z: INT>, l ARRAY<STRUCT<p: DOUBLE>>, m MAP<STRING, BIGINT>").unwrap();
         let both = with_wider_types(&known, &newer);
-        assert_eq!(ddl::schema_text(&both), "id BIGINT, a STRUCT<x: BIGINT, y: STRING>, l ARRAY<STRUCT<p: DOUBLE>>, m MAP<STRING, INT>");
+        assert_eq!(ddl::schema_text(&both), "id BIGINT, a STRUCT<x: BIGINT, y: STRING>, l ARRAY<STRUCT<p: DOUBLE>>, m MAP<STRING, BIGINT>");
         let named: Vec<String> = changes(&known, &both).into_iter().map(|c| format!("{} {} {}", c.path, c.from, c.to)).collect();
-        assert_eq!(named, ["id INT BIGINT", "a.x INT BIGINT", "l.element.p FLOAT DOUBLE"]);
+        assert_eq!(named, ["id INT BIGINT", "a.x INT BIGINT", "l.element.p FLOAT DOUBLE", "m.value INT BIGINT"]);
         assert!(changes(&both, &both).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
 use floe_graph::{
     analysis::ddl,
     plan::GENERATION_EXPRESSION,
-    type_widening::{self, Retyped},
+    type_widening::{self, MAP_PARTS, Retyped, map_parts},
 };
 
 use crate::{
@@ -235,6 +235,10 @@ impl Merge {
                 Ok(DataType::List(Arc::new(nested(current, element).as_ref().clone().with_nullable(nullable))))
             }
             _ if schema::delta_type(current)? == schema::delta_type(wanted)? => Ok(current.clone()),
+            (DataType::Map(entries, sorted), DataType::Map(_, _)) if self.types == Types::MayWiden => {
+                let parts = self.map_parts(current, wanted, path)?;
+                Ok(DataType::Map(nested(entries, DataType::Struct(parts)), *sorted))
+            }
             _ if self.types == Types::MayWiden && type_widening::holds(wanted, current) => {
                 let (from, to) = (ddl::type_text(current), ddl::type_text(wanted));
                 self.retyped.push(Retyped { path: path.to_owned(), from, to });
@@ -246,6 +250,21 @@ impl Merge {
                 shown(current)?,
                 shown(wanted)?
             ))),
+        }
+    }
+
+    /// Key and value with the types that they get. No field comes into them: only a new file would have it.
+    fn map_parts(&mut self, current: &DataType, wanted: &DataType, path: &str) -> Result<Fields, Failure> {
+        let known = self.added.len();
+        let both = map_parts(current).into_iter().flatten().zip(map_parts(wanted).into_iter().flatten());
+        let part = |((current, wanted), name): ((&Arc<Field>, &Arc<Field>), &str)| {
+            let data_type = self.data_type(current.data_type(), wanted.data_type(), &format!("{path}.{name}"))?;
+            Ok::<_, Failure>(current.as_ref().clone().with_data_type(data_type))
+        };
+        let parts = both.zip(MAP_PARTS).map(part).collect::<Result<Fields, Failure>>()?;
+        match self.added.get(known) {
+            Some(added) => Err(needs_full_refresh(format!("the map `{path}` has no field `{added}`"))),
+            None => Ok(parts),
         }
     }
 }

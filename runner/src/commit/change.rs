@@ -3,7 +3,10 @@
 //! Rows leave in one of two ways. A table with deletion vectors keeps its files, and a vector says which of their rows count no more; of other
 //! tables the files are written again without the rows. Both happen before the commit is tried, so that a lost race costs no second copy.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use datafusion::{
     arrow::{
@@ -64,6 +67,35 @@ pub struct RowChange {
     pub writers: WriterOptions,
     /// Files written again at once.
     pub parallelism: usize,
+}
+
+/// How far files are that are written again, shared with the tasks that write them.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    is_over: AtomicBool,
+    rows: AtomicU64,
+    read_bytes: Arc<AtomicU64>,
+}
+
+impl Course {
+    /// Nothing new begins, and what is half written is deleted.
+    pub(super) fn give_up(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were written.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were read.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// A change whose files are all written.
@@ -202,13 +234,14 @@ fn loose_stats(stats: Option<&str>, rows: u64) -> String {
 
 /// The files written again without the rows that are gone, several at once, each in its order.
 async fn copied(table: &TargetTable, files: Vec<FileLeft>, options: &WriterOptions, parallelism: usize) -> Result<StagedFiles, Failure> {
-    let copies: Vec<_> = files.into_iter().map(|file| written_again(table, file, options)).collect();
+    let course = Arc::default();
+    let copies: Vec<_> = files.into_iter().map(|file| written_again(table, file, options, &course)).collect();
     let mut copies = stream::iter(copies).buffer_unordered(parallelism.max(1));
     let mut staged = StagedFiles::none(table.location());
     let mut failed = None;
     while let Some(copy) = copies.next().await {
         match copy {
-            Ok(files) => staged = staged.and(files),
+            Ok(files) => staged = files.into_iter().fold(staged, StagedFiles::and),
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
@@ -218,36 +251,62 @@ async fn copied(table: &TargetTable, files: Vec<FileLeft>, options: &WriterOptio
 }
 
 /// The rows of `file` that are in the table, with its columns of now, in files of their own. `file` may have been written with other types.
-pub(super) async fn copy_of(table: &TargetTable, file: Add, options: &WriterOptions) -> Result<StagedFiles, Failure> {
+/// `None` if `course` was given up.
+pub(super) async fn copy_of(
+    table: &TargetTable,
+    file: Add,
+    options: &WriterOptions,
+    course: &Arc<Course>,
+) -> Result<Option<StagedFiles>, Failure> {
+    if course.is_given_up() {
+        return Ok(None);
+    }
     let marked = deletion_vector::read(table.location(), &[file.deletion_vector.as_ref()]).await?.pop().flatten();
     let all = GoingRows { file, marked, rows: RoaringTreemap::new() };
     match FileLeft::of(table.location(), &all).await? {
-        Some(file) => written_again(table, file, options).await,
-        None => Ok(StagedFiles::none(table.location())),
+        Some(file) => written_again(table, file, options, course).await,
+        None => Ok(Some(StagedFiles::none(table.location()))),
     }
 }
 
 /// One file without the rows that are gone, written by a task of its own.
-async fn written_again(table: &TargetTable, file: FileLeft, options: &WriterOptions) -> Result<StagedFiles, Failure> {
+async fn written_again(
+    table: &TargetTable,
+    file: FileLeft,
+    options: &WriterOptions,
+    course: &Arc<Course>,
+) -> Result<Option<StagedFiles>, Failure> {
     let writer = TableWriter::new(table, options.clone())?;
-    let copy = tokio::spawn(copy(writer, table.location().clone(), Arc::clone(table.schema()), file));
+    let copy = tokio::spawn(copy(writer, table.location().clone(), Arc::clone(table.schema()), file, Arc::clone(course)));
     copy.await.unwrap_or_else(|error| Err(Failure::internal("a file could not be written again").caused_by(error)))
 }
 
-async fn copy(mut writer: TableWriter, location: Location, schema: SchemaRef, file: FileLeft) -> Result<StagedFiles, Failure> {
+async fn copy(
+    mut writer: TableWriter,
+    location: Location,
+    schema: SchemaRef,
+    file: FileLeft,
+    course: Arc<Course>,
+) -> Result<Option<StagedFiles>, Failure> {
     let written = async {
-        let opened = DataFile::open(&location, &file.file, &Arc::new(AtomicU64::new(0)), &|_| false).await.map_err(engine_error)?;
+        let opened = DataFile::open(&location, &file.file, &course.read_bytes, &|_| false).await.map_err(engine_error)?;
         let columns = opened.columns(schema.fields());
         let rows = opened.rows().with_batch_size(BATCH_ROWS).with_projection(columns.mask().clone()).build();
         let mut rows = rows.map_err(|error| engine_error(error.into()))?;
         while let Some(batch) = rows.next().await {
             let kept = batch.map_err(DataFusionError::from).and_then(|batch| kept(&batch, &columns, &file.gone, &schema));
-            writer.write(&kept.map_err(engine_error)?).await?;
+            let kept = kept.map_err(engine_error)?;
+            writer.write(&kept).await?;
+            course.rows.fetch_add(kept.num_rows() as u64, Ordering::Relaxed);
+            if course.is_given_up() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     };
     match written.await {
-        Ok(()) => writer.finish().await,
+        Ok(true) => writer.finish().await.map(Some),
+        Ok(false) => writer.abort().await.map(|()| None),
         Err(failure) => {
             writer.abort().await?;
             Err(failure)

@@ -29,7 +29,7 @@ pub use change_data::{ChangeDataWriter, ChangeType, StagedChangeData};
 pub use clustered::clustered;
 pub use log::{KnownTable, VersionActions};
 pub use memory::WriterMemory;
-pub use retype::Rewriting;
+pub use retype::{Rewriting, Rewritten};
 pub use row_rules::RowRules;
 pub use size::TableSize;
 pub use table::{Altered, TableSpec, TargetTable};

@@ -125,25 +125,30 @@ impl TargetTable {
     /// Brings columns (added at the end, never removed or changed), properties and comment in line with `spec` by at most one metadata commit.
     /// A type or partitioning that differs is `SCHEMA_CHANGE_REQUIRES_FULL_REFRESH`, and nothing is written.
     pub async fn alter(&mut self, spec: &TableSpec) -> Result<Altered, Failure> {
-        self.alter_with(spec, None, &mut Copies::default()).await
+        Ok(self.alter_with(spec, None, &mut Copies::default()).await?.unwrap_or_default())
     }
 
     /// The same, but types may become wider: then the data files are written again in the commit that says so. A column that is wider already
-    /// stays so.
-    pub async fn widen(&mut self, spec: &TableSpec, rewriting: &Rewriting<'_>) -> Result<Altered, Failure> {
+    /// stays so. `None` if it was stopped: the table is what it was.
+    pub async fn widen(&mut self, spec: &TableSpec, rewriting: &Rewriting<'_>) -> Result<Option<Altered>, Failure> {
         let mut copies = Copies::default();
         let altered = Box::pin(self.alter_with(spec, Some(rewriting), &mut copies)).await;
         copies.discard_quietly().await;
         altered
     }
 
-    async fn alter_with(&mut self, spec: &TableSpec, rewriting: Option<&Rewriting<'_>>, copies: &mut Copies) -> Result<Altered, Failure> {
+    async fn alter_with(
+        &mut self,
+        spec: &TableSpec,
+        rewriting: Option<&Rewriting<'_>>,
+        copies: &mut Copies,
+    ) -> Result<Option<Altered>, Failure> {
         let types = if rewriting.is_some() { Types::MayWiden } else { Types::Stay };
         for _ in 0..transaction::MAX_ATTEMPTS {
             let kept = spec.pipeline_id.is_none().then(|| alter::outside(self, spec));
             let spec = kept.as_ref().unwrap_or(spec);
             let plan = alter::plan(self, spec, types).await.map_err(|failure| alter::about(failure, spec))?;
-            let Some(change) = plan else { return Ok(Altered::default()) };
+            let Some(change) = plan else { return Ok(Some(Altered::default())) };
             let (mut actions, operation, version) = (change.actions(), change.operation(), self.version() + 1);
             let head = KnownTable { version, protocol: change.protocol, metadata: change.metadata, entry_tag: None };
             let altered = Self { is_new: self.is_new, ..Self::with(spec, head.clone())? };
@@ -151,7 +156,8 @@ impl TargetTable {
                 // The rows have kept the rules of the table already.
                 let rule_free = Self::of(&self.location, head)?;
                 let moved = Box::pin(copies.actions(&rule_free, version - 1, rewriting)).await;
-                actions.extend(moved.map_err(|failure| failure.about(&spec.dataset))?);
+                let Some(moved) = moved.map_err(|failure| failure.about(&spec.dataset))? else { return Ok(None) };
+                actions.extend(moved);
             }
             let request = CommitRequest { operation, info: copies.info(), ..CommitRequest::default() };
             failpoint::reach("metadata::before")?;
@@ -164,7 +170,7 @@ impl TargetTable {
                 failpoint::reach("metadata::after")?;
                 *self = altered;
                 transaction::checkpoint_if_due(self, version).await;
-                return Ok(Altered { version: Some(version), ..change.altered });
+                return Ok(Some(Altered { version: Some(version), ..change.altered }));
             }
             // Someone else wrote that version: what has to change is decided again on what is there now.
             if let Some(head) = log::head(&self.location, Some(self.head.clone())).await? {

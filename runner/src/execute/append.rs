@@ -30,7 +30,7 @@ use super::{
     batch::Prepared,
     cdc::Noise,
     inputs::{self, LOOK_ALIKE, NewFields, PinnedInputs},
-    progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult},
+    progress::{CountedIn, FlowFailure, FlowNotice, FlowProgress, FlowResult, Wider},
     stateful::memory::Remembered,
 };
 use crate::{
@@ -89,7 +89,7 @@ pub async fn run(execution: &Execution, run: &FlowRun) -> Result<FlowResult, Flo
     if let Err(failure) = flow.checkpoint.delete_outdated(Utc::now()).await {
         tracing::warn!(flow = run.flow.name, "files of earlier checkpoints were not deleted: {failure}");
     }
-    if run.round != Round::Only && flow.result.wider.is_empty() {
+    if run.round != Round::Only && flow.result.wider.is_none() {
         execution.kept.keep(flow.checkpoint);
     }
     Ok(flow.result)
@@ -214,7 +214,7 @@ impl AppendRun<'_> {
 
     /// True if a file of the batch in hand has more columns than the plan.
     fn is_behind(&self) -> bool {
-        !self.result.wider.is_empty()
+        self.result.wider.is_some()
     }
 
     /// Ends the batch of an earlier process, or one that waited for wider columns. The target is committed last: if it holds the batch, everything else does too, and the batch is
@@ -405,7 +405,8 @@ impl AppendRun<'_> {
     async fn execute(&mut self, offsets: &BatchOffsets, later: &[PlannedBatch]) -> Result<(), FlowFailure> {
         let (mut prepared, counters) = match Box::pin(self.prepare(offsets, NewFields::Stop)).await {
             Err(failed) if failed.failure.error == NEW_FIELDS && self.adds_columns()? => {
-                self.result.wider = self.wider_schemas(offsets).await?;
+                let schemas = self.wider_schemas(offsets).await?;
+                self.result.wider = Some(Wider { schemas, found: failed.failure.message }).filter(|wider| !wider.schemas.is_empty());
                 if self.is_behind() {
                     return Ok(());
                 }

@@ -244,9 +244,18 @@ pub struct FlowResult {
     pub stopped: bool,
     /// A ONCE flow that had completed before.
     pub idle: bool,
-    /// The flow ended before a micro-batch whose files have more columns than it was planned with: those, by the keys of their relations. It
-    /// must be planned with them and run again.
-    pub wider: BTreeMap<String, SchemaRef>,
+    /// The flow ended before a micro-batch whose files have more columns, or wider types, than it was planned with. It must be planned with
+    /// them and run again.
+    pub wider: Option<Wider>,
+}
+
+/// What the files of a micro-batch have beyond its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wider {
+    /// The columns, by the keys of their relations.
+    pub schemas: BTreeMap<String, SchemaRef>,
+    /// The first of these files, and what it has, as a sentence.
+    pub found: String,
 }
 
 impl FlowResult {

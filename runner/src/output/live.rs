@@ -14,7 +14,7 @@ use super::{Paint, Terminal, counted, duration, thousands};
 use crate::{
     event_log::{
         Observer,
-        event::{EventDetails, FlowProgress},
+        event::{EventDetails, FlowProgress, MaintenanceOperation, MaintenanceProgress, OperationStatus},
         record::Record,
     },
     execute::progress::Moving,
@@ -36,6 +36,8 @@ struct State {
     /// The phase before flows run.
     phase: Option<ProgressBar>,
     flows: BTreeMap<String, RunningFlow>,
+    /// Tables that are written again for wider types.
+    altered: BTreeMap<String, RunningFlow>,
     /// The class of the last failure of the event log that was told: each is told once, however often it is met.
     log_failed: Option<String>,
 }
@@ -66,7 +68,8 @@ impl LiveDisplay {
         if let Some(phase) = state.phase.take() {
             phase.finish_and_clear();
         }
-        for flow in std::mem::take(&mut state.flows).into_values() {
+        let altered = std::mem::take(&mut state.altered);
+        for flow in std::mem::take(&mut state.flows).into_values().chain(altered.into_values()) {
             if let Some(bar) = flow.bar {
                 bar.finish_and_clear();
             }
@@ -109,15 +112,8 @@ impl LiveDisplay {
                 if let Some(phase) = state.phase.take() {
                     phase.finish_and_clear();
                 }
-                let running = state.flows.entry(flow.to_string()).or_insert_with(|| RunningFlow {
-                    since: Instant::now(),
-                    rows: 0,
-                    deleted: 0,
-                    dropped: 0,
-                    quarantined: 0,
-                    batches: 0,
-                    bar: self.moving_line(flow, "{spinner:.cyan} {prefix:<24} {wide_msg}"),
-                });
+                let line = || RunningFlow::new(self.moving_line(flow, "{spinner:.cyan} {prefix:<24} {wide_msg}"));
+                let running = state.flows.entry(flow.to_string()).or_insert_with(line);
                 if progress.metrics.is_some() {
                     running.count(progress);
                 }
@@ -157,6 +153,30 @@ impl LiveDisplay {
         shown.phase = self.moving_line(phase, "{spinner:.cyan} {prefix}");
     }
 
+    /// A table that is written again has a line of its own: the flow that waits for it does nothing.
+    fn maintenance_progress(&self, progress: &MaintenanceProgress) {
+        if progress.operation != MaintenanceOperation::TypeWidening {
+            return;
+        }
+        let mut state = self.lock();
+        match progress.status {
+            OperationStatus::Started => {
+                let name = progress.dataset.rsplit('.').next().unwrap_or_default();
+                let count = |key: &str| progress.metrics.get(key).map(|count| count.unsigned_abs());
+                let of = count("rows_total").map(|rows| counted(rows, "row")).or_else(|| Some(counted(count("files_total")?, "file")));
+                let line = format!("widening {name}, {}", of.unwrap_or_default());
+                let running = RunningFlow::new(self.moving_line(&line, "{spinner:.cyan} {prefix:<24} {wide_msg}"));
+                state.altered.insert(progress.dataset.clone(), running);
+            }
+            OperationStatus::InProgress => {}
+            OperationStatus::Completed | OperationStatus::Canceled | OperationStatus::Failed => {
+                if let Some(running) = state.altered.remove(&progress.dataset) {
+                    running.clear();
+                }
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,6 +195,7 @@ impl Observer for LiveDisplay {
                 self.flow_progress(record.subject.flow_name.as_deref().unwrap_or_default(), record, progress);
             }
             EventDetails::UpdateProgress(progress) => self.update_progress(progress.state),
+            EventDetails::MaintenanceProgress(progress) => self.maintenance_progress(progress),
             EventDetails::SchemaChange(_) | EventDetails::ResetProgress(_) if self.terminal.verbose == 0 => {
                 self.say(&format!("{} {}", Paint::Cyan.on("·", self.terminal.color_err), record.message));
             }
@@ -183,7 +204,8 @@ impl Observer for LiveDisplay {
     }
 
     fn moving(&self, flow: &str, moving: Moving) {
-        if let Some(running) = self.lock().flows.get(flow) {
+        let state = self.lock();
+        if let Some(running) = state.altered.get(flow).or_else(|| state.flows.get(flow)) {
             running.show(moving);
         }
     }
@@ -202,6 +224,10 @@ fn is_warning(record: &Record, progress: &FlowProgress) -> bool {
 }
 
 impl RunningFlow {
+    fn new(bar: Option<ProgressBar>) -> Self {
+        Self { since: Instant::now(), rows: 0, deleted: 0, dropped: 0, quarantined: 0, batches: 0, bar }
+    }
+
     fn count(&mut self, progress: &FlowProgress) {
         let rows = progress.metrics.as_ref().and_then(crate::execute::progress::FlowMetrics::rows_written);
         self.rows += rows.unwrap_or(0);

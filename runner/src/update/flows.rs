@@ -1,5 +1,7 @@
 //! RUNNING: carries out what the schedule decides. The schedule is pure; here its actions become tasks, timers and events.
 
+mod widening;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -22,16 +24,18 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
+use widening::UnderWay;
 
 use super::{
     Resolved,
+    altering::Altering,
     continuous::{Rhythm, is_continuous},
     tables::Tables,
-    widen::Widening,
+    widen::{EndedWidening, Widening},
 };
 use crate::{
     commit::transaction::METADATA_CHANGED,
-    event_log::{EventLog, event::Subject, flows::FlowEvents, message::Retry},
+    event_log::{event::Subject, flows::FlowEvents, message::Retry},
     execute::{
         Execution, FlowRun, Round, StopSignal,
         progress::{FlowFailure, FlowNotice, FlowResult, Observer, RefreshType},
@@ -75,7 +79,7 @@ pub async fn run(
     (resolved, plan): (&Resolved, &UpdatePlan),
     events: &Arc<FlowEvents>,
     settings: &RunSettings,
-    log: &EventLog,
+    altering: Altering,
 ) -> Ended {
     let (tell, told) = unbounded_channel();
     let watch = Watch { events: Arc::clone(events), advanced: tell };
@@ -87,7 +91,7 @@ pub async fn run(
     );
     let rhythm = is_continuous(settings, &resolved.project).then(|| Rhythm::of(resolved));
     let runs = resolved.graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
-    let widening = Widening::new(resolved, plan, log, execution.writers.shared.clone());
+    let widening = Widening::new(resolved, plan, altering);
     let driver = Driver {
         schedule,
         tables: execution.tables.as_ref().clone(),
@@ -95,6 +99,9 @@ pub async fn run(
         events: Arc::clone(events),
         runs,
         widening,
+        under_way: None,
+        widenings: JoinSet::new(),
+        waiting: Vec::new(),
         altered: BTreeMap::new(),
         starts: 0,
         tasks: JoinSet::new(),
@@ -190,6 +197,11 @@ struct Driver {
     events: Arc<FlowEvents>,
     runs: BTreeMap<String, Arc<ResolvedFlow>>,
     widening: Widening,
+    /// Tables are being altered.
+    under_way: Option<UnderWay>,
+    widenings: JoinSet<EndedWidening>,
+    /// Attempts that ended meanwhile, whose meaning is known when it is over.
+    waiting: Vec<Attempted>,
     /// Per table that got columns or wider types while flows ran: how many attempts had started by then.
     altered: BTreeMap<DatasetName, u64>,
     /// Attempts that were started.
@@ -226,7 +238,7 @@ struct Attempted {
 
 impl Attempted {
     fn is_behind(&self) -> bool {
-        self.outcome.as_ref().is_ok_and(|result| !result.wider.is_empty())
+        self.outcome.as_ref().is_ok_and(|result| result.wider.is_some())
     }
 }
 
@@ -236,7 +248,7 @@ impl Driver {
             let subject = Subject::flow(name.clone(), String::new(), flow.target.to_string());
             self.events.know(Subject { flow_id: None, ..subject });
         }
-        let actions = self.schedule.start();
+        let actions = self.first_actions();
         self.carry_out(actions);
         let mut poll = tokio::time::interval(STOP_POLL);
         while self.finished.is_none() {
@@ -246,9 +258,10 @@ impl Driver {
                 biased;
                 Some(flow) = told.recv() => self.schedule.advanced(&flow, FlowState::Running),
                 Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(ended) if ended.is_behind() => Box::pin(self.widen(ended)).await,
-                    ended => self.task_ended(ended),
+                    Ok(ended) => self.attempted(ended),
+                    Err(_) => Vec::new(),
                 },
+                Some(ended) = self.widenings.join_next() => self.widened(ended),
                 Some(Ok(due)) = self.timers.join_next() => match due {
                     Due::Retry(flow) => self.schedule.retry_due(&flow),
                     Due::Look { flow, round } => self.schedule.look_due(&flow, round),
@@ -261,31 +274,17 @@ impl Driver {
         Ended { state, flows: self.flows, tables: self.tables }
     }
 
-    /// Plans again with the columns that a flow has found, and starts it again. It goes on with the micro-batch that it was planned for.
-    async fn widen(&mut self, mut ended: Attempted) -> Vec<Action> {
-        let Ok(result) = &mut ended.outcome else { return self.task_ended(Ok(ended)) };
-        let wider = std::mem::take(&mut result.wider);
-        self.tables.extend(std::mem::take(&mut ended.reopened));
-        match self.widening.widen(wider, &self.tables).await {
-            Ok(widened) => {
-                let flow = self.flows.entry(ended.flow.clone()).or_default();
-                flow.result = flow.result.followed_by(result);
-                flow.duration += ended.duration;
-                self.altered.extend(widened.tables.keys().map(|name| (name.clone(), self.starts)));
-                self.tables.extend(widened.tables);
-                let tables = Arc::new(self.tables.clone());
-                let (graph, found_schemas) = (widened.graph, widened.found_schemas);
-                self.runs = graph.flows.iter().map(|flow| (flow.name.clone(), Arc::new(flow.clone()))).collect();
-                self.execution = Arc::new(Execution { graph, tables, found_schemas, ..self.execution.as_ref().clone() });
-                self.start(&ended.flow);
-                Vec::new()
-            }
-            Err(failure) => {
-                let done = Box::new(std::mem::take(result));
-                let outcome = Err(FlowFailure { done, ..FlowFailure::from(failure) });
-                self.task_ended(Ok(Attempted { outcome, ..ended }))
+    /// The first flows start, unless the update was stopped while its tables were set up: these may not be what flows expect.
+    fn first_actions(&mut self) -> Vec<Action> {
+        let mut actions = self.schedule.start();
+        if self.stop.is_requested() {
+            actions.retain(|action| !matches!(action, Action::Start { .. }));
+            actions.extend(self.schedule.stop());
+            for flow in self.schedule.active() {
+                actions.extend(self.schedule.ended(&flow, Outcome::Stopped));
             }
         }
+        actions
     }
 
     /// After the stop signal nothing new begins; what still runs when its time is over is given up, as if the process had died.
@@ -297,6 +296,7 @@ impl Driver {
         let mut actions = self.schedule.stop();
         if self.stop_within.is_some_and(|within| since.elapsed() >= within) {
             self.tasks.abort_all();
+            self.widenings.abort_all();
             for flow in self.schedule.active() {
                 actions.extend(self.schedule.ended(&flow, Outcome::Stopped));
             }
@@ -304,8 +304,8 @@ impl Driver {
         actions
     }
 
-    fn task_ended(&mut self, ended: Result<Attempted, tokio::task::JoinError>) -> Vec<Action> {
-        let Ok(Attempted { flow: name, number, duration, outcome, reopened }) = ended else { return Vec::new() };
+    fn attempt_ended(&mut self, ended: Attempted) -> Vec<Action> {
+        let Attempted { flow: name, number, duration, outcome, reopened } = ended;
         self.tables.extend(reopened);
         if let Err(failed) = &outcome
             && self.has_outrun(&name, number, failed)

@@ -1,5 +1,6 @@
 //! The sentence of an update: request → observe → plan → lock → reset → set up tables → execute → report.
 
+mod altering;
 mod continuous;
 mod describe;
 mod flows;
@@ -55,6 +56,7 @@ use crate::{
     storage::{Storage, Stores, parse_uri},
     summary::UpdateSummary,
 };
+use altering::Altering;
 
 /// A project that was resolved against its sources and compared with what is stored. Nothing was written.
 #[derive(Clone, Debug)]
@@ -301,11 +303,12 @@ impl Update {
             catalog.claim(&self.storage, ClusterPipeline { namespace, name: resolved.project.name.clone() }).await?;
         }
         let memory = WriterMemory::new(limits(&self.settings.settings).writer_bytes());
-        let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, (&self.log, &memory))).await?;
+        let altering = Altering { log: self.log.clone(), memory: memory.clone(), stop: self.settings.stop.clone() };
+        let tables = Box::pin(tables::set_up(&resolved, &plan, &mut catalog, &altering)).await?;
         self.enter(UpdateState::Running);
         let events = Arc::new(FlowEvents::new(self.log.clone()));
         let execution = self.execution(&resolved, &catalog, (tables, memory), &events)?;
-        let ended = Box::pin(flows::run(execution, (&resolved, &plan), &events, &self.settings, &self.log)).await;
+        let ended = Box::pin(flows::run(execution, (&resolved, &plan), &events, &self.settings, altering)).await;
         let sizes = match self.settings.requested {
             Some(_) => Box::pin(tables::measure(&resolved, &mut catalog, &ended.tables)).await,
             None => false,

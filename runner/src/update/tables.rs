@@ -1,6 +1,6 @@
 //! SETTING_UP_TABLES: every selected dataset has its table, with the columns of its definition, before any flow runs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use floe_graph::{
@@ -14,17 +14,14 @@ use floe_graph::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Resolved, sample_records, stored_rows};
+use super::{Resolved, altering::Altering, sample_records, stored_rows};
 use crate::{
     commit::{
-        Altered, KnownTable, Rewriting, RowRules, TableSpec, TargetTable, WriterMemory,
+        Altered, KnownTable, RowRules, TableSpec, TargetTable,
         properties::{DELETION_VECTORS, KEY_COLUMNS},
         size, table,
     },
-    event_log::{
-        EventLog,
-        event::{AddedColumn, Event, MaintenanceOperation, MaintenanceProgress, OperationStatus, SchemaChange, Subject, WidenedColumn},
-    },
+    event_log::event::{AddedColumn, Event, SchemaChange, Subject, WidenedColumn},
     execute::{cdc::Definition, expectation::quarantine_schema, view_expectation::ExpectPlanner},
     failure::Failure,
     functions::BatchClock,
@@ -50,7 +47,7 @@ pub struct Wanted {
     stateful: Vec<String>,
     part_of: Option<String>,
     /// Its columns may get wider types.
-    widens: bool,
+    pub widens: bool,
 }
 
 /// The tables of one stored dataset: its own and, if it has them, that of its quarantine and its journal.
@@ -231,12 +228,7 @@ fn optional(field: &FieldRef) -> Field {
 }
 
 /// Creates or evolves the tables of all selected datasets, opens the others, and writes the catalog before the first row.
-pub async fn set_up(
-    resolved: &Resolved,
-    plan: &UpdatePlan,
-    catalog: &mut Catalog,
-    (log, memory): (&EventLog, &WriterMemory),
-) -> Result<Tables, Failure> {
+pub async fn set_up(resolved: &Resolved, plan: &UpdatePlan, catalog: &mut Catalog, altering: &Altering) -> Result<Tables, Failure> {
     let before = catalog.clone();
     let verified = stored_rows::verified(plan);
     let selected =
@@ -251,7 +243,7 @@ pub async fn set_up(
             for mut wanted in wanted(resolved, dataset, &before.pipeline_id)? {
                 wanted.spec.verified = verified.get(&wanted.name.key()).copied();
                 let table = if selected {
-                    Some(Box::pin(set_up_table(&wanted, plan, before, (log, memory))).await.map_err(placed)?)
+                    Some(Box::pin(set_up_table(&wanted, plan, before, altering)).await.map_err(placed)?)
                 } else {
                     TargetTable::open(&wanted.spec.location, known_table(&wanted, before)).await.map_err(placed)?
                 };
@@ -314,12 +306,7 @@ fn known_table(wanted: &Wanted, catalog: &Catalog) -> Option<KnownTable> {
     wanted.kind.and_then(|_| known(catalog, &wanted.name).cloned())
 }
 
-async fn set_up_table(
-    wanted: &Wanted,
-    plan: &UpdatePlan,
-    catalog: &Catalog,
-    (log, memory): (&EventLog, &WriterMemory),
-) -> Result<TargetTable, Failure> {
+async fn set_up_table(wanted: &Wanted, plan: &UpdatePlan, catalog: &Catalog, altering: &Altering) -> Result<TargetTable, Failure> {
     let known = known_table(wanted, catalog);
     let is_reset = {
         let owner = wanted.part_of.as_ref().unwrap_or(&wanted.spec.dataset);
@@ -346,30 +333,12 @@ async fn set_up_table(
         // The recompute replaces rows and columns in one commit; until then the old table stands.
         return table.replaced_by(&wanted.spec);
     }
-    let altered = Box::pin(alter(&mut table, wanted, (log, memory))).await?;
+    // A stop leaves the table as it was: no flow begins after it.
+    let altered = Box::pin(altering.alter(&mut table, wanted)).await?.unwrap_or_default();
     if altered.changes_columns() && !table.is_new() {
-        log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), schema_change(wanted, &altered, &table)));
+        altering.log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), schema_change(wanted, &altered, &table)));
     }
     Ok(table)
-}
-
-/// Brings `table` in line with what is wanted, with wider types if it may have them.
-async fn alter(table: &mut TargetTable, wanted: &Wanted, (log, memory): (&EventLog, &WriterMemory)) -> Result<Altered, Failure> {
-    if !wanted.widens {
-        return table.alter(&wanted.spec).await;
-    }
-    let told = |status, files: &[(&'static str, u64)]| {
-        let (operation, dataset) = (MaintenanceOperation::TypeWidening, wanted.spec.dataset.clone());
-        let metrics = files.iter().map(|(name, count)| (*name, *count as i64)).collect();
-        log.record(Event::maintenance_progress(MaintenanceProgress { operation, dataset, status, metrics }));
-    };
-    let progress = |done, total| told(OperationStatus::InProgress, &[("files", done), ("files_total", total)]);
-    let parallelism = std::thread::available_parallelism().map_or(2, usize::from);
-    let altered = table.widen(&wanted.spec, &Rewriting { memory: memory.clone(), parallelism, progress: &progress }).await?;
-    if !altered.retyped.is_empty() {
-        told(OperationStatus::Completed, &[]);
-    }
-    Ok(altered)
 }
 
 /// Fails, with nothing written, if `widen` could not alter one of the tables of `dataset`.
@@ -383,15 +352,14 @@ pub async fn check_widening(resolved: &Resolved, dataset: &ResolvedDataset, tabl
     Ok(())
 }
 
-/// The tables of a dataset whose columns became more or wider while the update runs, altered. `tables` are those that are open; `sources` are the paths
-/// whose files have more.
+/// Alters the tables of a dataset whose columns became more or wider while the update runs, and adds them to `altered`. `tables` are those that
+/// are open; `sources` are the paths whose files have more. `Break` if it was stopped.
 pub async fn widen(
-    resolved: &Resolved,
-    dataset: &ResolvedDataset,
+    (resolved, dataset): (&Resolved, &ResolvedDataset),
     tables: &Tables,
-    (sources, log, memory): (&[String], &EventLog, &WriterMemory),
-) -> Result<Tables, Failure> {
-    let mut altered = Tables::new();
+    (sources, altering): (&[String], &Altering),
+    altered: &mut Tables,
+) -> Result<ControlFlow<()>, Failure> {
     let pipeline_id = resolved.catalog.as_ref().map(|catalog| catalog.pipeline_id.clone()).unwrap_or_default();
     for wanted in wanted(resolved, dataset, &pipeline_id)? {
         let Some(table) = tables.get(&wanted.name) else { continue };
@@ -399,15 +367,15 @@ pub async fn widen(
         if wanted.kind == Some(StoredKind::MaterializedView) {
             table = table.replaced_by(&wanted.spec)?;
         } else {
-            let changed = Box::pin(alter(&mut table, &wanted, (log, memory))).await?;
+            let Some(changed) = Box::pin(altering.alter(&mut table, &wanted)).await? else { return Ok(ControlFlow::Break(())) };
             if changed.changes_columns() {
                 let change = SchemaChange { source: Some(sources.join(", ")), ..schema_change(&wanted, &changed, &table) };
-                log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), change));
+                altering.log.record(Event::schema_change(Subject::dataset(wanted.spec.dataset.clone()), change));
             }
         }
         altered.insert(wanted.name, Arc::new(table));
     }
-    Ok(altered)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Equal but for letter case.

@@ -1,8 +1,9 @@
-//! A file of a running flow has fields that become columns: the definitions are resolved again with the wider columns, and the tables get
-//! them, those downstream too. Flows that start from then on are the new ones.
+//! A file of a running flow has fields that become columns, or wider types: the definitions are resolved again with the wider columns, and the
+//! tables get them, those downstream too. Flows that start from then on are the new ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -10,35 +11,54 @@ use datafusion::arrow::datatypes::SchemaRef;
 use floe_graph::{
     analysis::state::{drift, state_of},
     cdc,
+    definition::DatasetKind,
     file_schema::{self, joined},
     graph::{ResolvedDataset, ResolvedGraph},
     name::DatasetName,
+    origin::{Diagnostic, Severity},
     plan::{UpdatePlan, state_help},
     resolve::{self, ResolveInput},
     type_widening,
 };
 
-use super::{Resolved, tables};
+use super::{Resolved, altering::Altering, tables};
 use crate::{
-    commit::WriterMemory, event_log::EventLog, failpoint, failure::Failure, observe::is_written, project::invalid, state::Checkpoint,
-    update::tables::Tables,
+    execute::progress::Wider, failpoint, failure::Failure, observe::is_written, project::invalid, state::Checkpoint, update::tables::Tables,
 };
 
 /// What the driver needs to plan again.
 pub struct Widening {
     resolved: Resolved,
     plan: UpdatePlan,
-    log: EventLog,
-    /// What all writers share.
-    memory: WriterMemory,
+    altering: Altering,
 }
 
-/// The graph with the wider columns, and the tables that have got them.
+/// A widening that is decided and not begun.
+pub struct PlannedWidening {
+    /// With the wider columns.
+    resolved: Resolved,
+    before: Arc<ResolvedGraph>,
+    /// Datasets whose tables get columns or wider types.
+    behind: BTreeSet<DatasetName>,
+    /// The paths whose files have more.
+    sources: Vec<String>,
+    altering: Altering,
+}
+
+/// The graph with the wider columns.
 pub struct Widened {
+    resolved: Resolved,
     pub graph: Arc<ResolvedGraph>,
-    pub tables: Tables,
     /// By the keys of their relations.
     pub found_schemas: Arc<BTreeMap<String, SchemaRef>>,
+}
+
+/// A widening that has ended.
+pub struct EndedWidening {
+    /// The tables that were altered, also if others could not be.
+    pub altered: Tables,
+    /// `Break`: it was stopped.
+    pub outcome: Result<ControlFlow<(), Widened>, Failure>,
 }
 
 /// The columns that were found in files, by the keys of their relations.
@@ -48,16 +68,16 @@ pub fn found_schemas(input: &ResolveInput) -> Arc<BTreeMap<String, SchemaRef>> {
 }
 
 impl Widening {
-    pub fn new(resolved: &Resolved, plan: &UpdatePlan, log: &EventLog, memory: WriterMemory) -> Self {
-        Self { resolved: resolved.clone(), plan: plan.clone(), log: log.clone(), memory }
+    pub fn new(resolved: &Resolved, plan: &UpdatePlan, altering: Altering) -> Self {
+        Self { resolved: resolved.clone(), plan: plan.clone(), altering }
     }
 
-    /// Resolves with `wider` and alters those of `tables` that are behind, after all of them and the state of all flows were looked at. After a
-    /// failure the graph is the old one; tables may have got columns, or wider ones, that nothing needs yet.
-    pub async fn widen(&mut self, wider: BTreeMap<String, SchemaRef>, tables: &Tables) -> Result<Widened, Failure> {
-        let sources: Vec<String> = wider.keys().filter_map(|key| key.lines().next()).map(str::to_string).collect();
+    /// Resolves with `wider`, and finds the tables that are behind.
+    pub fn planned(&self, wider: Wider) -> Result<PlannedWidening, Failure> {
+        let Wider { schemas, found } = wider;
+        let sources: Vec<String> = schemas.keys().filter_map(|key| key.lines().next()).map(str::to_string).collect();
         let mut project = self.resolved.project.clone();
-        for (key, schema) in wider {
+        for (key, schema) in schemas {
             // Another flow over the same files may have widened them otherwise meanwhile.
             let schema = match project.input.file_schemas.get(&key) {
                 Some(Ok(known)) => joined(known, &schema, self.widens_types(&key)),
@@ -65,35 +85,29 @@ impl Widening {
             };
             project.input.file_schemas.insert(key, Ok(schema));
         }
-        let graph = Arc::new(resolve::resolve(project.definitions.clone(), &project.input).map_err(invalid)?);
-        let found_schemas = found_schemas(&project.input);
+        let graph = resolve::resolve(project.definitions.clone(), &project.input);
+        let graph = Arc::new(graph.map_err(|findings| invalid(findings.into_iter().map(|finding| because_of(finding, &found)).collect()))?);
         let before = Arc::clone(&self.resolved.graph);
-        let resolved = Resolved { project, graph: Arc::clone(&graph), ..self.resolved.clone() };
         let selected: BTreeSet<&DatasetName> = graph
             .flows
             .iter()
             .filter(|flow| self.plan.selected.iter().any(|name| name.eq_ignore_ascii_case(&flow.name)))
             .map(|flow| &flow.target)
             .collect();
-        let behind: Vec<&ResolvedDataset> = graph
+        let behind = graph
             .datasets
             .values()
             .filter(|dataset| is_written(dataset) && selected.contains(&dataset.definition.name))
             .filter(|dataset| has_other_columns(before.datasets.get(&dataset.definition.name), dataset))
+            .map(|dataset| dataset.definition.name.clone())
             .collect();
-        check_sequences(&graph, &before)?;
-        check_state(&resolved, &before).await?;
-        for dataset in &behind {
-            Box::pin(tables::check_widening(&resolved, dataset, tables)).await?;
-        }
-        failpoint::reach("widen::before")?;
-        let mut altered = Tables::new();
-        for dataset in behind {
-            altered.extend(Box::pin(tables::widen(&resolved, dataset, tables, (&sources, &self.log, &self.memory))).await?);
-        }
-        failpoint::reach("widen::after")?;
-        self.resolved = resolved;
-        Ok(Widened { graph, tables: altered, found_schemas })
+        let resolved = Resolved { project, graph, ..self.resolved.clone() };
+        Ok(PlannedWidening { resolved, before, behind, sources, altering: self.altering.clone() })
+    }
+
+    /// The next widening begins where this one ended.
+    pub fn take_over(&mut self, widened: &Widened) {
+        self.resolved = widened.resolved.clone();
     }
 
     /// True if the relation of `key` may get wider types.
@@ -101,6 +115,78 @@ impl Widening {
         let mut relations = self.resolved.graph.flows.iter().flat_map(|flow| &flow.inputs);
         relations.any(|relation| type_widening::is_wanted(relation) && file_schema::key(relation) == key)
     }
+}
+
+impl PlannedWidening {
+    /// Datasets whose tables are altered.
+    pub fn datasets(&self) -> &BTreeSet<DatasetName> {
+        &self.behind
+    }
+
+    /// The flows that read or write a table which is altered.
+    pub fn touched_flows(&self) -> BTreeSet<String> {
+        let graph = &self.resolved.graph;
+        let writes = |name: &str| graph.flow(name).is_some_and(|flow| self.behind.contains(&flow.target));
+        let touched = graph.flows.iter().filter(|flow| writes(&flow.name) || flow.upstream.iter().any(|upstream| writes(upstream)));
+        touched.map(|flow| flow.name.clone()).collect()
+    }
+
+    /// Alters those of `tables` that are behind, after all of them and the state of all flows were looked at. After a failure, or a stop, the
+    /// graph is the old one; tables may have got columns, or wider ones, that nothing needs yet.
+    pub async fn carry_out(self, tables: Tables) -> EndedWidening {
+        let mut altered = Tables::new();
+        let outcome = Box::pin(self.alter(&tables, &mut altered)).await;
+        if !matches!(outcome, Ok(ControlFlow::Continue(()))) {
+            // Views get their columns with their rows, and these come of the old graph.
+            let is_view = |name: &DatasetName| {
+                let dataset = self.resolved.graph.datasets.get(name);
+                dataset.is_some_and(|dataset| dataset.definition.kind == DatasetKind::MaterializedView)
+            };
+            altered.retain(|name, _| !is_view(name));
+        }
+        let outcome = outcome.map(|flow| match flow {
+            ControlFlow::Continue(()) => {
+                let found_schemas = found_schemas(&self.resolved.project.input);
+                let graph = Arc::clone(&self.resolved.graph);
+                ControlFlow::Continue(Widened { resolved: self.resolved, graph, found_schemas })
+            }
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+        });
+        EndedWidening { altered, outcome }
+    }
+
+    async fn alter(&self, tables: &Tables, altered: &mut Tables) -> Result<ControlFlow<()>, Failure> {
+        let resolved = &self.resolved;
+        check_sequences(&resolved.graph, &self.before)?;
+        check_state(resolved, &self.before).await?;
+        let behind: Vec<&ResolvedDataset> = self.behind.iter().filter_map(|name| resolved.graph.datasets.get(name)).collect();
+        for dataset in &behind {
+            Box::pin(tables::check_widening(resolved, dataset, tables)).await?;
+        }
+        failpoint::reach("widen::before")?;
+        for dataset in behind {
+            let widened = Box::pin(tables::widen((resolved, dataset), tables, (&self.sources, &self.altering), altered)).await?;
+            if widened.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        failpoint::reach("widen::after")?;
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// The definition was right until files had more: `found` says which of them, and what.
+fn because_of(finding: Diagnostic, found: &str) -> Diagnostic {
+    if finding.severity != Severity::Error {
+        return finding;
+    }
+    let table = finding.dataset.as_deref().and_then(|name| name.rsplit('.').next()).unwrap_or("TABLE");
+    let given = finding.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+    let help = format!(
+        "keep the definition by schemaHints with the declared type (values that do not fit are rescued), or follow the file: the same type in \
+         schemaHints and in the declaration, and --full-refresh {table}{given}"
+    );
+    Diagnostic { message: format!("{} ({found})", finding.message), help: Some(help), ..finding }
 }
 
 /// AUTOCDC_INVALID_STATE: a journal was made for sequences of the type of before.

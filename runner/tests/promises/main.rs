@@ -36,4 +36,6 @@ mod streams;
 mod tables;
 mod tasks;
 mod type_widening;
+mod type_widening_files;
+mod type_widening_meanwhile;
 mod watermarks;

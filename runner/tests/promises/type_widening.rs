@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use crate::harness::Project;
 
 const SIGKILL: i32 = 9;
-const MODE: &str = "schemaEvolutionMode => 'addNewColumnsWithTypeWidening'";
+pub const MODE: &str = "schemaEvolutionMode => 'addNewColumnsWithTypeWidening'";
 
-fn read(more: &str) -> String {
+pub fn read(more: &str) -> String {
     format!("read_files('landing', format => 'parquet', {MODE}{more})")
 }
 
-fn land(project: &Project, name: &str, columns: &[(&str, ArrayRef)]) {
+pub fn land(project: &Project, name: &str, columns: &[(&str, ArrayRef)]) {
     let batch = RecordBatch::try_from_iter(columns.iter().map(|(name, array)| (*name, Arc::clone(array)))).unwrap();
     let path = project.path().join("landing").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -32,16 +32,16 @@ fn land(project: &Project, name: &str, columns: &[(&str, ArrayRef)]) {
     writer.close().unwrap();
 }
 
-fn ints(values: &[i32]) -> ArrayRef {
+pub fn ints(values: &[i32]) -> ArrayRef {
     Arc::new(Int32Array::from(values.to_vec()))
 }
 
-fn longs(values: &[i64]) -> ArrayRef {
+pub fn longs(values: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(values.to_vec()))
 }
 
 /// The columns of a table with the types that its log says, in short.
-fn types(project: &Project, table: &str) -> Vec<String> {
+pub fn types(project: &Project, table: &str) -> Vec<String> {
     fn text(value: &Value) -> String {
         let of = |field: &Value| format!("{}: {}", field["name"].as_str().unwrap(), text(&field["type"]));
         match value["fields"].as_array() {
@@ -57,7 +57,7 @@ fn types(project: &Project, table: &str) -> Vec<String> {
 }
 
 /// The commits of a table that carry a schema and files: how many files went and came, and whether all of them say that no data changed.
-fn rewrites(project: &Project, table: &str) -> Vec<(i64, usize, usize, bool)> {
+pub fn rewrites(project: &Project, table: &str) -> Vec<(i64, usize, usize, bool)> {
     let newest = project.version(table).unwrap();
     let mut found = Vec::new();
     for version in 1..=newest {
@@ -198,11 +198,14 @@ fn items_of_lists_and_maps_that_do_not_fit_are_rescued() {
         let rows = project.sql("SELECT id, l[0] AS l, m['k'] AS m, _rescued_data AS r FROM t ORDER BY id");
         assert_eq!((&rows[0], &rows[2]), (&json!({"id": 1, "l": 1, "m": 1, "r": null}), &json!({"id": 3, "l": 3, "m": 3, "r": null})));
         let list = if widened { json!(large) } else { Value::Null };
-        assert_eq!((&rows[1]["l"], &rows[1]["m"]), (&list, &Value::Null), "{rows}");
+        assert_eq!((&rows[1]["l"], &rows[1]["m"]), (&list, &list), "{rows}");
+        if widened {
+            assert_eq!(rows[1]["r"], Value::Null);
+            continue;
+        }
         let mut rescued: Value = serde_json::from_str(rows[1]["r"].as_str().unwrap()).unwrap();
         rescued.as_object_mut().unwrap().remove("_file_path");
-        let map = json!({"k": large});
-        assert_eq!(rescued, if widened { json!({"m": map}) } else { json!({"l": [large, null], "m": map}) });
+        assert_eq!(rescued, json!({"l": [large, null], "m": {"k": large}}));
     }
 }
 
@@ -245,6 +248,7 @@ fn p54_p60_killed_at_every_step_while_types_widen() {
         "offsets::after",
         "widen::before",
         "retype::before",
+        "retype::copied",
         "retype::after",
         "metadata::before",
         "metadata::after",

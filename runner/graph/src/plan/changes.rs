@@ -16,7 +16,7 @@ use crate::{
     name::DatasetName,
     origin::Diagnostic,
     resolve::{quarantine_schema, same_type},
-    type_widening,
+    type_widening::{self, MAP_PARTS, map_parts},
 };
 
 /// What an update changes.
@@ -156,8 +156,9 @@ impl Comparison<'_> {
     }
 
     fn columns(&mut self, name: &DatasetName, table: &StoredTable, schema: &SchemaRef, is_replaced: bool) {
-        let mut evolved = Evolved { widens: self.dataset.widens, ..Evolved::default() };
+        let mut evolved = Evolved::default();
         for field in schema.fields() {
+            evolved.widens = self.dataset.may_widen(field.name());
             let stored = table.schema.fields().iter().find(|stored| stored.name().eq_ignore_ascii_case(field.name()));
             match stored {
                 None => evolved.added.push(field.name().clone()),
@@ -246,6 +247,12 @@ impl Evolved {
             (stored, new) if same_type(stored, new) => true,
             (DataType::List(stored), DataType::List(new)) if self.widens => {
                 self.fits(stored.data_type(), new.data_type(), &format!("{path}.element"))
+            }
+            (DataType::Map(_, _), DataType::Map(_, _)) if self.widens => {
+                let known = self.added.len();
+                let parts = || map_parts(stored).into_iter().flatten().zip(map_parts(new).into_iter().flatten()).zip(MAP_PARTS);
+                let fits = parts().all(|((stored, new), name)| self.fits(stored.data_type(), new.data_type(), &format!("{path}.{name}")));
+                fits && self.added.len() == known
             }
             // A table that is wider already was written again before the schema of the files was kept.
             (stored, new) if self.widens && type_widening::holds(stored, new) => true,

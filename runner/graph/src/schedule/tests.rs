@@ -51,6 +51,42 @@ fn p76_a_failed_flow_skips_only_its_descendants() {
 }
 
 #[test]
+fn p60_held_flows_wait_and_all_others_go_on() {
+    let flows = vec![
+        flow("finder", &[], Part::Streamed),
+        flow("sibling", &[], Part::Streamed),
+        flow("reader", &["sibling"], Part::Planned),
+        flow("other", &[], Part::Streamed),
+        flow("after", &["other"], Part::Streamed),
+    ];
+    let held = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    let schedule = || {
+        let mut schedule = Schedule::new(flows.clone(), 2, RETRY);
+        assert_eq!(started(&schedule.start()), ["finder", "sibling"]);
+        assert_eq!(started(&schedule.hold(&held(&["finder", "sibling", "reader"]))), [""; 0]);
+        schedule
+    };
+    let mut going = schedule();
+    assert_eq!(started(&going.ended("sibling", TRANSIENT)), ["other"]);
+    assert_eq!(started(&going.retry_due("sibling")), [""; 0], "it is held");
+    assert_eq!(started(&going.ended("other", Outcome::Completed)), ["after"]);
+    assert_eq!(started(&going.ended("after", Outcome::Completed)), [""; 0]);
+    assert_eq!(started(&going.hold(&BTreeSet::new())), ["sibling"]);
+    assert_eq!(started(&going.hold(&held(&["reader"]))), [""; 0], "a flow that runs goes on");
+    assert_eq!(started(&going.ended("sibling", Outcome::Completed)), [""; 0]);
+    going.ended("finder", Outcome::Completed);
+    assert_eq!(started(&going.hold(&BTreeSet::new())), ["reader"]);
+    assert_eq!(going.ended("reader", Outcome::Completed).last(), Some(&Action::Finish { state: UpdateState::Completed }));
+    // What waits ends with the others when the update is stopped.
+    let mut stopping = schedule();
+    stopping.stop();
+    stopping.ended("sibling", Outcome::Stopped);
+    let actions = stopping.ended("finder", Outcome::Stopped);
+    assert_eq!(actions.last(), Some(&Action::Finish { state: UpdateState::Canceled }));
+    assert!(stopping.hold(&BTreeSet::new()).is_empty());
+}
+
+#[test]
 fn the_limit_of_a_flow_wins_over_that_of_the_schedule() {
     let once = ScheduledFlow { max_retries: Some(0), ..flow("f", &[], Part::Streamed) };
     let mut schedule = Schedule::new(vec![once], 1, RETRY);
