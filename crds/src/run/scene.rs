@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{attempt::AttemptEnd, inputs, parameters::Parameters, queue::Admission, reference::WorkspaceFacts};
 use crate::{
     job::{EffectiveTask, JobSpec},
-    job_run::{Child, JobRunSpec, JobRunStatus, RepairRecord, RepairState},
+    job_run::{Child, JobRunSpec, JobRunStatus, RepairRecord, RepairState, TaskStatus},
     pipeline_update::Cancel,
     trigger::backfill::Slice,
 };
@@ -115,6 +115,19 @@ impl Attempts {
     /// The attempts of `task`, or of its iteration.
     pub fn of(&self, task: &str, iteration: Option<usize>) -> &[Seen] {
         self.by_task.get(&(task.to_string(), iteration)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// True if there is an attempt of a task, or of one of its iterations, that its status does not know.
+    pub fn has_begun(&self, status: &TaskStatus) -> bool {
+        let known = |iteration: Option<usize>| match (iteration, &status.for_each) {
+            (None, _) => status.execution_count,
+            (Some(_), Some(for_each)) => for_each.last_execution,
+            (Some(_), None) => 0,
+        };
+        let of_task = self.by_task.iter().filter(|((task, _), _)| *task == status.name);
+        of_task
+            .flat_map(|((_, iteration), all)| all.iter().map(move |seen| (*iteration, seen.execution)))
+            .any(|(at, number)| number > known(at))
     }
 
     /// The attempt of this number.

@@ -77,7 +77,8 @@ pub fn look(
     is_suspended: bool,
     now: Timestamp,
 ) -> Found {
-    let mut marks: BTreeMap<&str, Mark> = jobs.iter().map(|job| (job.as_str(), Mark::read(cursor.get(job), now))).collect();
+    let mark = |job: &String| cursor.get(job).map_or_else(|| Mark::first(job, ended, now), |text| Mark::read(text, now));
+    let mut marks: BTreeMap<&str, Mark> = jobs.iter().map(|job| (job.as_str(), mark(job))).collect();
     let mut ends: Vec<&EndedRun> = ended.iter().filter(|end| marks.get(end.job.as_str()).is_some_and(|mark| mark.is_new(end))).collect();
     ends.sort_by_key(|end| (end.ended_at, &end.run));
     let (mut fires, mut too_long) = (None, Vec::new());
@@ -109,8 +110,18 @@ struct Mark {
 }
 
 impl Mark {
-    fn read(text: Option<&String>, now: Timestamp) -> Self {
-        let mut words = text.map(String::as_str).unwrap_or_default().split(' ');
+    /// All ends of `job` that are known now have been. Ends are told in whole seconds, so one of this second may come yet.
+    fn first(job: &str, ended: &[EndedRun], now: Timestamp) -> Self {
+        let until = Timestamp::from_second(now.as_second().saturating_sub(1)).unwrap_or(now);
+        let mut mark = Self { until, keys: BTreeSet::new() };
+        for end in ended.iter().filter(|end| end.job == job && end.ended_at > until) {
+            mark.remember(end);
+        }
+        mark
+    }
+
+    fn read(text: &str, now: Timestamp) -> Self {
+        let mut words = text.split(' ');
         let until = words.next().and_then(|word| word.parse().ok()).unwrap_or(now);
         Self { until, keys: words.map(ToString::to_string).collect() }
     }
@@ -264,6 +275,17 @@ mod tests {
         assert!(repaired(Failed, Success).counts(CompletionStatus::Success), "a repair to success fires");
         assert!(!repaired(Failed, TimedOut).counts(CompletionStatus::Failed), "the result is as bad as before");
         assert!(!repaired(Success, SuccessWithFailures).counts(CompletionStatus::Success));
+    }
+
+    #[test]
+    fn j43_an_end_within_the_second_of_the_first_look_fires() {
+        let (mut cursor, now) = (Cursor::new(), second(10) + SignedDuration::from_millis(154));
+        let (before, after) = (end("a", 10, Success), end("b", 10, Success));
+        let first = look(CompletionStatus::Done, &jobs(), &cursor, std::slice::from_ref(&before), false, now);
+        let Look::Quiet { cursor: known } = first.look else { panic!("{first:?}") };
+        cursor.clone_from(&known);
+        assert_eq!(fires(CompletionStatus::Done, &mut cursor, &[before.clone(), after.clone()], 11), ["b"]);
+        assert_eq!(fires(CompletionStatus::Done, &mut cursor, &[before, after], 12), [""; 0]);
     }
 
     #[test]

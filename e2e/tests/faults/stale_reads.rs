@@ -42,15 +42,19 @@ async fn a_new_process_with_old_lists() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Processes that die while the first update runs and the second one begins. Each lists once at least.
+const DEATHS: usize = 16;
+
 /// What new processes are shown of updates is older than the Pipeline, which says that they were made; the news of them come late.
 #[tokio::test]
 async fn a_new_process_that_is_not_shown_the_newest_update() -> anyhow::Result<()> {
     let told = async |first: usize| {
         let stale = |proxy: &Proxy| {
-            for number in 0..16 {
+            for number in 0..DEATHS {
                 proxy.inject(Fault::writes().after(first + number * 3).kills());
             }
-            proxy.inject(Fault::on(Verb::List, "pipelineupdates").one_in(2).is_stale_by(6));
+            // At rest all lists are fresh.
+            proxy.inject(Fault::on(Verb::List, "pipelineupdates").after(DEATHS / 2).times(DEATHS / 2).is_stale_by(6));
             proxy.inject(Fault::events("pipelineupdates").waits(Duration::from_millis(700)));
         };
         Story::open(&PIPELINE, &format!("stale-updates-{first}"), stale).await?.tell().await

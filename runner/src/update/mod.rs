@@ -142,18 +142,35 @@ fn sample_records(resolved: &Resolved) -> bool {
     !resolved.project.input.configuration.iter().any(hides)
 }
 
+/// As `resolve_project`, for an update with `selection`. A definition may fail on what flows have found in their files so far and be right without
+/// that: then a full refresh of these flows is what it takes.
+async fn resolve_selected(project: Project, storage: Storage, selection: &Selection) -> Result<Resolved, Failure> {
+    let nothing = BTreeSet::new();
+    let failure = match Box::pin(resolve_project(project.clone(), storage.clone(), false, &nothing)).await {
+        Err(failure) if selection.full_refresh_all || !selection.full_refresh.is_empty() => failure,
+        resolved => return resolved,
+    };
+    let all: BTreeSet<String> = project.definitions.flows.iter().map(|flow| flow.name.to_lowercase()).collect();
+    // Which of them the selection names is known of a definition that is right only.
+    match Box::pin(resolve_project(project, storage, false, &all)).await {
+        Ok(anew) if !forgets(&anew, selection).is_empty() => Ok(anew),
+        _ => Err(failure),
+    }
+}
+
+/// The flows, in lower case, of which `selection` forgets what they have found in their files.
+fn forgets(resolved: &Resolved, selection: &Selection) -> BTreeSet<String> {
+    let needed = needed_file_schemas(&resolved.project.definitions, &resolved.project.input);
+    let knows = |flow: &String| needed.values().any(|needed| needed.flows.iter().any(|known| known.eq_ignore_ascii_case(flow)));
+    let Ok(plan) = plan_update(&resolved.graph, selection, &resolved.stored) else { return BTreeSet::new() };
+    let resets = plan.resets.iter().filter(|reset| reset.kind == ResetKind::FullRefresh);
+    resets.flat_map(|reset| &reset.flows).filter(|flow| knows(flow)).map(|flow| flow.to_lowercase()).collect()
+}
+
 /// The plan of an update with `selection`. What flows that it refreshes fully have found in their files counts no more: if there is any, the
 /// project is resolved once more.
 async fn plan_anew(resolved: Resolved, settings: &Settings, selection: &Selection) -> Result<(Resolved, UpdatePlan), Failure> {
-    let needed = needed_file_schemas(&resolved.project.definitions, &resolved.project.input);
-    let knows = |flow: &str| needed.values().any(|needed| needed.flows.iter().any(|known| known.eq_ignore_ascii_case(flow)));
-    let forgotten: BTreeSet<String> = match plan_update(&resolved.graph, selection, &resolved.stored) {
-        Ok(plan) => {
-            plan.resets.iter().filter(|reset| reset.kind == ResetKind::FullRefresh).flat_map(|reset| &reset.flows).cloned().collect()
-        }
-        Err(_) => BTreeSet::new(),
-    };
-    let forgotten: BTreeSet<String> = forgotten.into_iter().filter(|flow| knows(flow)).map(|flow| flow.to_lowercase()).collect();
+    let forgotten = forgets(&resolved, selection);
     let resolved = if forgotten.is_empty() {
         resolved
     } else {
@@ -175,7 +192,7 @@ pub async fn run(settings: RunSettings, mut project: Project) -> Result<UpdateSu
     }
     if settings.dry_run || Catalog::read(&storage).await?.is_none() {
         // The first update of a storage makes nothing before its definition is known to be right, and a dry run makes nothing at all.
-        let resolved = Box::pin(resolve_project(project.clone(), storage.clone(), false, &BTreeSet::new())).await?;
+        let resolved = Box::pin(resolve_selected(project.clone(), storage.clone(), &settings.selection)).await?;
         let (resolved, plan) = Box::pin(plan_anew(resolved, &settings.settings, &settings.selection)).await?;
         if settings.dry_run {
             return Ok(outcome::dry_run(&resolved, plan, started));
@@ -263,7 +280,7 @@ impl Update {
         self.enter(UpdateState::Initializing);
         let pipeline = project.name.clone();
         let checked = async {
-            let resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
+            let resolved = Box::pin(resolve_selected(project, self.storage.clone(), &self.settings.selection)).await?;
             let (resolved, plan) = Box::pin(plan_anew(resolved, &self.settings.settings, &self.settings.selection)).await?;
             self.log.set_graph_id(&resolved.graph.id);
             describe::planned(&self.log, &resolved, &plan, false);
@@ -284,13 +301,14 @@ impl Update {
     }
 
     async fn phases(&self, project: Project) -> Result<UpdateSummary, Failure> {
-        let mut resolved = Box::pin(resolve_project(project, self.storage.clone(), false, &BTreeSet::new())).await?;
+        let selection = self.selection().await?;
+        let mut resolved = Box::pin(resolve_selected(project, self.storage.clone(), &selection)).await?;
         let mut catalog = resolved.catalog.clone().ok_or_else(|| Failure::internal("the catalog vanished"))?;
         if Box::pin(reset::finish_earlier(&resolved, &catalog, self)).await? {
             resolved.stored =
                 observe::stored_state((&self.storage, &resolved.project.root), &resolved.graph, resolved.catalog.as_ref()).await?;
         }
-        let (resolved, plan) = self.plan(resolved).await?;
+        let (resolved, plan) = self.plan(resolved, &selection).await?;
         self.log.set_graph_id(&resolved.graph.id);
         describe::planned(&self.log, &resolved, &plan, self.settings.development || resolved.project.spec.development);
         if !plan.resets.is_empty() {
@@ -369,14 +387,18 @@ impl Update {
 
     /// The plan of what is left to do: what an earlier process has reset for this update is not reset again, and flows that an earlier
     /// attempt has completed are left out.
-    async fn plan(&self, resolved: Resolved) -> Result<(Resolved, UpdatePlan), Failure> {
-        let Some(requested) = &self.settings.requested else {
-            return plan_anew(resolved, &self.settings.settings, &self.settings.selection).await;
-        };
-        let was_reset = reset::is_done(&self.storage, &self.id).await?;
-        let selection = if was_reset { self.settings.selection.without_resets() } else { self.settings.selection.clone() };
-        let (resolved, mut plan) = plan_anew(resolved, &self.settings.settings, &selection).await?;
-        plan.selected.retain(|flow| !requested.has_completed(flow));
+    /// What the update selects: an earlier attempt of it may have made its resets already.
+    async fn selection(&self) -> Result<Selection, Failure> {
+        let selection = &self.settings.selection;
+        let was_reset = self.settings.requested.is_some() && reset::is_done(&self.storage, &self.id).await?;
+        Ok(if was_reset { selection.without_resets() } else { selection.clone() })
+    }
+
+    async fn plan(&self, resolved: Resolved, selection: &Selection) -> Result<(Resolved, UpdatePlan), Failure> {
+        let (resolved, mut plan) = plan_anew(resolved, &self.settings.settings, selection).await?;
+        if let Some(requested) = &self.settings.requested {
+            plan.selected.retain(|flow| !requested.has_completed(flow));
+        }
         Ok((resolved, plan))
     }
 

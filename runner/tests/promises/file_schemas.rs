@@ -399,6 +399,34 @@ fn p61_directories_without_a_place_are_rescued() {
     assert_eq!(wanted.rows("t", "SELECT id, _rescued_data FROM t ORDER BY id"), ["1|NULL", "2|NULL"]);
 }
 
+/// A definition that is right only if the files are looked at anew is no reason against the full refresh that looks at them anew.
+#[test]
+fn a_full_refresh_takes_what_the_flow_has_found_so_far_for_nothing() {
+    let sql = |columns: &str| {
+        format!(
+            "CREATE OR REFRESH STREAMING TABLE t AS SELECT {columns} FROM STREAM read_files('landing', format => 'json', schemaEvolutionMode => 'rescue');
+             CREATE OR REFRESH STREAMING TABLE u AS SELECT * FROM STREAM read_files('landing/*', format => 'json', schemaEvolutionMode => 'rescue');"
+        )
+    };
+    let project = Project::new(&[("t.sql", &sql("id"))]);
+    project.land("a.json", lines([r#"{"id":1}"#]));
+    project.run(&[]);
+    project.land("b.json", lines([r#"{"id":2,"name":"n"}"#]));
+    project.run(&[]);
+    project.write("transformations/t.sql", &sql("id, name"));
+    project.refused("run", &[], 10, "UNRESOLVED_COLUMN");
+    project.refused("run", &["--full-refresh", "u"], 10, "UNRESOLVED_COLUMN");
+    project.call("run", &["--dry-run", "--full-refresh", "t"]);
+    assert_eq!(project.columns("t"), ["id"], "a dry run changes nothing");
+    project.run(&["--full-refresh", "t"]);
+    assert_eq!(project.rows("t", "SELECT id, name FROM t ORDER BY id"), ["1|NULL", "2|n"]);
+    let rescued = project.rows("u", "SELECT id, _rescued_data FROM u ORDER BY id");
+    assert!(
+        project.columns("u") == ["id", "_rescued_data"] && rescued[1].contains("name"),
+        "the other flow keeps what it has found: {rescued:?}"
+    );
+}
+
 #[test]
 fn files_of_another_format_are_named_with_what_they_look_like() {
     for (format, name, content, says) in [

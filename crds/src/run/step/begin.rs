@@ -108,6 +108,10 @@ fn fresh(task: &Task) -> TaskStatus {
 /// The run waits until it is admitted. A repair waits with the results that were there before.
 pub(super) fn leave_queue(scene: &Scene<'_>) -> Step {
     let mut status = scene.status.clone();
+    // It was admitted, and attempts were made before that could be written down.
+    if status.tasks.iter().any(|task| scene.attempts.has_begun(task)) {
+        return start(scene, status);
+    }
     if scene.is_deleted || scene.request.cancel != Cancel::None {
         return canceled(scene, status);
     }

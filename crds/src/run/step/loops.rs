@@ -53,6 +53,14 @@ enum Iteration {
 
 impl Machine<'_> {
     pub(super) fn begin_loop(&mut self, place: usize, task: &Task) {
+        self.open_loop(place, task);
+        if self.status.tasks[place].state == TaskState::Running {
+            self.go_on(place);
+        }
+    }
+
+    /// The loop runs from here on; none of its iterations is looked at.
+    pub(super) fn open_loop(&mut self, place: usize, task: &Task) {
         let Some(for_each) = &task.for_each else {
             return self.terminate(place, TaskResultState::Failed, TerminationCode::InternalError, "a task that does nothing");
         };
@@ -76,7 +84,6 @@ impl Machine<'_> {
             last_execution: before.last_execution,
             ..ForEachStatus::default()
         });
-        self.go_on(place);
     }
 
     fn inputs(&self, task: &Task, for_each: &ForEach) -> Result<Inputs, Refusal> {

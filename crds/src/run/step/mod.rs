@@ -20,7 +20,7 @@ use super::{
     scene::{Action, Scene, Step},
 };
 use crate::{
-    job::{JobSpec, Task},
+    job::{JobSpec, Task, TaskKind},
     job_run::{JobRunStatus, TaskStatus},
     pipeline_update::Cancel,
     state::{RunState, TaskResultState, TaskState, TerminationCode},
@@ -139,6 +139,7 @@ impl Machine<'_> {
             return;
         }
         for place in 0..self.status.tasks.len() {
+            self.take_over(place);
             let task = &mut self.status.tasks[place];
             match task.state {
                 TaskState::Pending | TaskState::Running => task.state = TaskState::Terminating,
@@ -150,6 +151,23 @@ impl Machine<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// Finds the attempt of a task that was made before it could be written down, so that the stop reaches it. That of a clean-up may have begun since.
+    fn take_over(&mut self, place: usize) {
+        let Some(task) = self.task_at(place).cloned() else { return };
+        let status = &self.status.tasks[place];
+        let waits = match status.state {
+            TaskState::WaitingForRetry => true,
+            TaskState::Blocked => self.stopping == Stopping::Immediate || !task.run_if.cleans_up(),
+            TaskState::Queued => status.child.is_none() && (self.stopping == Stopping::Immediate || !task.run_if.cleans_up()),
+            _ => false,
+        };
+        if !waits || !self.scene.attempts.has_begun(status) {
+            return;
+        }
+        self.status.tasks[place].repair_id = self.status.snapshot_id();
+        if task.kind() == TaskKind::ForEach { self.open_loop(place, &task) } else { self.start(place, &task) }
     }
 
     /// How attempts are stopped. A run that is out of time leaves them the time to end.

@@ -287,6 +287,52 @@ fn j27_cancel_graceful_runs_cleanup() {
     assert!(raised.stops.contains(&("clean".to_string(), None, "Immediate".to_string())));
 }
 
+/// Whoever makes attempts may die, or be too late, before the status says so. A cancel that comes then stops them all the same.
+#[test]
+fn a_cancel_reaches_attempts_that_the_status_does_not_know() {
+    let each = json!({"forEach": {"inputs": "[1, 2]", "concurrency": 2, "task": {"name": "each", "container": {"image": "i"}}}});
+    let graph: [(&str, &[&str], serde_json::Value); 5] = [
+        ("a", &[], json!({"retry": {"maxRetries": 1, "minIntervalSeconds": 600}})),
+        ("loop", &[], each),
+        ("b", &["a", "loop"], json!({})),
+        ("late", &["b"], json!({})),
+        ("clean", &["late"], json!({"runIf": "AllDone"})),
+    ];
+    for how in [Cancel::Graceful, Cancel::Immediate] {
+        let mut world = World::of(&graph);
+        let unknown = |world: &mut World| {
+            let before = world.status.clone();
+            world.step();
+            world.status = before;
+        };
+        unknown(&mut world);
+        world.request.cancel = how;
+        world.admission = Admission::Wait { reason: QueueReason::MaxConcurrentRuns, until: "2026-02-02T02:00:00Z".parse().unwrap() };
+        world.settle();
+        let stopped: Vec<(&str, Option<usize>)> = world.stops.iter().map(|(task, iteration, _)| (task.as_str(), *iteration)).collect();
+        assert_eq!(stopped, [("a", None), ("loop", Some(0)), ("loop", Some(1))], "{how:?}");
+        for iteration in [0, 1] {
+            world.finish_one("loop", Some(iteration), EndClass::Canceled, "stopped");
+        }
+        world.finish("a", EndClass::Canceled);
+        let clean = if how == Cancel::Graceful { "RUNNING" } else { "CANCELED" };
+        assert_eq!(world.results(), format!("a CANCELED, loop CANCELED, b CANCELED, late CANCELED, clean {clean}"));
+
+        let mut world = World::of(&graph);
+        world.settle();
+        world.finish_one("loop", Some(0), EndClass::Success, "");
+        world.finish_one("loop", Some(1), EndClass::Success, "");
+        world.finish("a", EndClass::Transient);
+        world.now = world.wake.unwrap();
+        unknown(&mut world);
+        world.request.cancel = how;
+        world.settle();
+        assert!(world.stops.iter().any(|(task, ..)| task == "a"), "the second attempt is stopped: {:?}", world.stops);
+        let active: &[&str] = if how == Cancel::Graceful { &["a", "clean"] } else { &["a"] };
+        assert_eq!(world.active(), active, "{how:?}");
+    }
+}
+
 #[test]
 fn a_cancel_ends_what_waits() {
     let mut queued = World::of(&[("a", &[], json!({}))]);
