@@ -310,6 +310,10 @@ impl Driver {
         if let Err(failed) = &outcome
             && self.has_outrun(&name, number, failed)
         {
+            if self.stop.is_requested() {
+                let outcome = Ok(FlowResult { stopped: true, ..failed.done.as_ref().clone() });
+                return self.attempt_ended(Attempted { flow: name, number, duration, outcome, reopened: Tables::new() });
+            }
             let flow = self.flows.entry(name.clone()).or_default();
             flow.result = flow.result.followed_by(&failed.done);
             flow.duration += duration;

@@ -215,11 +215,11 @@ fn files_that_left(graph: &ResolvedGraph, name: &DatasetName) -> BTreeSet<String
         let action = option("cleansource")?;
         let only = format!("{table} begins anew and reads only what is left in {path}");
         if action.eq_ignore_ascii_case("delete") {
-            return Some(format!("{only}: cleanSource has deleted files that were read; their rows cannot be read again"));
+            return Some(format!("{only}: cleanSource may have deleted files that were read; their rows cannot be read again"));
         }
         let archive = option("cleansource.movedestination").filter(|_| action.eq_ignore_ascii_case("move"))?;
         Some(format!(
-            "{only}: cleanSource has moved files that were read to {archive}. To read them again, move them back before, or append them by a \
+            "{only}: cleanSource may have moved files that were read to {archive}. To read them again, move them back before, or append them by a \
              flow of their own: CREATE FLOW name AS INSERT INTO ONCE {table} BY NAME SELECT … FROM read_files('{archive}', …)"
         ))
     });

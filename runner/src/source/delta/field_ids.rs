@@ -52,13 +52,15 @@ impl FieldIds {
     fn same_names(&self, file: &DataType, table: &DataType, path: &str) -> EngineResult<()> {
         match (file, table) {
             (DataType::Struct(file), DataType::Struct(table)) => file.iter().try_for_each(|field| {
-                let Some(known) = id_of(field, PARQUET_FIELD_ID_META_KEY).and_then(|id| with_id(table, id)) else { return Ok(()) };
+                let Some(id) = id_of(field, PARQUET_FIELD_ID_META_KEY) else { return Ok(()) };
+                let of_name = table.iter().find(|known| physical_name(known) == *field.name());
+                let Some(known) = with_id(table, id).or(of_name) else { return Ok(()) };
                 let path = format!("{path}.{}", known.name());
-                if physical_name(known) == *field.name() {
+                if of_name == Some(known) && id_of(known, COLUMN_ID) == Some(id) {
                     return self.same_names(field.data_type(), known.data_type(), &path);
                 }
                 let text = format!(
-                    "{} has files that call {path} `{}`: fields within columns are found by their names, not by their ids, in this release",
+                    "{} has files in which `{}` is not the field {path} of today: fields within columns are found by their names, not by their ids, in this release",
                     self.name,
                     field.name()
                 );
@@ -115,4 +117,32 @@ fn with_id(fields: &Fields, id: i64) -> Option<&FieldRef> {
 
 fn renamed(field: &FieldRef, name: String) -> FieldRef {
     Arc::new(field.as_ref().clone().with_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `person STRUCT<last>` with this id and physical name of `last`.
+    fn person(id: &str, physical: &str, key: &str) -> Fields {
+        let metadata = [(key.to_string(), id.to_string()), ("delta.columnMapping.physicalName".to_string(), physical.to_string())];
+        let last = Field::new(if key == COLUMN_ID { "last" } else { physical }, DataType::Utf8, true).with_metadata(metadata.into());
+        let person = Field::new("person", DataType::Struct(vec![last].into()), true);
+        vec![person.with_metadata([(key.to_string(), "1".to_string())].into())].into()
+    }
+
+    #[test]
+    fn fields_within_columns_are_those_of_the_log_or_refused() {
+        let table = Schema::new(person("5", "last", COLUMN_ID));
+        let ids = FieldIds { name: "t".to_string(), columns: Arc::new(table) };
+        let reads =
+            |id: &str, name: &str| ids.named(&person(id, name, PARQUET_FIELD_ID_META_KEY)).map(drop).map_err(|error| error.to_string());
+        assert_eq!(reads("5", "last"), Ok(()));
+        assert_eq!(reads("4", "first"), Ok(()), "a field that was dropped");
+        assert!(
+            reads("4", "last").unwrap_err().contains("`last` is not the field person.last of today"),
+            "dropped, and another took its name"
+        );
+        assert!(reads("5", "x").unwrap_err().contains("`x` is not the field person.last"), "called otherwise");
+    }
 }
