@@ -213,10 +213,10 @@ impl<K: ResourceExt> Cache<K> {
         doubted
     }
 
-    /// What a list at `version` says of doubted objects: those that it shows, by uid, are there; those that it would show are gone; younger ones stay in doubt.
-    pub fn settle(&self, doubted: &[Arc<K>], shown: &BTreeSet<String>, version: u64) -> Vec<Change<K>> {
+    /// What a list at `version` says of objects: those that it shows, by uid, are there; those that it would show are gone; of younger ones it says nothing.
+    pub fn settle(&self, objects: &[Arc<K>], shown: &BTreeSet<String>, version: u64) -> Vec<Change<K>> {
         let mut changes = Vec::new();
-        for object in doubted {
+        for object in objects {
             let is_there = object.uid().is_some_and(|uid| shown.contains(&uid));
             if is_there {
                 self.write().doubted.remove(&Key::of(object.as_ref()));

@@ -210,11 +210,7 @@ where
                     continue;
                 }
             };
-            let version = list.metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX);
-            let shown = list.items.iter().filter_map(ResourceExt::uid).collect();
-            for change in cache.settle(&objects, &shown, version) {
-                K::changed(&self.ctx, &change);
-            }
+            self.ctx.settle(&objects, &list);
         }
         !cache.doubted(&self.scope).is_empty()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, ObjectList, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -67,36 +67,33 @@ impl Context {
 
     /// Lists objects with these labels from the API server and not from the cache.
     pub async fn list<K: Writable>(&self, namespace: &str, labels: &str) -> Result<Vec<K>, Error> {
+        self.listed::<K>(namespace, labels).await.map(|list| list.items)
+    }
+
+    async fn listed<K: Writable>(&self, namespace: &str, labels: &str) -> Result<ObjectList<K>, Error> {
         let params = kube::api::ListParams::default().labels(labels);
         let key = Key::new(namespace, labels);
-        let list = self.api::<K>(namespace).list(&params).await.map_err(Self::failed::<K>("list", &key))?;
-        Ok(list.items)
+        self.api::<K>(namespace).list(&params).await.map_err(Self::failed::<K>("list", &key))
     }
 
     /// Reads the object from the API server, and makes the cache agree. It takes no right beyond those of the watch.
     pub async fn refresh<K: Writable>(&self, key: &Key) -> Result<Option<K>, Error> {
         let params = kube::api::ListParams::default().fields(&format!("metadata.name={}", key.name));
         let list = self.api::<K>(&key.namespace).list(&params).await.map_err(Self::failed::<K>("list", key))?;
+        let cached = K::cache(&self.caches).and_then(|cache| cache.get(key));
+        self.settle(&cached.into_iter().collect::<Vec<_>>(), &list);
         let found = list.items.into_iter().next();
-        match &found {
-            Some(found) => self.note(found.clone()),
-            None => {
-                if let Some(gone) = K::cache(&self.caches).and_then(|cache| cache.get(key)) {
-                    self.forget(gone.as_ref());
-                }
-            }
+        if let Some(found) = &found {
+            self.note(found.clone());
         }
         Ok(found)
     }
 
     /// Lists objects with these labels from the API server, and makes the cache, which holds `cached`, agree.
     pub async fn refresh_all<K: Writable>(&self, namespace: &str, labels: &str, cached: Vec<Arc<K>>) -> Result<(), Error> {
-        let found = self.list::<K>(namespace, labels).await?;
-        let is_gone = |known: &&Arc<K>| found.iter().all(|found| found.uid() != known.uid());
-        for gone in cached.iter().filter(is_gone) {
-            self.forget(gone.as_ref());
-        }
-        for found in found {
+        let list = self.listed::<K>(namespace, labels).await?;
+        self.settle(&cached, &list);
+        for found in list.items {
             self.note(found);
         }
         Ok(())
@@ -225,9 +222,12 @@ impl Context {
         }
     }
 
-    /// The API server does not have `object` any more, and no watch has told so yet.
-    fn forget<K: Watched + ResourceExt>(&self, object: &K) {
-        if let Some(change) = K::cache(&self.caches).and_then(|cache| cache.forget(object)) {
+    /// Takes out of the cache what of `cached` the API server does not have any more, as `list` says.
+    pub fn settle<K: Watched, L: ResourceExt + Clone>(&self, cached: &[Arc<K>], list: &ObjectList<L>) {
+        let Some(cache) = K::cache(&self.caches) else { return };
+        let version = list.metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX);
+        let shown = list.items.iter().filter_map(ResourceExt::uid).collect();
+        for change in cache.settle(cached, &shown, version) {
             K::changed(self, &change);
         }
     }

@@ -12,6 +12,7 @@ pub struct Fault {
     one_in: usize,
     seen: usize,
     left: usize,
+    spares_rest: bool,
     pub(super) what: What,
 }
 
@@ -52,7 +53,7 @@ pub(super) enum What {
 
 impl Fault {
     fn of(whom: Whom) -> Self {
-        Self { whom, skips: 0, one_in: 1, seen: 0, left: usize::MAX, what: What::Nothing }
+        Self { whom, skips: 0, one_in: 1, seen: 0, left: usize::MAX, spares_rest: false, what: What::Nothing }
     }
 
     /// Meets every request.
@@ -109,6 +110,13 @@ impl Fault {
     #[must_use]
     pub fn times(mut self, count: usize) -> Self {
         self.left = count;
+        self
+    }
+
+    /// None is met while everything is at rest ([`super::Proxy::set_at_rest`]).
+    #[must_use]
+    pub fn while_in_motion(mut self) -> Self {
+        self.spares_rest = true;
         self
     }
 
@@ -178,7 +186,7 @@ impl Fault {
     }
 
     /// Whether `call` meets this fault now.
-    pub(super) fn meets(&mut self, call: &Call) -> bool {
+    pub(super) fn meets(&mut self, call: &Call, at_rest: bool) -> bool {
         let fits = match &self.whom {
             Whom::All => true,
             Whom::Writes => call.is_write(),
@@ -187,7 +195,7 @@ impl Fault {
             Whom::Reads(resource) => matches!(call.verb, Verb::Get | Verb::List) && call.resource == *resource,
             Whom::Events(_) => false,
         };
-        fits && self.counts()
+        fits && !(at_rest && self.spares_rest) && self.counts()
     }
 
     /// Whether a watch event of `resource` meets this fault now.
@@ -226,13 +234,15 @@ mod tests {
         let create = Call::of(&Method::POST, &"/apis/batch/v1/namespaces/a/jobs".parse().unwrap(), b"");
         let list = Call::of(&Method::GET, &"/api/v1/namespaces/a/pods".parse().unwrap(), b"");
         let mut fault = Fault::on(Verb::Create, "jobs").after(1).times(2).answers(500);
-        assert!(!fault.meets(&list));
-        let met: Vec<bool> = (0..5).map(|_| fault.meets(&create)).collect();
+        assert!(!fault.meets(&list, false));
+        let met: Vec<bool> = (0..5).map(|_| fault.meets(&create, false)).collect();
         assert_eq!(met, [false, true, true, false, false]);
         let mut dice = Fault::writes().one_in(3).answers(500);
-        let met = (0..3000).filter(|_| dice.meets(&create)).count();
+        let met = (0..3000).filter(|_| dice.meets(&create, false)).count();
         assert!((900..1100).contains(&met), "{met}");
-        assert!(Fault::reads("pods").meets(&list) && !Fault::writes().meets(&list) && Fault::writes().meets(&create));
+        assert!(Fault::reads("pods").meets(&list, false) && !Fault::writes().meets(&list, false) && Fault::writes().meets(&create, false));
+        let mut moving = Fault::writes().while_in_motion().answers(500);
+        assert!(!moving.meets(&create, true) && moving.meets(&create, false));
         assert!(Fault::events("pods").meets_event("pods") && !Fault::events("pods").meets_event("jobs"));
     }
 }

@@ -62,6 +62,7 @@ struct Known {
     lost_events: usize,
     kills: Vec<Call>,
     process: Option<Pid>,
+    is_at_rest: bool,
 }
 
 impl Proxy {
@@ -111,6 +112,11 @@ impl Proxy {
         self.shared.known().faults.clear();
     }
 
+    /// Everything is at rest, or in motion again: there are faults that happen in motion only.
+    pub fn set_at_rest(&self, is_at_rest: bool) {
+        self.shared.known().is_at_rest = is_at_rest;
+    }
+
     /// All watches hear that their version is too old: whoever watches must list again.
     pub fn expire_watches(&self) {
         self.shared.cut.send_modify(|cut| cut.expired += 1);
@@ -144,8 +150,9 @@ impl Shared {
 
     fn decide(&self, call: &Call) -> What {
         let mut known = self.known();
+        let at_rest = known.is_at_rest;
         // Each fault counts all that it meets, so none is passed over.
-        let met: Vec<What> = known.faults.iter_mut().filter_map(|fault| fault.meets(call).then_some(fault.what)).collect();
+        let met: Vec<What> = known.faults.iter_mut().filter_map(|fault| fault.meets(call, at_rest).then_some(fault.what)).collect();
         met.first().copied().unwrap_or(What::Nothing)
     }
 

@@ -105,7 +105,9 @@ impl Story {
     pub async fn tell(&self) -> anyhow::Result<()> {
         let ends = self.plot.undisturbed().await?;
         for (chapter, left) in self.plot.chapters.iter().zip(&ends.left) {
+            self.proxy.set_at_rest(false);
             chapter(&self.tenant).await.with_context(|| self.tenant.name.clone())?;
+            self.proxy.set_at_rest(true);
             self.comes_to(left).await?;
             self.rests().await?;
         }

@@ -420,7 +420,7 @@ fn a_full_refresh_takes_what_the_flow_has_found_so_far_for_nothing() {
     assert_eq!(project.columns("t"), ["id"], "a dry run changes nothing");
     project.run(&["--full-refresh", "t"]);
     assert_eq!(project.rows("t", "SELECT id, name FROM t ORDER BY id"), ["1|NULL", "2|n"]);
-    let rescued = project.rows("u", "SELECT id, _rescued_data FROM u ORDER BY id");
+    let rescued = project.rows("u", "SELECT id, _rescued_data FROM t ORDER BY id");
     assert!(
         project.columns("u") == ["id", "_rescued_data"] && rescued[1].contains("name"),
         "the other flow keeps what it has found: {rescued:?}"
