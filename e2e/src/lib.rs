@@ -13,6 +13,7 @@ pub mod object_store;
 pub mod objects;
 pub mod operator;
 pub mod oracle;
+pub mod ports;
 pub mod programs;
 pub mod prometheus;
 pub mod receivers;

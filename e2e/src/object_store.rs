@@ -1,10 +1,6 @@
 //! A server that speaks S3 (moto) on the address of this machine that pods reach; it can be away and come later.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::Stdio,
-    time::Instant,
-};
+use std::{net::SocketAddr, process::Stdio, time::Instant};
 
 use anyhow::{Context, ensure};
 use tokio::{
@@ -13,7 +9,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::tenant::{PATIENCE, Tenant};
+use crate::{
+    ports,
+    tenant::{PATIENCE, Tenant},
+};
 
 /// Where a server is, or will be.
 pub struct Place(SocketAddr);
@@ -27,7 +26,7 @@ pub struct ObjectStore {
 impl Place {
     /// A port beside the API server on which nobody listens.
     pub async fn beside(tenant: &Tenant) -> anyhow::Result<Self> {
-        Ok(Self(TcpListener::bind((tenant.server.address().await?, 0))?.local_addr()?))
+        Ok(Self(ports::free(tenant.server.address().await?)?))
     }
 
     /// What clients are told of it.

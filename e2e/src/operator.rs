@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::TcpListener,
+    net::Ipv4Addr,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::{
     apiserver::ApiServer,
-    programs,
+    ports, programs,
     tenant::{PATIENCE, Tenant},
 };
 
@@ -82,11 +82,11 @@ impl Settings {
     /// Starts the process and does not wait for anything.
     pub fn spawn(&self) -> anyhow::Result<Operator> {
         let program = programs::ours(PROGRAM)?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let address = ports::free(Ipv4Addr::LOCALHOST.into())?;
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(&program)
             .args(self.flags.iter().flat_map(|(flag, value)| [flag, value]))
-            .args(["--http-addr", &format!("127.0.0.1:{port}")])
+            .args(["--http-addr", &address.to_string()])
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -94,7 +94,7 @@ impl Settings {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Operator { child, port, log: self.log.clone() })
+        Ok(Operator { child, port: address.port(), log: self.log.clone() })
     }
 
     /// Starts the process and waits until it is ready.

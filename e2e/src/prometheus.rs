@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
+    net::Ipv4Addr,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{programs, tenant::PATIENCE};
+use crate::{ports, programs, tenant::PATIENCE};
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -42,18 +42,18 @@ impl Prometheus {
         );
         let file = folder.path().join("prometheus.yml");
         tokio::fs::write(&file, config).await?;
-        let own = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let own = ports::free(Ipv4Addr::LOCALHOST.into())?;
         let child = Command::new(programs::installed("prometheus"))
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{own}"))
+            .arg(format!("--web.listen-address={own}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("cannot run prometheus; run e2e/cluster/install once")?;
-        let mut config = Config::new(format!("http://127.0.0.1:{own}").parse()?);
+        let mut config = Config::new(format!("http://{own}").parse()?);
         config.default_retry = false;
         Ok(Self { client: Client::try_from(config)?, _child: child, _folder: folder })
     }
