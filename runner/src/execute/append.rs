@@ -245,10 +245,11 @@ impl AppendRun<'_> {
     }
 
     /// The quarantine or the journal of the batch may be committed and its target not. Another query or another rule would then sort the
-    /// same rows otherwise: some into both tables, some into none.
-    async fn refuse_mixture(&mut self, offsets: &BatchOffsets) -> Result<(), Failure> {
-        let is_same = offsets.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == self.run.flow.fingerprint);
-        if is_same || self.is_widened_for(offsets.batch).await? {
+    /// same rows otherwise: some into both tables, some into none. Wider columns sort none otherwise.
+    async fn refuse_mixture(&self, offsets: &BatchOffsets) -> Result<(), Failure> {
+        let now = &self.run.flow.fingerprint;
+        let Some(begun) = offsets.fingerprint.as_ref().filter(|begun| *begun != now) else { return Ok(()) };
+        if self.checkpoint.is_widened(begun, now).await? {
             return Ok(());
         }
         // The definition of now may have no quarantine.

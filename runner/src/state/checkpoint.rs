@@ -18,6 +18,7 @@ use crate::{
         ledger::{self, Ledger, RecentBatch, SegmentName},
         remembered::{self, Remembered},
         schemas::{self, FoundSchemas},
+        widened::{self, WidenedPlan},
     },
     storage::{Location, PutOutcome, Storage, layout},
 };
@@ -305,6 +306,25 @@ impl Checkpoint {
         self.schemas.insert(found.number);
         self.found = Some(found);
         Ok(())
+    }
+
+    /// Records that the plan with the fingerprint `now` takes the place of that of `before` because files have more, before a table is altered for it.
+    pub async fn write_widened(&self, before: &str, now: &str) -> Result<(), Failure> {
+        let known = self.widened(now).await?;
+        if known.as_ref().is_some_and(|known| known.is_after(before)) {
+            return Ok(());
+        }
+        let widened = WidenedPlan::after(before, self.widened(before).await?).and(known);
+        self.directory.put(&widened::entry(now), format::to_json(&widened)?).await
+    }
+
+    /// True if the plan with the fingerprint `now` took the place of that of `before` because files had more, and for no other reason.
+    pub async fn is_widened(&self, before: &str, now: &str) -> Result<bool, Failure> {
+        Ok(self.widened(now).await?.is_some_and(|widened| widened.is_after(before)))
+    }
+
+    async fn widened(&self, fingerprint: &str) -> Result<Option<WidenedPlan>, Failure> {
+        read_if(&self.directory, Some(widened::entry(fingerprint))).await
     }
 
     /// Deletes files of the state that no later batch needs.

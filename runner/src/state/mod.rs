@@ -13,6 +13,7 @@ mod source_id;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod widened;
 
 pub use checkpoint::Checkpoint;
 pub use format::{BatchCommit, BatchOffsets, BatchState, FileEntry, OperatorState, Segment, SourcePosition, SourceRange, StaticVersion};

@@ -22,7 +22,7 @@ pub struct FoundSchemas {
     pub number: u64,
     /// The first micro-batch that is read with it.
     pub batch: i64,
-    /// The fingerprint of the flow as it was planned with it.
+    /// The fingerprint of the flow as it was planned with it: for whoever looks, nothing is decided from it.
     pub fingerprint: String,
     /// Per source its columns in DDL, without hints and without the column of rescued data.
     pub sources: BTreeMap<SourceId, String>,

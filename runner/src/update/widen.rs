@@ -13,17 +13,24 @@ use floe_graph::{
     cdc,
     definition::DatasetKind,
     file_schema::{self, joined},
-    graph::{ResolvedDataset, ResolvedGraph},
+    graph::{ResolvedDataset, ResolvedGraph, ResolvedKind},
     name::DatasetName,
     origin::{Diagnostic, Severity},
     plan::{UpdatePlan, state_help},
     resolve::{self, ResolveInput},
     type_widening,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Resolved, altering::Altering, tables};
 use crate::{
-    execute::progress::Wider, failpoint, failure::Failure, observe::is_written, project::invalid, state::Checkpoint, update::tables::Tables,
+    execute::progress::Wider,
+    failpoint,
+    failure::Failure,
+    observe::{CONCURRENT_READS, is_written},
+    project::invalid,
+    state::Checkpoint,
+    update::tables::Tables,
 };
 
 /// What the driver needs to plan again.
@@ -163,6 +170,7 @@ impl PlannedWidening {
         for dataset in &behind {
             Box::pin(tables::check_widening(resolved, dataset, tables)).await?;
         }
+        remember_plans(resolved, &self.before).await?;
         failpoint::reach("widen::before")?;
         for dataset in behind {
             let widened = Box::pin(tables::widen((resolved, dataset), tables, (&self.sources, &self.altering), altered)).await?;
@@ -225,6 +233,22 @@ async fn check_state(now: &Resolved, before: &ResolvedGraph) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// A flow that is under way may have committed a part of a micro-batch by its former plan: it ends it by the wider one.
+async fn remember_plans(now: &Resolved, before: &ResolvedGraph) -> Result<(), Failure> {
+    let mut changed: Vec<[String; 3]> = Vec::new();
+    for flow in now.graph.flows.iter().filter(|flow| flow.kind != ResolvedKind::Complete) {
+        let before = before.flow(&flow.name).map(|before| &before.fingerprint);
+        if let Some(before) = before.filter(|before| **before != flow.fingerprint) {
+            changed.push([flow.name.clone(), before.clone(), flow.fingerprint.clone()]);
+        }
+    }
+    let written = stream::iter(changed).map(|[flow, before, now_planned]| async move {
+        let checkpoint = Checkpoint::open(&now.storage, &flow).await?;
+        checkpoint.write_widened(&before, &now_planned).await
+    });
+    written.buffer_unordered(CONCURRENT_READS).try_collect().await
 }
 
 fn has_other_columns(before: Option<&ResolvedDataset>, now: &ResolvedDataset) -> bool {

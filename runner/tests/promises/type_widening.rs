@@ -319,6 +319,58 @@ fn a_flow_goes_on_by_itself_when_a_sibling_alters_their_table() {
     assert_eq!(project.states("b").iter().filter(|state| *state == "FAILED").count(), 0);
 }
 
+/// The part of a micro-batch that is in the quarantine was sorted by the narrower plan; the wider one ends it, in the same process and after a kill.
+#[test]
+fn a_flow_ends_a_half_committed_batch_when_a_sibling_alters_their_table() {
+    for killed in [false, true] {
+        let one = |path: &str| format!("read_files('landing/{path}', format => 'parquet', {MODE})");
+        let sql = format!(
+            "CREATE OR REFRESH STREAMING TABLE t (CONSTRAINT positive EXPECT (id > 0) ON VIOLATION QUARANTINE ROW);
+            CREATE FLOW a AS INSERT INTO t BY NAME SELECT * FROM STREAM {};
+            CREATE FLOW b AS INSERT INTO t BY NAME SELECT * FROM STREAM {};",
+            one("a"),
+            one("b")
+        );
+        let project = Project::new(&[("t.sql", &sql)]);
+        for flow in ["a", "b"] {
+            land(&project, &format!("{flow}/1.parquet"), &[("id", ints(&[1]))]);
+        }
+        project.run(&[]);
+        land(&project, "a/2.parquet", &[("id", longs(&[1 << 40]))]);
+        land(&project, "b/2.parquet", &[("id", ints(&[-2, 2]))]);
+        let kept_out = project.version("t_quarantine");
+        let [before, after] = ["before", "after"].map(|name| project.path().join(name));
+        for held in [&before, &after] {
+            fs::write(held, "").unwrap();
+        }
+        let dies = if killed { ",schemas::after" } else { "" };
+        let places = format!("widen::before=hold:{},quarantine::after=hold:{}{dies}", before.display(), after.display());
+        let mut floe = project.floe("run", &[]);
+        let mut run = floe.env("FLOE_FAILPOINTS", places).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Flow b has committed what it keeps out when flow a begins to make the table wider.
+        while project.version("t_quarantine") == kept_out {
+            assert!(run.try_wait().unwrap().is_none(), "it ended before it kept a row out");
+            thread::sleep(Duration::from_millis(20));
+        }
+        fs::remove_file(&before).unwrap();
+        while !killed && rewrites(&project, "t").is_empty() {
+            assert!(run.try_wait().unwrap().is_none(), "it ended before a type became wider");
+            thread::sleep(Duration::from_millis(20));
+        }
+        if killed {
+            assert_eq!(run.wait().unwrap().signal(), Some(SIGKILL));
+            fs::remove_file(&after).unwrap();
+            project.run(&[]);
+        } else {
+            fs::remove_file(&after).unwrap();
+            assert!(run.wait().unwrap().success());
+        }
+        assert_eq!(project.rows("t", "SELECT id FROM t"), ["1", "1", "1099511627776", "2"]);
+        assert_eq!(project.rows("t_quarantine", "SELECT id FROM t"), ["-2"], "once");
+        assert!(project.run(&[]).stdout.contains("nothing new"));
+    }
+}
+
 #[test]
 fn p60_a_target_of_auto_cdc_downstream_widens_keys_and_columns() {
     for properties in ["", "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"] {

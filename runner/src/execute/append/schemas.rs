@@ -39,12 +39,6 @@ impl AppendRun<'_> {
         self.checkpoint.write_schemas(found).await
     }
 
-    /// True if the batch was begun before a file of it widened the columns, and this is the plan with the wider ones.
-    pub(super) async fn is_widened_for(&mut self, batch: i64) -> Result<bool, Failure> {
-        let fingerprint = &self.run.flow.fingerprint;
-        Ok(self.checkpoint.schemas().await?.is_some_and(|found| found.batch == batch && found.fingerprint == *fingerprint))
-    }
-
     /// True if new fields of some source become columns.
     pub(super) fn adds_columns(&self) -> Result<bool, Failure> {
         for relation in self.inferred() {
