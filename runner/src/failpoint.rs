@@ -3,10 +3,15 @@
 //! `FLOE_FAILPOINTS="target::after=3"` kills the process with SIGKILL when it comes to `target::after` for the third time.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Duration,
+};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
 };
 
 use crate::failure::Failure;
@@ -99,11 +104,7 @@ fn arm(name: &str, what: &str) -> Result<(), String> {
     }
     if let Some(file) = what.strip_prefix("hold:") {
         let file = PathBuf::from(file);
-        return fail::cfg_callback(name, move || {
-            while file.exists() {
-                thread::sleep(HOLD_POLL);
-            }
-        });
+        return fail::cfg_callback(name, move || hold(&file));
     }
     if let Some(times) = what.strip_prefix("fail*") {
         let times: u64 = count(times)?;
@@ -116,6 +117,19 @@ fn arm(name: &str, what: &str) -> Result<(), String> {
             die();
         }
     })
+}
+
+/// Stays while the file exists. Other tasks that wait for this thread go on elsewhere.
+fn hold(file: &Path) {
+    let stay = || {
+        while file.exists() {
+            thread::sleep(HOLD_POLL);
+        }
+    };
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(stay),
+        _ => stay(),
+    }
 }
 
 fn invalid(reason: &str) -> Failure {
