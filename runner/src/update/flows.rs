@@ -34,7 +34,7 @@ use super::{
     widen::{EndedWidening, Widening},
 };
 use crate::{
-    commit::transaction::METADATA_CHANGED,
+    commit::{TargetTable, transaction::METADATA_CHANGED},
     event_log::{event::Subject, flows::FlowEvents, message::Retry},
     execute::{
         Execution, FlowRun, Round, StopSignal,
@@ -304,9 +304,19 @@ impl Driver {
         actions
     }
 
+    /// Tables as flows have opened them again. A widening may have altered one after that: its handle is the newer one.
+    fn take_reopened(&mut self, reopened: Tables) {
+        for (name, table) in reopened {
+            let is_newer = |known: &Arc<TargetTable>| known.id() == table.id() && known.version() > table.version();
+            if !self.tables.get(&name).is_some_and(is_newer) {
+                self.tables.insert(name, table);
+            }
+        }
+    }
+
     fn attempt_ended(&mut self, ended: Attempted) -> Vec<Action> {
         let Attempted { flow: name, number, duration, outcome, reopened } = ended;
-        self.tables.extend(reopened);
+        self.take_reopened(reopened);
         if let Err(failed) = &outcome
             && self.has_outrun(&name, number, failed)
         {

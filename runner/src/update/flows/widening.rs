@@ -43,7 +43,7 @@ impl Driver {
     /// Plans again with the columns that a flow has found, and lets a task alter the tables. Flows that read or write these do not start
     /// before it is over.
     fn begin_widening(&mut self, mut attempt: Attempted) -> Vec<Action> {
-        self.tables.extend(std::mem::take(&mut attempt.reopened));
+        self.take_reopened(std::mem::take(&mut attempt.reopened));
         let Ok(result) = &mut attempt.outcome else { return self.attempt_ended(attempt) };
         let Some(wider) = result.wider.take() else { return self.attempt_ended(attempt) };
         if self.stop.is_requested() {
