@@ -51,7 +51,12 @@ pub(super) fn check(node: &Node, schema: &Value, path: &str, findings: &mut Vec<
 
 fn check_mapping(node: &Node, schema: &Value, path: &str, findings: &mut Vec<Finding>) {
     let Content::Mapping(entries) = &node.content else {
-        findings.push(wrong_type(node, "a mapping", path));
+        let finding = wrong_type(node, "a mapping", path);
+        let known = schema.get("properties").and_then(Value::as_object).filter(|known| !known.is_empty());
+        findings.push(match known.map(|known| known.keys().map(String::as_str).collect::<Vec<_>>()) {
+            Some(known) => finding.help(format!("known keys here are {}", known.join(", "))),
+            None => finding,
+        });
         return;
     };
     if let Some(values) = schema.get("additionalProperties") {

@@ -126,6 +126,10 @@ fn all_errors_of_a_file_are_shown_together() {
     );
     let help = read(text).findings[3].help.clone();
     assert_eq!(help.as_deref(), Some("put the value into quotes"));
+    let glob = "apiVersion: floe.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  libraries: [{glob: x/**}]\n";
+    let found = read(glob).findings.remove(0);
+    assert_eq!(found.message, "spec.libraries[0].glob must be a mapping, not the text `x/**`");
+    assert_eq!(found.help.as_deref(), Some("known keys here are include"));
 }
 
 #[test]

@@ -284,20 +284,24 @@ fn p54_p60_killed_at_every_step_while_types_widen() {
     assert!(killed >= 24, "only {killed} of the runs came to their place");
 }
 
-#[test]
-fn a_flow_goes_on_by_itself_when_a_sibling_alters_their_table() {
-    let one = |path: &str| format!("read_files('landing/{path}', format => 'parquet', {MODE})");
-    let sql = format!(
-        "CREATE OR REFRESH STREAMING TABLE t; CREATE FLOW a AS INSERT INTO t BY NAME SELECT * FROM STREAM {};
-        CREATE FLOW b AS INSERT INTO t BY NAME SELECT * FROM STREAM {};",
-        one("a"),
-        one("b")
-    );
+/// Two flows into one table, which is declared with `elements`; each has read the number 1 as INT.
+pub fn siblings(elements: &str) -> Project {
+    let flow = |name: &str| {
+        let read = format!("read_files('landing/{name}', format => 'parquet', {MODE})");
+        format!("CREATE FLOW {name} AS INSERT INTO t BY NAME SELECT * FROM STREAM {read};\n")
+    };
+    let sql = format!("CREATE OR REFRESH STREAMING TABLE t {elements};\n{}{}", flow("a"), flow("b"));
     let project = Project::new(&[("t.sql", &sql)]);
     for flow in ["a", "b"] {
         land(&project, &format!("{flow}/1.parquet"), &[("id", ints(&[1]))]);
     }
     project.run(&[]);
+    project
+}
+
+#[test]
+fn a_flow_goes_on_by_itself_when_a_sibling_alters_their_table() {
+    let project = siblings("");
     land(&project, "a/2.parquet", &[("id", longs(&[1 << 40])), ("more", longs(&[1]))]);
     land(&project, "b/2.parquet", &[("id", ints(&[2]))]);
     // Flow b has staged its rows, with the former type, when flow a makes the table wider.
@@ -323,19 +327,7 @@ fn a_flow_goes_on_by_itself_when_a_sibling_alters_their_table() {
 #[test]
 fn a_flow_ends_a_half_committed_batch_when_a_sibling_alters_their_table() {
     for killed in [false, true] {
-        let one = |path: &str| format!("read_files('landing/{path}', format => 'parquet', {MODE})");
-        let sql = format!(
-            "CREATE OR REFRESH STREAMING TABLE t (CONSTRAINT positive EXPECT (id > 0) ON VIOLATION QUARANTINE ROW);
-            CREATE FLOW a AS INSERT INTO t BY NAME SELECT * FROM STREAM {};
-            CREATE FLOW b AS INSERT INTO t BY NAME SELECT * FROM STREAM {};",
-            one("a"),
-            one("b")
-        );
-        let project = Project::new(&[("t.sql", &sql)]);
-        for flow in ["a", "b"] {
-            land(&project, &format!("{flow}/1.parquet"), &[("id", ints(&[1]))]);
-        }
-        project.run(&[]);
+        let project = siblings("(CONSTRAINT positive EXPECT (id > 0) ON VIOLATION QUARANTINE ROW)");
         land(&project, "a/2.parquet", &[("id", longs(&[1 << 40]))]);
         land(&project, "b/2.parquet", &[("id", ints(&[-2, 2]))]);
         let kept_out = project.version("t_quarantine");

@@ -64,7 +64,7 @@ pub(super) fn new_fields(path: &str, fields: &BTreeSet<String>) -> Failure {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let noun = if fields.len() == 1 { "a field" } else { "fields" };
     Failure::user(NEW_FIELDS, format!("{} has {noun} that the schema lacks: {}{more}", shown(path), named.join(", "))).help(
-        "add them to the schema, or choose another schemaEvolutionMode: rescue keeps them in the rescued data column, none leaves them out",
+        "add them to the schema, or choose another schemaEvolutionMode: rescue keeps them in the rescued data column, none reads the known ones only",
     )
 }
 

@@ -20,6 +20,7 @@ use super::{Planned, Planner, Scope, Typed, scope::Role};
 use crate::{
     analysis::ddl::type_text,
     function::{LambdaBody, LambdaCall, LambdaKind as Kind, LambdaSpec, array_of, capture_name, coercion, lambda_stub, map_of, map_types},
+    origin::Diagnostic,
 };
 
 /// The parameters of the lambdas around an expression, the nearest first.
@@ -249,7 +250,11 @@ impl Planner<'_> {
         {
             let message =
                 format!("the lambda of {} must give {}, but it gives {}", spec.name, type_text(wanted), type_text(&planted.returns));
-            return self.error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message, span);
+            let help = match spec.kind {
+                Kind::Aggregate => format!("begin with CAST(… AS {}), or cast what the lambda gives", type_text(&planted.returns)),
+                _ => format!("cast what the lambda gives to {}", type_text(wanted)),
+            };
+            return Err(Box::new(Diagnostic::error("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message).at(&self.origin(span)).help(help)));
         }
         let body = self.cast(Typed::new(planted.body, planted.returns), wanted);
         Ok(Planted { parameters: planted.parameters, body: body.expr, returns: wanted.clone() })
