@@ -95,11 +95,12 @@ pub(crate) fn query_type(dataset: &Dataset, flow: &Flow, query: &AnalysedQuery) 
             "BATCH_RELATION_FOR_STREAMING_TABLE",
             match dataset.kind {
                 DatasetKind::Sink => format!("flow {} cannot append a batch query to sink {name}", flow.name),
-                _ => format!("cannot create streaming table {name} from a batch query"),
+                _ if flow.with_dataset => format!("cannot create streaming table {name} from a batch query"),
+                _ => format!("flow {} cannot append a batch query to streaming table {name}", flow.name),
             },
             match dataset.kind {
-                DatasetKind::Sink => "read one of its inputs with STREAM, or append it once: INSERT INTO ONCE",
-                _ => "read one of its inputs with STREAM, or make it a materialized view",
+                DatasetKind::StreamingTable if flow.with_dataset => "read one of its inputs with STREAM, or make it a materialized view",
+                _ => "read one of its inputs with STREAM, or append it once: INSERT INTO ONCE",
             },
         ),
         (FlowKind::Complete, true, _) => (

@@ -18,6 +18,18 @@ const ACTIONS: [(&[&str], ExpectationAction); 4] = [
     (&["WARN"], ExpectationAction::Warn),
 ];
 
+/// What follows a key of one column. It is informational, all of it.
+const KEY_OPTIONS: [&[&str]; 8] = [
+    &["RELY"],
+    &["NORELY"],
+    &["NOT", "ENFORCED"],
+    &["DEFERRABLE"],
+    &["INITIALLY", "DEFERRED"],
+    &["MATCH", "FULL"],
+    &["ON", "UPDATE", "NO", "ACTION"],
+    &["ON", "DELETE", "NO", "ACTION"],
+];
+
 impl Statement<'_> {
     /// `( element, … )`.
     pub(super) fn elements(&mut self, dataset: &mut Dataset) -> Result<(), Diagnostic> {
@@ -109,14 +121,20 @@ impl Statement<'_> {
         self.cursor.skip(2);
         self.cursor.idents("the name of a column")?;
         if is_foreign {
-            self.cursor.expect(&["REFERENCES"])?;
-            self.cursor.name("the name of a table")?;
-            if self.cursor.is_symbol(0, &Token::LParen) {
-                self.cursor.idents("the name of a column")?;
-            }
+            self.referenced()?;
         }
         while matches!(self.cursor.peek(0), Some(Token::Word(_))) {
             self.cursor.skip(1);
+        }
+        Ok(())
+    }
+
+    /// `REFERENCES table [(columns)]`.
+    fn referenced(&mut self) -> Result<(), Diagnostic> {
+        self.cursor.expect(&["REFERENCES"])?;
+        self.cursor.name("the name of a table")?;
+        if self.cursor.is_symbol(0, &Token::LParen) {
+            self.cursor.idents("the name of a column")?;
         }
         Ok(())
     }
@@ -182,9 +200,14 @@ impl Statement<'_> {
         } else if self.cursor.is_word(0, "CONSTRAINT") && self.cursor.is_word(2, "PRIMARY") {
             self.cursor.skip(2);
         } else if self.cursor.take(&["PRIMARY", "KEY"]) {
-            for word in ["RELY", "NORELY", "DEFERRABLE"] {
-                self.cursor.take(&[word]);
-            }
+            while KEY_OPTIONS.iter().any(|words| self.cursor.take(words)) {}
+        } else if self.cursor.is_word(0, "REFERENCES") || self.cursor.take(&["FOREIGN", "KEY"]) {
+            self.referenced()?;
+            while KEY_OPTIONS.iter().any(|words| self.cursor.take(words)) {}
+        } else if let Some(word) = ["CHECK", "EXPECT"].iter().find(|word| self.cursor.is_word(0, word)) {
+            let error = Diagnostic::error("PARSE_SYNTAX_ERROR", format!("{word} does not stand behind a column"));
+            let help = format!("write it as an element of its own, behind a comma: CONSTRAINT name {word} (…)");
+            return Err(error.help(help).at(&origin));
         } else if self.cursor.is_next(&["GENERATED", "ALWAYS", "AS"]) && self.cursor.is_symbol(3, &Token::LParen) {
             self.cursor.skip(3);
             column.generated = Some(self.in_parentheses()?);
@@ -212,7 +235,20 @@ impl Statement<'_> {
 
     /// The text of a type; what it means is for `analysis::ddl` to say.
     fn data_type(&mut self) -> Result<Option<String>, Diagnostic> {
-        const PROPERTIES: [&str; 8] = ["NOT", "COMMENT", "PRIMARY", "GENERATED", "DEFAULT", "MASK", "CONSTRAINT", "COLLATE"];
+        const PROPERTIES: [&str; 12] = [
+            "NOT",
+            "COMMENT",
+            "PRIMARY",
+            "FOREIGN",
+            "REFERENCES",
+            "GENERATED",
+            "DEFAULT",
+            "MASK",
+            "CONSTRAINT",
+            "CHECK",
+            "EXPECT",
+            "COLLATE",
+        ];
         let from = self.cursor.at();
         let mut depth = 0_i64;
         while let Some(token) = self.cursor.peek(0) {
